@@ -1,0 +1,123 @@
+"""The few things the controller may do to a container runtime, and what came of them.
+
+An action is complete: name, slot, address and image are fixed, so that whoever performs it has no choice left and a
+retry is the same call. Every action carries its cause, one sentence for logs, events, `plan` and tests alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from reconciler.model.desired import Version
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureImage:
+    """Make the version's image present on the host, by its pull policy."""
+
+    verb: ClassVar[str] = "pull"
+    app_name: str
+    version: Version
+    cause: str
+
+    @property
+    def key(self) -> str:
+        return f"image {self.version.app.spec.image}"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateReplica:
+    """Create a container from the version, place its files, and start it.
+
+    ``replicas`` is the app's desired count, for the ``app.replicas`` variable; it is no part of the spec hash.
+    """
+
+    verb: ClassVar[str] = "create"
+    app_name: str
+    version: Version
+    slot: int
+    name: str
+    address: str
+    replicas: int
+    cause: str
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class StartReplica:
+    """Start a container that exists and does not run."""
+
+    verb: ClassVar[str] = "start"
+    app_name: str
+    name: str
+    container_id: str
+    cause: str
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveReplica:
+    """SIGTERM, up to ``grace_seconds`` to obey, SIGKILL, then removal of the container (never of named volumes)."""
+
+    verb: ClassVar[str] = "remove"
+    app_name: str
+    name: str
+    container_id: str
+    grace_seconds: float
+    cause: str
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOverRestarts:
+    """Switch the Engine's restart policy off, because the controller's back-off governs from here."""
+
+    verb: ClassVar[str] = "take over"
+    app_name: str
+    name: str
+    container_id: str
+    cause: str
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+
+Action = EnsureImage | CreateReplica | StartReplica | RemoveReplica | TakeOverRestarts
+
+
+class FailureKind(StrEnum):
+    """What a failed action means for the next one."""
+
+    TRY_LATER = "try later"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an action failed: ``reason`` in one CamelCase word for machines, ``message`` for people."""
+
+    kind: FailureKind
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one action ended; ``failure`` is None when what it asked for is so. Times in epoch seconds."""
+
+    action: Action
+    started_at: float
+    finished_at: float
+    failure: Failure | None = None

@@ -1,0 +1,34 @@
+"""Measurements of an app and of its replicas. None means unknown, which is never the same as 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaLoad:
+    """One container: cpu and memory in percent of its limit (of the host where it has none), connections open now."""
+
+    cpu_percent: float | None = None
+    memory_percent: float | None = None
+    memory_bytes: int | None = None
+    rps: float | None = None
+    connections: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AppLoad:
+    """One app over its policy's window.
+
+    ``rps`` and ``connections`` are totals over all replicas; ``p95_latency_ms`` is over all requests of the window;
+    ``error_rate`` the share (0–1) of answers with status 500 and above; ``custom`` holds metrics by their name.
+    """
+
+    cpu_percent: float | None = None
+    memory_percent: float | None = None
+    rps: float | None = None
+    p95_latency_ms: float | None = None
+    connections: float | None = None
+    error_rate: float | None = None
+    custom: Mapping[str, float | None] = field(default_factory=dict)

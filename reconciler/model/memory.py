@@ -1,0 +1,139 @@
+"""What must survive a restart: everything a decision needs that cannot be seen in the world.
+
+Memory is a value. A tick takes one and makes the next; the store only keeps it. Whatever can be derived from what is
+observed does not belong here. All times are epoch seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.model.desired import Version
+from reconciler.model.health import Health
+from reconciler.model.routes import RouteTable
+from reconciler.model.scaling import ScalingDecision
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Failures in a row and when to try again. ``reason`` is one CamelCase word, ``message`` for people.
+
+    ``until_changed`` marks a failure that only another spec can mend; ``next_at`` then means nothing.
+    """
+
+    attempts: int
+    next_at: float
+    reason: str
+    message: str
+    until_changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaMemory:
+    """One replica, by its name. A new container in the same slot starts anew, but for its back-off.
+
+    ``unrouted_at`` is when a successfully published table first lacked it, None while it is in one or never was;
+    ``ever_routed`` tells those two apart. ``crashes`` are the times of recent exits; ``taken_over`` says that the
+    Engine no longer restarts it. ``available_at`` is when it was last seen to become ready.
+    """
+
+    name: str
+    app_name: str
+    slot: int
+    container_id: str
+    address: str
+    spec_hash: str
+    created_at: float
+    health: Health = Health()
+    readiness: Health = Health()
+    ready_at: float | None = None
+    ever_routed: bool = False
+    unrouted_at: float | None = None
+    restart_count: int = 0
+    crashes: tuple[float, ...] = ()
+    exited_at: float | None = None
+    taken_over: bool = False
+    backoff: Backoff | None = None
+    last_log: str = ""
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A change of version under way. ``progressed_at`` is when a new replica last became ready."""
+
+    from_hash: str | None
+    to_hash: str
+    started_at: float
+    progressed_at: float
+    paused: bool = False
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedVersion:
+    """A version that is not tried again until the spec changes."""
+
+    spec_hash: str
+    revision: str
+    at: float
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """How often the very same actions were performed in a row without any effect that lasted."""
+
+    actions: tuple[str, ...] = ()
+    times: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AppMemory:
+    """One app.
+
+    ``version`` is its last good spec; ``stable`` the last version all of whose replicas were ready, to return to;
+    ``count`` the number of replicas decided last and ``scaled_at`` when it last changed; ``image_ready`` the spec
+    hash whose image is known to be on the host; ``recommendations`` the recent (time, count) pairs that a
+    stabilization window looks back on; ``missing_since`` when the app was first absent from the source.
+    """
+
+    name: str
+    version: Version
+    registered_at: float
+    updated_at: float
+    count: int
+    stable: Version | None = None
+    rollout: Rollout | None = None
+    failed: tuple[FailedVersion, ...] = ()
+    scaled_at: float | None = None
+    decision: ScalingDecision | None = None
+    recommendations: tuple[tuple[float, int], ...] = ()
+    image_ready: str | None = None
+    backoff: Backoff | None = None
+    repetition: Repetition = Repetition()
+    missing_since: float | None = None
+    canary_promoted: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The last route table that was successfully published, and since when."""
+
+    table: RouteTable = RouteTable()
+    generation: str = ""
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """All of it. ``revision`` is the last one applied; ``last_address`` the last one given to a replica, so that
+    addresses are not reused while an old nginx worker may still know them."""
+
+    apps: Mapping[str, AppMemory] = field(default_factory=dict)
+    replicas: Mapping[str, ReplicaMemory] = field(default_factory=dict)
+    published: Published = Published()
+    revision: str = ""
+    last_address: str = ""

@@ -1,0 +1,98 @@
+"""What the world reported: one moment, seen once, before anything is decided.
+
+Absence counts only where the observation was complete; an adapter that could not see raises instead of
+returning less.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from reconciler.model.actions import Action, Outcome
+from reconciler.model.load import AppLoad, ReplicaLoad
+
+
+class ContainerState(StrEnum):
+    """The Engine's own words for what a container is doing."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    PAUSED = "paused"
+    EXITED = "exited"
+    REMOVING = "removing"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container that carries our labels, as the Engine lists it.
+
+    ``slot`` is the replica's number, from 1; ``address`` its IPv4 address on our network, None while it has none.
+    ``exit_code`` is known once it has exited. ``restart_count`` and ``started_at`` (epoch seconds) are known only
+    for containers the adapter had reason to look at closely; ``last_log`` holds the last lines of one that died.
+    """
+
+    id: str
+    name: str
+    app_name: str
+    slot: int
+    spec_hash: str
+    revision: str
+    state: ContainerState
+    address: str | None = None
+    exit_code: int | None = None
+    restart_count: int | None = None
+    started_at: float | None = None
+    last_log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The network replicas join, and the addresses on it that are ours to give (first and last, inclusive)."""
+
+    name: str
+    first_address: str
+    last_address: str
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        return int(ipaddress.IPv4Address(self.first_address)), int(ipaddress.IPv4Address(self.last_address))
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSample:
+    """One answer, or failure to answer, of one container to one check. ``at``: epoch seconds."""
+
+    container_id: str
+    check: Literal["health", "readiness"]
+    at: float
+    ok: bool
+    detail: str
+    duration_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything seen since the last tick.
+
+    ``foreign_names`` and ``foreign_addresses`` belong to containers that are not ours: to be avoided, never touched.
+    ``in_flight`` are actions submitted earlier that have not finished; ``outcomes`` those that have.
+    ``open_requests`` counts requests in flight by replica address, where the edge can tell.
+    """
+
+    at: float
+    containers: tuple[Container, ...]
+    network: Network
+    foreign_names: frozenset[str] = frozenset()
+    foreign_addresses: frozenset[str] = frozenset()
+    samples: tuple[ProbeSample, ...] = ()
+    in_flight: tuple[Action, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    loads: Mapping[str, AppLoad] = field(default_factory=dict)
+    replica_loads: Mapping[str, ReplicaLoad] = field(default_factory=dict)
+    open_requests: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,68 @@
+"""The result of one decision: what to do, what to wait for, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from reconciler.model.actions import Action
+from reconciler.model.events import Event
+from reconciler.model.memory import Memory
+from reconciler.model.routes import RouteTable
+from reconciler.model.spec import HealthCheck
+from reconciler.model.status import AppStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The controller's own settings as far as they shape decisions.
+
+    ``name_prefix`` stands before every container name of an instance that is not ``default``;
+    ``confirmed_revision`` is a revision whose deletions people have confirmed.
+    """
+
+    name_prefix: str = ""
+    confirmed_revision: str | None = None
+    allow_host_paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTarget:
+    """One check of one container. ``quick`` until it has first answered well, then at the check's period.
+
+    ``first_at`` (epoch seconds) is the earliest moment to ask: the container's start plus ``initialDelaySeconds``.
+    """
+
+    container_id: str
+    kind: Literal["health", "readiness"]
+    address: str
+    port: int
+    check: HealthCheck
+    quick: bool
+    first_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A decision not to act: what for, and until when if that is known (epoch seconds)."""
+
+    app_name: str | None
+    message: str
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything one tick has decided. ``wake_at``: when to look again although nothing happens (epoch seconds)."""
+
+    actions: tuple[Action, ...]
+    waits: tuple[Wait, ...]
+    routes: RouteTable
+    probes: tuple[ProbeTarget, ...]
+    memory: Memory
+    events: tuple[Event, ...]
+    statuses: Mapping[str, AppStatus]
+    notices: tuple[str, ...] = ()
+    wake_at: float | None = None
+    differences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

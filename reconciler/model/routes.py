@@ -1,0 +1,64 @@
+"""The route table: which requests go to which replicas. Typed values only; rendering is the edge's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.model.spec import EdgeOptions, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One replica that may receive requests. A draining one is kept in the file, marked ``down``.
+
+    ``weight`` is its share among its app's servers (a canary's is small).
+    """
+
+    name: str
+    address: str
+    port: int
+    draining: bool = False
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class AppRoutes:
+    """One app's way in. Without a server that is not draining, its routes answer 503."""
+
+    app_name: str
+    routes: tuple[Route, ...]
+    servers: tuple[Server, ...]
+    options: EdgeOptions = EdgeOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """All apps that have routes, ordered by name."""
+
+    apps: tuple[AppRoutes, ...] = ()
+
+    def routed_names(self) -> frozenset[str]:
+        """Names of the replicas that may receive new requests."""
+        return frozenset(server.name for app in self.apps for server in app.servers if not server.draining)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An app whose configuration the edge would not take; the others were published without it."""
+
+    app_name: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What the edge serves after a publish.
+
+    ``table`` is what is really being served: a refused app appears there as it was before, or not at all.
+    ``generation`` names the published configuration; ``how`` is ``unchanged``, ``pushed`` (no reload) or ``reloaded``.
+    """
+
+    table: RouteTable
+    generation: str
+    how: str
+    refusals: tuple[Refusal, ...] = ()

@@ -1,0 +1,73 @@
+"""What `orchestry status` shows: the store keeps it, the report prints it, nobody computes it twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from reconciler.model.health import Health
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """``Ready``, ``Progressing`` or ``Degraded``, as Kubernetes has them. ``since``: epoch seconds."""
+
+    type: Literal["Ready", "Progressing", "Degraded"]
+    status: bool
+    reason: str
+    message: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What moves all the time, and is no reason to write to the store at once."""
+
+    cpu_percent: float | None = None
+    memory_percent: float | None = None
+    seen_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStatus:
+    """One replica. ``state``: ``ready`` (routed), ``draining`` (leaving), ``down`` (anything else).
+
+    ``phase`` is the planner's word for where it stands (``starting``, ``crashed``, …), ``note`` why.
+    """
+
+    name: str
+    container_id: str
+    slot: int
+    address: str | None
+    port: int | None
+    spec_hash: str
+    state: Literal["ready", "draining", "down"]
+    phase: str
+    note: str
+    health: Health
+    restarts: int = 0
+    vitals: Vitals = Vitals()
+
+
+@dataclass(frozen=True, slots=True)
+class AppStatus:
+    """One app. ``current`` counts running replicas, ``ready`` those fit for traffic, ``routed`` those getting it."""
+
+    name: str
+    revision: str
+    spec_hash: str
+    mode: str
+    desired: int
+    current: int
+    ready: int
+    routed: int
+    conditions: tuple[Condition, ...]
+    instances: tuple[InstanceStatus, ...]
+    routes: tuple[str, ...]
+    error: str = ""
+
+    @property
+    def converged(self) -> bool:
+        return any(c.type == "Ready" and c.status for c in self.conditions) and not any(
+            c.type == "Progressing" and c.status for c in self.conditions
+        )

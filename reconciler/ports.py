@@ -1,0 +1,149 @@
+"""What the loop needs of the world, and the errors adapters translate theirs into.
+
+Each Protocol has one real adapter at least, and one contract suite in ``tests/contract`` that every implementation,
+fakes included, has to pass. Adapters catch their library's errors and raise these; nobody else catches broadly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from reconciler.model.actions import Action, Outcome
+from reconciler.model.desired import Desired
+from reconciler.model.events import Event
+from reconciler.model.load import AppLoad, ReplicaLoad
+from reconciler.model.memory import Memory
+from reconciler.model.observed import Container, Observed, ProbeSample
+from reconciler.model.plan import ProbeTarget
+from reconciler.model.routes import Publication, RouteTable
+from reconciler.model.spec import App
+from reconciler.model.status import AppStatus
+
+
+class Unavailable(Exception):
+    """The other side can't be reached just now: nothing is known, nothing changes. The message names the remedy."""
+
+
+class ActionError(Exception):
+    """An action failed. ``reason`` is one CamelCase word for machines; the message is for people."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class TryLater(ActionError):
+    """The same action may succeed later."""
+
+
+class Rejected(ActionError):
+    """The same action will fail again until the spec changes."""
+
+
+class Clock(Protocol):
+    """Time as a value. Only the loop reads it, once per tick."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+
+class Source(Protocol):
+    """The desired state: a directory, a git work tree, a git URL."""
+
+    def read(self) -> Desired:
+        """One consistent snapshot, parsed. Raises Unavailable when there is none to be had."""
+
+    def close(self) -> None: ...
+
+
+class Runtime(Protocol):
+    """Containers, seen and changed. Sees everything on the host, changes only what carries our labels."""
+
+    def prepare(self) -> None:
+        """Make sure our network exists. Raises Unavailable, or Rejected where a foreign network has its name."""
+
+    def observe(self, now: float) -> Observed:
+        """All containers in one list call. Raises Unavailable rather than report less than there is."""
+
+    def perform(self, action: Action) -> None:
+        """Do it; return quietly when it is already so. Raises TryLater or Rejected. Safe to call concurrently."""
+
+    def close(self) -> None: ...
+
+
+class Prober(Protocol):
+    """Asks containers how they are, in the background."""
+
+    def watch(self, targets: Sequence[ProbeTarget]) -> None:
+        """Replace the whole schedule. A target that was already watched keeps its rhythm."""
+
+    def collect(self) -> tuple[ProbeSample, ...]:
+        """The samples since the last call, oldest first."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """What the meter read: by app name, and by replica (container) name."""
+
+    apps: Mapping[str, AppLoad] = field(default_factory=dict)
+    replicas: Mapping[str, ReplicaLoad] = field(default_factory=dict)
+
+
+class LoadMeter(Protocol):
+    """Measures what apps and replicas use and serve. Never blocks a tick."""
+
+    def read(self, apps: Sequence[App], containers: Sequence[Container], now: float) -> Loads:
+        """What is known now; what is not known is None."""
+
+    def close(self) -> None: ...
+
+
+class Edge(Protocol):
+    """The reverse proxy in front of the replicas."""
+
+    def publish(self, table: RouteTable) -> Publication:
+        """Make the table live, prove that it is, and return what is served. Raises Unavailable with the previous
+        configuration still in place."""
+
+    def open_requests(self) -> Mapping[str, int]:
+        """Requests in flight by replica address, where that can be told; else empty."""
+
+    def describe(self) -> str:
+        """Which way is in use, for `status`: for instance ``nginx 1.22.1 (process), changes by reload``."""
+
+    def close(self) -> None:
+        """Release resources. The proxy goes on serving."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that a tick wants kept, in one transaction."""
+
+    at: float
+    memory: Memory
+    statuses: Mapping[str, AppStatus]
+    events: tuple[Event, ...] = ()
+    intents: tuple[Action, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    notices: tuple[str, ...] = ()
+    edge: str = ""
+
+
+class Store(Protocol):
+    """Memory across restarts, and the record that `status`, `events` and `explain` read."""
+
+    def load(self) -> Memory:
+        """The memory saved last; an empty one where there is none."""
+
+    def save(self, record: Record, *, checkpoint: bool = False) -> None:
+        """Write what differs from what was saved last, in one transaction; nothing at all where nothing does.
+
+        Tallies and vitals alone are written only at a checkpoint, together with the controller's sign of life.
+        Raises Unavailable when the database can't be written.
+        """
+
+    def close(self) -> None: ...
