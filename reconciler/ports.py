@@ -110,7 +110,7 @@ class Edge(Protocol):
         configuration still in place."""
 
     def open_requests(self) -> Mapping[str, int]:
-        """Requests in flight by replica address, where that can be told; else empty."""
+        """Requests in flight by replica address: 0 where there are none, no entry where it can't be told."""
 
     def describe(self) -> str:
         """Which way is in use, for `status`: for instance ``nginx 1.22.1 (process), changes by reload``."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 from reconciler.model.desired import Version
 from reconciler.model.health import Health
-from reconciler.model.routes import RouteTable
+from reconciler.model.routes import Refusal, RouteTable
 from reconciler.model.scaling import ScalingDecision
+from reconciler.model.status import Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,8 @@ class AppMemory:
     ``version`` is its last good spec; ``stable`` the last version all of whose replicas were ready, to return to;
     ``count`` the number of replicas decided last and ``scaled_at`` when it last changed; ``image_ready`` the spec
     hash whose image is known to be on the host; ``recommendations`` the recent (time, count) pairs that a
-    stabilization window looks back on; ``missing_since`` when the app was first absent from the source.
+    stabilization window looks back on; ``replacement`` paces the replacing of unhealthy replicas;
+    ``missing_since`` is when the app was first absent from the source.
     """
 
     name: str
@@ -114,17 +116,20 @@ class AppMemory:
     image_ready: str | None = None
     backoff: Backoff | None = None
     repetition: Repetition = Repetition()
+    replacement: Backoff | None = None
     missing_since: float | None = None
+    conditions: tuple[Condition, ...] = ()
     canary_promoted: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The last route table that was successfully published, and since when."""
+    """The last route table that was successfully published, since when, and what the edge would not take of it."""
 
     table: RouteTable = RouteTable()
     generation: str = ""
     at: float = 0.0
+    refusals: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -394,4 +394,4 @@ class App(Part):
     def max_unavailable(self) -> int | str:
         if self.spec.strategy.max_unavailable is not None:
             return self.spec.strategy.max_unavailable
-        return 1 if self.rolls_stop_first else 0
+        return 1 if self.max_surge in (0, "0%") else 0
