@@ -11,19 +11,29 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from reconciler.model.actions import Action, Outcome
-from reconciler.model.desired import Desired
-from reconciler.model.events import Event
-from reconciler.model.load import AppLoad, ReplicaLoad
+from reconciler.model.desired import Desired, Problem
+from reconciler.model.events import Event, EventType
+from reconciler.model.load import AppLoad, LoadSample, ReplicaLoad
 from reconciler.model.memory import Memory
 from reconciler.model.observed import Container, Observed, ProbeSample
 from reconciler.model.plan import ProbeTarget
+from reconciler.model.recorded import ActionRecord, RevisionRecord, Snapshot
 from reconciler.model.routes import Publication, RouteTable
+from reconciler.model.scaling import ScalingDecision
 from reconciler.model.spec import App
 from reconciler.model.status import AppStatus
 
 
 class Unavailable(Exception):
     """The other side can't be reached just now: nothing is known, nothing changes. The message names the remedy."""
+
+
+class NothingRecorded(Unavailable):
+    """There is no database yet, or nothing of this instance in it."""
+
+
+class AlreadyRunning(Exception):
+    """Another controller holds this instance: this one has to stop. The message says who, where and since when."""
 
 
 class ActionError(Exception):
@@ -40,6 +50,10 @@ class TryLater(ActionError):
 
 class Rejected(ActionError):
     """The same action will fail again until the spec changes."""
+
+
+# How often, at the least, the loop makes a checkpoint. A lease on the instance outlives three of them.
+CHECKPOINT_SECONDS = 10.0
 
 
 class Clock(Protocol):
@@ -131,10 +145,16 @@ class Record:
     outcomes: tuple[Outcome, ...] = ()
     notices: tuple[str, ...] = ()
     edge: str = ""
+    problems: tuple[Problem, ...] = ()
+    samples: tuple[LoadSample, ...] = ()
+    source: str = ""
 
 
 class Store(Protocol):
-    """Memory across restarts, and the record that `status`, `events` and `explain` read."""
+    """Memory across restarts, and the record that `status`, `events` and `explain` read.
+
+    Whoever holds an open store is the instance's only controller.
+    """
 
     def load(self) -> Memory:
         """The memory saved last; an empty one where there is none."""
@@ -143,7 +163,45 @@ class Store(Protocol):
         """Write what differs from what was saved last, in one transaction; nothing at all where nothing does.
 
         Tallies and vitals alone are written only at a checkpoint, together with the controller's sign of life.
-        Raises Unavailable when the database can't be written.
+        Raises Unavailable, with nothing written, when the database can't be; AlreadyRunning when another controller
+        has taken this instance over.
         """
+
+    def close(self) -> None: ...
+
+
+class StatusReader(Protocol):
+    """What the store has on record, for reports. Never writes, needs no controller; each call sees one moment.
+
+    Every method raises Unavailable where the database can't be read, NothingRecorded where there is none.
+    Lists come newest first; ``since`` is in epoch seconds and inclusive.
+    """
+
+    def snapshot(self) -> Snapshot:
+        """The whole status."""
+
+    def memory(self) -> Memory:
+        """What `load` of the store would return."""
+
+    def events(
+        self,
+        *,
+        app_name: str | None = None,
+        type: EventType | None = None,
+        since: float | None = None,
+        limit: int = 100,
+    ) -> tuple[Event, ...]: ...
+
+    def actions(
+        self, *, app_name: str | None = None, since: float | None = None, limit: int = 100
+    ) -> tuple[ActionRecord, ...]: ...
+
+    def revisions(self, *, since: float | None = None, limit: int = 100) -> tuple[RevisionRecord, ...]: ...
+
+    def decisions(
+        self, app_name: str, *, since: float | None = None, limit: int = 100
+    ) -> tuple[ScalingDecision, ...]: ...
+
+    def samples(self, app_name: str, *, since: float | None = None, limit: int = 10_000) -> tuple[LoadSample, ...]: ...
 
     def close(self) -> None: ...

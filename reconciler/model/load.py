@@ -32,3 +32,32 @@ class AppLoad:
     connections: float | None = None
     error_rate: float | None = None
     custom: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSample:
+    """What one app served and used in the ``resolution_seconds`` that ended at ``at`` (epoch seconds).
+
+    Kept so that policies can be judged on it later. ``replicas`` counts healthy ones; rates and connections are totals
+    over them; ``status_2xx`` and its kin count answers, ``bytes_sent`` their bodies. None means unknown.
+    """
+
+    app_name: str
+    at: float
+    resolution_seconds: float
+    replicas: int
+    cpu_percent: float | None = None
+    memory_percent: float | None = None
+    rps: float | None = None
+    p50_latency_ms: float | None = None
+    p95_latency_ms: float | None = None
+    p99_latency_ms: float | None = None
+    connections: float | None = None
+    error_rate: float | None = None
+    status_1xx: int | None = None
+    status_2xx: int | None = None
+    status_3xx: int | None = None
+    status_4xx: int | None = None
+    status_5xx: int | None = None
+    bytes_sent: int | None = None
+    custom: Mapping[str, float | None] = field(default_factory=dict)

@@ -1,0 +1,78 @@
+"""What the store has on record, as reports read it: values about the past, never an input to a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from reconciler.model.desired import Problem
+from reconciler.model.memory import AppMemory, Published, ReplicaMemory
+from reconciler.model.status import AppStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """The controller that wrote last. ``seen_at`` is its last sign of life; times in epoch seconds."""
+
+    instance: str
+    version: str
+    host: str
+    pid: int
+    started_at: float
+    seen_at: float
+    source: str = ""
+    edge: str = ""
+    revision: str = ""
+    notices: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AppRecord:
+    """One app: its status as planned last, and what is remembered of it and of its replicas (by replica name).
+
+    ``status`` is None where none was planned yet, ``memory`` None for an app that never had a good spec.
+    """
+
+    name: str
+    status: AppStatus | None = None
+    memory: AppMemory | None = None
+    replicas: Mapping[str, ReplicaMemory] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything `orchestry status` and `explain` show, read in one transaction. ``apps`` by name, in order."""
+
+    controller: Controller
+    apps: Mapping[str, AppRecord] = field(default_factory=dict)
+    published: Published = Published()
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRecord:
+    """An action as it was intended, and what came of it. Times in epoch seconds.
+
+    ``interrupted``: the controller stopped before it learned the outcome.
+    """
+
+    app_name: str
+    verb: str
+    target: str
+    cause: str
+    planned_at: float
+    finished_at: float | None = None
+    outcome: Literal["pending", "done", "failed", "interrupted"] = "pending"
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionRecord:
+    """A revision of the source that was applied, with what was wrong with it at that moment."""
+
+    revision: str
+    applied_at: float
+    notices: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
