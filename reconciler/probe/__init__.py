@@ -1,0 +1,41 @@
+"""HTTP and TCP health samples, gathered in the background.
+
+It asks and reports; whether a replica is healthy is decided in `decide`. It asks containers at their own address and
+nothing else, and never holds up a tick.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Callable
+
+from reconciler.ports import Prober
+from reconciler.probe.prober import BackgroundProber
+
+
+def is_ipv4(address: str) -> bool:
+    """Whether it is an IPv4 address written out, so that no name is ever resolved."""
+    try:
+        ipaddress.IPv4Address(address)
+    except ValueError:
+        return False
+    return True
+
+
+def open_prober(
+    *,
+    wake: Callable[[], None],
+    concurrency: int = 16,
+    allowed: Callable[[str], bool] = is_ipv4,
+    clock: Callable[[], float] = time.time,
+) -> Prober:
+    """A prober with an empty schedule, making at most ``concurrency`` checks at a time.
+
+    ``wake`` is called from its threads when a sample may change a verdict. Addresses that are not ``allowed`` are
+    never asked and fail their checks. ``clock`` gives epoch seconds for the samples.
+    """
+    return BackgroundProber(wake, concurrency, allowed, clock)
+
+
+__all__ = ["is_ipv4", "open_prober"]

@@ -1,0 +1,173 @@
+"""One check of one container: ask once, and say in a few words what came of it.
+
+Every failure to answer is a failed check with a readable detail, never an exception: the planner weighs answers, and a
+misbehaving app must not be able to disturb more than its own verdict. So nothing here follows a redirect, keeps a
+cookie, reads the environment's proxies, decompresses, or reads on for longer or further than its bounds.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+
+from reconciler.model.plan import ProbeTarget
+from reconciler.probe.sockets import Connections
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_DETAIL_LENGTH = 200
+_CHUNK_BYTES = 16 * 1024
+_HEADERS = {"User-Agent": "orchestry-probe", "Accept": "*/*", "Connection": "close"}
+
+# All that hostile bytes, or none, can make the libraries raise.
+_FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Whether the check passed, and what was found in at most a line of printable text."""
+
+    ok: bool
+    detail: str
+
+
+Check = Callable[[], Answer]
+
+
+def check_for(target: ProbeTarget, connections: Connections) -> Check:
+    """The check a target asks for, ready to be made any number of times, by one thread at a time.
+
+    Raises ValueError for a protocol nobody here speaks.
+    """
+    if target.check.protocol == "HTTP":
+        return HttpCheck(target, connections)
+    if target.check.protocol == "TCP":
+        return TcpCheck(target, connections)
+    raise ValueError(f"health check protocol {target.check.protocol!r} is not supported; HTTP and TCP are")
+
+
+class TcpCheck:
+    """Passes when the port accepts a connection."""
+
+    def __init__(self, target: ProbeTarget, connections: Connections) -> None:
+        self._target = target
+        self._connections = connections
+
+    def __call__(self) -> Answer:
+        target = self._target
+        try:
+            self._connections.open(target.address, target.port, target.check.timeout_seconds).close()
+        except OSError as error:
+            return Answer(False, _explain(error, target.check.timeout_seconds))
+        return Answer(True, f"port {target.port} accepts connections")
+
+
+class HttpCheck:
+    """Passes when a complete answer with an expected status arrives in time, on a connection of its own."""
+
+    def __init__(self, target: ProbeTarget, connections: Connections) -> None:
+        self._target = target
+        self._adapter = _BoundedAdapter(target, connections)
+        self._request: requests.PreparedRequest | None = None
+
+    def __call__(self) -> Answer:
+        timeout_seconds = self._target.check.timeout_seconds
+        try:
+            status, body = self._exchange(timeout_seconds)
+        except _FAILURES as error:
+            return Answer(False, _explain(error, timeout_seconds))
+        return self._judge(status, body)
+
+    def _exchange(self, timeout_seconds: float) -> tuple[int, bytes]:
+        """Status and the beginning of the body.
+
+        By the adapter, not by a session: a session reads a redirect's whole body and parses its target even
+        when told not to follow it.
+        """
+        if self._request is None:
+            self._request = _prepare(self._target)
+        with self._adapter.send(self._request, stream=True, timeout=timeout_seconds) as response:
+            return response.status_code, _read_body(response.raw)
+
+    def _judge(self, status: int, body: bytes) -> Answer:
+        expected = self._target.check.expected_status_codes
+        first_line = _printable(body.lstrip().partition(b"\n")[0].decode(errors="replace"))
+        detail = f"answered {status}: {first_line}" if first_line else f"answered {status}"
+        return Answer(status in expected if expected else 200 <= status <= 299, detail)
+
+
+class _BoundedAdapter(HTTPAdapter):
+    """requests' transport to one port, over a new connection each time, so that a check proves that the app accepts."""
+
+    def __init__(self, target: ProbeTarget, connections: Connections) -> None:
+        super().__init__()
+        self._pool = urllib3.HTTPConnectionPool(target.address, target.port, maxsize=1)
+        self._pool.ConnectionCls = functools.partial(_BoundedConnection, connections)  # type: ignore[assignment]
+
+    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> urllib3.HTTPConnectionPool:
+        return self._pool
+
+
+class _BoundedConnection(HTTPConnection):
+    """An HTTP connection whose time-out bounds everything from connecting to the last byte."""
+
+    def __init__(self, connections: Connections, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._connections = connections
+
+    def connect(self) -> None:
+        assert self.timeout is not None
+        self.sock = self._connections.open(self.host, self.port, self.timeout)
+
+
+def _prepare(target: ProbeTarget) -> requests.PreparedRequest:
+    check = target.check
+    headers = _HEADERS | {header.name: header.value for header in check.headers}
+    url = f"http://{target.address}:{target.port}{check.path}"
+    return requests.Request(check.method, url, headers=headers, data=check.body.encode() or None).prepare()
+
+
+def _read_body(raw: urllib3.HTTPResponse) -> bytes:
+    """The body up to the bound; what lies beyond it is not asked for."""
+    body = b""
+    while len(body) < MAX_BODY_BYTES and (chunk := raw.read(_CHUNK_BYTES, decode_content=False)):
+        body += chunk
+    return body
+
+
+def _explain(error: BaseException, timeout_seconds: float) -> str:
+    """What went wrong, in words that make sense to whoever wrote the app."""
+    for cause in _causes(error):
+        match cause:
+            case TimeoutError():
+                return f"timed out after {timeout_seconds:g} s"
+            case ConnectionRefusedError():
+                return "connection refused"
+            case RemoteDisconnected() | IncompleteRead() | ConnectionResetError() | BrokenPipeError():
+                return "closed the connection before the answer was complete"
+            case BadStatusLine():
+                return "answered with something that is not HTTP"
+            case OSError(errno=int(number)):
+                return os.strerror(number).lower()
+    return _printable(str(error)) or type(error).__name__
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The errors that a library has wrapped into this one, the innermost first."""
+    chain = [error]
+    while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(inner)
+    return reversed(chain)
+
+
+def _printable(text: str) -> str:
+    shown = "".join(letter if letter.isprintable() else " " for letter in text[: 2 * MAX_DETAIL_LENGTH]).strip()
+    return shown if len(shown) <= MAX_DETAIL_LENGTH else shown[: MAX_DETAIL_LENGTH - 1] + "…"

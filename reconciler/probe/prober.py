@@ -1,0 +1,192 @@
+"""When which container is asked, and by whom.
+
+One schedule per container and check. A thread sleeps until the next check is due and hands it to a bounded pool, never
+a second one while the first is under way. What the answers mean is the planner's to decide; this module only says
+which of them are worth waking it for. It must never wait inside `watch` or `collect`: those run in the tick.
+
+The rhythm needs no memory: a check with period p is due at every moment t with (t - phase) mod p = 0, the phase drawn
+from the container's id. So three hundred checks spread evenly, and replacing the schedule disturbs none of them.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import threading
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from reconciler.model.observed import ProbeSample
+from reconciler.model.plan import ProbeTarget
+from reconciler.probe.checks import Answer, Check, check_for
+from reconciler.probe.sockets import Connections
+
+QUICK_FIRST_SECONDS = 0.1
+QUICK_LAST_SECONDS = 0.25
+QUICK_GROWTH = 1.2
+
+
+@dataclass(eq=False, slots=True)
+class _Watch:
+    """A target under watch. ``turn`` names the one entry in the heap that counts; ``previous`` is its last result."""
+
+    target: ProbeTarget
+    check: Check
+    turn: int = 0
+    busy: bool = False
+    previous: bool | None = None
+    quick_interval_seconds: float = QUICK_FIRST_SECONDS
+
+
+def _key(target: ProbeTarget) -> tuple[str, str]:
+    return target.container_id, target.kind
+
+
+def next_due(now: float, period_seconds: float, container_id: str) -> float:
+    """The first moment after ``now`` in the rhythm of this container and period (same clock as ``now``)."""
+    phase = zlib.crc32(container_id.encode()) / 2**32 * period_seconds
+    return phase + (math.floor((now - phase) / period_seconds) + 1) * period_seconds
+
+
+class BackgroundProber:
+    """A `ports.Prober` on a scheduler thread and a pool of workers. Public methods may be called from any thread."""
+
+    def __init__(
+        self,
+        wake: Callable[[], None],
+        concurrency: int,
+        allowed: Callable[[str], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        self._wake = wake
+        self._allowed = allowed
+        self._clock = clock
+        self._connections = Connections()
+        self._changed = threading.Condition()
+        self._watches: dict[tuple[str, str], _Watch] = {}
+        self._due: list[tuple[float, int, _Watch]] = []
+        self._turns = itertools.count(1)
+        self._samples: list[ProbeSample] = []
+        self._closed = False
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="probe")
+        self._scheduler = threading.Thread(target=self._run, name="probe-schedule", daemon=True)
+        self._scheduler.start()
+
+    def watch(self, targets: Sequence[ProbeTarget]) -> None:
+        """See `ports.Prober.watch`. Raises ValueError for a check whose protocol is not supported."""
+        with self._changed:
+            self._watches = {_key(target): self._watch(target) for target in targets}
+            self._due = [entry for entry in self._due if self._counts(*entry[1:])]
+            heapq.heapify(self._due)
+            self._changed.notify()
+
+    def collect(self) -> tuple[ProbeSample, ...]:
+        """See `ports.Prober.collect`."""
+        with self._changed:
+            samples, self._samples = self._samples, []
+        return tuple(samples)
+
+    def close(self) -> None:
+        """Stop at once: checks under way are cut off and leave no sample."""
+        with self._changed:
+            self._closed = True
+            self._watches = {}
+            self._changed.notify()
+        self._connections.close()
+        self._scheduler.join()
+        self._pool.shutdown()
+
+    def _watch(self, target: ProbeTarget) -> _Watch:
+        """The watch a target already has, if what is asked stays the same; else a new one."""
+        known = self._watches.get(_key(target))
+        if known and replace(known.target, quick=target.quick, first_at=target.first_at) == target:
+            changed, known.target = known.target != target, target
+            if changed and not known.busy:
+                self._schedule(known, self._first_due(target))
+            return known
+        if not self._allowed(target.address):
+            return self._started(_Watch(target, _refusal(target)))
+        return self._started(_Watch(target, check_for(target, self._connections)))
+
+    def _started(self, watch: _Watch) -> _Watch:
+        self._schedule(watch, self._first_due(watch.target))
+        return watch
+
+    def _first_due(self, target: ProbeTarget) -> float:
+        now = time.monotonic()
+        earliest = now + max(0.0, target.first_at - self._clock())
+        return earliest if target.quick else next_due(earliest, target.check.period_seconds, target.container_id)
+
+    def _next_due(self, watch: _Watch) -> float:
+        now = time.monotonic()
+        if not watch.target.quick:
+            return next_due(now, watch.target.check.period_seconds, watch.target.container_id)
+        interval_seconds = watch.quick_interval_seconds
+        watch.quick_interval_seconds = min(QUICK_LAST_SECONDS, interval_seconds * QUICK_GROWTH)
+        return now + interval_seconds
+
+    def _schedule(self, watch: _Watch, due: float) -> None:
+        watch.turn = next(self._turns)
+        heapq.heappush(self._due, (due, watch.turn, watch))
+        if self._due[0][1] == watch.turn:
+            self._changed.notify()
+
+    def _run(self) -> None:
+        """The scheduler thread: sleep until something is due or the schedule changes."""
+        with self._changed:
+            while not self._closed:
+                self._submit_due()
+                self._changed.wait(self._due[0][0] - time.monotonic() if self._due else None)
+
+    def _submit_due(self) -> None:
+        while self._due and self._due[0][0] <= time.monotonic():
+            _, turn, watch = heapq.heappop(self._due)
+            if self._counts(turn, watch):
+                watch.busy = True
+                self._pool.submit(self._ask, watch).add_done_callback(_raise_bugs)
+
+    def _is_current(self, watch: _Watch) -> bool:
+        return self._watches.get(_key(watch.target)) is watch
+
+    def _counts(self, turn: int, watch: _Watch) -> bool:
+        """Whether an entry of the heap is still the one that its watch goes by."""
+        return turn == watch.turn and self._is_current(watch)
+
+    def _ask(self, watch: _Watch) -> None:
+        """A worker's whole job: one check, one sample, and the next turn."""
+        with self._changed:
+            if not self._is_current(watch):
+                return
+        started = time.monotonic()
+        answer = watch.check()
+        duration_seconds = time.monotonic() - started
+        with self._changed:
+            if not self._is_current(watch):
+                return
+            interesting = self._record(watch, answer, duration_seconds)
+            watch.busy = False
+            self._schedule(watch, self._next_due(watch))
+        if interesting:
+            self._wake()
+
+    def _record(self, watch: _Watch, answer: Answer, duration_seconds: float) -> bool:
+        """Keep the sample; whether it can change a verdict, and so is worth a tick."""
+        target, previous = watch.target, watch.previous
+        watch.previous = answer.ok
+        self._samples.append(
+            ProbeSample(target.container_id, target.kind, self._clock(), answer.ok, answer.detail, duration_seconds)
+        )
+        return (target.quick or previous is False) if answer.ok else not target.quick
+
+
+def _refusal(target: ProbeTarget) -> Check:
+    return lambda: Answer(False, f"{target.address} is not an address of a replica, so it is not asked")
+
+
+def _raise_bugs(future: Future[None]) -> None:
+    """A check never raises; should one, the pool's own log shows where."""
+    future.result()

@@ -1,0 +1,389 @@
+"""What `ports.Prober` promises, asked of the real prober against real servers."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from reconciler.model.observed import ProbeSample
+from reconciler.model.plan import ProbeTarget
+from reconciler.model.spec import HealthCheck
+from reconciler.ports import Prober
+from reconciler.probe import open_prober
+from tests.support.tcp import Script, answer, never_accepting, serving, unused_port
+from tests.support.waiting import eventually
+
+_OK = answer(200, b"ok")
+
+
+class Watched:
+    """A prober, what it reported, and how often it woke us."""
+
+    def __init__(self, prober: Prober, wakes: list[float]) -> None:
+        self.prober = prober
+        self.wakes = wakes
+        self.samples: list[ProbeSample] = []
+
+    def collect(self) -> list[ProbeSample]:
+        self.samples.extend(self.prober.collect())
+        return self.samples
+
+    def wait_for(self, count: int) -> list[ProbeSample]:
+        return eventually(lambda: len(self.collect()) >= count and self.samples)
+
+    def first(self, target: ProbeTarget) -> ProbeSample:
+        self.prober.watch([target])
+        return self.wait_for(1)[0]
+
+
+@pytest.fixture
+def watched() -> Iterator[Watched]:
+    wakes: list[float] = []
+    prober = open_prober(wake=lambda: wakes.append(time.monotonic()))
+    yield Watched(prober, wakes)
+    prober.close()
+
+
+def target_of(port: int, *, container_id: str = "c1", quick: bool = True, **check: Any) -> ProbeTarget:
+    kind = check.pop("kind", "health")
+    first_at = check.pop("first_at", 0.0)
+    address = check.pop("address", "127.0.0.1")
+    return ProbeTarget(container_id, kind, address, port, HealthCheck.model_validate(check), quick, first_at)
+
+
+def ask(watched: Watched, script: Script, **check: Any) -> ProbeSample:
+    with serving(script) as server:
+        return watched.first(target_of(server.port, **check))
+
+
+# What is asked, and what counts as an answer
+
+
+def test_a_success_says_which_container_and_check_it_was(watched: Watched) -> None:
+    sample = ask(watched, _OK, kind="readiness")
+    assert (sample.container_id, sample.check, sample.ok) == ("c1", "readiness", True)
+    assert sample.detail == "answered 200: ok"
+    assert abs(sample.at - time.time()) < 60
+
+
+@pytest.mark.parametrize(
+    ("status", "expected", "ok"),
+    [(200, [], True), (204, [], True), (299, [], True), (302, [], False), (404, [], False), (503, [], False)]
+    + [(418, [418], True), (200, [418], False), (301, [301], True), (500, [200, 500], True)],
+)
+def test_expected_codes_default_to_any_2xx(watched: Watched, status: int, expected: list[int], ok: bool) -> None:
+    assert ask(watched, answer(status), expectedStatusCodes=tuple(expected)).ok is ok
+
+
+def test_the_request_is_the_one_the_spec_asks_for(watched: Watched) -> None:
+    headers = ({"name": "X-Probe", "value": "orchestry"}, {"name": "Host", "value": "shop.example"})
+    with serving(_OK) as server:
+        watched.first(target_of(server.port, method="POST", path="/deep/check", headers=headers, body="ping"))
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "POST /deep/check HTTP/1.1"
+    assert {"X-Probe: orchestry", "Host: shop.example", "Connection: close"} <= set(lines)
+    assert body in (b"ping", b"")  # the body may come in a packet of its own
+
+
+def test_every_check_makes_a_connection_of_its_own_and_keeps_no_cookie(watched: Watched) -> None:
+    with serving(answer(200, b"", "Set-Cookie: id=1; Path=/", "Connection: keep-alive")) as server:
+        watched.prober.watch([target_of(server.port)])
+        watched.wait_for(3)
+    assert len(server.requests) >= 3
+    assert not any(b"Cookie" in request for request in server.requests)
+
+
+def test_tcp_passes_when_the_port_accepts(watched: Watched) -> None:
+    assert ask(watched, lambda connection: None, protocol="TCP").ok
+
+
+def test_tcp_fails_when_the_port_refuses(watched: Watched) -> None:
+    sample = watched.first(target_of(unused_port(), protocol="TCP"))
+    assert (sample.ok, sample.detail) == (False, "connection refused")
+
+
+def test_an_unsupported_protocol_is_an_error(watched: Watched) -> None:
+    check = HealthCheck.model_construct(protocol="GRPC")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'GRPC' is not supported; HTTP and TCP are"):
+        watched.prober.watch([ProbeTarget("c1", "health", "127.0.0.1", 1, check, True, 0.0)])
+
+
+def test_nothing_but_an_allowed_address_is_asked() -> None:
+    prober = open_prober(wake=lambda: None, allowed=lambda address: address.startswith("10."))
+    with serving(_OK) as server:
+        watched = Watched(prober, [])
+        sample = watched.first(target_of(server.port))
+        prober.close()
+    assert not sample.ok
+    assert sample.detail == "127.0.0.1 is not an address of a replica, so it is not asked"
+    assert not server.requests
+
+
+def test_a_name_is_never_resolved(watched: Watched) -> None:
+    sample = watched.first(target_of(80, address="localhost"))
+    assert not sample.ok
+    assert "not an address of a replica" in sample.detail
+
+
+# Servers that misbehave
+
+
+def _send_and_wait(*parts: bytes, every_seconds: float = 0.05) -> Script:
+    """Drips the parts, the last of them for ever."""
+
+    def script(connection: Any) -> None:
+        for part in itertools.chain(parts, itertools.repeat(parts[-1])):
+            connection.sendall(part)
+            time.sleep(every_seconds)
+
+    return script
+
+
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(lambda connection: connection.recv(1), id="silent"),
+        pytest.param(_send_and_wait(b"H", b"T"), id="drips its status line"),
+        pytest.param(_send_and_wait(_HEAD, b"X: y\r\n"), id="drips headers"),
+        pytest.param(_send_and_wait(_HEAD + b"\r\n", b"z"), id="drips its body"),
+        pytest.param(_send_and_wait(b"HTTP/1.1 100 Continue\r\n\r\n"), id="goes on continuing"),
+        pytest.param(
+            _send_and_wait(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"), id="drips a chunk"
+        ),
+    ],
+)
+def test_the_timeout_bounds_everything_together(watched: Watched, script: Script) -> None:
+    sample = ask(watched, script, timeoutSeconds=0.4)
+    assert (sample.ok, sample.detail) == (False, "timed out after 0.4 s")
+    assert 0.4 <= sample.duration_seconds < 4
+
+
+@pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
+def test_a_server_that_never_accepts_times_out(watched: Watched, protocol: str) -> None:
+    with never_accepting() as port:
+        sample = watched.first(target_of(port, protocol=protocol, timeoutSeconds=0.3))
+    assert (sample.ok, sample.detail) == (False, "timed out after 0.3 s")
+
+
+def test_a_redirect_is_an_answer_and_its_body_is_bounded(watched: Watched) -> None:
+    """Following it, or only reading it all, would let an app send the controller anywhere or fill its memory."""
+    sent: list[int] = []
+
+    def endless_redirect(connection: Any) -> None:
+        connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\xff\r\n\r\n")
+        for _ in range(4096):
+            sent.append(connection.send(b"x" * 65536))
+
+    sample = ask(watched, endless_redirect)
+    assert not sample.ok
+    assert sample.detail.startswith("answered 302: xxx")
+    assert sum(sent) < 64 * 2**20  # of 256 MiB offered: what the kernel buffered
+
+
+def test_a_huge_body_is_not_read_to_its_end(watched: Watched) -> None:
+    sample = ask(watched, _send_and_wait(b"HTTP/1.1 200 OK\r\n\r\n", b"y" * 65536, every_seconds=0), timeoutSeconds=60)
+    assert sample.ok
+    assert sample.duration_seconds < 30
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"])
+def test_closing_early_is_a_failure(watched: Watched, said: bytes) -> None:
+    sample = ask(watched, lambda connection: connection.sendall(said))
+    assert (sample.ok, sample.detail) == (False, "closed the connection before the answer was complete")
+
+
+@pytest.mark.parametrize("said", [b"\x16\x03\x01\x00\xa5\x01\x00" * 20, b"SSH-2.0-OpenSSH_9.2\r\n", b"\r\n\r\n"])
+def test_what_is_not_http_is_named_so(watched: Watched, said: bytes) -> None:
+    sample = ask(watched, lambda connection: connection.sendall(said))
+    assert (sample.ok, sample.detail) == (False, "answered with something that is not HTTP")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: minus one\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 99999 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nSet-Cookie: \xff=\x00;;;=\r\n\xff\xfe: z\r\n\r\n\x1f\x8b",
+    ],
+)
+def test_broken_http_never_stops_the_checks(watched: Watched, head: bytes) -> None:
+    with serving(lambda connection: connection.sendall(head)) as server:
+        watched.prober.watch([target_of(server.port)])
+        samples = watched.wait_for(2)
+    assert all(sample.detail.isprintable() and sample.detail for sample in samples)
+
+
+def test_the_detail_of_a_failure_is_one_bounded_printable_line(watched: Watched) -> None:
+    body = b"\n\n  database \x1b[31mgone\x00\xff " + b"!" * 1000 + b"\nsecond line"
+    detail = ask(watched, answer(503, body)).detail
+    assert detail.startswith("answered 503: database  [31mgone")
+    assert detail.isprintable()
+    assert len(detail) < 250
+    assert "second" not in detail
+
+
+# When it is asked
+
+
+def test_a_quick_target_is_asked_again_soon_and_ever_more_slowly(watched: Watched) -> None:
+    watched.prober.watch([target_of(unused_port(), periodSeconds=3600.0)])
+    samples = watched.wait_for(8)
+    gaps = [later.at - earlier.at for earlier, later in itertools.pairwise(samples[:8])]
+    assert gaps[0] >= 0.1
+    assert gaps[-1] >= 0.2
+    assert not watched.wakes  # failing to be up yet is no news
+
+
+def test_a_target_is_not_asked_before_its_first_moment(watched: Watched) -> None:
+    first_at = time.time() + 0.5
+    with serving(_OK) as server:
+        assert watched.first(target_of(server.port, first_at=first_at)).at >= first_at
+
+
+def test_watching_the_same_again_keeps_the_rhythm(watched: Watched) -> None:
+    """A tick every few milliseconds must not ask more often than the period, nor put a check off for ever."""
+    with serving(_OK) as server:
+        target = target_of(server.port, quick=False, periodSeconds=0.5)
+
+        def asked_while_watching() -> list[ProbeSample]:
+            watched.prober.watch([target])
+            return watched.collect()
+
+        eventually(lambda: len(asked_while_watching()) >= 4)
+    gaps = [later.at - earlier.at for earlier, later in itertools.pairwise(watched.samples)]
+    assert min(gaps) > 0.25
+
+
+def test_a_target_that_became_ready_is_asked_at_its_period(watched: Watched) -> None:
+    with serving(_OK) as server:
+        watched.first(target_of(server.port, periodSeconds=3600.0))
+        watched.prober.watch([target_of(server.port, periodSeconds=3600.0, quick=False)])
+        asked = len(server.requests)
+        time.sleep(0.6)
+        assert len(server.requests) <= asked + 1  # one may have been under way
+
+
+def test_a_target_no_longer_watched_is_asked_no_more(watched: Watched) -> None:
+    with serving(_OK) as server:
+        watched.first(target_of(server.port))
+        watched.prober.watch([])
+        watched.collect()
+        time.sleep(0.4)
+        assert not watched.prober.collect()
+
+
+def test_a_new_check_replaces_the_old_one_at_once(watched: Watched) -> None:
+    with serving(_OK) as server:
+        watched.first(target_of(server.port, path="/old"))
+        watched.prober.watch([target_of(server.port, path="/new")])
+        eventually(lambda: any(b"/new" in request for request in server.requests))
+        seen = len(server.requests)
+        eventually(lambda: len(server.requests) >= seen + 3)
+        assert not any(b"/old" in request for request in server.requests[seen:])
+
+
+def test_both_checks_of_a_container_have_a_schedule_of_their_own(watched: Watched) -> None:
+    with serving(_OK) as server:
+        watched.prober.watch([target_of(server.port, kind="health"), target_of(server.port, kind="readiness")])
+        eventually(lambda: {sample.check for sample in watched.collect()} == {"health", "readiness"})
+
+
+def test_never_two_requests_at_once_to_one_target(watched: Watched) -> None:
+    def slow(connection: Any) -> None:
+        time.sleep(0.3)
+        _OK(connection)
+
+    with serving(slow) as server:
+        target = target_of(server.port, periodSeconds=0.1)
+        for _ in range(50):
+            watched.prober.watch([target])
+            time.sleep(0.02)
+        watched.wait_for(3)
+        assert server.most_at_once == 1
+
+
+def test_concurrency_is_bounded_and_used() -> None:
+    gate = threading.Event()
+
+    def held(connection: Any) -> None:
+        gate.wait(20)
+        _OK(connection)
+
+    prober = open_prober(wake=lambda: None, concurrency=3)
+    with serving(held) as server:
+        prober.watch([target_of(server.port, container_id=f"c{number}") for number in range(9)])
+        eventually(lambda: len(server.requests) == 3)
+        time.sleep(0.2)
+        assert server.most_at_once == 3
+        gate.set()
+        watched = Watched(prober, [])
+        eventually(lambda: len({sample.container_id for sample in watched.collect()}) == 9)
+        prober.close()
+
+
+# When it wakes the loop
+
+
+class Switch:
+    """A server's script that can be turned over."""
+
+    def __init__(self) -> None:
+        self.status = 200
+
+    def __call__(self, connection: Any) -> None:
+        answer(self.status)(connection)
+
+
+def _woken_by(watched: Watched, act: Callable[[], object]) -> int:
+    before = len(watched.wakes)
+    act()
+    return len(watched.wakes) - before
+
+
+def test_it_wakes_for_news_only(watched: Watched) -> None:
+    switch = Switch()
+    with serving(switch) as server:
+        routine = target_of(server.port, quick=False, periodSeconds=0.1)
+
+        def three_more() -> None:
+            watched.wait_for(len(watched.collect()) + 3)
+
+        watched.first(target_of(server.port))
+        eventually(lambda: watched.wakes)  # first success of a quick target
+        watched.prober.watch([routine])
+        three_more()
+        assert _woken_by(watched, three_more) == 0  # routine
+        switch.status = 500
+        assert _woken_by(watched, three_more) >= 1  # each failure counts towards a verdict
+        assert _woken_by(watched, three_more) >= 1
+        switch.status = 200
+        assert _woken_by(watched, three_more) >= 1  # well again
+        assert _woken_by(watched, three_more) == 0
+
+
+def test_close_is_quick_whatever_is_under_way_and_leaves_no_thread() -> None:
+    before = set(threading.enumerate())
+    prober = open_prober(wake=lambda: None)
+    with serving(lambda connection: connection.recv(1)) as server, never_accepting() as port:
+        connecting = target_of(port, container_id="c2", timeoutSeconds=600.0)
+        prober.watch([target_of(server.port, timeoutSeconds=600.0), connecting])
+        eventually(lambda: server.requests)
+        own = set(threading.enumerate()) - before
+        started = time.monotonic()
+        prober.close()
+        assert time.monotonic() - started < 10  # of 600
+        assert not any(thread.is_alive() for thread in own if thread.name.startswith("probe"))
+        assert not prober.collect()
