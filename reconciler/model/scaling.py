@@ -1,18 +1,24 @@
-"""What a scaling decision is: a count and the whole chain of reasons that led to it."""
+"""What a scaling decision is made of, and what it is: a count and the whole chain of reasons that led to it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reconciler.model.load import AppLoad
+
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """One metric against its target: ``factor = value / target``; None where the value is unknown."""
+    """One metric against its target: ``factor = value / target``; None where the value is unknown.
+
+    ``unit`` is what value and target are given in: ``%``, ``ms``, ``per replica``, or nothing.
+    """
 
     metric: str
     value: float | None
     target: float
     factor: float | None
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +53,77 @@ class ScalingDecision:
     @property
     def should_scale(self) -> bool:
         return self.acted and self.target != self.current
+
+    @property
+    def gist(self) -> tuple[object, ...]:
+        """What people would call the same decision: all of it but the time and the measurements that always move."""
+        return self.current, self.target, self.winner, tuple(clamp.name for clamp in self.clamps), self.acted
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The least and the most replicas in force. ``source`` is the schedule entry they come from, "" for the policy."""
+
+    min_replicas: int
+    max_replicas: int
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many more replicas of one app the host can hold, and the sentence that says why no more."""
+
+    replicas: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """What an app served, in requests per second, just before it was scaled out because of ``metric``.
+
+    ``replicas`` are those that were healthy then, ``factor`` the metric's own: both are held against what the added
+    replicas brought.
+    """
+
+    replicas: int
+    rps: float
+    metric: str
+    factor: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingMemory:
+    """What one decision leaves for the next. Times in epoch seconds.
+
+    ``count`` is the number of replicas decided last, ``scaled_at`` when it last changed. ``recommendations`` are the
+    counts recommended since then-and-then, as far back as the stabilization window reaches, without those a later
+    and higher one has made irrelevant: so they only ever fall. ``before_scale_out`` is None unless the last change
+    was a scale-out that load asked for.
+    """
+
+    count: int
+    scaled_at: float | None = None
+    recommendations: tuple[tuple[float, int], ...] = ()
+    before_scale_out: Throughput | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingSituation:
+    """All that a scaling decision looks at, besides the policy and the time.
+
+    ``healthy`` counts the replicas fit for traffic now; ``load`` was measured over the policy's window.
+    ``unsettled`` says why the measurements are no basis for a change just now (a rollout, replicas of the last change
+    still starting), in words that follow "waiting for"; "" when they are. ``bounds`` are those of the schedule, None
+    where there is none in force. ``room`` is None where it isn't known what the host can hold.
+    """
+
+    memory: ScalingMemory
+    healthy: int
+    load: AppLoad = AppLoad()
+    unsettled: str = ""
+    bounds: Bounds | None = None
+    room: Room | None = None
+
+    @property
+    def current(self) -> int:
+        return self.memory.count

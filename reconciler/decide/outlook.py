@@ -1,0 +1,64 @@
+"""What would have to change for the next scaling step, in numbers that can be held against a graph.
+
+The answer to "why does it not scale?" that needs no knowledge of the algorithm. It explains decisions and makes none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reconciler.decide.metrics import Case, amount, listed, number
+from reconciler.decide.strategies import in_factor, out_factor
+from reconciler.model.scaling import Clamp, Factor
+
+_HELD = {
+    "host": "out once the host has room",
+    "throughput": "out once more replicas bring more throughput, or the metric improves with them",
+    "stabilization": "in once nothing higher was recommended during the whole stabilization window",
+}
+
+
+def next_step(case: Case, target: int, clamps: Sequence[Clamp]) -> str:
+    """One sentence, for the moment the decision was made."""
+    if target != case.current and case.scaling.dry_run:
+        return "acts once scaling.dryRun is off"
+    if target != case.current:
+        return f"nothing before the cooldown of {number(case.scaling.cooldown_seconds)} s has passed"
+    held_by = clamps[-1] if clamps else None
+    if held_by and held_by.name in _HELD:
+        return _HELD[held_by.name]
+    if held_by and held_by.name in ("cooldown", "settling"):
+        return f"to {held_by.before} {_after_waiting(case)} if the load is still the same"
+    waiting = _after_waiting(case)
+    return (f"{waiting}: " if waiting else "") + f"{_out(case)}; {_in(case)}"
+
+
+def _after_waiting(case: Case) -> str:
+    if case.situation.unsettled:
+        return f"after waiting for {case.situation.unsettled}"
+    if case.cooldown_left_seconds > 0:
+        return f"after the cooldown, which ends in {number(case.cooldown_left_seconds)} s"
+    return ""
+
+
+def _out(case: Case) -> str:
+    if case.current >= case.bounds.max_replicas:
+        return f"out not at all, since maxReplicas is {case.bounds.max_replicas}"
+    if case.winner is None:
+        return "out once a metric is known"
+    return f"out when {_threshold(case.winner, 'exceeds', out_factor(case))}"
+
+
+def _in(case: Case) -> str:
+    if case.current <= case.bounds.min_replicas:
+        return f"in not at all, since minReplicas is {case.bounds.min_replicas}"
+    at = in_factor(case)
+    conditions = [f"there is a value for {case.unknown}"] if case.unknown else []
+    above = [factor for factor in case.factors if factor.factor is not None and factor.factor >= at]
+    conditions += [_threshold(factor, "is below", at) for factor in above]
+    return f"in when {listed(conditions)}" if conditions else "in at the next look"
+
+
+def _threshold(factor: Factor, verb: str, at: float) -> str:
+    now = "unknown" if factor.value is None else number(factor.value)
+    return f"{factor.metric} {verb} {amount(at * factor.target, factor.unit)} (now {now})"

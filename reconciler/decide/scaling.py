@@ -1,0 +1,225 @@
+"""How many replicas an app should have: one number, and the whole chain of reasons that led to it.
+
+An algorithm turns factors into a number; then a list of guards, each of which may only bring that number closer to the
+present count, has its say in a fixed order. Whatever a guard changes is recorded. Counts that people set (manual mode,
+a pause, bounds that the present count lies outside of) hold at once: the guards are for what load asks for.
+
+It must never scale in on what it doesn't know, read a clock, or remember anything itself: `remember` says what to keep.
+A clock that is set back makes the last change count as having happened just now, which costs one cooldown at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from reconciler.decide.metrics import Case, number, percent
+from reconciler.decide.outlook import next_step
+from reconciler.decide.strategies import propose
+from reconciler.model.scaling import Bounds, Clamp, ScalingDecision, ScalingMemory, ScalingSituation, Throughput
+from reconciler.model.spec import Scaling
+
+# An added replica that brings less than this share of what each of the others had brought is not worth another one,
+# unless the metric that asked for it got better by at least this share of what an equal split of the load would do.
+_WORTHWHILE_SHARE = 0.1
+_RELIEF_SHARE = 0.25
+
+Recommendations = tuple[tuple[float, int], ...]
+
+
+def initial_count(scaling: Scaling, bounds: Bounds | None = None) -> int:
+    """How many replicas an app starts with. ``bounds``: those of the schedule, where one is in force."""
+    fixed = _fixed(scaling)
+    if fixed is not None:
+        return fixed[0]
+    return bounds.min_replicas if bounds else scaling.min_replicas
+
+
+def recommend(scaling: Scaling, situation: ScalingSituation, now: float) -> ScalingDecision:
+    """The count for this moment, with its reasons. ``now`` in epoch seconds."""
+    case = Case.of(scaling, situation, now)
+    fixed = _fixed(scaling)
+    if fixed is not None:
+        return _set_by_people(case, *fixed)
+    within = max(case.bounds.min_replicas, min(case.current, case.bounds.max_replicas))
+    if within != case.current:
+        clamp = Clamp(_bound_name(case, within), case.current, within, _bound_reason(case, within))
+        return _decision(case, case.current, within, (clamp,), "the present count is out of bounds, whatever the load")
+    raw, why = propose(case)
+    target, clamps = _guarded(case, raw)
+    return _decision(case, raw, target, clamps, why)
+
+
+def remember(scaling: Scaling, situation: ScalingSituation, decision: ScalingDecision) -> ScalingMemory:
+    """What the next decision has to know of this one. Equal to the last memory as long as nothing happens."""
+    memory, now = situation.memory, decision.at
+    recommendations = _recommended(scaling, memory, decision)
+    if decision.should_scale:
+        return ScalingMemory(decision.target, now, recommendations, _throughput(situation, decision))
+    scaled_at = None if memory.scaled_at is None else min(memory.scaled_at, now)
+    return ScalingMemory(memory.count, scaled_at, recommendations, memory.before_scale_out)
+
+
+def _fixed(scaling: Scaling) -> tuple[int, str, str] | None:
+    """A count that needs no decision: the number, why, and what would change it."""
+    if scaling.paused_at is not None:
+        return scaling.paused_at, f"scaling.pausedAt holds it at {scaling.paused_at}", "a commit without pausedAt"
+    if scaling.mode == "manual":
+        count = scaling.manual_replicas
+        return count, f"mode is manual and asks for {count}", "a commit with another scaling.replicas"
+    return None
+
+
+def _set_by_people(case: Case, count: int, why: str, following: str) -> ScalingDecision:
+    reason = f"{_headline(case.current, count)}: {why}"
+    return ScalingDecision(case.now, case.current, count, count, reason, None, case.factors, (), following)
+
+
+def _decision(case: Case, raw: int, target: int, clamps: tuple[Clamp, ...], why: str) -> ScalingDecision:
+    dry_run = case.scaling.dry_run
+    headline = ("dry run: " if dry_run else "") + _headline(case.current, target)
+    return ScalingDecision(
+        at=case.now,
+        current=case.current,
+        target=target,
+        raw=raw,
+        reason="; ".join((f"{headline}: {why}", *(clamp.reason for clamp in clamps))),
+        winner=case.winner.metric if case.winner else None,
+        factors=case.factors,
+        clamps=clamps,
+        next_step=next_step(case, target, clamps),
+        acted=not dry_run,
+    )
+
+
+def _headline(current: int, target: int) -> str:
+    if target == current:
+        return f"keep {current}"
+    return f"scale {'out' if target > current else 'in'} from {current} to {target}"
+
+
+# -- guards: each may only bring the number closer to the present count ---------------------------------------------
+
+
+def _guarded(case: Case, raw: int) -> tuple[int, tuple[Clamp, ...]]:
+    count, clamps = raw, []
+    for guard in _GUARDS:
+        clamp = guard(case, count)
+        if clamp is not None and clamp.after != count:
+            clamps.append(clamp)
+            count = clamp.after
+    return count, tuple(clamps)
+
+
+def _step_limit(case: Case, count: int) -> Clamp | None:
+    most = case.scaling.max_scale_out_step
+    if count > case.current + most:
+        return Clamp("maxScaleOutStep", count, case.current + most, f"maxScaleOutStep is {most}")
+    most = case.scaling.max_scale_in_step
+    if count < case.current - most:
+        return Clamp("maxScaleInStep", count, case.current - most, f"maxScaleInStep is {most}")
+    return None
+
+
+def _bounds(case: Case, count: int) -> Clamp | None:
+    after = max(case.bounds.min_replicas, min(count, case.bounds.max_replicas))
+    return Clamp(_bound_name(case, after), count, after, _bound_reason(case, after))
+
+
+def _settling(case: Case, count: int) -> Clamp | None:
+    unsettled = case.situation.unsettled
+    return Clamp("settling", count, case.current, f"waiting for {unsettled}") if unsettled else None
+
+
+def _cooldown(case: Case, count: int) -> Clamp | None:
+    left = case.cooldown_left_seconds
+    reason = f"in the cooldown of {number(case.scaling.cooldown_seconds)} s for another {number(left)} s"
+    return Clamp("cooldown", count, case.current, reason) if left > 0 else None
+
+
+def _stabilization(case: Case, count: int) -> Clamp | None:
+    window = case.scaling.stabilization_window_seconds
+    if count >= case.current or window == 0:
+        return None
+    highest = max(recommended for _, recommended in _in_window(case.situation.memory, case.now, window))
+    after = max(count, min(case.current, highest))
+    return Clamp("stabilization", count, after, f"{highest} were recommended within the last {number(window)} s")
+
+
+def _diminishing(case: Case, count: int) -> Clamp | None:
+    before, winner, served = case.situation.memory.before_scale_out, case.winner, case.situation.load.rps
+    healthy = case.situation.healthy
+    if count <= case.current or before is None or served is None or winner is None or winner.factor is None:
+        return None
+    # Requests are what comes in, not what the app makes of them: fewer for each replica is what was wanted.
+    if winner.metric != before.metric or winner.metric == "rps" or healthy <= before.replicas:
+        return None
+    was, now = before.rps / before.replicas, served / healthy
+    gained = (served - before.rps) / (healthy - before.replicas)
+    equal_split = 1 - before.replicas / healthy
+    if gained >= _WORTHWHILE_SHARE * was or 1 - winner.factor / before.factor >= _RELIEF_SHARE * equal_split:
+        return None
+    reason = (
+        f"not scaling any further: throughput per replica fell by {percent(1 - now / was)} (from {number(was)} to "
+        f"{number(now)} requests per second) with {healthy} replicas instead of {before.replicas}, "
+        f"and {winner.metric} hardly improved"
+    )
+    return Clamp("throughput", count, case.current, reason)
+
+
+def _room(case: Case, count: int) -> Clamp | None:
+    room = case.situation.room
+    if room is None or count <= case.current + max(0, room.replicas):
+        return None
+    return Clamp("host", count, max(case.current, case.current + room.replicas), room.reason)
+
+
+_GUARDS: tuple[Callable[[Case, int], Clamp | None], ...] = (
+    _step_limit,
+    _bounds,
+    _settling,
+    _cooldown,
+    _stabilization,
+    _diminishing,
+    _room,
+)
+
+
+def _bound_name(case: Case, count: int) -> str:
+    return "minReplicas" if count == case.bounds.min_replicas else "maxReplicas"
+
+
+def _bound_reason(case: Case, count: int) -> str:
+    return f"{_bound_name(case, count)} is {count}" + (f" by {case.bounds.source}" if case.bounds.source else "")
+
+
+# -- memory ---------------------------------------------------------------------------------------------------------
+
+
+def _in_window(memory: ScalingMemory, now: float, window_seconds: float) -> Recommendations:
+    """The recommendations that held at some time of the window; each held from its time until the next one's."""
+    history = [(min(at, now), count) for at, count in memory.recommendations] or [(now, memory.count)]
+    while len(history) > 1 and history[1][0] <= now - window_seconds:
+        del history[0]
+    return tuple(history)
+
+
+def _recommended(scaling: Scaling, memory: ScalingMemory, decision: ScalingDecision) -> Recommendations:
+    """The history with this recommendation. Only the highest counts of what follows matter, so lower ones go."""
+    if _fixed(scaling) is not None or scaling.stabilization_window_seconds == 0:
+        return ()
+    if decision.should_scale and decision.raw == decision.current:
+        return ((decision.at, decision.target),)
+    history = list(_in_window(memory, decision.at, scaling.stabilization_window_seconds))
+    since = decision.at
+    while history and history[-1][1] <= decision.raw:
+        since = history.pop()[0]
+    return (*history, (since, decision.raw))
+
+
+def _throughput(situation: ScalingSituation, decision: ScalingDecision) -> Throughput | None:
+    """What was served before a scale-out that load asked for, to hold against what it will bring."""
+    winner = next((factor for factor in decision.factors if factor.metric == decision.winner), None)
+    served = situation.load.rps
+    if winner is None or not winner.factor or not served or not decision.current < decision.target <= decision.raw:
+        return None
+    return Throughput(situation.healthy, served, winner.metric, winner.factor)
