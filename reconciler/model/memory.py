@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from reconciler.model.desired import Version
 from reconciler.model.health import Health
 from reconciler.model.routes import Refusal, RouteTable
-from reconciler.model.scaling import ScalingDecision
+from reconciler.model.scaling import ScalingDecision, ScalingMemory
 from reconciler.model.status import Condition
 
 
@@ -35,8 +35,10 @@ class ReplicaMemory:
     """One replica, by its name. A new container in the same slot starts anew, but for its back-off.
 
     ``unrouted_at`` is when a successfully published table first lacked it, None while it is in one or never was;
-    ``ever_routed`` tells those two apart. ``crashes`` are the times of recent exits; ``taken_over`` says that the
-    Engine no longer restarts it. ``available_at`` is when it was last seen to become ready.
+    ``ever_routed`` tells those two apart. ``ready_at`` is when it last became fit for traffic, None while it is not.
+    ``exited_at`` is when it was last seen to have ended, None while it runs; ``disturbed_at`` when it last ended or
+    vanished, None once it is ready again. ``crashes`` are the times of recent exits; ``taken_over`` says that the
+    Engine no longer restarts it.
     """
 
     name: str
@@ -54,6 +56,7 @@ class ReplicaMemory:
     restart_count: int = 0
     crashes: tuple[float, ...] = ()
     exited_at: float | None = None
+    disturbed_at: float | None = None
     taken_over: bool = False
     backoff: Backoff | None = None
     last_log: str = ""
@@ -96,9 +99,8 @@ class AppMemory:
     """One app.
 
     ``version`` is its last good spec; ``stable`` the last version all of whose replicas were ready, to return to;
-    ``count`` the number of replicas decided last and ``scaled_at`` when it last changed; ``image_ready`` the spec
-    hash whose image is known to be on the host; ``recommendations`` the recent (time, count) pairs that a
-    stabilization window looks back on; ``replacement`` paces the replacing of unhealthy replicas;
+    ``scaling`` holds the number of replicas decided last, ``decision`` how it came about; ``image_ready`` is the spec
+    hash whose image is known to be on the host; ``replacement`` paces the replacing of unhealthy replicas;
     ``missing_since`` is when the app was first absent from the source.
     """
 
@@ -106,13 +108,11 @@ class AppMemory:
     version: Version
     registered_at: float
     updated_at: float
-    count: int
+    scaling: ScalingMemory
     stable: Version | None = None
     rollout: Rollout | None = None
     failed: tuple[FailedVersion, ...] = ()
-    scaled_at: float | None = None
     decision: ScalingDecision | None = None
-    recommendations: tuple[tuple[float, int], ...] = ()
     image_ready: str | None = None
     backoff: Backoff | None = None
     repetition: Repetition = Repetition()
@@ -120,6 +120,16 @@ class AppMemory:
     missing_since: float | None = None
     conditions: tuple[Condition, ...] = ()
     canary_promoted: str | None = None
+
+    @property
+    def count(self) -> int:
+        """The number of replicas decided last."""
+        return self.scaling.count
+
+    @property
+    def scaled_at(self) -> float | None:
+        """When that number last changed."""
+        return self.scaling.scaled_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Literal
 
 from reconciler.model.actions import Action, Outcome
 from reconciler.model.load import AppLoad, ReplicaLoad
+from reconciler.model.scaling import Bounds
 
 
 class ContainerState(StrEnum):
@@ -65,6 +66,14 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
+class Host:
+    """What the machine has in all: thousandths of a core, and bytes of memory."""
+
+    cpu_millicores: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeSample:
     """One answer, or failure to answer, of one container to one check. ``at``: epoch seconds."""
 
@@ -82,7 +91,8 @@ class Observed:
 
     ``foreign_names`` and ``foreign_addresses`` belong to containers that are not ours: to be avoided, never touched.
     ``in_flight`` are actions submitted earlier that have not finished; ``outcomes`` those that have.
-    ``open_requests`` counts requests in flight by replica address, where the edge can tell.
+    ``open_requests`` counts requests in flight by replica address, where the edge can tell. ``bounds`` are those that
+    an app's schedule puts in force now. ``host`` is None where its size isn't known.
     """
 
     at: float
@@ -96,3 +106,5 @@ class Observed:
     loads: Mapping[str, AppLoad] = field(default_factory=dict)
     replica_loads: Mapping[str, ReplicaLoad] = field(default_factory=dict)
     open_requests: Mapping[str, int] = field(default_factory=dict)
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)
+    host: Host | None = None

@@ -11,7 +11,6 @@ from reconciler.model.events import Event
 from reconciler.model.memory import Memory
 from reconciler.model.routes import RouteTable
 from reconciler.model.spec import HealthCheck
-from reconciler.model.status import AppStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,6 @@ class Plan:
     probes: tuple[ProbeTarget, ...]
     memory: Memory
     events: tuple[Event, ...]
-    statuses: Mapping[str, AppStatus]
     notices: tuple[str, ...] = ()
     wake_at: float | None = None
     differences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

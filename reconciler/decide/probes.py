@@ -1,0 +1,49 @@
+"""Which containers to ask how they are: everything that runs, by the checks of its own version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from reconciler.decide.health import health_check_of
+from reconciler.decide.replicas import Phase, Replica
+from reconciler.decide.rollout import AppView
+from reconciler.decide.versions import version_for
+from reconciler.model.health import Health
+from reconciler.model.observed import ContainerState
+from reconciler.model.plan import ProbeTarget
+from reconciler.model.spec import App, HealthCheck
+
+
+def targets(views: Iterable[AppView]) -> tuple[ProbeTarget, ...]:
+    """The whole schedule. A replica that has not been well yet is asked quickly, so that it serves without delay."""
+    return tuple(
+        target
+        for view in views
+        for replica in view.existing
+        if _answers(replica)
+        for target in _of_replica(replica, version_for(view.app, replica.spec_hash).app)
+    )
+
+
+def _answers(replica: Replica) -> bool:
+    running = replica.container is not None and replica.container.state is ContainerState.RUNNING
+    return running and bool(replica.memory.address) and replica.phase is not Phase.LEAVING and not replica.busy
+
+
+def _of_replica(replica: Replica, app: App) -> Iterable[ProbeTarget]:
+    if (check := health_check_of(app)) is not None:
+        yield from _target(replica, app, "health", check, replica.memory.health)
+    if app.spec.readiness is not None:
+        yield from _target(replica, app, "readiness", app.spec.readiness, replica.memory.readiness)
+
+
+def _target(
+    replica: Replica, app: App, kind: Literal["health", "readiness"], check: HealthCheck, health: Health
+) -> Iterable[ProbeTarget]:
+    port = check.port or app.main_port
+    if port is not None:
+        memory = replica.memory
+        first_at = memory.created_at + check.initial_delay_seconds
+        quick = health.first_healthy_at is None
+        yield ProbeTarget(memory.container_id, kind, memory.address, port, check, quick, first_at)

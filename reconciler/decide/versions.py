@@ -1,0 +1,47 @@
+"""Which version of an app is aimed at, and which one a container came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reconciler.model.desired import Version, container_fields
+from reconciler.model.memory import AppMemory, FailedVersion
+
+
+def target_of(app: AppMemory) -> Version:
+    """The version to converge to: the newest one or, after it failed and is to be rolled back, the last stable one."""
+    if failure_of(app) and app.stable is not None and app.version.app.spec.strategy.on_failure == "rollback":
+        return app.stable
+    return app.version
+
+
+def failure_of(app: AppMemory) -> FailedVersion | None:
+    """Why the newest version is not tried (again), if it failed."""
+    return next((failed for failed in app.failed if failed.spec_hash == app.version.spec_hash), None)
+
+
+def version_for(app: AppMemory, spec_hash: str) -> Version:
+    """The version a container with this hash came from, as far as it is still known; else the newest."""
+    if app.stable is not None and spec_hash == app.stable.spec_hash != app.version.spec_hash:
+        return app.stable
+    return app.version
+
+
+def differences(old: Version | None, new: Version) -> tuple[str, ...]:
+    """The container fields that differ, each as ``spec.image: "web:1" → "web:2"``; empty where ``old`` is unknown."""
+    if old is None:
+        return ()
+    before, after = container_fields(old.app), container_fields(new.app)
+    changed = [
+        f"spec.{name}: {_brief(before.get(name))} → {_brief(after.get(name))}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+    paths = sorted(old.files.keys() | new.files.keys())
+    changed += [f"file {path}: content" for path in paths if old.files.get(path) != new.files.get(path)]
+    return tuple(changed)
+
+
+def _brief(value: Any) -> str:
+    text = "none" if value in (None, [], {}) else str(value)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,88 @@
+"""Performs actions concurrently, bounded, in the background; it has no choices to make.
+
+An action submitted is in flight until its outcome is collected, across ticks: a slow pull or a program that ignores
+SIGTERM holds up nobody but its own app. Creating and starting have workers of their own, apart from what may take
+long. Failures an adapter names become outcomes; anything else is a bug and surfaces in the tick that collects it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from reconciler.model.actions import Action, EnsureImage, Failure, FailureKind, Outcome, RemoveReplica
+from reconciler.ports import Clock, Rejected, Runtime, TryLater, Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    action: Action
+    future: Future[Outcome]
+
+
+class Executor:
+    """``concurrency`` bounds the actions of each kind at a time; ``wake`` is called when the last in flight ends."""
+
+    def __init__(self, runtime: Runtime, clock: Clock, wake: Callable[[], None], concurrency: int) -> None:
+        self._runtime = runtime
+        self._clock = clock
+        self._wake = wake
+        self._quick = ThreadPoolExecutor(concurrency, thread_name_prefix="act")
+        self._slow = ThreadPoolExecutor(concurrency, thread_name_prefix="act-slow")
+        self._lock = threading.Lock()
+        self._unfinished = 0
+        self._flights: dict[str, _Flight] = {}
+
+    @property
+    def in_flight(self) -> tuple[Action, ...]:
+        """What was submitted and not yet collected."""
+        return tuple(flight.action for flight in self._flights.values())
+
+    def submit(self, actions: Iterable[Action]) -> None:
+        """Start performing these. One of the same key that is still in flight is never submitted twice."""
+        for action in actions:
+            if action.key in self._flights:
+                continue
+            with self._lock:
+                self._unfinished += 1
+            pool = self._slow if isinstance(action, EnsureImage | RemoveReplica) else self._quick
+            self._flights[action.key] = _Flight(action, pool.submit(self._perform, action))
+
+    def collect(self) -> tuple[Outcome, ...]:
+        """The outcomes of what has finished, oldest first. Each is given once."""
+        finished = [key for key, flight in self._flights.items() if flight.future.done()]
+        outcomes = [self._flights.pop(key).future.result() for key in finished]
+        return tuple(sorted(outcomes, key=lambda outcome: outcome.finished_at))
+
+    def finish(self, timeout_seconds: float) -> tuple[Outcome, ...]:
+        """Let what has begun come to its end, begin nothing more, and collect."""
+        for pool in (self._quick, self._slow):
+            pool.shutdown(wait=False, cancel_futures=True)
+        begun = [flight.future for flight in self._flights.values() if not flight.future.cancelled()]
+        wait(begun, timeout_seconds)
+        self._flights = {key: f for key, f in self._flights.items() if f.future.done() and not f.future.cancelled()}
+        return self.collect()
+
+    def _perform(self, action: Action) -> Outcome:
+        started_at = self._clock.now()
+        failure: Failure | None = None
+        try:
+            self._runtime.perform(action)
+        except TryLater as error:
+            failure = Failure(FailureKind.TRY_LATER, error.reason, str(error))
+        except Rejected as error:
+            failure = Failure(FailureKind.REJECTED, error.reason, str(error))
+        except Unavailable as error:
+            failure = Failure(FailureKind.TRY_LATER, "EngineUnavailable", str(error))
+        finally:
+            self._landed()
+        return Outcome(action, started_at, self._clock.now(), failure)
+
+    def _landed(self) -> None:
+        with self._lock:
+            self._unfinished -= 1
+            last = self._unfinished == 0
+        if last:
+            self._wake()

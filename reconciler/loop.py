@@ -1,0 +1,155 @@
+"""Wake, tick, sleep; signals; the only sleep in the program.
+
+Wake-ups carry no data: a file change, a Docker event, a finished action and a timer all lead to the same tick, so a
+missed one costs latency and never correctness.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+
+from reconciler.model.events import Event
+from reconciler.model.plan import Wait
+from reconciler.ports import Record, Unavailable
+from reconciler.tick import State, World, tick
+
+# Wake-ups closer together than this share a tick.
+SPACING_SECONDS = 0.03
+CHECKPOINT_SECONDS = 15.0
+STORE_PAUSE_SECONDS = 2.0
+FINISH_SECONDS = 30.0
+
+log = logging.getLogger("orchestry")
+
+
+class Waker:
+    """The loop's alarm clock. `wake` may be called from any thread, and from signal handlers."""
+
+    def __init__(self) -> None:
+        self._woken = threading.Event()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep until woken, at most ``seconds``; wake-ups that come in the next moment are taken along."""
+        if seconds > 0 and self._woken.wait(seconds):
+            time.sleep(SPACING_SECONDS)
+        self._woken.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """When the loop ends by itself: after one tick, or once converged (or ``timeout_seconds`` later)."""
+
+    once: bool = False
+    converged: bool = False
+    timeout_seconds: float | None = None
+
+
+class Stop:
+    """Whether somebody asked for the end. SIGTERM and SIGINT do, once `listen` was called."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.requested = False
+        self._wake = wake
+
+    def listen(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._handle)
+
+    def request(self) -> None:
+        self.requested = True
+        self._wake()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.request()
+
+
+def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Until = Until()) -> int:
+    """Tick until told to stop or ``until`` is fulfilled. Exit code: 0, or 1 when it could not be fulfilled."""
+    state = State(world.store.load())
+    started_at = last_checkpoint = world.clock.now()
+    said: frozenset[str] = frozenset()
+    while not stop.requested:
+        now = world.clock.now()
+        due = not 0 <= now - last_checkpoint < CHECKPOINT_SECONDS
+        try:
+            state = tick(world, state, checkpoint=due)
+        except Unavailable as error:
+            log.error("store: %s; nothing is done until it can be written", error)
+            if until.once or _late(until, started_at, now):
+                return 1
+            waker.sleep(STORE_PAUSE_SECONDS)
+            continue
+        last_checkpoint = now if due else last_checkpoint
+        said = _log(state, said)
+        if (code := _verdict(state, until, started_at, now)) is not None:
+            _finish(world, state)
+            return code
+        waker.sleep(_pause(state, tick_seconds, world.clock.now()))
+    log.info("stopping: actions in hand are finished, apps keep running")
+    _finish(world, state)
+    return 0
+
+
+def _pause(state: State, tick_seconds: float, now: float) -> float:
+    wake_at = state.plan.wake_at if state.plan else None
+    return tick_seconds if wake_at is None else min(tick_seconds, max(0.0, wake_at - now))
+
+
+def _verdict(state: State, until: Until, started_at: float, now: float) -> int | None:
+    """The exit code if it is time to end, else None."""
+    if until.once:
+        return 1 if state.trouble or state.problems else 0
+    if until.converged and state.converged:
+        return 0
+    if _late(until, started_at, now):
+        log.error("not converged after %g s", until.timeout_seconds)
+        return 1
+    return None
+
+
+def _late(until: Until, started_at: float, now: float) -> bool:
+    return until.timeout_seconds is not None and now - started_at >= until.timeout_seconds
+
+
+def _finish(world: World, state: State) -> None:
+    """Let actions in hand end and keep what came of them; begin nothing more."""
+    outcomes = world.executor.finish(FINISH_SECONDS)
+    try:
+        record = Record(world.clock.now(), state.memory, state.statuses, outcomes=outcomes)
+        world.store.save(record, checkpoint=True)
+    except Unavailable as error:
+        log.error("store: %s; the outcome of %d actions is not on record", error, len(outcomes))
+
+
+def _log(state: State, said: frozenset[str]) -> frozenset[str]:
+    """One line for each thing that happened, and one for each new reason to wait. Returns what has been said."""
+    for event in state.events:
+        log.info(event.message, extra=_fields(event))
+    waits = state.plan.waits if state.plan else ()
+    saying = {_gist(wait.message): wait for wait in waits}
+    for gist, wait in saying.items():
+        if gist not in said:
+            log.info(wait.message, extra={"type": "wait", "app": wait.app_name})
+    standing = (*state.trouble, *state.problems)
+    for message in standing:
+        if message not in said:
+            log.warning(message)
+    return frozenset((*saying, *standing))
+
+
+def _fields(event: Event) -> dict[str, object]:
+    return {"type": event.type, "app": event.app_name, "details": dict(event.details)}
+
+
+def _gist(message: str) -> str:
+    """A message without its numbers: a wait that only counts down is said once."""
+    return "".join("#" if c.isdigit() else c for c in message)

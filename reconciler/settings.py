@@ -1,0 +1,119 @@
+"""The controller's own settings: flags over ``ORCHESTRY_…`` variables over a settings file over defaults.
+
+Nothing here is about apps: what apps ask for is in git, how this controller works is here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    JsonConfigSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+DEFAULT_FILE = Path("/etc/orchestry/settings.toml")
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default. Seconds throughout; an empty value means the default that is described."""
+
+    model_config = SettingsConfigDict(env_prefix="ORCHESTRY_", extra="forbid", frozen=True)
+
+    source: str = Field("specs", description="directory or git URL the app specs are read from")
+    branch: str | None = Field(None, description="branch of a git URL (default: the one its HEAD names)")
+    path: str | None = Field(None, description="directory of the specs inside the repository")
+    fetch_interval: float = Field(30.0, gt=0, description="seconds between fetches of a git URL")
+    allow_file_urls: bool = Field(False, description="allow file:// as a git URL")
+    database: str | None = Field(None, description="database URL (default: SQLite under the state directory)")
+    state_dir: Path = Field(Path("/var/lib/orchestry"), description="where the controller keeps its files")
+    instance: str = Field(
+        "default", pattern=r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$", description="name of this controller"
+    )
+    edge: Literal["process", "container", "external", "none"] = Field("process", description="how nginx is run")
+    edge_port: int = Field(8080, ge=1, le=65535, description="port nginx listens on for HTTP")
+    edge_tls_port: int = Field(
+        8443, ge=1, le=65535, description="port nginx listens on for HTTPS, where a route has tls"
+    )
+    edge_address: str = Field("0.0.0.0", description="address nginx listens on")
+    edge_template: Path | None = Field(None, description="a template of your own in place of the built-in one")
+    edge_directory: Path | None = Field(None, description="external: directory to write the configuration into")
+    edge_test_command: str | None = Field(None, description="external: command that tests the configuration")
+    edge_reload_command: str | None = Field(None, description="external: command that reloads nginx")
+    edge_image: str = Field("nginx", description="container: image of nginx")
+    edge_lua: Literal["auto", "off"] = Field("auto", description="push replica changes into nginx where it has Lua")
+    network: str | None = Field(None, description="Docker network of the replicas (default: orchestry)")
+    tick: float = Field(5.0, ge=0.1, le=3600, description="seconds between looks when nothing happens")
+    concurrency: int = Field(8, ge=1, le=64, description="actions performed at a time")
+    probe_concurrency: int = Field(16, ge=1, le=256, description="health checks made at a time")
+    secrets_dir: Path | None = Field(
+        None, description="directory of secrets (default: secrets under the state directory)"
+    )
+    allow_host_paths: tuple[str, ...] = Field((), description="host directories that volumes may name")
+    confirm_deletions: str | None = Field(None, description="revision whose deletions beyond the budget are confirmed")
+    prometheus_url: str | None = Field(None, description="Prometheus-compatible API for custom metrics")
+    log_format: Literal["text", "json"] = Field("text", description="how log lines are written")
+
+    @field_validator("confirm_deletions")
+    @classmethod
+    def _long_enough(cls, value: str | None) -> str | None:
+        if value is not None and len(value) < 7:
+            raise ValueError("a revision of at least 7 characters")
+        return value
+
+    @classmethod
+    def load(cls, file: Path | None, flags: dict[str, Any]) -> Settings:
+        """Settings from all places. ``flags`` holds only those that were given.
+
+        Raises pydantic's ValidationError for a value that can't be, FileNotFoundError for a named file that isn't.
+        """
+        if file is not None and not file.is_file():
+            raise FileNotFoundError(file)
+        chosen = file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+        return _with_file(chosen)(**flags)
+
+    @property
+    def is_default_instance(self) -> bool:
+        return self.instance == "default"
+
+    @property
+    def directory(self) -> Path:
+        """The state directory of this instance."""
+        return self.state_dir if self.is_default_instance else self.state_dir / self.instance
+
+    @property
+    def secrets(self) -> Path:
+        return self.secrets_dir or self.directory / "secrets"
+
+    @property
+    def network_name(self) -> str:
+        return self.network or ("orchestry" if self.is_default_instance else f"orchestry-{self.instance}")
+
+    @property
+    def name_prefix(self) -> str:
+        """What stands before container names: nothing for the default instance."""
+        return "" if self.is_default_instance else f"{self.instance}-"
+
+
+def _with_file(file: Path | None) -> type[Settings]:
+    class FileSettings(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            if file is None:
+                return init_settings, env_settings
+            source = JsonConfigSettingsSource if file.suffix == ".json" else TomlConfigSettingsSource
+            return init_settings, env_settings, source(settings_cls, file)
+
+    return FileSettings

@@ -1,0 +1,138 @@
+"""One pass, top to bottom: source → observe → decide → act → publish → record.
+
+A tick waits for nothing and sleeps never. What it can't see it doesn't decide about: without the Engine nothing is
+done at all, without the source the last desired state holds, without the edge the old routes (and so the old
+replicas) stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from reconciler.decide.apps import last_desired
+from reconciler.decide.plan import conclude, decide
+from reconciler.decide.status import blinded
+from reconciler.executor import Executor
+from reconciler.model.desired import Desired
+from reconciler.model.events import Event
+from reconciler.model.memory import Memory
+from reconciler.model.observed import Observed
+from reconciler.model.plan import Plan, Policy
+from reconciler.model.routes import Publication, RouteTable
+from reconciler.model.status import AppStatus
+from reconciler.ports import Clock, Edge, LoadMeter, Prober, Record, Rejected, Runtime, Source, Store, Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside, as the loop knows it."""
+
+    source: Source
+    runtime: Runtime
+    prober: Prober
+    meter: LoadMeter
+    edge: Edge
+    store: Store
+    executor: Executor
+    clock: Clock
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What one tick hands to the next. ``trouble`` are sides that could not be reached, in words for people."""
+
+    memory: Memory
+    statuses: Mapping[str, AppStatus] = field(default_factory=dict)
+    plan: Plan | None = None
+    events: tuple[Event, ...] = ()
+    trouble: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def converged(self) -> bool:
+        """Everything asked for is so, and nothing is left to do."""
+        plan = self.plan
+        quiet = plan is not None and not plan.actions and not self.trouble and not self.problems
+        return quiet and all(status.converged for status in self.statuses.values())
+
+
+def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
+    """One pass. Raises Unavailable only for the store: without a record nothing may be done."""
+    now = world.clock.now()
+    desired, trouble = _read(world.source, state.memory)
+    observed = _observe(world, desired, now)
+    if isinstance(observed, str):
+        return _blind(world, state, desired, (*trouble, observed), now, checkpoint=checkpoint)
+    decision = decide(desired, observed, state.memory, now, world.policy)
+    plan = decision.plan
+    news = Record(now, plan.memory, state.statuses, plan.events, plan.actions, observed.outcomes)
+    if plan.actions:  # Intent before the deed: a crash in between is repaired by the next tick.
+        world.store.save(news)
+        news = Record(now, plan.memory, state.statuses)
+        world.executor.submit(plan.actions)
+    publication, refused = _publish(world.edge, plan.routes)
+    trouble += refused
+    memory, statuses, published = conclude(decision, publication, observed, now)
+    world.prober.watch(plan.probes)
+    record = replace(
+        news,
+        memory=memory,
+        statuses=statuses,
+        events=(*news.events, *published),
+        intents=(),
+        notices=(*trouble, *plan.notices),
+        problems=desired.problems,
+        edge=world.edge.describe(),
+    )
+    world.store.save(record, checkpoint=checkpoint)
+    problems = tuple(str(problem) for problem in desired.problems)
+    return State(memory, statuses, plan, (*plan.events, *published), trouble, problems)
+
+
+def _read(source: Source, memory: Memory) -> tuple[Desired, tuple[str, ...]]:
+    try:
+        return source.read(), ()
+    except Unavailable as error:
+        return last_desired(memory), (f"source: {error}; the last revision applied stays in force",)
+
+
+def _observe(world: World, desired: Desired, now: float) -> Observed | str:
+    """What is seen now, or why nothing can be seen. Answers of probes made blindly are thrown away."""
+    samples = world.prober.collect()
+    try:
+        seen = world.runtime.observe(now)
+    except Unavailable as first:
+        try:
+            world.runtime.prepare()
+            seen = world.runtime.observe(now)
+        except (Unavailable, Rejected):
+            return f"engine: {first}; nothing is changed until it answers"
+    loads = world.meter.read([version.app for version in desired.apps.values()], seen.containers, now)
+    return replace(
+        seen,
+        samples=samples,
+        outcomes=world.executor.collect(),
+        in_flight=world.executor.in_flight,
+        loads=loads.apps,
+        replica_loads=loads.replicas,
+        open_requests=world.edge.open_requests(),
+    )
+
+
+def _publish(edge: Edge, table: RouteTable) -> tuple[Publication | None, tuple[str, ...]]:
+    try:
+        return edge.publish(table), ()
+    except Unavailable as error:
+        return None, (f"edge: {error}; the routes published before stay",)
+
+
+def _blind(
+    world: World, state: State, desired: Desired, trouble: tuple[str, ...], now: float, *, checkpoint: bool
+) -> State:
+    """A tick that could not see: replicas are unknown, not unhealthy, and nothing is done."""
+    statuses = {name: blinded(status, trouble[-1], now) for name, status in state.statuses.items()}
+    record = Record(now, state.memory, statuses, notices=trouble, problems=desired.problems, edge=world.edge.describe())
+    world.store.save(record, checkpoint=checkpoint)
+    return replace(state, statuses=statuses, plan=None, events=(), trouble=trouble)
