@@ -1,11 +1,14 @@
 """When which container is asked, and by whom.
 
-One schedule per container and check. A thread sleeps until the next check is due and hands it to a bounded pool, never
-a second one while the first is under way. What the answers mean is the planner's to decide; this module only says
+One schedule per container and check. A thread sleeps until the next check is due and queues it for a bounded pool,
+never a second one while the first is under way. One worker empties the queue, and another joins in whenever something
+is still waiting a moment later: checks that answer at once cost half in a row of what they cost side by side, and
+those that hang hold up nobody. What the answers mean is the planner's to decide; this module only says
 which of them are worth waking it for. It must never wait inside `watch` or `collect`: those run in the tick.
 
 The rhythm needs no memory: a check with period p is due at every moment t with (t - phase) mod p = 0, the phase drawn
 from the container's id. So three hundred checks spread evenly, and replacing the schedule disturbs none of them.
+Phases fall on a common beat: a few checks in a row cost a third of what each costs alone, the caches being warm.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import math
 import threading
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -28,6 +32,9 @@ from reconciler.probe.sockets import Connections
 QUICK_FIRST_SECONDS = 0.1
 QUICK_LAST_SECONDS = 0.25
 QUICK_GROWTH = 1.2
+BEAT_SECONDS = 0.5
+LEAST_BEATS = 8
+HELP_AFTER_SECONDS = 0.005
 
 
 @dataclass(eq=False, slots=True)
@@ -48,7 +55,8 @@ def _key(target: ProbeTarget) -> tuple[str, str]:
 
 def next_due(now: float, period_seconds: float, container_id: str) -> float:
     """The first moment after ``now`` in the rhythm of this container and period (same clock as ``now``)."""
-    phase = zlib.crc32(container_id.encode()) / 2**32 * period_seconds
+    beat_seconds = min(BEAT_SECONDS, period_seconds / LEAST_BEATS)
+    phase = zlib.crc32(container_id.encode()) / 2**32 * period_seconds // beat_seconds * beat_seconds
     return phase + (math.floor((now - phase) / period_seconds) + 1) * period_seconds
 
 
@@ -70,6 +78,9 @@ class BackgroundProber:
         self._watches: dict[tuple[str, str], _Watch] = {}
         self._due: list[tuple[float, int, _Watch]] = []
         self._turns = itertools.count(1)
+        self._queue: deque[_Watch] = deque()
+        self._workers = 0
+        self._concurrency = concurrency
         self._samples: list[ProbeSample] = []
         self._closed = False
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="probe")
@@ -95,6 +106,7 @@ class BackgroundProber:
         with self._changed:
             self._closed = True
             self._watches = {}
+            self._queue.clear()
             self._changed.notify()
         self._connections.close()
         self._scheduler.join()
@@ -136,18 +148,41 @@ class BackgroundProber:
             self._changed.notify()
 
     def _run(self) -> None:
-        """The scheduler thread: sleep until something is due or the schedule changes."""
+        """The scheduler thread: move what is due to the queue, see that it gets worked off, sleep."""
         with self._changed:
             while not self._closed:
-                self._submit_due()
-                self._changed.wait(self._due[0][0] - time.monotonic() if self._due else None)
+                self._queue_due()
+                may_help = bool(self._queue) and self._workers < self._concurrency
+                if may_help:
+                    self._workers += 1
+                    self._pool.submit(self._work).add_done_callback(_raise_bugs)
+                self._changed.wait(self._rest_seconds(may_help))
 
-    def _submit_due(self) -> None:
+    def _queue_due(self) -> None:
         while self._due and self._due[0][0] <= time.monotonic():
             _, turn, watch = heapq.heappop(self._due)
             if self._counts(turn, watch):
                 watch.busy = True
-                self._pool.submit(self._ask, watch).add_done_callback(_raise_bugs)
+                self._queue.append(watch)
+
+    def _rest_seconds(self, may_help: bool) -> float | None:
+        until_due = max(0.0, self._due[0][0] - time.monotonic()) if self._due else None
+        if not may_help:
+            return until_due
+        return HELP_AFTER_SECONDS if until_due is None else min(HELP_AFTER_SECONDS, until_due)
+
+    def _work(self) -> None:
+        """A worker's job: check after check until the queue is empty."""
+        while (watch := self._next_queued()) is not None:
+            self._ask(watch)
+
+    def _next_queued(self) -> _Watch | None:
+        with self._changed:
+            while self._queue:
+                if self._is_current(watch := self._queue.popleft()):
+                    return watch
+            self._workers -= 1
+            return None
 
     def _is_current(self, watch: _Watch) -> bool:
         return self._watches.get(_key(watch.target)) is watch
@@ -157,10 +192,7 @@ class BackgroundProber:
         return turn == watch.turn and self._is_current(watch)
 
     def _ask(self, watch: _Watch) -> None:
-        """A worker's whole job: one check, one sample, and the next turn."""
-        with self._changed:
-            if not self._is_current(watch):
-                return
+        """One check, one sample, and the next turn."""
         started = time.monotonic()
         answer = watch.check()
         duration_seconds = time.monotonic() - started
