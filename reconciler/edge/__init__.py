@@ -1,0 +1,46 @@
+"""nginx in front of the replicas: render (pure), test, switch, load, prove, go back.
+
+`open_edge` is the way in. The rest of this room is told in its order of use by `publisher`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from reconciler.edge.absent import NoEdge
+from reconciler.edge.container import ContainerNginx
+from reconciler.edge.external import ExternalNginx
+from reconciler.edge.generations import Generations
+from reconciler.edge.nginx import Nginx
+from reconciler.edge.process import ProcessNginx
+from reconciler.edge.publisher import NginxEdge
+from reconciler.edge.settings import EdgeSettings
+
+__all__ = ["EdgeMode", "EdgeSettings", "NginxEdge", "NoEdge", "open_edge"]
+
+EdgeMode = Literal["process", "container", "external", "none"]
+
+
+def open_edge(
+    mode: EdgeMode,
+    *,
+    instance: str,
+    state_dir: Path,
+    network: str,
+    settings: EdgeSettings,
+) -> NginxEdge | NoEdge:
+    """The edge of one instance, with its files under ``state_dir/edge``. Starts nothing before the first publish."""
+    if mode == "none":
+        return NoEdge()
+    root = settings.external_dir if mode == "external" and settings.external_dir else state_dir / "edge"
+    generations = Generations(root, settings.keep_generations)
+    return NginxEdge(_nginx(mode, generations, instance, network, settings), generations, settings)
+
+
+def _nginx(mode: EdgeMode, generations: Generations, instance: str, network: str, settings: EdgeSettings) -> Nginx:
+    if mode == "external":
+        return ExternalNginx(generations, settings)
+    if mode == "container":
+        return ContainerNginx(generations.root, instance, network, settings)
+    return ProcessNginx(generations.root, settings)

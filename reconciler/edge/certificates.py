@@ -1,0 +1,94 @@
+"""Certificates and keys, from the secrets directory into files of the edge's own.
+
+Decides which content of a secret is in force: the newest that holds together, under names that change with the
+content, so that a changed secret is a changed configuration and an old configuration stays valid. A secret that was
+broken by its last change keeps its last good content, and says so. It must never put a key into a message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.edge.sites import Certificate
+from reconciler.model.routes import RouteTable
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a secret's files were when they were last read (inode, size, time), and what came of reading them."""
+
+    stamp: tuple[tuple[int, int, int], ...]
+    certificate: Certificate | None
+    problem: str
+
+
+class Certificates:
+    """The secrets that route tables name, read anew only when their files change."""
+
+    def __init__(self, assets: Path, secrets_dir: Path | None) -> None:
+        self._assets = assets
+        self._secrets_dir = secrets_dir
+        self._seen: dict[str, _Seen] = {}
+
+    def read(
+        self, table: RouteTable, in_force: Mapping[str, Certificate]
+    ) -> tuple[dict[str, Certificate], dict[str, str]]:
+        """Certificates by secret name, and problems by secret name. ``in_force``: what is being served."""
+        names = sorted({route.tls.secret for app in table.apps for route in app.routes if route.tls})
+        certificates, problems = {}, {}
+        for name in names:
+            seen = self._look(name)
+            if seen.problem:
+                problems[name] = seen.problem
+            if certificate := seen.certificate or in_force.get(name):
+                certificates[name] = certificate
+        return certificates, problems
+
+    def _look(self, name: str) -> _Seen:
+        if self._secrets_dir is None:
+            return _Seen((), None, f"TLS secret {name}: the controller has no secrets directory (--secrets-dir)")
+        paths = tuple(self._secrets_dir / name / part for part in ("tls.crt", "tls.key"))
+        try:
+            stamp = tuple(_stamp(path) for path in paths)
+            known = self._seen.get(name)
+            if known is None or known.stamp != stamp or not self._present(known.certificate):
+                self._seen[name] = _Seen(stamp, self._adopt(name, *paths), "")
+        except FileNotFoundError as error:
+            return _Seen((), None, f"TLS secret {name}: {Path(error.filename).name} is missing")
+        except PermissionError as error:
+            return _Seen((), None, f"TLS secret {name}: {Path(error.filename).name} may not be read")
+        except ssl.SSLError as error:
+            problem = f"TLS secret {name}: certificate and key don't fit: {error.reason or 'not in PEM form'}"
+            self._seen[name] = _Seen(stamp, None, problem)
+        return self._seen[name]
+
+    def _present(self, certificate: Certificate | None) -> bool:
+        return certificate is None or (self._assets / Path(certificate.key_file).name).exists()
+
+    def _adopt(self, name: str, certificate_path: Path, key_path: Path) -> Certificate:
+        """Copy both files, once they are known to hold together. Raises ssl.SSLError where they don't."""
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate_path, key_path, password=lambda: "")
+        contents = (certificate_path.read_bytes(), key_path.read_bytes())
+        digest = hashlib.sha256(b"\0".join(contents)).hexdigest()[:12]
+        file_names = (f"{name}-{digest}.crt", f"{name}-{digest}.key")
+        for file_name, content in zip(file_names, contents, strict=True):
+            _write_private(self._assets / file_name, content)
+        return Certificate(name, f"assets/{file_names[0]}", f"assets/{file_names[1]}")
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)

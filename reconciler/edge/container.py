@@ -1,0 +1,120 @@
+"""nginx in a container of its own, on the network its replicas are on.
+
+Decides the container: name, mount, ports and a restart policy, so that it outlives controller and Engine restarts.
+Our directory is mounted into it and is where it works, so that the configuration is the very one of `process`. It is
+driven by the docker command, which honours ``DOCKER_HOST`` as its user expects. A container of its name that is not
+ours is never touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from reconciler.edge.nginx import complaint, parse_version, run
+from reconciler.edge.settings import Build, EdgeSettings
+from reconciler.ports import Unavailable
+
+_DIRECTORY = "/orchestry"
+_NO_DOCKER = (
+    "the docker command is not installed: install it (Debian: `apt-get install docker.io`), or use --edge process"
+)
+_LABEL = "orchestry.edge"
+
+
+class ContainerNginx:
+    """An nginx container for one instance, with ``root`` mounted into it."""
+
+    def __init__(self, root: Path, instance: str, network: str, settings: EdgeSettings) -> None:
+        self._root = root.resolve()
+        self._settings = settings
+        self.name = "orchestry-edge" if instance == "default" else f"orchestry-{instance}-edge"
+        mount = ("--network", network, "--volume", f"{self._root}:{_DIRECTORY}", "--workdir", _DIRECTORY)
+        self._program = (*mount, "--entrypoint", settings.nginx, settings.image, "-p", "./")
+        # A container made from other settings is replaced.
+        self._mark = hashlib.sha256("\0".join((*self._published_ports(), *self._program)).encode()).hexdigest()[:12]
+
+    def build(self) -> Build:
+        code, output = self._docker("run", "--rm", *self._program, "-V")
+        if code != 0:
+            raise Unavailable(f"nginx can't be run in a container of {self._settings.image}: {complaint(output)}")
+        return Build(version=parse_version(output))
+
+    def test(self, generation: str) -> str | None:
+        arguments = ("-p", "./", "-t", "-c", f"generations/{generation}/nginx.conf")
+        if self._is_running():
+            code, output = self._docker("exec", self.name, self._settings.nginx, *arguments)
+        else:
+            code, output = self._docker("run", "--rm", *self._program, *arguments[2:])
+        return None if code == 0 else output
+
+    def alive(self) -> bool:
+        return True
+
+    def load(self) -> None:
+        if self._is_running():
+            self._demand("kill", "--signal", "HUP", self.name)
+            return
+        self._remove()
+        output = self._demand(
+            *("run", "--detach", "--name", self.name, "--restart", "unless-stopped", "--stop-signal", "QUIT"),
+            *("--label", f"{_LABEL}={self._mark}", *self._published_ports(), *self._program),
+            *("-c", "current/nginx.conf", "-g", "daemon off;"),
+        )
+        self._identity_file.write_text(output.strip())
+
+    def reopen_logs(self) -> None:
+        self._demand("kill", "--signal", "USR1", self.name)
+
+    def stop(self) -> None:
+        if self._inspect():
+            self._demand("stop", self.name)
+            self._remove()
+
+    def describe(self) -> str:
+        return "container"
+
+    @property
+    def _identity_file(self) -> Path:
+        """Which container has *this* directory mounted: it goes with the directory, should that be removed."""
+        return self._root / "run" / "container"
+
+    def _published_ports(self) -> tuple[str, ...]:
+        ports = [self._settings.port] + ([self._settings.tls_port] if self._settings.secrets_dir else [])
+        address = f"{self._settings.bind}:" if self._settings.bind else ""
+        return tuple(f"--publish={address}{port}:{port}" for port in ports)
+
+    def _is_running(self) -> bool:
+        """Whether our container runs as these settings want it, on the directory there is now."""
+        known = self._inspect()
+        if known is None:
+            return False
+        identity, mark, state = known
+        noted = self._identity_file.read_text() if self._identity_file.exists() else ""
+        return (identity, mark, state) == (noted, self._mark, "running")
+
+    def _inspect(self) -> tuple[str, str, str] | None:
+        """Id, mark and state of the container of our name; None without one. Raises Unavailable for a foreign one."""
+        template = f'{{{{.Id}}}} {{{{.State.Status}}}} {{{{index .Config.Labels "{_LABEL}"}}}}'
+        code, output = self._docker("container", "inspect", "--format", template, self.name)
+        if code != 0:
+            return None
+        identity, state, *mark = output.split()
+        if not mark or mark[0] == "<no":
+            raise Unavailable(f"a container named {self.name} exists that is not ours: rename or remove it")
+        return identity, mark[0], state
+
+    def _remove(self) -> None:
+        if self._inspect():
+            self._demand("rm", "--force", self.name)
+
+    def _demand(self, *arguments: str) -> str:
+        code, output = self._docker(*arguments)
+        if code != 0:
+            raise Unavailable(f"`docker {arguments[0]}` failed for the edge's container: {complaint(output)}")
+        return output
+
+    def _docker(self, *arguments: str) -> tuple[int, str]:
+        command: Sequence[str] = ("docker", *arguments)
+        return run(command, self._settings.command_timeout_seconds, missing=_NO_DOCKER)

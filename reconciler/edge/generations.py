@@ -1,0 +1,133 @@
+"""Every configuration that was published, each in a directory of its own, and the one that is current.
+
+Decides names, places and the order of writing: files first, synced, then one atomic rename of the symlink
+``current``. A generation is never changed once it is current, so going back is a rename as well. It must never
+remove a generation that is current or anything a kept generation refers to.
+
+::
+
+    generations/000042-3f2a91c04b7d/{nginx.conf,http.conf,manifest.json}
+    current -> generations/000042-3f2a91c04b7d
+    assets/   certificates and keys, under names that change with their content
+    run/      the control socket of each generation still served, and the pid file
+    logs/     access.log, error.log
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from reconciler.edge.sites import Certificate
+from reconciler.model.routes import RouteTable
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a generation serves, to be known again after a restart of the controller."""
+
+    digest: str
+    table: RouteTable
+    certificates: Mapping[str, Certificate] = field(default_factory=dict)
+
+
+_MANIFEST = TypeAdapter(Manifest)
+# Workers run as another user: they look into logs and temp, by relative paths, and into nothing else.
+_DIRECTORY_MODES = {"": 0o711, "logs": 0o755, "temp": 0o711, "generations": 0o700, "assets": 0o700, "run": 0o700}
+
+
+class Generations:
+    """The directory ``root`` and all in it. Every method may raise OSError."""
+
+    def __init__(self, root: Path, keep: int) -> None:
+        self.root = root
+        self._keep = keep
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Make what is missing; harmless when nothing is."""
+        for name, mode in _DIRECTORY_MODES.items():
+            directory = self.root / name
+            if not directory.is_dir():
+                directory.mkdir(parents=True)
+                directory.chmod(mode)
+
+    @property
+    def current(self) -> str | None:
+        """The name of the current generation, where there is a whole one."""
+        link = self.root / "current"
+        return link.readlink().name if (link / "http.conf").is_file() else None
+
+    def manifest(self, name: str) -> Manifest | None:
+        """What a generation serves; None where that can't be read, so that it is published anew."""
+        try:
+            return _MANIFEST.validate_json((self._directory(name) / "manifest.json").read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def next_sequence(self) -> int:
+        return max((int(name.partition("-")[0]) for name in self._names()), default=0) + 1
+
+    def write(self, name: str, files: Mapping[str, str]) -> None:
+        """A generation on trial: on disk, and nothing more."""
+        directory = self._directory(name)
+        directory.mkdir(exist_ok=True)
+        for file_name, text in files.items():
+            (directory / file_name).write_text(text)
+
+    def discard(self, name: str) -> None:
+        shutil.rmtree(self._directory(name), ignore_errors=True)
+
+    def seal(self, name: str, manifest: Manifest) -> None:
+        """Complete a generation that passed its trial, durably: after a power cut it is whole or not current."""
+        directory = self._directory(name)
+        (directory / "manifest.json").write_bytes(_MANIFEST.dump_json(manifest))
+        for path in (*directory.iterdir(), directory):
+            _sync(path)
+
+    def activate(self, name: str | None) -> None:
+        """Make a generation current, in one step; None: none."""
+        link, new_link = self.root / "current", self.root / "current.new"
+        if name is None:
+            link.unlink(missing_ok=True)
+            return
+        new_link.unlink(missing_ok=True)
+        new_link.symlink_to(Path("generations") / name)
+        new_link.replace(link)
+        _sync(self.root)
+
+    def prune(self) -> None:
+        """Keep the last few generations and what they refer to; trials that led to nothing go."""
+        whole = [name for name in self._names() if (self._directory(name) / "manifest.json").exists()]
+        keep = {*whole[-self._keep :], self.current}
+        for name in self._names():
+            if name not in keep:
+                self.discard(name)
+        manifests = [self.manifest(name) for name in self._names()]
+        self._prune_assets([manifest for manifest in manifests if manifest])
+
+    def _prune_assets(self, manifests: Iterable[Manifest]) -> None:
+        used = [certificate for manifest in manifests for certificate in manifest.certificates.values()]
+        wanted = {name for each in used for name in (each.certificate_file, each.key_file)}
+        for path in (self.root / "assets").iterdir():
+            if f"assets/{path.name}" not in wanted:
+                path.unlink()
+
+    def _names(self) -> list[str]:
+        return sorted(path.name for path in (self.root / "generations").iterdir())
+
+    def _directory(self, name: str) -> Path:
+        return self.root / "generations" / name
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,90 @@
+"""What the edge needs of an nginx, however it is run; and the words nginx itself uses.
+
+Three implementations: `process`, `container` and `external`. Each only tests, loads and reopens; what to serve, and
+whether it is served, is the publisher's to decide.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from reconciler.edge.settings import Build
+from reconciler.ports import Unavailable
+
+_COMPLAINT = re.compile(r"^(?:nginx: |\d{4}/\S+ \S+ )\[(?:emerg|crit)\] (?:\d+#\d+: )?(?P<text>.*)$", re.MULTILINE)
+_PLACE = re.compile(r" in (?P<file>\S*/http\.conf):(?P<line>\d+)")
+
+
+class Nginx(Protocol):
+    """One way to run nginx. Every method may raise Unavailable with a remedy."""
+
+    def build(self) -> Build:
+        """What this nginx is and can do. Asked once."""
+
+    def test(self, generation: str) -> str | None:
+        """None where nginx accepts the generation, else everything it said."""
+
+    def alive(self) -> bool:
+        """A cheap look whether it is gone for certain; True where only its socket can tell."""
+
+    def load(self) -> None:
+        """Make nginx take over what ``current`` leads to: by a reload, or by a start where it isn't running."""
+
+    def reopen_logs(self) -> None:
+        """Make nginx open its log files anew, after they were renamed."""
+
+    def stop(self) -> None:
+        """End it; requests in flight are finished. Quiet when it isn't running."""
+
+    def describe(self) -> str:
+        """The way it is run, in one word."""
+
+
+def complaint(output: str) -> str:
+    """The sentence that matters of what nginx said, without the place, which is gone with the trial."""
+    found = [_PLACE.sub("", match["text"]) for match in _COMPLAINT.finditer(output)]
+    return [*found, *reversed(output.strip().splitlines()), "no reason given"][0]
+
+
+def place(output: str) -> int | None:
+    """The line of ``http.conf`` that nginx complains about, if it names one."""
+    match = _PLACE.search(output)
+    return int(match["line"]) if match else None
+
+
+def parse_version(output: str) -> tuple[int, ...]:
+    """The version out of ``nginx -V``. Raises Unavailable where that is not nginx."""
+    match = re.search(r"version: \S+?/(\d+(?:\.\d+)*)", output)
+    if not match:
+        raise Unavailable(f"`nginx -V` did not tell a version but: {output.strip()[:200] or 'nothing'}")
+    return tuple(int(part) for part in match[1].split("."))
+
+
+def run(
+    command: Sequence[str], timeout_seconds: float, *, directory: Path | None = None, missing: str = ""
+) -> tuple[int, str]:
+    """A command's exit code and all it printed. Raises Unavailable when it can't be run or takes too long."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=directory,
+            timeout=timeout_seconds,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise Unavailable(missing or f"{command[0]} was not found") from error
+    except PermissionError as error:
+        raise Unavailable(f"{command[0]} may not be executed: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable(f"`{' '.join(command)}` gave no answer within {timeout_seconds:g} s") from error
+    return done.returncode, done.stdout

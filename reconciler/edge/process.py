@@ -1,0 +1,135 @@
+"""nginx as a daemon of our own, in our own directory, that goes on serving when the controller stops.
+
+Decides how it is found again: by its pid file, believed only where that process is an nginx master working in our
+directory; where the file is gone or lies, by looking through the processes for one. Others' nginx are never touched.
+nginx is started *in* its directory, so that every path is relative: workers of another user then need no access to
+the directories above.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconciler.edge.nginx import complaint, parse_version, run
+from reconciler.edge.settings import Build, EdgeSettings
+from reconciler.ports import Unavailable
+
+_SEARCH_PATH = os.pathsep.join(("/usr/sbin", "/usr/local/sbin", "/usr/local/openresty/nginx/sbin", "/opt/nginx/sbin"))
+_WORKER_USERS = ("www-data", "nginx", "nobody")
+_NOT_INSTALLED = "nginx is not installed: install it (Debian: `apt-get install nginx-light`), or use --edge container"
+
+
+class ProcessNginx:
+    """An nginx whose prefix is ``root``."""
+
+    def __init__(self, root: Path, settings: EdgeSettings) -> None:
+        self._root = root.resolve()
+        self._settings = settings
+        self._command = shutil.which(settings.nginx) or shutil.which(settings.nginx, path=_SEARCH_PATH)
+
+    def build(self) -> Build:
+        _, output = self._run("-V")
+        return Build(version=parse_version(output), worker_user=_worker_user())
+
+    def test(self, generation: str) -> str | None:
+        code, output = self._run("-t", "-c", f"generations/{generation}/nginx.conf")
+        return None if code == 0 else output
+
+    def alive(self) -> bool:
+        return self._master() is not None
+
+    def load(self) -> None:
+        master = self._master()
+        if master is not None:
+            os.kill(master, signal.SIGHUP)
+            return
+        if not self._retire_leftovers():
+            self._check_port()
+        code, output = self._run("-c", "current/nginx.conf")
+        if code != 0:
+            raise Unavailable(f"nginx did not start: {complaint(output)}")
+
+    def reopen_logs(self) -> None:
+        self._signal(signal.SIGUSR1)
+
+    def stop(self) -> None:
+        self._signal(signal.SIGQUIT)
+
+    def describe(self) -> str:
+        return "process"
+
+    def _run(self, *arguments: str) -> tuple[int, str]:
+        if self._command is None:
+            raise Unavailable(_NOT_INSTALLED)
+        command = (self._command, "-p", "./", *arguments)
+        return run(command, self._settings.command_timeout_seconds, directory=self._root, missing=_NOT_INSTALLED)
+
+    def _signal(self, number: signal.Signals) -> None:
+        master = self._master()
+        if master is not None:
+            os.kill(master, number)
+
+    def _master(self) -> int | None:
+        """Our running master, whose directory is still there."""
+        try:
+            noted = int((self._root / "run" / "nginx.pid").read_text())
+        except (FileNotFoundError, ValueError):
+            noted = 0
+        if noted and _is_ours(noted, self._root, "master"):
+            return noted
+        return next((pid for pid in _processes() if _is_ours(pid, self._root, "master")), None)
+
+    def _retire_leftovers(self) -> bool:
+        """Ask what an earlier nginx of ours left behind to finish: workers without a master, or one whose directory
+        was removed under it. They give the port free at once."""
+        gone = Path(f"{self._root} (deleted)")
+        left = [pid for pid in _processes() if _is_ours(pid, self._root, "") or _is_ours(pid, gone, "")]
+        for pid in left:
+            os.kill(pid, signal.SIGQUIT)
+        return bool(left)
+
+    def _check_port(self) -> None:
+        """nginx itself would try for 2.5 s before it says so."""
+        host, port = self._settings.bind or "0.0.0.0", self._settings.port
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host.strip("[]"), port))
+            except OSError as error:
+                raise Unavailable(_port_trouble(host, port, error)) from error
+
+
+def _port_trouble(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use by another program: stop that one, or choose another with --edge-port"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs privileges: run as root, or choose one from 1024 up with --edge-port"
+    return f"nginx can't listen on {host}:{port}: {error.strerror}"
+
+
+def _worker_user() -> str | None:
+    """Whom workers run as where we are root; an unprivileged nginx can't change."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return next((name for name in _WORKER_USERS if name in known), None)
+
+
+def _processes() -> Iterator[int]:
+    return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal())
+
+
+def _is_ours(pid: int, directory: Path, role: str) -> bool:
+    """Whether a process is an nginx (``master``, ``worker`` or any) that works in the directory."""
+    try:
+        title = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return title.startswith(f"nginx: {role}".encode()) and Path(f"/proc/{pid}/cwd").readlink() == directory
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False

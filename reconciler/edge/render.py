@@ -1,0 +1,181 @@
+"""The route table as nginx's configuration: a pure function of typed values.
+
+Decides every line nginx reads. It must never put text into a template that a spec could have shaped beyond its type:
+names, hosts, paths and numbers are validated by the model, and there is no raw snippet. What an app contributes
+stands between marker lines (``# app web``), so that an error nginx reports by line can be laid at its door.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jinja2
+
+from reconciler.edge.settings import Build, EdgeSettings
+from reconciler.edge.sites import Certificate, Place, Site, sites
+from reconciler.model.access_log import FIELDS
+from reconciler.model.routes import AppRoutes, RouteTable
+from reconciler.model.spec import memory_bytes
+
+_APP_MARK = "# app "
+_END_MARK = "# end"
+
+
+class RenderError(Exception):
+    """An app's part, or with ``app_name`` None the rest, can't be rendered."""
+
+    def __init__(self, app_name: str | None, message: str) -> None:
+        super().__init__(message)
+        self.app_name = app_name
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """One whole configuration. ``digest`` names its content; ``files`` are relative to the generation's directory."""
+
+    digest: str
+    generation: str
+    files: Mapping[str, str]
+
+
+class Renderer:
+    """Templates bound to settings and to the nginx at hand."""
+
+    def __init__(self, settings: EdgeSettings, build: Build) -> None:
+        self._settings = settings
+        self._build = build
+        self._environment = _environment(settings)
+        # A table that changes in one app of a thousand costs one app's rendering.
+        self._upstream = lru_cache(maxsize=4096)(self._render_upstream)
+        self._location = lru_cache(maxsize=16384)(self._render_location)
+
+    def render(self, table: RouteTable, certificates: Mapping[str, Certificate], sequence: int) -> Rendering:
+        """The configuration for a table. ``sequence`` numbers the generation and has no part in the digest.
+
+        Raises RenderError where a user's own template fails or a certificate is missing.
+        """
+        body = self._body(table, certificates)
+        main = self._template("nginx.conf.j2", {}) if self._build.main_config else ""
+        digest = hashlib.sha256(f"{main}\0{body}".encode()).hexdigest()[:12]
+        generation = f"{sequence:06d}-{digest}"
+        files = {"http.conf": body + self._template("control.conf.j2", {"generation": generation})}
+        if main:
+            files["nginx.conf"] = main
+        return Rendering(digest, generation, files)
+
+    def _body(self, table: RouteTable, certificates: Mapping[str, Certificate]) -> str:
+        log_format = "\\t".join(field.variable for field in FIELDS)
+        parts = [self._template("http.conf.j2", {"log_format": log_format})]
+        parts += [_marked(app.app_name, self._upstream(app)) for app in table.apps]
+        _check_certificates(table, certificates)
+        every_site = sites(table, certificates)
+        parts += [self._server(site, tls=False) for site in every_site]
+        if any(site.certificate for site in every_site):
+            parts += [self._server(site, tls=True) for site in every_site if site.certificate or site.host is None]
+        return "\n".join(part for part in parts if part)
+
+    def _render_upstream(self, app: AppRoutes) -> str:
+        return self._template("upstream.conf.j2", _app_values(app))
+
+    def _server(self, site: Site, *, tls: bool) -> str:
+        places = () if tls and not site.certificate else site.places
+        locations = "".join(
+            _marked(place.app.app_name, self._location(place, tls, site.certificate is not None)) for place in places
+        )
+        port = self._settings.tls_port if tls else self._settings.port
+        values = {
+            "site": site,
+            "tls": tls,
+            "listen": f"{self._settings.bind}:{port}" if self._settings.bind else str(port),
+            "locations": locations,
+            "has_root": any(not place.path for place in places),
+        }
+        return self._template("server.conf.j2", values)
+
+    def _render_location(self, place: Place, tls: bool, has_certificate: bool) -> str:
+        wants_redirect = place.route.tls is not None and place.route.tls.redirect
+        values = _app_values(place.app) | {
+            "route": place.route,
+            "matches": (f"= {place.path}", f"{place.path}/") if place.path else ("/",),
+            "redirect": wants_redirect and has_certificate and not tls,
+        }
+        return self._template("location.conf.j2", values)
+
+    def _template(self, name: str, values: Mapping[str, Any]) -> str:
+        try:
+            return self._environment.get_template(name).render(settings=self._settings, build=self._build, **values)
+        except jinja2.TemplateError as error:
+            app = values.get("app")
+            raise RenderError(app.app_name if app else None, f"template {name}: {error}") from error
+
+
+def app_at(text: str, line: int) -> str | None:
+    """The app that contributed a line (counted from 1) of ``http.conf``, or None."""
+    for earlier in reversed(text.splitlines()[:line]):
+        if earlier.startswith(_APP_MARK):
+            return earlier.removeprefix(_APP_MARK)
+        if earlier == _END_MARK:
+            return None
+    return None
+
+
+def _environment(settings: EdgeSettings) -> jinja2.Environment:
+    built_in = jinja2.PackageLoader("reconciler.edge")
+    loader = jinja2.ChoiceLoader(
+        [jinja2.FileSystemLoader(settings.templates_dir), built_in] if settings.templates_dir else [built_in]
+    )
+    # nginx's configuration is no HTML; what is put in is typed.
+    return jinja2.Environment(
+        loader=loader,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+
+
+def _check_certificates(table: RouteTable, certificates: Mapping[str, Certificate]) -> None:
+    """Every route that wants TLS has its certificate, and a host has but one."""
+    claims: dict[str | None, tuple[str, str]] = {}
+    for app in table.apps:
+        for route in app.routes:
+            if route.tls is None:
+                continue
+            secret = route.tls.secret
+            if secret not in certificates:
+                raise RenderError(app.app_name, f"TLS secret {secret} has no usable certificate")
+            holder, held = claims.setdefault(route.host, (app.app_name, secret))
+            if held != secret:
+                host = route.host or "any host"
+                raise RenderError(app.app_name, f"{host} has TLS secret {held} by app {holder} already, not {secret}")
+
+
+def _marked(app_name: str, text: str) -> str:
+    return f"{_APP_MARK}{app_name}\n{text}{_END_MARK}\n" if text.strip() else ""
+
+
+def _app_values(app: AppRoutes) -> dict[str, Any]:
+    """What the templates of one app may use. Times in whole milliseconds, sizes in bytes."""
+    options = app.options
+    retries_in_time = options.retries if options.retry_timeout_seconds > 0 else 0
+    return {
+        "app": app,
+        "options": options,
+        "upstream": f"orchestry_{app.app_name}",
+        "live": any(not server.draining for server in app.servers),
+        "max_body_bytes": memory_bytes(options.max_body_size),
+        "connect_ms": _ms(options.connect_timeout_seconds),
+        "send_ms": _ms(options.send_timeout_seconds),
+        "read_ms": _ms(options.read_timeout_seconds),
+        "retry_ms": _ms(options.retry_timeout_seconds),
+        "tries": retries_in_time + 1,
+    }
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
