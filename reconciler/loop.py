@@ -12,10 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 
 from reconciler.model.events import Event
-from reconciler.model.plan import Wait
 from reconciler.ports import Record, Unavailable
 from reconciler.tick import State, World, tick
 
@@ -62,14 +60,11 @@ class Stop:
 
     def listen(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._handle)
+            signal.signal(number, lambda *_: self.request())
 
     def request(self) -> None:
         self.requested = True
         self._wake()
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.request()
 
 
 def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Until = Until()) -> int:

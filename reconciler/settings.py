@@ -11,7 +11,6 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import (
     BaseSettings,
-    JsonConfigSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -40,12 +39,12 @@ class Settings(BaseSettings):
     edge_tls_port: int = Field(
         8443, ge=1, le=65535, description="port nginx listens on for HTTPS, where a route has tls"
     )
-    edge_address: str = Field("0.0.0.0", description="address nginx listens on")
-    edge_template: Path | None = Field(None, description="a template of your own in place of the built-in one")
+    edge_address: str = Field("", description="address nginx listens on (default: every IPv4 address)")
+    edge_templates: Path | None = Field(None, description="directory of templates of your own for nginx")
     edge_directory: Path | None = Field(None, description="external: directory to write the configuration into")
-    edge_test_command: str | None = Field(None, description="external: command that tests the configuration")
-    edge_reload_command: str | None = Field(None, description="external: command that reloads nginx")
-    edge_image: str = Field("nginx", description="container: image of nginx")
+    edge_test_command: tuple[str, ...] = Field((), description="external: command that tests the configuration")
+    edge_reload_command: tuple[str, ...] = Field((), description="external: command that reloads nginx")
+    edge_image: str = Field("nginx:stable", description="container: image of nginx")
     edge_lua: Literal["auto", "off"] = Field("auto", description="push replica changes into nginx where it has Lua")
     network: str | None = Field(None, description="Docker network of the replicas (default: orchestry)")
     tick: float = Field(5.0, ge=0.1, le=3600, description="seconds between looks when nothing happens")
@@ -101,19 +100,19 @@ class Settings(BaseSettings):
 
 
 def _with_file(file: Path | None) -> type[Settings]:
+    """The settings class that also reads this file; a file stands below flags and variables."""
+
     class FileSettings(Settings):
         @classmethod
-        def settings_customise_sources(
+        def settings_customise_sources(  # type: ignore[override]
             cls,
             settings_cls: type[BaseSettings],
             init_settings: PydanticBaseSettingsSource,
             env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
+            **_others: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             if file is None:
                 return init_settings, env_settings
-            source = JsonConfigSettingsSource if file.suffix == ".json" else TomlConfigSettingsSource
-            return init_settings, env_settings, source(settings_cls, file)
+            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
 
     return FileSettings

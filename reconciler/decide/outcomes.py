@@ -80,27 +80,12 @@ def _event(outcome: Outcome) -> Event:
     action, failure = outcome.action, outcome.failure
     seconds = f"{max(0.0, outcome.finished_at - outcome.started_at):.2f}"
     if failure is None:
-        message = f"{describe(action)}: {action.cause}"
+        message = f"{action.summary}: {action.cause}"
         details = {"seconds": seconds}
     else:
-        message = f"failed to {describe(action)}: {failure.message}"
+        message = f"failed to {action.summary}: {failure.message}"
         details = {"seconds": seconds, "reason": failure.reason, "cause": action.cause, "kind": str(failure.kind)}
     return Event(outcome.finished_at, "action", message, action.app_name, details | _subject(action))
-
-
-def describe(action: Action) -> str:
-    """An action in a few words: ``create web-1 at 172.18.0.2 from demo:1``."""
-    match action:
-        case EnsureImage():
-            return f"pull {action.version.app.spec.image}"
-        case CreateReplica():
-            return f"create {action.name} at {action.address} from {action.version.app.spec.image}"
-        case StartReplica():
-            return f"start {action.name}"
-        case RemoveReplica():
-            return f"remove {action.name}"
-        case TakeOverRestarts():
-            return f"take over restarts of {action.name}"
 
 
 def _subject(action: Action) -> dict[str, str]:

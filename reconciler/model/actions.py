@@ -26,6 +26,11 @@ class EnsureImage:
     def key(self) -> str:
         return f"image {self.version.app.spec.image}"
 
+    @property
+    def summary(self) -> str:
+        """The action in a few words."""
+        return f"pull {self.version.app.spec.image}"
+
 
 @dataclass(frozen=True, slots=True)
 class CreateReplica:
@@ -47,6 +52,11 @@ class CreateReplica:
     def key(self) -> str:
         return self.name
 
+    @property
+    def summary(self) -> str:
+        """The action in a few words."""
+        return f"create {self.name} at {self.address} from {self.version.app.spec.image}"
+
 
 @dataclass(frozen=True, slots=True)
 class StartReplica:
@@ -61,6 +71,11 @@ class StartReplica:
     @property
     def key(self) -> str:
         return self.name
+
+    @property
+    def summary(self) -> str:
+        """The action in a few words."""
+        return f"start {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +93,11 @@ class RemoveReplica:
     def key(self) -> str:
         return self.name
 
+    @property
+    def summary(self) -> str:
+        """The action in a few words."""
+        return f"remove {self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class TakeOverRestarts:
@@ -92,6 +112,11 @@ class TakeOverRestarts:
     @property
     def key(self) -> str:
         return self.name
+
+    @property
+    def summary(self) -> str:
+        """The action in a few words."""
+        return f"take over restarts of {self.name}"
 
 
 Action = EnsureImage | CreateReplica | StartReplica | RemoveReplica | TakeOverRestarts

@@ -1,0 +1,127 @@
+"""The one place that builds adapters and hands them to the loop.
+
+In the order people described: database, applications, health, scaling, nginx, and only then the work. What was opened
+is closed again in the reverse order, whatever happens; closing stops no app and no nginx.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from reconciler.edge import EdgeSettings, open_edge
+from reconciler.executor import Executor
+from reconciler.load import open_meter
+from reconciler.loop import Waker
+from reconciler.model.plan import Policy
+from reconciler.ports import Edge, Source
+from reconciler.probe import open_prober
+from reconciler.runtime.docker import DockerRuntime
+from reconciler.settings import Settings
+from reconciler.source import open_source
+from reconciler.store import open_store
+from reconciler.tick import World
+
+
+class SystemClock:
+    """The time of the machine."""
+
+    def now(self) -> float:
+        return time.time()
+
+
+@contextmanager
+def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
+    """Everything the loop needs, opened in order. Raises Unavailable, AlreadyRunning or Rejected with the remedy."""
+    clock = SystemClock()
+    with ExitStack() as opened:
+        store = open_store(settings.database, state_dir=settings.directory, instance=settings.instance)
+        opened.callback(store.close)
+        source = open_spec_source(settings, waker)
+        opened.callback(source.close)
+        runtime = open_runtime(settings, waker)
+        opened.callback(runtime.close)
+        runtime.prepare()
+        prober = open_prober(wake=waker.wake, concurrency=settings.probe_concurrency)
+        opened.callback(prober.close)
+        edge = open_nginx(settings)
+        opened.callback(edge.close)
+        meter = open_meter()
+        opened.callback(meter.close)
+        yield World(
+            source=source,
+            runtime=runtime,
+            prober=prober,
+            meter=meter,
+            edge=edge,
+            store=store,
+            executor=Executor(runtime, clock, waker.wake, settings.concurrency),
+            clock=clock,
+            policy=policy_of(settings),
+        )
+
+
+def open_spec_source(settings: Settings, waker: Waker) -> Source:
+    return open_source(
+        settings.source,
+        branch=settings.branch,
+        path=settings.path,
+        state_dir=settings.directory,
+        wake=waker.wake,
+        fetch_interval_seconds=settings.fetch_interval,
+        allow_file_urls=settings.allow_file_urls,
+    )
+
+
+def open_runtime(settings: Settings, waker: Waker) -> DockerRuntime:
+    return DockerRuntime(
+        instance=settings.instance,
+        network=settings.network_name,
+        secrets_dir=settings.secrets,
+        allow_host_paths=settings.allow_host_paths,
+        wake=waker.wake,
+        concurrency=settings.concurrency,
+    )
+
+
+def open_nginx(settings: Settings) -> Edge:
+    return open_edge(
+        settings.edge,
+        instance=settings.instance,
+        state_dir=settings.directory,
+        network=settings.network_name,
+        settings=EdgeSettings(
+            port=settings.edge_port,
+            tls_port=settings.edge_tls_port,
+            bind=settings.edge_address,
+            templates_dir=settings.edge_templates,
+            secrets_dir=settings.secrets,
+            lua=settings.edge_lua,
+            image=settings.edge_image,
+            external_dir=settings.edge_directory,
+            test_command=settings.edge_test_command,
+            reload_command=settings.edge_reload_command,
+        ),
+    )
+
+
+def policy_of(settings: Settings) -> Policy:
+    return Policy(
+        name_prefix=settings.name_prefix,
+        confirmed_revision=settings.confirm_deletions,
+        allow_host_paths=settings.allow_host_paths,
+    )
+
+
+def tear_down(settings: Settings) -> Iterator[str]:
+    """Remove what is labelled this instance's, and its nginx; yield a line for each thing removed."""
+    runtime = open_runtime(settings, Waker())
+    try:
+        for removed in runtime.remove_all():
+            yield f"removed {removed}"
+    finally:
+        runtime.close()
+    edge = open_nginx(settings)
+    edge.shut_down()
+    yield f"stopped {edge.describe()}"
