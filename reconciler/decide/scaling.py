@@ -56,7 +56,9 @@ def remember(scaling: Scaling, situation: ScalingSituation, decision: ScalingDec
     if decision.should_scale:
         return ScalingMemory(decision.target, now, recommendations, _throughput(situation, decision))
     scaled_at = None if memory.scaled_at is None else min(memory.scaled_at, now)
-    return ScalingMemory(memory.count, scaled_at, recommendations, memory.before_scale_out)
+    # What the last scale-out brought is a question only for as long as load has asked for more ever since.
+    before = memory.before_scale_out if decision.raw > memory.count else None
+    return ScalingMemory(memory.count, scaled_at, recommendations, before)
 
 
 def _fixed(scaling: Scaling) -> tuple[int, str, str] | None:
@@ -146,22 +148,22 @@ def _stabilization(case: Case, count: int) -> Clamp | None:
 
 
 def _diminishing(case: Case, count: int) -> Clamp | None:
-    before, winner, served = case.situation.memory.before_scale_out, case.winner, case.situation.load.rps
-    healthy = case.situation.healthy
-    if count <= case.current or before is None or served is None or winner is None or winner.factor is None:
+    before, served, healthy = case.situation.memory.before_scale_out, case.situation.load.rps, case.situation.healthy
+    if count <= case.current or before is None or served is None or healthy <= before.replicas:
         return None
+    factor = next((factor.factor for factor in case.factors if factor.metric == before.metric), None)
     # Requests are what comes in, not what the app makes of them: fewer for each replica is what was wanted.
-    if winner.metric != before.metric or winner.metric == "rps" or healthy <= before.replicas:
+    if factor is None or "rps" in (before.metric, case.winner and case.winner.metric):
         return None
     was, now = before.rps / before.replicas, served / healthy
     gained = (served - before.rps) / (healthy - before.replicas)
-    equal_split = 1 - before.replicas / healthy
-    if gained >= _WORTHWHILE_SHARE * was or 1 - winner.factor / before.factor >= _RELIEF_SHARE * equal_split:
+    relief, equal_split = 1 - factor / before.factor, 1 - before.replicas / healthy
+    if gained >= _WORTHWHILE_SHARE * was or relief >= _RELIEF_SHARE * equal_split:
         return None
     reason = (
         f"not scaling any further: throughput per replica fell by {percent(1 - now / was)} (from {number(was)} to "
         f"{number(now)} requests per second) with {healthy} replicas instead of {before.replicas}, "
-        f"and {winner.metric} hardly improved"
+        f"and {before.metric} hardly improved"
     )
     return Clamp("throughput", count, case.current, reason)
 

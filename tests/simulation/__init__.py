@@ -1,0 +1,1 @@
+"""Simulated worlds that the project's own decisions are driven through."""
