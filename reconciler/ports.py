@@ -135,7 +135,8 @@ class Edge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All that a tick wants kept, in one transaction."""
+    """All that a tick wants kept, in one transaction. ``notices``, ``problems``, ``edge`` and ``source`` stay as they
+    were saved last where they are None."""
 
     at: float
     memory: Memory
@@ -143,11 +144,11 @@ class Record:
     events: tuple[Event, ...] = ()
     intents: tuple[Action, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
-    notices: tuple[str, ...] = ()
-    edge: str = ""
-    problems: tuple[Problem, ...] = ()
+    notices: tuple[str, ...] | None = None
+    edge: str | None = None
+    problems: tuple[Problem, ...] | None = None
     samples: tuple[LoadSample, ...] = ()
-    source: str = ""
+    source: str | None = None
 
 
 class Store(Protocol):

@@ -1,0 +1,65 @@
+"""Memory across restarts, and the record that reports read: SQLite by default, PostgreSQL by URL.
+
+Two doors: `open_store` for the one controller that writes, `open_reader` for everybody who looks. Nothing outside this
+package knows a table, and nothing in it decides anything.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from reconciler.store import leadership, schema, sqlite_reading
+from reconciler.store.database import Damaged, Database, Postgres, postgres_url
+from reconciler.store.leadership import FileLock
+from reconciler.store.reader import SqlReader
+from reconciler.store.retention import DEFAULT_RETENTION, Retention
+from reconciler.store.sqlite import FILE_NAME, SqliteFile
+from reconciler.store.sqlstore import SqlStore
+
+__all__ = ["Retention", "SqlReader", "SqlStore", "open_reader", "open_store"]
+
+
+def open_store(
+    url: str | None, *, state_dir: Path, instance: str, retention: Retention = DEFAULT_RETENTION
+) -> SqlStore:
+    """The database at ``url`` or, without one, ``STATE_DIR/orchestry.db``; made, or brought up to date, where needed.
+
+    The caller becomes the instance's controller until it closes the store or ends. Raises AlreadyRunning where another
+    process is, Unavailable where the database can't be reached, written, or is newer than this program.
+    """
+    lock = FileLock(state_dir, instance)
+    try:
+        database: Database = Postgres(postgres_url(url)) if url else SqliteFile(state_dir / FILE_NAME)
+        notice = _prepare(database)
+        lease = None
+        if url:
+            with database.transaction() as connection:
+                lease = leadership.acquire(connection, instance, lock.holder)
+    except BaseException:
+        lock.release()
+        raise
+    store = SqlStore(database, instance, lock, lease, retention)
+    if notice:
+        store.report(notice)
+    return store
+
+
+def open_reader(url: str | None, *, state_dir: Path, instance: str) -> SqlReader:
+    """A reader of the same database. Opens nothing yet; each call of the reader raises what it meets."""
+    if url:
+        server = Postgres(postgres_url(url), pooled=False)
+        return SqlReader(server.reading, server.place, instance)
+    path = state_dir / FILE_NAME
+    return SqlReader(partial(sqlite_reading.reading, path), f"SQLite database {path}", instance)
+
+
+def _prepare(database: Database) -> str | None:
+    """Bring the schema up to date; the notice says if a damaged file had to be replaced on the way."""
+    try:
+        schema.prepare(database)
+    except Damaged as damage:
+        notice = database.start_over(str(damage))
+        schema.prepare(database)
+        return notice
+    return None

@@ -1,0 +1,197 @@
+"""What of a tick's record differs from what the tables hold: pure, and nearly free where nothing does.
+
+It decides which rows are worth a write. Three kinds of change are not, until a checkpoint asks for everything: the
+tallies of probes, the vitals of replicas, and a scaling decision that was made anew and came out the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from reconciler.model.desired import Problem
+from reconciler.model.health import Health
+from reconciler.model.memory import AppMemory, Published, ReplicaMemory
+from reconciler.model.scaling import ScalingDecision
+from reconciler.model.status import AppStatus, InstanceStatus
+from reconciler.ports import Record
+
+T = TypeVar("T")
+
+
+class AppRow(NamedTuple):
+    """What is remembered of an app and what was planned for it; either may lack. Instances are rows of their own."""
+
+    memory: AppMemory | None
+    status: AppStatus | None
+
+
+class ReplicaRow(NamedTuple):
+    """The same of a replica."""
+
+    app_name: str
+    memory: ReplicaMemory | None
+    status: InstanceStatus | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is kept of the instance as a whole."""
+
+    revision: str = ""
+    last_address: str = ""
+    source: str = ""
+    edge: str = ""
+    notices: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The present as the tables hold it, or as they are to hold it."""
+
+    apps: Mapping[str, AppRow] = field(default_factory=dict)
+    replicas: Mapping[str, ReplicaRow] = field(default_factory=dict)
+    published: Published = Published()
+    facts: Facts = Facts()
+
+    @classmethod
+    def of(cls, record: Record, before: Image) -> Image:
+        """What the record wants kept. Where it says nothing (no status of an app that it remembers, no notices, no
+        edge) what was kept ``before`` stays."""
+        memory, statuses = record.memory, record.statuses
+        replicas = {name: _replica_before(one, before.replicas.get(name)) for name, one in memory.replicas.items()}
+        for status in statuses.values():
+            for one in status.instances:
+                replicas[one.name] = ReplicaRow(status.name, memory.replicas.get(one.name), one)
+        return cls(
+            apps={
+                name: AppRow(memory.apps.get(name), _status(statuses.get(name), before.apps.get(name)))
+                for name in memory.apps.keys() | statuses.keys()
+            },
+            replicas=replicas,
+            published=memory.published,
+            facts=_facts(record, before.facts),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Difference(Generic[T]):
+    """Rows to write and names of rows to delete, of one table."""
+
+    changed: Mapping[str, T]
+    gone: frozenset[str]
+
+    def __bool__(self) -> bool:
+        return bool(self.changed or self.gone)
+
+    def applied_to(self, rows: Mapping[str, T]) -> dict[str, T]:
+        return {name: row for name, row in rows.items() if name not in self.gone} | dict(self.changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """All that has to be written to turn one image into another."""
+
+    apps: Difference[AppRow]
+    replicas: Difference[ReplicaRow]
+    published: Published | None
+    facts: bool
+    revision: bool
+    decisions: tuple[tuple[str, ScalingDecision], ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.apps or self.replicas or self.published or self.facts)
+
+
+def changes(saved: Image, wanted: Image, *, everything: bool) -> Changes:
+    """``everything`` also counts differences that alone are no reason to write."""
+    return Changes(
+        apps=_difference(saved.apps, wanted.apps, None if everything else _settled_app),
+        replicas=_difference(saved.replicas, wanted.replicas, None if everything else _settled_replica),
+        published=wanted.published if wanted.published != saved.published else None,
+        facts=wanted.facts != saved.facts,
+        revision=wanted.facts.revision not in ("", saved.facts.revision),
+        decisions=tuple(_new_decisions(saved.apps, wanted.apps)),
+    )
+
+
+def applied(saved: Image, wanted: Image, done: Changes) -> Image:
+    """What the tables hold once the changes are committed: rows that were not worth a write are still the old ones."""
+    return Image(
+        done.apps.applied_to(saved.apps), done.replicas.applied_to(saved.replicas), wanted.published, wanted.facts
+    )
+
+
+def _difference(
+    saved: Mapping[str, T], wanted: Mapping[str, T], settled: Callable[[T], object] | None
+) -> Difference[T]:
+    changed = {name: row for name, row in wanted.items() if _differs(saved.get(name), row, settled)}
+    return Difference(changed, frozenset(saved.keys() - wanted.keys()))
+
+
+def _differs(saved: T | None, wanted: T, settled: Callable[[T], object] | None) -> bool:
+    if saved == wanted:
+        return False
+    return saved is None or settled is None or settled(saved) != settled(wanted)
+
+
+def _new_decisions(saved: Mapping[str, AppRow], wanted: Mapping[str, AppRow]) -> list[tuple[str, ScalingDecision]]:
+    found = []
+    for name, (memory, _) in wanted.items():
+        before = saved[name].memory if name in saved else None
+        if memory is before or memory is None or memory.decision is None:
+            continue
+        if before is None or _gist(before.decision) != _gist(memory.decision):
+            found.append((name, memory.decision))
+    return found
+
+
+def _status(status: AppStatus | None, before: AppRow | None) -> AppStatus | None:
+    if status is not None:
+        return replace(status, instances=())
+    return before.status if before else None
+
+
+def _replica_before(memory: ReplicaMemory, before: ReplicaRow | None) -> ReplicaRow:
+    return ReplicaRow(memory.app_name, memory, before.status if before else None)
+
+
+def _facts(record: Record, before: Facts) -> Facts:
+    return Facts(
+        revision=record.memory.revision,
+        last_address=record.memory.last_address,
+        source=before.source if record.source is None else record.source,
+        edge=before.edge if record.edge is None else record.edge,
+        notices=before.notices if record.notices is None else record.notices,
+        problems=before.problems if record.problems is None else record.problems,
+    )
+
+
+def _all_but(type_: Any, *names: str) -> attrgetter[tuple[Any, ...]]:
+    return attrgetter(*(one.name for one in fields(type_) if one.name not in names))
+
+
+_steady_app = _all_but(AppMemory, "decision")
+_steady_replica = _all_but(ReplicaMemory, "health", "readiness")
+_steady_instance = _all_but(InstanceStatus, "health", "vitals")
+_steady_health: Callable[[Health], tuple[Any, ...]] = _all_but(Health, "tally")
+
+
+def _settled_app(row: AppRow) -> object:
+    memory, status = row
+    return memory and (_steady_app(memory), _gist(memory.decision)), status
+
+
+def _settled_replica(row: ReplicaRow) -> object:
+    _, memory, status = row
+    return (
+        memory and (_steady_replica(memory), _steady_health(memory.health), _steady_health(memory.readiness)),
+        status and (_steady_instance(status), _steady_health(status.health)),
+    )
+
+
+def _gist(decision: ScalingDecision | None) -> object:
+    return decision and decision.gist

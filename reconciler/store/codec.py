@@ -1,0 +1,64 @@
+"""Model values as JSON text, and back, exactly.
+
+One codec per type, built when first used. Bytes become base64. A text that another version of the program wrote may not
+fit this one's types: that is `Unreadable`, a value's own trouble, which must never take the other values with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from reconciler.model.desired import Problem
+from reconciler.model.memory import AppMemory, Published, ReplicaMemory
+from reconciler.model.scaling import ScalingDecision
+from reconciler.model.spec import App
+from reconciler.model.status import AppStatus, InstanceStatus
+
+T = TypeVar("T")
+
+_EXACT = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
+
+
+class Unreadable(Exception):
+    """A stored text does not fit the type it was stored for; the message names the first field that doesn't."""
+
+
+class Codec(Generic[T]):
+    """JSON text of values of one type."""
+
+    def __init__(self, type_: Any) -> None:
+        self._type = type_
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[T]:
+        # A dataclass refuses a configuration from outside, a union hands it on to its members.
+        return TypeAdapter(self._type | None, config=_EXACT)
+
+    def encode(self, value: T) -> str:
+        return self._adapter.dump_json(value).decode()
+
+    def decode(self, text: str) -> T:
+        """Raises Unreadable."""
+        try:
+            return self._adapter.validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise Unreadable(f"{place or 'value'}: {first['msg']}") from error
+
+
+APP_MEMORY: Codec[AppMemory] = Codec(AppMemory)
+REPLICA_MEMORY: Codec[ReplicaMemory] = Codec(ReplicaMemory)
+PUBLISHED: Codec[Published] = Codec(Published)
+APP_STATUS: Codec[AppStatus] = Codec(AppStatus)
+INSTANCE_STATUS: Codec[InstanceStatus] = Codec(InstanceStatus)
+DECISION: Codec[ScalingDecision] = Codec(ScalingDecision)
+APP: Codec[App] = Codec(App)
+NOTICES: Codec[tuple[str, ...]] = Codec(tuple[str, ...])
+PROBLEMS: Codec[tuple[Problem, ...]] = Codec(tuple[Problem, ...])
+DETAILS: Codec[Mapping[str, str]] = Codec(Mapping[str, str])
+CUSTOM: Codec[Mapping[str, float | None]] = Codec(Mapping[str, float | None])

@@ -1,0 +1,146 @@
+"""One controller per instance: who holds it, and how a second one is kept out.
+
+On one host a lock on a file in the state directory settles it; the kernel releases it when its holder dies, however
+it dies. Where a PostgreSQL server is shared, a lease row is needed as well. The lease runs on the database's clock,
+so that hosts need not agree on the time, and carries an epoch that every write checks: a holder that was paused past
+the end of its lease finds its successor's epoch and can write nothing more. An advisory lock would promise less: a
+paused holder keeps it, and a standby that is promoted grants it again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from reconciler.ports import CHECKPOINT_SECONDS, AlreadyRunning, Unavailable
+from reconciler.store.tables import leases
+
+LEASE_SECONDS = 3 * CHECKPOINT_SECONDS
+
+
+def whoami() -> str:
+    return f"pid {os.getpid()} on {socket.gethostname()}"
+
+
+class FileLock:
+    """The lock on this host. ``holder`` names the state directory, for good: it is written into the file once."""
+
+    def __init__(self, state_dir: Path, instance: str) -> None:
+        """Raises AlreadyRunning while another process holds it, Unavailable where the file can't be had."""
+        self._path = state_dir / f"controller-{instance}.lock"
+        self._instance = instance
+        self._file = self._acquire()
+        self.holder = self._sign()
+
+    def confirm(self) -> None:
+        """Take the lock again where its file was removed under us. Raises AlreadyRunning where another was faster."""
+        if not self._is_ours(self._file):
+            os.close(self._file)
+            self._file = self._acquire()
+            self._sign()
+
+    def release(self) -> None:
+        os.close(self._file)
+
+    def _acquire(self) -> int:
+        while True:
+            file = self._open()
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                held_by = self._read(file)[1]
+                os.close(file)
+                raise AlreadyRunning(
+                    f"another controller ({held_by}) runs instance {self._instance!r} in {self._path.parent}: "
+                    "stop that one, or give this one another --instance and --state-dir"
+                ) from error
+            if self._is_ours(file):
+                return file
+            os.close(file)  # removed between opening and locking
+
+    def _open(self) -> int:
+        try:
+            self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            # Others must not open it: whoever can, can lock it.
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Unavailable(
+                f"{self._path}: {error.strerror}; name a --state-dir that the user this runs as may write to"
+            ) from error
+
+    def _is_ours(self, file: int) -> bool:
+        with suppress(FileNotFoundError):
+            return os.path.samestat(self._path.stat(), os.fstat(file))
+        return False
+
+    def _read(self, file: int) -> tuple[str, str]:
+        holder, _, held_by = os.pread(file, 4096, 0).decode(errors="replace").partition("\n")
+        return holder, held_by.strip() or "of unknown pid"
+
+    def _sign(self) -> str:
+        holder = self._read(self._file)[0] or uuid.uuid4().hex
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, f"{holder}\n{whoami()}\n".encode(), 0)
+        return holder
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write an instance's rows on a shared server, as long as nobody has a higher epoch."""
+
+    instance: str
+    epoch: int
+
+    def renew(self, connection: sa.Connection) -> None:
+        """Check and renew, in the transaction that is to write. Raises AlreadyRunning where another has taken over."""
+        mine = (leases.c.instance == self.instance) & (leases.c.epoch == self.epoch)
+        renewed = connection.execute(leases.update().where(mine).values(expires_at=_now() + LEASE_SECONDS))
+        if renewed.rowcount == 0:
+            raise AlreadyRunning(f"{_holder(connection, self.instance)} has taken instance {self.instance!r} over")
+
+    def release(self, connection: sa.Connection) -> None:
+        """Let the next controller start at once."""
+        mine = (leases.c.instance == self.instance) & (leases.c.epoch == self.epoch)
+        connection.execute(leases.update().where(mine).values(expires_at=0.0))
+
+
+def acquire(connection: sa.Connection, instance: str, holder: str) -> Lease:
+    """Take the lease when it is free, has ended, or is our own state directory's: whoever held that one is dead,
+    since we hold its lock. Raises AlreadyRunning with who holds it and for how long."""
+    row = insert(leases).values(
+        instance=instance, epoch=1, holder=holder, held_by=whoami(), expires_at=_now() + LEASE_SECONDS
+    )
+    taken = row.on_conflict_do_update(
+        index_elements=[leases.c.instance],
+        set_={
+            "epoch": leases.c.epoch + 1,
+            "holder": row.excluded.holder,
+            "held_by": row.excluded.held_by,
+            "expires_at": row.excluded.expires_at,
+        },
+        where=(leases.c.expires_at < _now()) | (leases.c.holder == holder),
+    ).returning(leases.c.epoch)
+    epoch = connection.scalar(taken)
+    if epoch is None:
+        raise AlreadyRunning(
+            f"{_holder(connection, instance)} runs instance {instance!r} on this database: stop that one, "
+            f"or give this one another --instance; a holder that died is given up after {LEASE_SECONDS:.0f} s"
+        )
+    return Lease(instance, epoch)
+
+
+def _now() -> sa.ColumnElement[float]:
+    return sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()), sa.Double)
+
+
+def _holder(connection: sa.Connection, instance: str) -> str:
+    held_by = connection.scalar(sa.select(leases.c.held_by).where(leases.c.instance == instance))
+    return f"another controller ({held_by or 'unknown'})"

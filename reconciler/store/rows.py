@@ -1,0 +1,223 @@
+"""Model values as rows of the tables, and the rows of lists as values again. Pure; one function a direction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any
+
+import sqlalchemy as sa
+
+from reconciler.model.actions import Action, Outcome
+from reconciler.model.desired import Problem
+from reconciler.model.events import Event
+from reconciler.model.load import LoadSample
+from reconciler.model.memory import Published
+from reconciler.model.recorded import ActionRecord, Controller, RevisionRecord
+from reconciler.model.scaling import ScalingDecision
+from reconciler.model.status import AppStatus
+from reconciler.store import codec
+from reconciler.store.changes import AppRow, Facts, ReplicaRow
+
+Row = dict[str, Any]
+
+_SAMPLE_COLUMNS = tuple(one.name for one in fields(LoadSample) if one.name not in ("app_name", "custom"))
+
+
+def app_row(instance: str, name: str, app: AppRow) -> Row:
+    memory, status = app
+    return {
+        "instance": instance,
+        "name": name,
+        "condition": status and _foremost_condition(status),
+        "revision": status and status.revision,
+        "spec_hash": status and status.spec_hash,
+        "mode": status and status.mode,
+        "desired": status and status.desired,
+        "current": status and status.current,
+        "ready": status and status.ready,
+        "routed": status and status.routed,
+        "error": status and status.error,
+        "created_at": memory and memory.registered_at,
+        "updated_at": memory and memory.updated_at,
+        "last_scaled_at": memory and memory.scaled_at,
+        "spec": memory and codec.APP.encode(memory.version.app),
+        "status": status and codec.APP_STATUS.encode(status),
+        "memory": memory and codec.APP_MEMORY.encode(memory),
+    }
+
+
+def replica_row(instance: str, name: str, replica: ReplicaRow) -> Row:
+    app_name, memory, status = replica
+    known = status or memory
+    assert known is not None, "a row has at least one of its halves"
+    return {
+        "instance": instance,
+        "name": name,
+        "app": app_name,
+        "slot": known.slot,
+        "container_id": known.container_id,
+        "address": known.address,
+        "port": status and status.port,
+        "state": status and status.state,
+        "phase": status and status.phase,
+        "health": status and status.health.verdict.value,
+        "failures": status and status.health.consecutive_failures,
+        "restarts": status and status.restarts,
+        "cpu_percent": status and status.vitals.cpu_percent,
+        "memory_percent": status and status.vitals.memory_percent,
+        "last_seen": status and status.vitals.seen_at,
+        "status": status and codec.INSTANCE_STATUS.encode(status),
+        "memory": memory and codec.REPLICA_MEMORY.encode(memory),
+    }
+
+
+def controller_row(instance: str, facts: Facts, *, version: str, host: str, pid: int, since: float, at: float) -> Row:
+    return {
+        "instance": instance,
+        "version": version,
+        "host": host,
+        "pid": pid,
+        "started_at": since,
+        "seen_at": at,
+        "source": facts.source,
+        "edge": facts.edge,
+        "revision": facts.revision,
+        "last_address": facts.last_address,
+        "notices": codec.NOTICES.encode(facts.notices),
+        "problems": codec.PROBLEMS.encode(facts.problems),
+    }
+
+
+def controller(row: sa.RowMapping) -> Controller:
+    return Controller(
+        instance=row["instance"],
+        version=row["version"],
+        host=row["host"],
+        pid=row["pid"],
+        started_at=row["started_at"],
+        seen_at=row["seen_at"],
+        source=row["source"],
+        edge=row["edge"],
+        revision=row["revision"],
+        notices=codec.NOTICES.decode(row["notices"]),
+        problems=codec.PROBLEMS.decode(row["problems"]),
+    )
+
+
+def facts(row: sa.RowMapping, problems: tuple[Problem, ...]) -> Facts:
+    return Facts(
+        revision=row["revision"],
+        last_address=row["last_address"],
+        source=row["source"],
+        edge=row["edge"],
+        notices=codec.NOTICES.decode(row["notices"]),
+        problems=problems,
+    )
+
+
+def event_row(instance: str, event: Event) -> Row:
+    return {
+        "instance": instance,
+        "at": event.at,
+        "type": event.type,
+        "app": event.app_name,
+        "message": event.message,
+        "details": codec.DETAILS.encode(event.details),
+    }
+
+
+def event(row: sa.RowMapping) -> Event:
+    return Event(row["at"], row["type"], row["message"], row["app"], codec.DETAILS.decode(row["details"]))
+
+
+def intent_row(instance: str, action: Action, planned_at: float) -> Row:
+    return {
+        "instance": instance,
+        "target": action.key,
+        "verb": action.verb,
+        "planned_at": planned_at,
+        "app": action.app_name,
+        "cause": action.cause,
+        "finished_at": None,
+        "outcome": "pending",
+        "reason": "",
+        "message": "",
+    }
+
+
+def outcome_row(instance: str, outcome: Outcome, planned_at: float) -> Row:
+    failure = outcome.failure
+    return intent_row(instance, outcome.action, planned_at) | {
+        "finished_at": outcome.finished_at,
+        "outcome": "failed" if failure else "done",
+        "reason": failure.reason if failure else "",
+        "message": failure.message if failure else "",
+    }
+
+
+def action(row: sa.RowMapping) -> ActionRecord:
+    names = ("verb", "target", "cause", "planned_at", "finished_at", "outcome", "reason", "message")
+    return ActionRecord(row["app"], *(row[name] for name in names))
+
+
+def revision_row(instance: str, facts: Facts, at: float) -> Row:
+    return {
+        "instance": instance,
+        "revision": facts.revision,
+        "applied_at": at,
+        "notices": codec.NOTICES.encode(facts.notices),
+        "problems": codec.PROBLEMS.encode(facts.problems),
+    }
+
+
+def revision(row: sa.RowMapping) -> RevisionRecord:
+    return RevisionRecord(
+        row["revision"],
+        row["applied_at"],
+        codec.NOTICES.decode(row["notices"]),
+        codec.PROBLEMS.decode(row["problems"]),
+    )
+
+
+def published_row(instance: str, published: Published) -> Row:
+    return {
+        "instance": instance,
+        "generation": published.generation,
+        "at": published.at,
+        "published": codec.PUBLISHED.encode(published),
+    }
+
+
+def decision_row(instance: str, app_name: str, decision: ScalingDecision) -> Row:
+    return {
+        "instance": instance,
+        "app": app_name,
+        "at": decision.at,
+        "current": decision.current,
+        "target": decision.target,
+        "decision": codec.DECISION.encode(decision),
+    }
+
+
+def sample_rows(instance: str, samples: Iterable[LoadSample]) -> list[Row]:
+    return [
+        {
+            "instance": instance,
+            "app": sample.app_name,
+            **{name: getattr(sample, name) for name in _SAMPLE_COLUMNS},
+            "custom": codec.CUSTOM.encode(sample.custom),
+        }
+        for sample in samples
+    ]
+
+
+def sample(row: sa.RowMapping) -> LoadSample:
+    measured = {name: row[name] for name in _SAMPLE_COLUMNS}
+    return LoadSample(app_name=row["app"], **measured, custom=codec.CUSTOM.decode(row["custom"]))
+
+
+def _foremost_condition(status: AppStatus) -> str:
+    """The one word that tells most about the app."""
+    true = {condition.type for condition in status.conditions if condition.status}
+    return next((word for word in ("Degraded", "Progressing", "Ready") if word in true), "NotReady")

@@ -1,0 +1,203 @@
+"""The tables, for SQLite and PostgreSQL alike.
+
+Several controllers may share one database, so every key begins with the instance. Columns are for people and tools
+that query; what the program itself reads back of an app or a replica are the JSON texts ``status`` and ``memory``
+beside them, so that a field added to a value is never silently lost. Times are epoch seconds. Any change here needs
+a migration and a new HEAD; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+# The migration that brings a database to what this module describes.
+HEAD = "0001"
+
+metadata = sa.MetaData()
+
+
+class Plain(sa.TypeDecorator[str]):
+    """Text for people. PostgreSQL takes no NUL, and UTF-8 no half of a surrogate pair: both are replaced."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
+        if value is None or (value.isascii() and "\0" not in value):
+            return value
+        return value.encode(errors="replace").decode().replace("\0", "\ufffd")
+
+
+# SQLite numbers rows only where the type is exactly INTEGER.
+Serial = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _instance() -> sa.Column[Any]:
+    return sa.Column("instance", sa.Text, primary_key=True)
+
+
+controllers = sa.Table(
+    "controllers",
+    metadata,
+    _instance(),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("host", Plain, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("started_at", sa.Double, nullable=False),
+    sa.Column("seen_at", sa.Double, nullable=False),
+    sa.Column("source", Plain, nullable=False),
+    sa.Column("edge", Plain, nullable=False),
+    sa.Column("revision", Plain, nullable=False),
+    sa.Column("last_address", sa.Text, nullable=False),
+    sa.Column("notices", sa.Text, nullable=False),
+    sa.Column("problems", sa.Text, nullable=False),
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    _instance(),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("held_by", Plain, nullable=False),
+    sa.Column("expires_at", sa.Double, nullable=False),
+)
+
+applications = sa.Table(
+    "applications",
+    metadata,
+    _instance(),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("condition", sa.Text),
+    sa.Column("revision", Plain),
+    sa.Column("spec_hash", sa.Text),
+    sa.Column("mode", sa.Text),
+    sa.Column("desired", sa.Integer),
+    sa.Column("current", sa.Integer),
+    sa.Column("ready", sa.Integer),
+    sa.Column("routed", sa.Integer),
+    sa.Column("error", Plain),
+    sa.Column("created_at", sa.Double),
+    sa.Column("updated_at", sa.Double),
+    sa.Column("last_scaled_at", sa.Double),
+    sa.Column("spec", sa.Text),
+    sa.Column("status", sa.Text),
+    sa.Column("memory", sa.Text),
+)
+
+instances = sa.Table(
+    "instances",
+    metadata,
+    _instance(),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("app", sa.Text, nullable=False),
+    sa.Column("slot", sa.Integer, nullable=False),
+    sa.Column("container_id", sa.Text, nullable=False),
+    sa.Column("address", sa.Text),
+    sa.Column("port", sa.Integer),
+    sa.Column("state", sa.Text),
+    sa.Column("phase", sa.Text),
+    sa.Column("health", sa.Text),
+    sa.Column("failures", sa.Integer),
+    sa.Column("restarts", sa.Integer),
+    sa.Column("cpu_percent", sa.Double),
+    sa.Column("memory_percent", sa.Double),
+    sa.Column("last_seen", sa.Double),
+    sa.Column("status", sa.Text),
+    sa.Column("memory", sa.Text),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", Serial, primary_key=True),
+    sa.Column("instance", sa.Text, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("app", sa.Text),
+    sa.Column("message", Plain, nullable=False),
+    sa.Column("details", sa.Text, nullable=False),
+    sa.Index("events_by_time", "instance", "at"),
+    sa.Index("events_by_app", "instance", "app", "at"),
+    sa.Index("events_by_type", "instance", "type", "at"),
+)
+
+actions = sa.Table(
+    "actions",
+    metadata,
+    _instance(),
+    sa.Column("target", Plain, primary_key=True),
+    sa.Column("verb", sa.Text, primary_key=True),
+    sa.Column("planned_at", sa.Double, primary_key=True),
+    sa.Column("app", sa.Text, nullable=False),
+    sa.Column("cause", Plain, nullable=False),
+    sa.Column("finished_at", sa.Double),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("reason", Plain, nullable=False),
+    sa.Column("message", Plain, nullable=False),
+    sa.Index("actions_by_time", "instance", "planned_at"),
+    sa.Index("actions_by_app", "instance", "app", "planned_at"),
+)
+
+revisions = sa.Table(
+    "revisions",
+    metadata,
+    sa.Column("id", Serial, primary_key=True),
+    sa.Column("instance", sa.Text, nullable=False),
+    sa.Column("revision", Plain, nullable=False),
+    sa.Column("applied_at", sa.Double, nullable=False),
+    sa.Column("notices", sa.Text, nullable=False),
+    sa.Column("problems", sa.Text, nullable=False),
+    sa.Index("revisions_by_time", "instance", "applied_at"),
+)
+
+route_tables = sa.Table(
+    "route_tables",
+    metadata,
+    sa.Column("id", Serial, primary_key=True),
+    sa.Column("instance", sa.Text, nullable=False),
+    sa.Column("generation", Plain, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("published", sa.Text, nullable=False),
+    sa.Index("route_tables_by_instance", "instance", "id"),
+)
+
+scaling_decisions = sa.Table(
+    "scaling_decisions",
+    metadata,
+    _instance(),
+    sa.Column("app", sa.Text, primary_key=True),
+    sa.Column("at", sa.Double, primary_key=True),
+    sa.Column("current", sa.Integer, nullable=False),
+    sa.Column("target", sa.Integer, nullable=False),
+    sa.Column("decision", sa.Text, nullable=False),
+    sa.Index("scaling_decisions_by_time", "instance", "at"),
+)
+
+samples = sa.Table(
+    "samples",
+    metadata,
+    _instance(),
+    sa.Column("app", sa.Text, primary_key=True),
+    sa.Column("resolution_seconds", sa.Double, primary_key=True),
+    sa.Column("at", sa.Double, primary_key=True),
+    sa.Column("replicas", sa.Integer, nullable=False),
+    sa.Column("cpu_percent", sa.Double),
+    sa.Column("memory_percent", sa.Double),
+    sa.Column("rps", sa.Double),
+    sa.Column("p50_latency_ms", sa.Double),
+    sa.Column("p95_latency_ms", sa.Double),
+    sa.Column("p99_latency_ms", sa.Double),
+    sa.Column("connections", sa.Double),
+    sa.Column("error_rate", sa.Double),
+    sa.Column("status_1xx", sa.BigInteger),
+    sa.Column("status_2xx", sa.BigInteger),
+    sa.Column("status_3xx", sa.BigInteger),
+    sa.Column("status_4xx", sa.BigInteger),
+    sa.Column("status_5xx", sa.BigInteger),
+    sa.Column("bytes_sent", sa.BigInteger),
+    sa.Column("custom", sa.Text, nullable=False),
+    sa.Index("samples_by_time", "instance", "resolution_seconds", "at"),
+)
