@@ -1,0 +1,248 @@
+"""What may keep a recommendation from becoming a change, one guard at a time, and what has to be remembered for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from reconciler.decide.scaling import recommend, remember
+from reconciler.model.load import AppLoad
+from reconciler.model.scaling import Bounds, Room, ScalingDecision, ScalingMemory, ScalingSituation, Throughput
+from reconciler.model.spec import Scaling
+from tests.support.scaling import NOW, decide, load_at, only, situation
+
+RPS = only("rps")
+BUSY = AppLoad(rps=10_000)
+IDLE = AppLoad(rps=0)
+
+
+def names(decision: ScalingDecision) -> list[str]:
+    return [clamp.name for clamp in decision.clamps]
+
+
+class TestBounds:
+    def test_at_the_maximum_heavy_load_changes_nothing(self) -> None:
+        decision = decide(RPS, 5, rps=2.0)
+        assert (decision.raw, decision.target, names(decision)) == (8, 5, ["maxReplicas"])
+
+    def test_at_the_minimum_no_load_changes_nothing(self) -> None:
+        decision = decide(RPS, 1, rps=0.0)
+        assert (decision.raw, decision.target, names(decision)) == (0, 1, ["minReplicas"])
+
+    @pytest.mark.parametrize(("current", "target"), [(1, 3), (2, 3), (7, 5), (20, 5), (0, 3)])
+    def test_a_count_outside_is_brought_inside_at_once(self, current: int, target: int) -> None:
+        policy = only("rps", min_replicas=3)
+        busy = situation(current, BUSY, scaled_at=NOW - 1, unsettled="the rollout to end", room=Room(0, "full"))
+        decision = recommend(policy, busy, NOW)
+        assert decision.target == target
+        assert "out of bounds, whatever the load" in decision.reason
+
+    def test_the_schedule_overrides_the_policy(self) -> None:
+        nightly = replace(situation(3, BUSY), bounds=Bounds(1, 2, "schedule 0 20 * * * (UTC)"))
+        decision = recommend(RPS, nightly, NOW)
+        assert decision.target == 2
+        assert "maxReplicas is 2 by schedule 0 20 * * * (UTC)" in decision.reason
+
+
+class TestCooldown:
+    @pytest.mark.parametrize(("elapsed", "target"), [(0, 3), (29.9, 3), (30, 5), (31, 5)])
+    def test_edges(self, elapsed: float, target: int) -> None:
+        decision = recommend(RPS, situation(3, BUSY, scaled_at=NOW - elapsed), NOW)
+        assert decision.target == target
+        assert ("cooldown" in names(decision)) is (target == 3)
+
+    def test_it_says_how_long(self) -> None:
+        decision = recommend(RPS, situation(3, BUSY, scaled_at=NOW - 18), NOW)
+        assert "in the cooldown of 30 s for another 12 s" in decision.reason
+        assert "ends in 12 s" in decision.next_step
+
+    def test_it_is_told_although_nothing_was_due(self) -> None:
+        decision = recommend(RPS, situation(3, AppLoad(rps=75), scaled_at=NOW - 18), NOW)
+        assert decision.clamps == ()
+        assert "cooldown, which ends in 12 s" in decision.next_step
+
+    def test_none_where_nothing_ever_changed_or_the_policy_has_none(self) -> None:
+        assert recommend(RPS, situation(3, BUSY), NOW).target == 5
+        assert recommend(only("rps", cooldown_seconds=0), situation(3, BUSY, scaled_at=NOW), NOW).target == 5
+
+    @pytest.mark.parametrize("ahead", [0.5, 3600, 1e9])
+    def test_a_clock_set_back_costs_one_cooldown_and_no_more(self, ahead: float) -> None:
+        before = situation(3, BUSY, scaled_at=NOW + ahead)
+        decision = recommend(RPS, before, NOW)
+        assert decision.target == 3
+        kept = remember(RPS, before, decision)
+        assert kept.scaled_at == NOW
+        assert recommend(RPS, replace(before, memory=kept), NOW + 29).target == 3
+        assert recommend(RPS, replace(before, memory=kept), NOW + 30).target == 5
+
+    def test_a_clock_set_forward_ends_it_early(self) -> None:
+        assert recommend(RPS, situation(3, BUSY, scaled_at=NOW), NOW + 1e9).target == 5
+
+
+class TestSettling:
+    @pytest.mark.parametrize("load", [BUSY, IDLE])
+    def test_nothing_changes_until_the_last_change_is_ready(self, load: AppLoad) -> None:
+        decision = recommend(RPS, situation(3, load, healthy=2, unsettled="web-3 to become ready"), NOW)
+        assert (decision.target, names(decision)[-1]) == (3, "settling")
+        assert "waiting for web-3 to become ready" in decision.reason
+        assert "after waiting for web-3 to become ready" in decision.next_step
+
+
+class TestStabilization:
+    POLICY = only("rps", cooldown_seconds=0, stabilization_window_seconds=60)
+
+    def run(self, loads: list[tuple[float, float]], memory: ScalingMemory) -> list[int]:
+        """The counts decided at these times with this load in requests per replica."""
+        counts = []
+        for at, per_replica in loads:
+            now = ScalingSituation(memory, memory.count, AppLoad(rps=per_replica * memory.count))
+            memory = remember(self.POLICY, now, recommend(self.POLICY, now, NOW + at))
+            counts.append(memory.count)
+        return counts
+
+    def test_in_only_after_a_whole_window_of_recommending_fewer(self) -> None:
+        idle = [(at, 0.0) for at in (0, 30, 59, 60, 61, 120, 121)]
+        assert self.run(idle, ScalingMemory(5)) == [5, 5, 5, 4, 4, 4, 3]
+
+    def test_one_busy_moment_starts_the_window_anew(self) -> None:
+        loads = [(0, 0.0), (50, 25.0), (60, 0.0), (109, 0.0), (120, 0.0)]
+        assert self.run(loads, ScalingMemory(5)) == [5, 5, 5, 5, 4]
+
+    def test_out_at_once(self) -> None:
+        assert self.run([(0, 0.0), (1, 45.0)], ScalingMemory(3)) == [3, 4]
+
+    def test_only_to_the_highest_of_the_window(self) -> None:
+        policy = only(
+            "rps", strategy="proportional", cooldown_seconds=0, stabilization_window_seconds=60, max_scale_in_step=9
+        )
+        memory = ScalingMemory(5, None, ((NOW - 80, 5), (NOW - 70, 3)))
+        decision = recommend(policy, ScalingSituation(memory, 5, AppLoad(rps=45)), NOW)
+        assert (decision.raw, decision.target, names(decision)) == (1, 3, ["stabilization"])
+
+    def test_an_unknown_past_counts_as_the_present_count(self) -> None:
+        assert recommend(self.POLICY, situation(5, IDLE), NOW).target == 5
+
+    def test_steady_load_leaves_the_memory_as_it_is(self) -> None:
+        memory = ScalingMemory(5)
+        for at in range(0, 1000, 7):
+            now = ScalingSituation(memory, 5, AppLoad(rps=125))
+            decision = recommend(self.POLICY, now, NOW + at)
+            before, memory = memory, remember(self.POLICY, now, decision)
+            assert at == 0 or memory == before
+
+    def test_the_history_holds_no_more_than_counts_that_differ(self) -> None:
+        memory = ScalingMemory(5)
+        for at in range(500):
+            now = ScalingSituation(memory, 5, AppLoad(rps=0 if at % 3 else 125))
+            memory = remember(self.POLICY, now, recommend(self.POLICY, now, NOW + at / 10))
+            assert len(memory.recommendations) <= 2
+
+    def test_a_clock_set_back_costs_one_window_and_no_more(self) -> None:
+        memory = ScalingMemory(5, None, ((NOW + 9000, 5), (NOW + 9030, 4)))
+        assert self.run([(0, 0.0), (59, 0.0), (60, 0.0)], memory) == [5, 5, 4]
+
+    def test_bounds_that_moved_the_count_begin_a_new_history(self) -> None:
+        outside = ScalingSituation(ScalingMemory(9, None, ((NOW - 10, 9),)), 9, IDLE)
+        kept = remember(self.POLICY, outside, recommend(self.POLICY, outside, NOW))
+        assert (kept.count, kept.recommendations) == (5, ((NOW, 5),))
+
+    @pytest.mark.parametrize("policy", [RPS, only("rps", stabilization_window_seconds=60, paused_at=3)])
+    def test_nothing_is_kept_where_it_is_of_no_use(self, policy: Scaling) -> None:
+        now = ScalingSituation(ScalingMemory(3, None, ((NOW, 3),)), 3, IDLE)
+        assert remember(policy, now, recommend(policy, now, NOW)).recommendations == ()
+
+
+class TestDiminishingReturns:
+    POLICY = only("latency", "rps", max_replicas=20)
+
+    def decided(self, served: float, latency: float, before: Throughput | None, healthy: int = 4) -> ScalingDecision:
+        load = replace(load_at(self.POLICY, healthy, latency=latency), rps=served)
+        return recommend(self.POLICY, ScalingSituation(ScalingMemory(4, None, (), before), healthy, load), NOW)
+
+    def test_no_further_when_more_replicas_brought_nothing(self) -> None:
+        decision = self.decided(62, 2.0, Throughput(2, 60, "latency", 2.0))
+        assert (decision.target, names(decision)) == (4, ["throughput"])
+        assert "not scaling any further: throughput per replica fell by 48.33 %" in decision.reason
+        assert "(from 30 to 15.5 requests per second) with 4 replicas instead of 2" in decision.reason
+
+    @pytest.mark.parametrize(
+        ("served", "latency", "before", "healthy"),
+        [
+            (90, 2.0, Throughput(2, 60, "latency", 2.0), 4),  # half as much again was served
+            (62, 1.6, Throughput(2, 60, "latency", 2.0), 4),  # latency got better
+            (190, 0.5, Throughput(2, 190, "rps", 2.0), 4),  # less for each replica is what was asked for
+            (190, 0.9, Throughput(2, 190, "rps", 2.0), 4),
+            (62, 2.0, Throughput(4, 60, "latency", 2.0), 4),  # none were added yet
+            (62, 2.0, None, 4),
+        ],
+    )
+    def test_further_when_they_helped_or_it_is_not_known(
+        self, served: float, latency: float, before: Throughput | None, healthy: int
+    ) -> None:
+        assert self.decided(served, latency, before, healthy).target > 4
+
+    def test_what_was_served_is_remembered_from_one_scale_out_until_the_pressure_ends(self) -> None:
+        load = replace(load_at(self.POLICY, 2, latency=2.0), rps=60)
+        now = situation(2, load)
+        kept = remember(self.POLICY, now, recommend(self.POLICY, now, NOW))
+        assert kept == ScalingMemory(5, NOW, (), Throughput(2, 60, "latency", 2.0))
+        waiting = ScalingSituation(kept, 2, load, "web-3 to become ready")
+        assert remember(self.POLICY, waiting, recommend(self.POLICY, waiting, NOW + 1)) == kept
+        relieved = ScalingSituation(kept, 5, replace(load_at(self.POLICY, 5, latency=0.5), rps=60))
+        assert remember(self.POLICY, relieved, recommend(self.POLICY, relieved, NOW + 40)).before_scale_out is None
+
+    @pytest.mark.parametrize("rps", [None, 0.0])
+    def test_nothing_to_hold_it_against_without_requests(self, rps: float | None) -> None:
+        now = situation(2, replace(load_at(self.POLICY, 2, latency=2.0), rps=rps))
+        assert remember(self.POLICY, now, recommend(self.POLICY, now, NOW)).before_scale_out is None
+
+
+class TestHostGuard:
+    @pytest.mark.parametrize(("replicas", "target"), [(0, 3), (1, 4), (2, 5), (9, 5), (-4, 3)])
+    def test_no_more_than_the_host_can_hold(self, replicas: int, target: int) -> None:
+        reason = f"the host's memory holds {replicas} more of 512 MiB"
+        decision = recommend(RPS, situation(3, BUSY, room=Room(replicas, reason)), NOW)
+        assert decision.target == target
+        assert (reason in decision.reason) is (target < 5)
+        assert ("host" in names(decision)) is (target < 5)
+
+    def test_scaling_in_needs_no_room(self) -> None:
+        assert recommend(RPS, situation(3, IDLE, room=Room(0, "full")), NOW).target == 2
+
+
+class TestDryRun:
+    def test_it_is_recorded_and_not_done(self) -> None:
+        policy = only("rps", dry_run=True)
+        now = situation(3, BUSY)
+        decision = recommend(policy, now, NOW)
+        assert (decision.target, decision.acted, decision.should_scale) == (5, False, False)
+        assert decision.reason.startswith("dry run: scale out from 3 to 5")
+        assert remember(policy, now, decision) == now.memory
+
+
+class TestRemembering:
+    def test_a_change_is_dated(self) -> None:
+        now = situation(3, BUSY)
+        kept = remember(RPS, now, recommend(RPS, now, NOW))
+        assert (kept.count, kept.scaled_at) == (5, NOW)
+
+    def test_nothing_changes_where_nothing_happens(self) -> None:
+        now = situation(3, AppLoad(rps=75), scaled_at=NOW - 500)
+        assert remember(RPS, now, recommend(RPS, now, NOW)) == now.memory
+
+    def test_the_gist_is_the_same_while_only_measurements_move(self) -> None:
+        one = recommend(RPS, situation(3, AppLoad(rps=75)), NOW)
+        two = recommend(RPS, situation(3, AppLoad(rps=76)), NOW + 5)
+        assert one != two
+        assert one.gist == two.gist
+        assert recommend(RPS, situation(3, BUSY), NOW).gist != one.gist
+
+
+class TestClampsInOrder:
+    def test_each_takes_over_where_the_one_before_left_off(self) -> None:
+        policy = only("rps", strategy="proportional", max_replicas=6, max_scale_out_step=4)
+        decision = recommend(policy, situation(3, BUSY, room=Room(1, "full")), NOW)
+        assert names(decision) == ["maxScaleOutStep", "maxReplicas", "host"]
+        assert [(c.before, c.after) for c in decision.clamps] == [(200, 7), (7, 6), (6, 4)]
+        assert decision.raw == 200
