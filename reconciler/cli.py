@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import AbstractContextManager, closing
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -327,12 +328,10 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, StrEnum) else value
 
 
-def _reader(settings: Settings) -> StatusReader:
-    from contextlib import closing
-
+def _reader(settings: Settings) -> AbstractContextManager[StatusReader]:
     from reconciler.store import open_reader
 
-    return closing(open_reader(settings.database, state_dir=settings.directory, instance=settings.instance))  # type: ignore[return-value]
+    return closing(open_reader(settings.database, state_dir=settings.directory, instance=settings.instance))
 
 
 def _fail(message: str) -> NoReturn:

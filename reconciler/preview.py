@@ -31,6 +31,7 @@ def preview(settings: Settings) -> Preview:
     source, runtime = open_spec_source(settings, waker), open_runtime(settings, waker)
     try:
         desired = source.read()
+        runtime.survey()
         now = SystemClock().now()
         observed = runtime.observe(now)
         decision = decide(desired, observed, memory, now, policy_of(settings))

@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from reconciler.edge import EdgeSettings, open_edge
+from reconciler.edge import EdgeSettings, NginxEdge, NoEdge, open_edge
 from reconciler.executor import Executor
 from reconciler.load import open_meter
 from reconciler.loop import Waker
 from reconciler.model.plan import Policy
-from reconciler.ports import Edge, Source
+from reconciler.ports import Source
 from reconciler.probe import open_prober
 from reconciler.runtime.docker import DockerRuntime
 from reconciler.settings import Settings
@@ -85,7 +85,7 @@ def open_runtime(settings: Settings, waker: Waker) -> DockerRuntime:
     )
 
 
-def open_nginx(settings: Settings) -> Edge:
+def open_nginx(settings: Settings) -> NginxEdge | NoEdge:
     return open_edge(
         settings.edge,
         instance=settings.instance,
@@ -115,13 +115,15 @@ def policy_of(settings: Settings) -> Policy:
 
 
 def tear_down(settings: Settings) -> Iterator[str]:
-    """Remove what is labelled this instance's, and its nginx; yield a line for each thing removed."""
+    """Remove what is labelled this instance's, and stop its nginx; yield a line for each."""
+    edge = open_nginx(settings)
+    edge.stop()
+    yield "stopped nginx"
     runtime = open_runtime(settings, Waker())
     try:
-        for removed in runtime.remove_all():
-            yield f"removed {removed}"
+        removed = runtime.remove_all()
     finally:
         runtime.close()
-    edge = open_nginx(settings)
-    edge.shut_down()
-    yield f"stopped {edge.describe()}"
+    yield from (f"removed container {name}" for name in removed.containers)
+    yield from (f"removed network {name}" for name in removed.networks)
+    yield from (f"kept volume {name}: remove it with `docker volume rm {name}`" for name in removed.kept_volumes)

@@ -1,0 +1,209 @@
+"""From a commit to serving replicas: ours, the raw Engine API, and Docker Swarm, in one run on one private Engine.
+
+Run it as ``.venv/bin/python -m tests.bench.converge [--json] [--sizes 10,50]``. The floor is the Engine API doing the
+same creates and starts at its best concurrency; the peer is ``docker service scale``. Ours is measured from the commit
+to the moment when every replica has answered through nginx.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import docker
+import requests
+
+from tests.bench.table import print_table
+from tests.support.dockerd import PrivateEngine, private_engine
+from tests.support.engine import Playground
+from tests.support.site import Site, web
+from tests.support.waiting import eventually
+
+CONCURRENCIES = (2, 4, 8)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--json", action="store_true")
+    options.add_argument("--sizes", default="10,50")
+    options.add_argument("--heals", type=int, default=5)
+    given = options.parse_args()
+    sizes = [int(size) for size in given.sizes.split(",")]
+    with private_engine() as engine:
+        image = engine.build_demo("1")
+        raw = {concurrency: scale_raw(engine, image, sizes, concurrency) for concurrency in CONCURRENCIES}
+        floor = [min(times[i] for times in raw.values()) for i in range(len(sizes))]
+        ours, healed, floor_heal = scale_ours(engine, sizes, given.heals)
+        swarm = scale_swarm(engine, image, sizes)
+    report(sizes, floor, ours, swarm, healed, floor_heal, as_json=given.json)
+
+
+def report(
+    sizes: list[int],
+    floor: list[float],
+    ours: list[float],
+    swarm: list[float],
+    healed: float,
+    floor_heal: float,
+    *,
+    as_json: bool,
+) -> None:
+    ratios = {
+        f"{size}": {"floor": o / f, "swarm": o / s} for size, f, o, s in zip(sizes, floor, ours, swarm, strict=True)
+    }
+    if as_json:
+        print(json.dumps({"converge": ratios, "heal": {"start": healed / floor_heal}}))
+        return
+    rows = [
+        (f"to {size} replicas", f"{f:.2f} s", f"{o:.2f} s", f"{s:.2f} s", f"{o / f:.2f}", f"{o / s:.2f}")
+        for size, f, o, s in zip(sizes, floor, ours, swarm, strict=True)
+    ]
+    rows.append(("heal one killed", f"{floor_heal:.2f} s", f"{healed:.2f} s", "", f"{healed / floor_heal:.2f}", ""))
+    print_table(("", "Engine API", "Orchestry", "Swarm", "ours/floor", "ours/Swarm"), rows)
+
+
+# -- the floor: the Engine API alone ----------------------------------------------------------------------------------
+
+
+def scale_raw(engine: PrivateEngine, image: str, sizes: list[int], concurrency: int) -> list[float]:
+    """Seconds from nothing to each size, in turn, each replica with a name, a network and an address as ours have."""
+    api = engine.client()
+    pool = docker.types.IPAMPool(subnet="10.210.0.0/16")
+    network = api.create_network("raw", ipam=docker.types.IPAMConfig(pool_configs=[pool]))["Id"]
+    times, made = [], 0
+    with ThreadPoolExecutor(concurrency) as threads:
+        for size in sizes:
+            began = time.perf_counter()
+            addresses = list(threads.map(lambda n: _create_raw(api, image, n), range(made, size)))
+            for address in addresses:
+                eventually(lambda address=address: _answers(address), every_seconds=0.002)
+            times.append(time.perf_counter() - began)
+            made = size
+        list(threads.map(lambda n: api.remove_container(f"raw-{n}", force=True), range(made)))
+    api.remove_network(network)
+    return times
+
+
+def _create_raw(api: docker.APIClient, image: str, number: int) -> str:
+    address = f"10.210.1.{number + 1}"
+    endpoint = api.create_endpoint_config(ipv4_address=address, aliases=["raw"])
+    container = api.create_container(
+        image,
+        name=f"raw-{number}",
+        host_config=api.create_host_config(network_mode="raw", restart_policy={"Name": "unless-stopped"}),
+        networking_config={"EndpointsConfig": {"raw": endpoint}},
+    )
+    api.start(container["Id"])
+    return address
+
+
+# -- ours -------------------------------------------------------------------------------------------------------------
+
+
+def scale_ours(engine: PrivateEngine, sizes: list[int], heals: int) -> tuple[list[float], float, float]:
+    """Seconds from the commit to all replicas answering through nginx, and the healing of a killed container."""
+    with _site(engine) as site:
+        site.commit({"other.yaml": web("other", replicas=0)})
+        site.start()
+        site.wait(lambda: site.app("other"))
+        times = []
+        for size in sizes:
+            site.commit({"web.yaml": web(replicas=size)})
+            times.append(_until_all_answer(site, size))
+            time.sleep(1)
+        healed = statistics.median(_heal(site, by_hand=False) for _ in range(heals))
+        site.stop()
+        floor = statistics.median(_heal(site, by_hand=True) for _ in range(heals))
+    return times, healed, floor
+
+
+@contextlib.contextmanager
+def _site(engine: PrivateEngine) -> Iterator[Site]:
+    with tempfile.TemporaryDirectory() as root:
+        site = Site(Path(root), Playground("bench", "orchestry-bench"), engine)
+        try:
+            yield site
+        finally:
+            site.close()
+
+
+def _until_all_answer(site: Site, size: int) -> float:
+    """Seconds from now until ``size`` different replicas have answered. Asked in small bursts, to cost little."""
+    began = time.perf_counter()
+    seen: set[str] = set()
+    with requests.Session() as session:
+        session.trust_env = False
+        while len(seen) < size:
+            if time.perf_counter() - began > 120:
+                raise AssertionError(f"{len(seen)} of {size} replicas answered\n{site.evidence()}")
+            asked = [session.get(f"http://127.0.0.1:{site.port}/web/", timeout=10) for _ in range(max(4, size // 4))]
+            new = {answer.text for answer in asked if answer.status_code == 200} - seen
+            seen |= new
+            if not new:
+                time.sleep(0.05)
+    return time.perf_counter() - began
+
+
+def _heal(site: Site, *, by_hand: bool) -> float:
+    """Seconds from a kill to the next answer of that container, started again by the controller or right here."""
+    instance = site.app()["instances"][0]
+    time.sleep(1)
+    site.api.kill(instance["container_id"])
+    eventually(lambda: not _answers(instance["address"]), every_seconds=0.001)
+    began = time.perf_counter()
+    if by_hand:
+        site.api.start(instance["container_id"])
+    eventually(lambda: _answers(instance["address"]), every_seconds=0.005)
+    return time.perf_counter() - began
+
+
+def _answers(address: str) -> bool:
+    with contextlib.suppress(requests.RequestException), requests.Session() as session:
+        session.trust_env = False
+        return session.get(f"http://{address}:8080/healthz", timeout=0.2).status_code == 200
+    return False
+
+
+# -- the peer: Docker Swarm -------------------------------------------------------------------------------------------
+
+
+def scale_swarm(engine: PrivateEngine, image: str, sizes: list[int]) -> list[float]:
+    """Seconds from `service scale` to all tasks running. dnsrr, since this kernel has no IPVS."""
+    api = engine.client()
+    api.init_swarm(advertise_addr="127.0.0.1")
+    network = api.create_network("swarm", driver="overlay")["Id"]
+    template = docker.types.TaskTemplate(docker.types.ContainerSpec(image), networks=[network])
+    endpoint = docker.types.EndpointSpec(mode="dnsrr")
+    service = api.create_service(
+        template, name="web", mode=docker.types.ServiceMode("replicated", 0), endpoint_spec=endpoint
+    )["ID"]
+    times = []
+    for size in sizes:
+        began = time.perf_counter()
+        version = api.inspect_service(service)["Version"]["Index"]
+        mode = docker.types.ServiceMode("replicated", size)
+        api.update_service(service, version, template, name="web", mode=mode, endpoint_spec=endpoint)
+        eventually(_running(api, size), within_seconds=180, every_seconds=0.02)
+        times.append(time.perf_counter() - began)
+    api.remove_service(service)
+    eventually(lambda: not api.containers(), within_seconds=120, every_seconds=0.2)
+    return times
+
+
+def _running(api: docker.APIClient, size: int) -> Callable[[], bool]:
+    def look() -> bool:
+        tasks = api.tasks(filters={"service": "web", "desired-state": "running"})
+        return sum(task["Status"]["State"] == "running" for task in tasks) == size
+
+    return look
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""An Engine of one's own, beside the machine's: for benchmarks and tests that need Swarm, or one they may stop.
+
+Its data, sockets and address pool are apart from the machine's Engine; it is stopped by its process id, and nothing of
+it is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+
+from tests.support.waiting import eventually
+
+_BUILD = Path(__file__).parents[2] / "deploy" / "demo" / "build"
+
+
+@dataclass
+class PrivateEngine:
+    """``host`` is what DOCKER_HOST has to be."""
+
+    root: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def host(self) -> str:
+        return f"unix://{self.root}/docker.sock"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "DOCKER_HOST": self.host}
+
+    def client(self) -> docker.APIClient:
+        return docker.APIClient(base_url=self.host, version="auto", timeout=120)
+
+    def build_demo(self, version: str = "1") -> str:
+        subprocess.run([_BUILD, version], env=self.environment, check=True, timeout=120, capture_output=True)
+        return f"orchestry-demo:{version}"
+
+    def pause(self) -> None:
+        """Make it unreachable without ending it: its process no longer runs."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def private_engine(pool: str = "10.201.0.0/16") -> Iterator[PrivateEngine]:
+    """A fresh Engine whose networks are taken from ``pool``."""
+    root = Path(tempfile.mkdtemp(prefix="engine-"))
+    log = (root / "log").open("wb")
+    arguments = ["--data-root", root / "data", "--exec-root", root / "exec", "--pidfile", root / "pid"]
+    pools = ["--bridge", "none", "--default-address-pool", f"base={pool},size=20"]
+    command = ["dockerd", "--host", f"unix://{root}/docker.sock", *arguments, *pools]
+    process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    engine = PrivateEngine(root, process)
+    try:
+        eventually(lambda: _answers(engine), within_seconds=60, every_seconds=0.1)
+        yield engine
+    finally:
+        engine.resume()
+        with contextlib.suppress(docker.errors.DockerException, OSError):
+            _clean(engine)
+        process.terminate()
+        process.wait(timeout=60)
+        log.close()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _answers(engine: PrivateEngine) -> bool:
+    if engine.process.poll() is not None:
+        raise AssertionError(f"dockerd ended: {(engine.root / 'log').read_text()[-2000:]}")
+    with contextlib.suppress(docker.errors.DockerException):
+        return bool(engine.client().ping())
+    return False
+
+
+def _clean(engine: PrivateEngine) -> None:
+    api = engine.client()
+    with contextlib.suppress(docker.errors.APIError):
+        api.leave_swarm(force=True)
+    for container in api.containers(all=True):
+        api.remove_container(container["Id"], force=True, v=True)
+    for network in api.networks():
+        if network["Name"] not in ("none", "host", "bridge"):
+            api.remove_network(network["Id"])

@@ -1,0 +1,200 @@
+"""A whole installation for end-to-end tests: a git repository of specs, a controller process, an Engine, an nginx.
+
+Everything carries a random instance name and lives in a temporary directory; `close` removes it with the product's own
+teardown, and whatever that should have left behind with it.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.support.dockerd import PrivateEngine
+from tests.support.engine import Playground, client, demo_image, playground
+from tests.support.tcp import unused_port
+from tests.support.waiting import eventually
+
+ORCHESTRY = Path(sys.executable).with_name("orchestry")
+
+
+class Site:
+    """``commit`` specs, ``start`` the controller, look at ``status``, ``get`` through nginx."""
+
+    def __init__(self, root: Path, place: Playground, engine: PrivateEngine | None = None) -> None:
+        self.place = place
+        self.api = engine.client() if engine else client()
+        self.environment = engine.environment if engine else None
+        self.repository = root / "repository"
+        self.state_dir = root / "state"
+        self.secrets_dir = root / "secrets"
+        self.port = unused_port()
+        self.log = root / "controller.log"
+        self.controller: subprocess.Popen[bytes] | None = None
+        (self.repository / "specs").mkdir(parents=True)
+        self.secrets_dir.mkdir()
+        self.git("init", "--quiet")
+
+    # -- git
+
+    def git(self, *args: str) -> str:
+        done = subprocess.run(
+            ["git", *args], cwd=self.repository, check=True, capture_output=True, text=True, timeout=30
+        )
+        return done.stdout.strip()
+
+    def commit(self, files: Mapping[str, str | None], message: str = "change") -> str:
+        """Write, or with None remove, files under ``specs/`` and commit them; the commit's id."""
+        for name, content in files.items():
+            path = self.repository / "specs" / name
+            if content is None:
+                path.unlink()
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content, encoding="utf-8")
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    # -- the controller
+
+    def flags(self, command: str) -> list[str]:
+        common = ["--state-dir", str(self.state_dir), "--instance", self.place.instance]
+        if command in ("run", "plan"):
+            common += ["--source", str(self.repository / "specs"), "--network", self.place.network]
+        if command == "run":
+            common += ["--edge-port", str(self.port), "--tick", "1", "--secrets-dir", str(self.secrets_dir)]
+        if command == "teardown":
+            common += ["--network", self.place.network]
+        return common
+
+    def command(self, command: str, *args: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """One orchestry command, to its end."""
+        argv = [str(ORCHESTRY), command, *self.flags(command), *args]
+        quiet = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
+        return subprocess.run(argv, timeout=timeout, env=self.environment, **quiet)
+
+    def converge(self, *args: str, timeout: int = 60) -> None:
+        """Run the controller until everything serves, in the foreground."""
+        done = self.command("run", "--until-converged", "--timeout", str(timeout), *args, timeout=timeout + 60)
+        assert done.returncode == 0, f"{done.stderr[-6000:]}\n{done.stdout[-2000:]}"
+
+    def start(self, *args: str) -> None:
+        """Start the controller in the background, its log appended to ``log``."""
+        argv = [str(ORCHESTRY), "run", *self.flags("run"), *args]
+        with self.log.open("ab") as log:
+            self.controller = subprocess.Popen(
+                argv, stderr=log, stdout=log, stdin=subprocess.DEVNULL, env=self.environment
+            )
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Signal the controller and wait for its end; its exit code."""
+        assert self.controller is not None
+        self.controller.send_signal(number)
+        code = self.controller.wait(timeout=60)
+        self.controller = None
+        return code
+
+    # -- looking
+
+    def status(self) -> dict[str, Any]:
+        done = self.command("status", "-o", "json")
+        if done.returncode != 0:
+            assert "orchestry: " in done.stderr, done.stderr
+            return {"apps": []}
+        return dict(json.loads(done.stdout))
+
+    def app(self, name: str = "web") -> dict[str, Any]:
+        return next((app for app in self.status()["apps"] if app["name"] == name), {})
+
+    def condition(self, kind: str, name: str = "web") -> dict[str, Any]:
+        return next((c for c in self.app(name).get("conditions", ()) if c["type"] == kind), {})
+
+    def wait_converged(self, revision: str, *names: str, within_seconds: float = 60) -> None:
+        """Wait until these apps are at the revision and in order."""
+
+        def converged() -> bool:
+            apps = {app["name"]: app for app in self.status()["apps"]}
+            return all(n in apps and apps[n]["revision"] == revision and _in_order(apps[n]) for n in names or ("web",))
+
+        self.wait(converged, within_seconds=within_seconds)
+
+    def wait(self, look: Any, *, within_seconds: float = 60) -> Any:
+        try:
+            return eventually(look, within_seconds=within_seconds, every_seconds=0.1)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.evidence()}") from None
+
+    def evidence(self) -> str:
+        """What a person would look at when something went wrong."""
+        log = self.log.read_text(encoding="utf-8")[-6000:] if self.log.exists() else ""
+        return f"{self.command('status', '-o', 'wide').stdout}\n{log}"
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.get(f"http://127.0.0.1:{self.port}{path}", timeout=10, **options)
+
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """The instance's containers as the Engine lists them, by name without the instance's prefix."""
+        found = self.api.containers(all=True, filters={"label": f"orchestry.instance={self.place.instance}"})
+        return {c["Names"][0].lstrip("/").removeprefix(self.place.name_prefix): c for c in found}
+
+    def close(self) -> None:
+        if self.controller is not None:
+            self.stop(signal.SIGKILL)
+        done = self.command("teardown", "--yes")
+        assert done.returncode == 0, done.stderr
+
+
+def _in_order(app: Mapping[str, Any]) -> bool:
+    conditions = {c["type"]: c["status"] for c in app["conditions"]}
+    return bool(conditions["Ready"] and not conditions["Progressing"])
+
+
+@contextmanager
+def site(root: Path) -> Iterator[Site]:
+    """A site under ``root``, gone afterwards."""
+    demo_image("1")
+    with playground() as place:
+        here = Site(root, place)
+        try:
+            yield here
+        finally:
+            here.close()
+
+
+def web(
+    name: str = "web",
+    *,
+    image: str = "orchestry-demo:1",
+    replicas: int = 2,
+    grace: float = 2,
+    extra: str = "",
+    **env: str,
+) -> str:
+    """The spec of a demo app as YAML. ``extra`` goes under ``spec``, indented by two; ``env`` into the environment."""
+    environment = "".join(f"\n    - {{name: {key}, value: {json.dumps(value)}}}" for key, value in env.items())
+    return f"""apiVersion: v1
+kind: App
+metadata: {{name: {name}}}
+spec:
+  type: http
+  image: {image}
+  imagePullPolicy: Never
+  ports: [{{name: web, containerPort: 8080, protocol: HTTP}}]
+  routes: [{{path: /{name}, stripPrefix: true}}]
+  terminationGracePeriodSeconds: {grace}
+  environment:
+    - {{name: INSTANCE_IP, source: sdk, key: instance.ip}}{environment}
+{extra}
+scaling: {{mode: manual, replicas: {replicas}}}
+healthCheck: {{path: /healthz, periodSeconds: 0.5, timeoutSeconds: 1}}
+"""
