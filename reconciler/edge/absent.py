@@ -25,7 +25,7 @@ class NoEdge:
     def reopen_logs(self) -> None:
         """There are none."""
 
-    def stop(self) -> None:
+    def shut_down(self) -> None:
         """There is nothing to end."""
 
     def close(self) -> None:

@@ -35,11 +35,11 @@ class ContainerNginx:
         # A container made from other settings is replaced.
         self._mark = hashlib.sha256("\0".join((*self._published_ports(), *self._program)).encode()).hexdigest()[:12]
 
-    def build(self) -> Build:
+    def identify(self) -> tuple[Build, str]:
         code, output = self._docker("run", "--rm", *self._program, "-V")
         if code != 0:
             raise Unavailable(f"nginx can't be run in a container of {self._settings.image}: {complaint(output)}")
-        return Build(version=parse_version(output))
+        return Build(version=parse_version(output)), output
 
     def test(self, generation: str) -> str | None:
         arguments = ("-p", "./", "-t", "-c", f"generations/{generation}/nginx.conf")

@@ -12,9 +12,11 @@ import http.client
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+
+from reconciler.edge.servers import ServerList
 
 _ANSWER_TIMEOUT_SECONDS = 2.0
 _POLL_SECONDS = 0.002
@@ -42,16 +44,21 @@ class Door:
             return False
         return True
 
-    def ask(self, method: str, path: str, body: str | None = None) -> tuple[int, str]:
-        """One request: status and body. Raises OSError or http.client.HTTPException."""
+    def ask(self, method: str, path: str, body: str = "", headers: Mapping[str, str] | None = None) -> str:
+        """One request; the body of its answer. Raises NotServed, also for an answer other than 200."""
         connection = http.client.HTTPConnection("orchestry", timeout=_ANSWER_TIMEOUT_SECONDS)
-        connection.sock = self._connect()
         try:
-            connection.request(method, path, body, {"Connection": "close"})
+            connection.sock = self._connect()
+            connection.request(method, path, body or None, dict(headers or {}))
             answer = connection.getresponse()
-            return answer.status, answer.read().decode()
+            text = answer.read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            raise NotServed(f"no answer to {method} {path} on the control socket: {error}") from error
         finally:
             connection.close()
+        if answer.status != 200:
+            raise NotServed(f"{method} {path} on the control socket: {answer.status} {text.strip()[:200]}")
+        return text.strip()
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -74,57 +81,65 @@ class Control:
     def __init__(self, run_directory: Path) -> None:
         self._directory = run_directory
 
-    def serves(self, generation: str) -> bool:
-        """Whether this generation answers."""
-        for path in (self._directory / generation, self._parked(generation)):
-            if path.exists() and _answers(path, generation):
-                path.rename(self._parked(generation))
-                return True
-        return False
+    def state(self, door: str) -> str | None:
+        """What is served behind a door, as nginx tells; None where nothing answers."""
+        for path in (self._directory / door, self._parked(door)):
+            state = _state(path)
+            if state is not None:
+                path.rename(self._parked(door))
+                return state
+        return None
+
+    def ask(self, door: str, method: str, path: str, body: str = "", headers: Mapping[str, str] | None = None) -> str:
+        """One request to a door that was seen to serve. Raises NotServed."""
+        try:
+            with closing(Door(self._parked(door))) as opened:
+                return opened.ask(method, path, body, headers)
+        except OSError as error:
+            raise NotServed(f"the control socket {door} is gone") from error
+
+    def replace_servers(self, door: str, servers: ServerList, before: ServerList) -> None:
+        """Push the replicas that differ from those before, or all of them where others are there. Raises NotServed."""
+        try:
+            digest = self.ask(door, "PUT", "/servers", servers.changes_from(before), {"If-Match": before.digest})
+        except NotServed:
+            digest = self.ask(door, "PUT", "/servers", servers.text)
+        if digest != servers.digest:
+            raise NotServed(f"replicas {digest} are served instead of {servers.digest}")
 
     @contextmanager
-    def door(self, generation: str) -> Iterator[Door]:
-        """The socket of a generation that serves."""
-        with closing(Door(self._parked(generation))) as door:
-            yield door
-
-    @contextmanager
-    def leaving(self, generation: str) -> Iterator[Sequence[Door]]:
-        """The doors of every generation but this one, to see them close. nginx gets their files back, to delete."""
+    def leaving(self, door: str) -> Iterator[Sequence[Door]]:
+        """Every door but this one that is still open, to see it close. nginx gets the files back, to delete them."""
         with ExitStack() as stack:
-            doors = []
-            for path in self._sockets():
-                if path.name.removesuffix(_PARKED) == generation:
-                    continue
-                door = stack.enter_context(closing(Door(path)))
-                if door.accepts():
-                    path.rename(path.with_name(path.name.removesuffix(_PARKED)))
-                    doors.append(door)
-                else:
+            leaving = []
+            for path in [path for path in self._directory.iterdir() if path.is_socket()]:
+                name = path.name.removesuffix(_PARKED)
+                other = stack.enter_context(closing(Door(path)))
+                if not other.accepts():
                     path.unlink()
-            yield doors
+                elif name != door:
+                    path.rename(path.with_name(name))
+                    leaving.append(other)
+            yield leaving
 
-    def prove(self, generation: str, leaving: Sequence[Door], timeout_seconds: float) -> None:
-        """Wait until this generation answers and none of the leaving ones does. Raises NotServed."""
+    def prove(self, door: str, state: str, leaving: Sequence[Door], timeout_seconds: float) -> None:
+        """Wait until this state is served at this door, and nothing at the leaving ones. Raises NotServed."""
         deadline = time.monotonic() + timeout_seconds
-        while not self.serves(generation):
-            _pause(deadline, f"nothing answers for generation {generation}")
-        while any(door.accepts() for door in leaving):
-            _pause(deadline, "workers of the previous generation still take requests")
+        while (seen := self.state(door)) != state:
+            _pause(deadline, f"{seen or 'nothing'} is served instead of {state}")
+        while any(other.accepts() for other in leaving):
+            _pause(deadline, "workers of the previous configuration still take requests")
 
-    def _parked(self, generation: str) -> Path:
-        return self._directory / f"{generation}{_PARKED}"
-
-    def _sockets(self) -> list[Path]:
-        return [path for path in self._directory.iterdir() if path.is_socket()]
+    def _parked(self, door: str) -> Path:
+        return self._directory / f"{door}{_PARKED}"
 
 
-def _answers(path: Path, generation: str) -> bool:
+def _state(path: Path) -> str | None:
     try:
         with closing(Door(path)) as door:
-            return door.ask("GET", "/generation") == (200, generation)
-    except (OSError, http.client.HTTPException):
-        return False
+            return door.ask("GET", "/state")
+    except (FileNotFoundError, NotServed):
+        return None
 
 
 def _pause(deadline: float, complaint: str) -> None:

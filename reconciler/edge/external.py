@@ -22,14 +22,14 @@ class ExternalNginx:
         self._generations = generations
         self._settings = settings
 
-    def build(self) -> Build:
+    def identify(self) -> tuple[Build, str]:
         """``nginx -t -V`` tells the version as well; where the command is a script, an old nginx is assumed."""
         _, output = self._run("test", (*self._settings.test_command, "-V"))
         try:
             version = parse_version(output)
         except Unavailable:
             version = Build().version
-        return Build(version=version, root=f"{self._generations.root.resolve()}/", main_config=False)
+        return Build(version=version, root=f"{self._generations.root.resolve()}/", main_config=False), output
 
     def test(self, generation: str) -> str | None:
         before = self._generations.current

@@ -6,9 +6,9 @@ remove a generation that is current or anything a kept generation refers to.
 
 ::
 
-    generations/000042-3f2a91c04b7d/{nginx.conf,http.conf,manifest.json}
+    generations/000042-3f2a91c04b7d/{nginx.conf,http.conf,servers,manifest.json}
     current -> generations/000042-3f2a91c04b7d
-    assets/   certificates and keys, under names that change with their content
+    assets/   certificates, keys and Lua, under names that change with their content
     run/      the control socket of each generation still served, and the pid file
     logs/     access.log, error.log
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,13 +29,27 @@ from reconciler.model.routes import RouteTable
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a generation serves, to be known again after a restart of the controller."""
+    """What a generation serves, to be known again after a restart of the controller.
+
+    ``digest`` names the configuration without its replicas where those are pushed, ``servers_digest`` the replicas.
+    ``door`` is the control socket it is served at: that of the generation nginx was last loaded with.
+    ``assets`` are the files it refers to.
+    """
 
     digest: str
+    door: str
     table: RouteTable
     certificates: Mapping[str, Certificate] = field(default_factory=dict)
+    servers_digest: str = ""
+    assets: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """What its control socket answers when it is being served."""
+        return f"{self.door} {self.servers_digest}".rstrip()
 
 
+_MANIFEST_FILE = "manifest.json"
 _MANIFEST = TypeAdapter(Manifest)
 # Workers run as another user: they look into logs and temp, by relative paths, and into nothing else.
 _DIRECTORY_MODES = {"": 0o711, "logs": 0o755, "temp": 0o711, "generations": 0o700, "assets": 0o700, "run": 0o700}
@@ -66,7 +80,7 @@ class Generations:
     def manifest(self, name: str) -> Manifest | None:
         """What a generation serves; None where that can't be read, so that it is published anew."""
         try:
-            return _MANIFEST.validate_json((self._directory(name) / "manifest.json").read_bytes())
+            return _MANIFEST.validate_json((self._directory(name) / _MANIFEST_FILE).read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
 
@@ -80,13 +94,28 @@ class Generations:
         for file_name, text in files.items():
             (directory / file_name).write_text(text)
 
+    def derive(self, name: str, origin: str, files: Mapping[str, str]) -> None:
+        """A generation that differs from another in these files only."""
+        self.discard(name)
+        self._directory(name).mkdir()
+        for path in self._directory(origin).iterdir():
+            if path.name not in (*files, _MANIFEST_FILE):
+                (self._directory(name) / path.name).hardlink_to(path)
+        self.write(name, files)
+
+    def add_asset(self, name: str, text: str) -> None:
+        path = self.root / name
+        if not path.exists():
+            path.write_text(text)
+            _sync(path)
+
     def discard(self, name: str) -> None:
         shutil.rmtree(self._directory(name), ignore_errors=True)
 
     def seal(self, name: str, manifest: Manifest) -> None:
         """Complete a generation that passed its trial, durably: after a power cut it is whole or not current."""
         directory = self._directory(name)
-        (directory / "manifest.json").write_bytes(_MANIFEST.dump_json(manifest))
+        (directory / _MANIFEST_FILE).write_bytes(_MANIFEST.dump_json(manifest))
         for path in (*directory.iterdir(), directory):
             _sync(path)
 
@@ -103,19 +132,15 @@ class Generations:
 
     def prune(self) -> None:
         """Keep the last few generations and what they refer to; trials that led to nothing go."""
-        whole = [name for name in self._names() if (self._directory(name) / "manifest.json").exists()]
+        whole = [name for name in self._names() if (self._directory(name) / _MANIFEST_FILE).exists()]
         keep = {*whole[-self._keep :], self.current}
         for name in self._names():
             if name not in keep:
                 self.discard(name)
         manifests = [self.manifest(name) for name in self._names()]
-        self._prune_assets([manifest for manifest in manifests if manifest])
-
-    def _prune_assets(self, manifests: Iterable[Manifest]) -> None:
-        used = [certificate for manifest in manifests for certificate in manifest.certificates.values()]
-        wanted = {name for each in used for name in (each.certificate_file, each.key_file)}
+        used = {asset for manifest in manifests if manifest for asset in manifest.assets}
         for path in (self.root / "assets").iterdir():
-            if f"assets/{path.name}" not in wanted:
+            if f"assets/{path.name}" not in used:
                 path.unlink()
 
     def _names(self) -> list[str]:

@@ -22,8 +22,8 @@ _PLACE = re.compile(r" in (?P<file>\S*/http\.conf):(?P<line>\d+)")
 class Nginx(Protocol):
     """One way to run nginx. Every method may raise Unavailable with a remedy."""
 
-    def build(self) -> Build:
-        """What this nginx is and can do. Asked once."""
+    def identify(self) -> tuple[Build, str]:
+        """What this nginx is, and all that ``nginx -V`` printed. Asked once."""
 
     def test(self, generation: str) -> str | None:
         """None where nginx accepts the generation, else everything it said."""

@@ -34,9 +34,9 @@ class ProcessNginx:
         self._settings = settings
         self._command = shutil.which(settings.nginx) or shutil.which(settings.nginx, path=_SEARCH_PATH)
 
-    def build(self) -> Build:
+    def identify(self) -> tuple[Build, str]:
         _, output = self._run("-V")
-        return Build(version=parse_version(output), worker_user=_worker_user())
+        return Build(version=parse_version(output), worker_user=_worker_user()), output
 
     def test(self, generation: str) -> str | None:
         code, output = self._run("-t", "-c", f"generations/{generation}/nginx.conf")

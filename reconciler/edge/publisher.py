@@ -1,11 +1,12 @@
 """Makes a route table live: render, test, switch, load, prove, and go back where any of it fails.
 
 Decides what is really served and says so in the `Publication`. It must never leave a configuration current that was
-not proven, never load nginx twice for one table, and never load it at all when the text is the same.
+not proven, never load nginx twice for one table, and never at all where only replicas changed that can be pushed.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,9 @@ from reconciler.edge.certificates import Certificates
 from reconciler.edge.control import Control, NotServed
 from reconciler.edge.generations import Generations, Manifest
 from reconciler.edge.nginx import Nginx, complaint, place
-from reconciler.edge.render import Renderer, RenderError, Rendering, app_at
+from reconciler.edge.probe import with_lua
+from reconciler.edge.render import LUA_FILE, LUA_SOURCE, Renderer, RenderError, Rendering, app_at
+from reconciler.edge.servers import ServerList
 from reconciler.edge.settings import Build, EdgeSettings
 from reconciler.edge.sites import Certificate
 from reconciler.edge.trial import Apps, Hopeless, Verdict, largest_accepted
@@ -58,17 +61,31 @@ class NginxEdge:
                 raise Unavailable(f"the edge's files can't be written: {error}") from error
 
     def open_requests(self) -> Mapping[str, int]:
-        return {}
+        """By replica address, exact where replicas are pushed; stock nginx can't tell (an open connection to a
+        replica may well be an idle one), so that it's empty there."""
+        with self._lock:
+            current = self._generations.current
+            served = self._generations.manifest(current) if current else None
+            if served is None or not served.servers_digest:
+                return {}
+            try:
+                return _by_address(self._control.ask(served.door, "GET", "/requests"))
+            except NotServed:
+                return {}
 
     def describe(self) -> str:
-        build, _ = self._get_to_know()
-        return f"nginx {build.version_text} ({self._nginx.describe()}), changes by reload"
+        try:
+            build, _ = self._get_to_know()
+        except Unavailable as error:
+            return f"nginx ({self._nginx.describe()}): {error}"
+        how = "replicas change without a reload (Lua)" if build.lua else "replicas change by reload"
+        return f"nginx {build.version_text} ({self._nginx.describe()}), {how}"
 
     def reopen_logs(self) -> None:
         """Have nginx open its logs anew after they were renamed. Raises Unavailable."""
         self._nginx.reopen_logs()
 
-    def stop(self) -> None:
+    def shut_down(self) -> None:
         """End the nginx that is ours, for good. Raises Unavailable."""
         with self._lock:
             self._last = None
@@ -80,7 +97,9 @@ class NginxEdge:
     def _get_to_know(self) -> tuple[Build, Renderer]:
         """Asked of nginx once: it may not be there yet when the controller starts."""
         if self._known is None:
-            build = self._nginx.build()
+            build, version_output = self._nginx.identify()
+            if self._settings.lua == "auto":
+                build = with_lua(build, self._nginx, self._generations, version_output)
             self._known = build, Renderer(self._settings, build)
         return self._known
 
@@ -90,14 +109,16 @@ class NginxEdge:
         served = self._generations.manifest(current) if current else None
         certificates, problems = self._certificates.read(table, served.certificates if served else {})
         wanted = _Wanted(table, certificates, problems)
-        if current and self._last and self._last[0] == wanted and self._serves(current):
+        if served and self._last and self._last[0] == wanted and self._serves(served):
             return replace(self._last[1], how="unchanged")
         publication = self._make_live(wanted, current, served)
         self._last = wanted, publication
         return publication
 
     def _make_live(self, wanted: _Wanted, current: str | None, served: Manifest | None) -> Publication:
-        _, renderer = self._get_to_know()
+        build, renderer = self._get_to_know()
+        if build.lua:
+            self._generations.add_asset(LUA_FILE, LUA_SOURCE)
         trial = _Trial(self._nginx, self._generations, renderer, wanted.certificates, served)
         try:
             apps, refusals = largest_accepted(wanted.table.apps, _fallbacks(wanted.table, served), trial.check)
@@ -106,28 +127,63 @@ class NginxEdge:
         table, refusals = RouteTable(apps), (*refusals, *_stale_certificates(apps, refusals, wanted.problems))
         rendering = trial.render(apps)
         if current and served and rendering.digest == served.digest:
-            how = "unchanged" if self._serves(current) else self._switch(current, current)
-            return Publication(table, current, how, refusals)
-        self._generations.write(rendering.generation, rendering.files)
-        self._generations.seal(rendering.generation, Manifest(rendering.digest, table, wanted.certificates))
-        how = self._switch(rendering.generation, current)
+            manifest = replace(served, table=table, servers_digest=rendering.servers_digest)
+            generation, how = self._change_servers(rendering, manifest, current, served)
+        else:
+            manifest = _manifest(rendering, table, wanted.certificates)
+            generation, how = self._change_all(rendering, manifest, current)
         self._generations.prune()
-        return Publication(table, rendering.generation, how, refusals)
+        return Publication(table, generation, how, refusals)
 
-    def _serves(self, generation: str) -> bool:
-        return self._nginx.alive() and self._control.serves(generation)
+    def _change_all(self, rendering: Rendering, manifest: Manifest, current: str | None) -> tuple[str, str]:
+        generation = rendering.generation
+        self._generations.write(generation, rendering.files)
+        self._generations.seal(generation, manifest)
+        self._load(generation, manifest, current)
+        return generation, "reloaded"
 
-    def _switch(self, generation: str, previous: str | None) -> str:
+    def _change_servers(
+        self, rendering: Rendering, manifest: Manifest, current: str, served: Manifest
+    ) -> tuple[str, str]:
+        """nginx has the right configuration, unless it died or was never told; at most its replicas differ."""
+        if rendering.servers is None or rendering.servers_digest == served.servers_digest:
+            if self._serves(served):
+                return current, "unchanged"
+            self._load(current, served, current)
+            return current, "reloaded"
+        generation = rendering.generation
+        self._generations.derive(generation, current, {"servers": rendering.servers.text})
+        self._generations.seal(generation, manifest)
+        if self._nginx.alive() and self._control.state(served.door):
+            self._push(generation, manifest, rendering.servers, current, ServerList.of(served.table))
+            return generation, "pushed"
+        self._load(generation, manifest, current)
+        return generation, "reloaded"
+
+    def _serves(self, manifest: Manifest) -> bool:
+        return self._nginx.alive() and self._control.state(manifest.door) == manifest.state
+
+    def _load(self, generation: str, manifest: Manifest, previous: str | None) -> None:
         """Load a generation and prove it; else the previous one is current again, byte for byte."""
-        with self._control.leaving(generation) as leaving:
+        with self._control.leaving(manifest.door) as leaving:
             self._generations.activate(generation)
             try:
                 self._nginx.load()
-                self._control.prove(generation, leaving, self._settings.proof_timeout_seconds)
+                self._control.prove(manifest.door, manifest.state, leaving, self._settings.proof_timeout_seconds)
             except (NotServed, Unavailable) as error:
                 self._go_back(generation, previous)
                 raise Unavailable(f"nginx does not serve the new configuration: {error}") from error
-        return "reloaded"
+
+    def _push(
+        self, generation: str, manifest: Manifest, servers: ServerList, previous: str, before: ServerList
+    ) -> None:
+        """Make nginx take over the replicas that changed, or all where it holds others than it should."""
+        self._generations.activate(generation)
+        try:
+            self._control.replace_servers(manifest.door, servers, before)
+        except NotServed as error:
+            self._go_back(generation, previous)
+            raise Unavailable(f"nginx does not take the new replicas: {error}") from error
 
     def _go_back(self, generation: str, previous: str | None) -> None:
         if generation == previous:
@@ -173,6 +229,26 @@ class _Trial:
         self._generations.discard(rendering.generation)
         line = place(output)
         return Verdict(complaint(output), app_at(rendering.files["http.conf"], line) if line else None)
+
+
+def _manifest(rendering: Rendering, table: RouteTable, certificates: Mapping[str, Certificate]) -> Manifest:
+    return Manifest(
+        digest=rendering.digest,
+        door=rendering.generation,
+        table=table,
+        certificates=certificates,
+        servers_digest=rendering.servers_digest,
+        assets=rendering.assets,
+    )
+
+
+def _by_address(answer: str) -> dict[str, int]:
+    """Requests in flight by address, out of lines ``ADDRESS:PORT COUNT``."""
+    counts: Counter[str] = Counter()
+    for line in answer.splitlines():
+        server, _, count = line.partition(" ")
+        counts[server.rpartition(":")[0]] += int(count)
+    return dict(counts)
 
 
 def _fallbacks(wanted: RouteTable, served: Manifest | None) -> dict[str, Sequence[AppRoutes]]:

@@ -11,16 +11,20 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import files
 from typing import Any
 
 import jinja2
 
+from reconciler.edge.servers import ServerList
 from reconciler.edge.settings import Build, EdgeSettings
 from reconciler.edge.sites import Certificate, Place, Site, sites
 from reconciler.model.access_log import FIELDS
 from reconciler.model.routes import AppRoutes, RouteTable
 from reconciler.model.spec import memory_bytes
 
+LUA_SOURCE = files("reconciler.edge").joinpath("lua/orchestry.lua").read_text()
+LUA_FILE = f"assets/orchestry-{hashlib.sha256(LUA_SOURCE.encode()).hexdigest()[:12]}.lua"
 _APP_MARK = "# app "
 _END_MARK = "# end"
 
@@ -35,11 +39,21 @@ class RenderError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """One whole configuration. ``digest`` names its content; ``files`` are relative to the generation's directory."""
+    """One whole configuration.
+
+    ``digest`` names what nginx has to be loaded with; ``servers`` are the replicas where those are pushed instead.
+    ``files`` are relative to the generation's directory, ``assets`` the paths of others that they refer to.
+    """
 
     digest: str
     generation: str
     files: Mapping[str, str]
+    assets: tuple[str, ...]
+    servers: ServerList | None = None
+
+    @property
+    def servers_digest(self) -> str:
+        return self.servers.digest if self.servers else ""
 
 
 class Renderer:
@@ -58,18 +72,29 @@ class Renderer:
 
         Raises RenderError where a user's own template fails or a certificate is missing.
         """
-        body = self._body(table, certificates)
+        servers = ServerList.of(table) if self._build.lua else None
+        body = self._body(table, certificates, servers)
         main = self._template("nginx.conf.j2", {}) if self._build.main_config else ""
-        digest = hashlib.sha256(f"{main}\0{body}".encode()).hexdigest()[:12]
-        generation = f"{sequence:06d}-{digest}"
+        digest = _digest(main, body)
+        generation = f"{sequence:06d}-{_digest(digest, servers.digest) if servers else digest}"
         files = {"http.conf": body + self._template("control.conf.j2", {"generation": generation})}
         if main:
             files["nginx.conf"] = main
-        return Rendering(digest, generation, files)
+        if servers:
+            files["servers"] = servers.text
+        return Rendering(digest, generation, files, self._assets(certificates), servers)
 
-    def _body(self, table: RouteTable, certificates: Mapping[str, Certificate]) -> str:
-        log_format = "\\t".join(field.variable for field in FIELDS)
-        parts = [self._template("http.conf.j2", {"log_format": log_format})]
+    def _assets(self, certificates: Mapping[str, Certificate]) -> tuple[str, ...]:
+        files = [name for each in certificates.values() for name in (each.certificate_file, each.key_file)]
+        return (*files, LUA_FILE) if self._build.lua else tuple(files)
+
+    def _body(self, table: RouteTable, certificates: Mapping[str, Certificate], servers: ServerList | None) -> str:
+        values = {
+            "log_format": "\\t".join(field.variable for field in FIELDS),
+            "lua_file": LUA_FILE,
+            "replicas_megabytes": _megabytes(servers) if servers else 0,
+        }
+        parts = [self._template("http.conf.j2", values)]
         parts += [_marked(app.app_name, self._upstream(app)) for app in table.apps]
         _check_certificates(table, certificates)
         every_site = sites(table, certificates)
@@ -162,11 +187,15 @@ def _marked(app_name: str, text: str) -> str:
 def _app_values(app: AppRoutes) -> dict[str, Any]:
     """What the templates of one app may use. Times in whole milliseconds, sizes in bytes."""
     options = app.options
+    variable = "orchestry_" + app.app_name.replace("-", "_")
     retries_in_time = options.retries if options.retry_timeout_seconds > 0 else 0
     return {
         "app": app,
         "options": options,
         "upstream": f"orchestry_{app.app_name}",
+        "variable": variable,
+        "sticky_key": {"cookie": f"{variable}_key", "ip": "binary_remote_addr"}.get(options.sticky or ""),
+        "rate": _rate(options.rate_limit.requests_per_second) if options.rate_limit else "",
         "live": any(not server.draining for server in app.servers),
         "max_body_bytes": memory_bytes(options.max_body_size),
         "connect_ms": _ms(options.connect_timeout_seconds),
@@ -175,6 +204,23 @@ def _app_values(app: AppRoutes) -> dict[str, Any]:
         "retry_ms": _ms(options.retry_timeout_seconds),
         "tries": retries_in_time + 1,
     }
+
+
+def _rate(requests_per_second: float) -> str:
+    """nginx counts whole requests per second or per minute."""
+    if requests_per_second == int(requests_per_second):
+        return f"{int(requests_per_second)}r/s"
+    return f"{max(1, round(requests_per_second * 60))}r/m"
+
+
+def _megabytes(servers: ServerList) -> int:
+    """Room for the replicas in nginx's memory: ample, and in steps so wide that growing hardly ever means a reload."""
+    needed_bytes = 4 * len(servers.text) + 1024 * len(servers.lines_by_app)
+    return next(size for size in (1, 8, 64, 512) if needed_bytes < size * 2**20 or size == 512)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
 def _ms(seconds: float) -> int:
