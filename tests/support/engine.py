@@ -92,7 +92,7 @@ def run_foreign(name: str, *, network: str = "none", address: str | None = None)
         demo_image(),
         name=name,
         host_config=api.create_host_config(network_mode=network),
-        networking_config=api.create_networking_config({network: endpoint}) if address else None,
+        networking_config={"EndpointsConfig": {network: endpoint}} if address else None,
     )
     api.start(container["Id"])
     return str(container["Id"])

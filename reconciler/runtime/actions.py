@@ -1,0 +1,232 @@
+"""The calls behind each action. An action is complete, so there is nothing to choose here: only to do it, to notice
+that it is already so, and to say what the Engine said.
+
+Nothing that stops, changes or removes is ever asked of a container that is not known to be ours. A create that fails
+leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+from docker.errors import APIError, NotFound
+from docker.utils import parse_repository_tag
+
+from reconciler.model.actions import Action, CreateReplica, EnsureImage, RemoveReplica, StartReplica, TakeOverRestarts
+from reconciler.model.spec import AppSpec
+from reconciler.ports import ActionError, Rejected, TryLater
+from reconciler.runtime.client import BoundedClient
+from reconciler.runtime.engine import Engine, sentence_of
+from reconciler.runtime.failures import NAME_TAKEN, NETWORK_CHANGED, NETWORK_MISSING, REMOVAL_IN_PROGRESS, explain
+from reconciler.runtime.network import ReplicaNetwork
+from reconciler.runtime.secrets import SecretsDirectory
+from reconciler.runtime.translate import (
+    ADDRESS,
+    APP,
+    SPEC_HASH,
+    Json,
+    aliases_of,
+    create_body,
+    file_archive,
+    is_ours,
+)
+
+# How long a removal that somebody else began may take before it is called a failure.
+_REMOVAL_PATIENCE_SECONDS = 10
+
+
+class Owned:
+    """The containers known to be ours. Ids are never used twice, so what was ours once stays so."""
+
+    def __init__(self, instance: str) -> None:
+        self._instance = instance
+        self._ids: frozenset[str] = frozenset()
+
+    def replace(self, container_ids: frozenset[str]) -> None:
+        """After an observation."""
+        self._ids = container_ids
+
+    def check(self, api: BoundedClient, container_id: str) -> None:
+        """Raises Rejected for a container that is not ours, docker's NotFound for one that is not there."""
+        if container_id in self._ids:
+            return
+        if not is_ours(api.inspect_container(container_id)["Config"]["Labels"], self._instance):
+            raise Rejected("NotOurs", f"container {container_id[:12]} is not of instance {self._instance}: left alone")
+
+
+class Performer:
+    """Performs one action at a time in each thread that calls it."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        instance: str,
+        network: ReplicaNetwork,
+        secrets: SecretsDirectory,
+        allow_host_paths: Sequence[str],
+        owned: Owned,
+    ) -> None:
+        self._engine = engine
+        self._instance = instance
+        self._network = network
+        self._secrets = secrets
+        self._allowed = tuple(PurePosixPath(path) for path in allow_host_paths)
+        self._owned = owned
+
+    def perform(self, action: Action) -> None:
+        """Do it. Raises TryLater or Rejected, or Unavailable where no Engine answers."""
+        with self._engine.reach() as api, self._refusals(action):
+            match action:
+                case EnsureImage():
+                    self._ensure_image(api, action)
+                case CreateReplica():
+                    self._create(api, action)
+                case StartReplica():
+                    self._start(api, action)
+                case RemoveReplica():
+                    self._remove(api, action)
+                case TakeOverRestarts():
+                    self._take_over_restarts(api, action)
+
+    @contextlib.contextmanager
+    def _refusals(self, action: Action) -> Iterator[None]:
+        """What the Engine refuses becomes a named error; what it says of the network is remembered."""
+        try:
+            yield
+        except APIError as error:
+            raise self._explained(error, action.summary) from error
+
+    def _explained(self, error: APIError, doing: str) -> ActionError:
+        failure = explain(error.status_code, sentence_of(error), doing)
+        if failure.reason in (NETWORK_MISSING, NETWORK_CHANGED):
+            self._network.forget()
+        return failure
+
+    # --- images
+
+    def _ensure_image(self, api: BoundedClient, action: EnsureImage) -> None:
+        spec = action.version.app.spec
+        if spec.image_pull_policy != "Always" and api.has_image(spec.image):
+            return
+        if spec.image_pull_policy == "Never":
+            raise TryLater(
+                "ImageNotFound",
+                f"image {spec.image} is not on this host, and imagePullPolicy is Never: build or load it here",
+            )
+        _pull(api, spec.image)
+
+    # --- create
+
+    def _create(self, api: BoundedClient, action: CreateReplica) -> None:
+        self._check_host_paths(action.version.app.spec)
+        body = create_body(action, self._instance, self._network.name, self._secrets.value_of)
+        archive = file_archive(action.version)
+        try:
+            container_id = api.create(body, action.name)
+        except APIError as error:
+            if self._explained(error, "").reason != NAME_TAKEN:
+                raise
+            self._finish_earlier_create(api, action, archive, error)
+            return
+        try:
+            _place_files_and_start(api, container_id, archive)
+        except APIError:
+            with contextlib.suppress(NotFound):
+                api.remove_container(container_id, v=True, force=True)
+            raise
+
+    def _finish_earlier_create(
+        self, api: BoundedClient, action: CreateReplica, archive: bytes, refusal: APIError
+    ) -> None:
+        """The name is taken: by the very container that is wanted, if an earlier attempt was cut off."""
+        found = api.inspect_container(action.name)
+        labels = found["Config"]["Labels"]
+        wanted = {SPEC_HASH: action.version.spec_hash, ADDRESS: action.address, APP: action.app_name}
+        if not is_ours(labels, self._instance):
+            raise TryLater(
+                NAME_TAKEN,
+                f"{action.summary}: a container that is not ours has this name ({found['Id'][:12]}, "
+                f"{found['Config']['Image']}): rename or remove it",
+            )
+        if not wanted.items() <= labels.items():
+            raise self._explained(refusal, action.summary)
+        _place_files_and_start(api, found["Id"], archive if found["State"]["Status"] == "created" else b"")
+
+    def _check_host_paths(self, spec: AppSpec) -> None:
+        for volume in spec.volumes:
+            if volume.host_path and not any(
+                PurePosixPath(volume.host_path).is_relative_to(allowed) for allowed in self._allowed
+            ):
+                allowed = ", ".join(map(str, self._allowed)) or "none are"
+                raise Rejected(
+                    "HostPathRefused", f"hostPath {volume.host_path} is not among those allowed here ({allowed})"
+                )
+
+    # --- what exists
+
+    def _start(self, api: BoundedClient, action: StartReplica) -> None:
+        self._owned.check(api, action.container_id)
+        try:
+            api.start(action.container_id)
+        except APIError as error:
+            if self._explained(error, "").reason != NETWORK_MISSING:
+                raise
+            self._rejoin_network(api, action.container_id)
+            api.start(action.container_id)
+
+    def _rejoin_network(self, api: BoundedClient, container_id: str) -> None:
+        """Its network was removed and made anew while it did not run: by itself it would go on looking for the old."""
+        found = api.inspect_container(container_id)
+        labels = found["Config"]["Labels"]
+        api.disconnect_container_from_network(container_id, self._network.name, force=True)
+        api.connect_container_to_network(
+            container_id,
+            self._network.name,
+            ipv4_address=labels[ADDRESS],
+            aliases=aliases_of(labels[APP], found["Name"].lstrip("/")),
+        )
+
+    def _remove(self, api: BoundedClient, action: RemoveReplica) -> None:
+        with contextlib.suppress(NotFound):  # gone is what was asked for
+            self._owned.check(api, action.container_id)
+            remove_gracefully(api, action.container_id, action.grace_seconds)
+
+    def _take_over_restarts(self, api: BoundedClient, action: TakeOverRestarts) -> None:
+        with contextlib.suppress(NotFound):  # the Engine restarts nothing that is gone
+            self._owned.check(api, action.container_id)
+            # The library's type would insist on a number of retries, which the Engine refuses for "no".
+            api.update_container(action.container_id, restart_policy={"Name": "no"})  # type: ignore[arg-type]
+
+
+def remove_gracefully(api: BoundedClient, container_id: str, grace_seconds: float) -> None:
+    """SIGTERM, so many seconds to obey, SIGKILL, removal with anonymous volumes. Raises docker's errors."""
+    # A container that can't be stopped, such as one that is being started, is removed by force.
+    with contextlib.suppress(APIError):
+        api.stop(container_id, timeout=math.ceil(grace_seconds))
+    try:
+        api.remove_container(container_id, v=True, force=True)
+    except APIError as error:
+        if explain(error.status_code, sentence_of(error), "").reason != REMOVAL_IN_PROGRESS:
+            raise
+        api.wait(container_id, condition="removed", timeout=_REMOVAL_PATIENCE_SECONDS)
+
+
+def _place_files_and_start(api: BoundedClient, container_id: str, archive: bytes) -> None:
+    if archive:
+        api.put_archive(container_id, "/", archive)
+    api.start(container_id)
+
+
+def _pull(api: BoundedClient, image: str) -> None:
+    repository, tag = parse_repository_tag(image)
+    try:
+        # A pull that fails after it has begun is a 200 with an error among its progress.
+        progress: Iterator[Json] = api.pull(repository, tag=tag or "latest", stream=True, decode=True)
+        failed = next((step["error"] for step in progress if "error" in step), None)
+    except APIError as error:
+        failed = sentence_of(error)
+    if failed is not None:
+        raise TryLater("ImagePullFailed", f"pull {image}: {failed}")

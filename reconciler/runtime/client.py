@@ -1,0 +1,36 @@
+"""The Engine API client of docker-py, with an end to every wait, and with types where the library has none.
+
+The library gives pulls no time-out, so a registry that stops talking would hold a worker for ever.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import docker
+from docker.errors import ImageNotFound
+
+# Between two signs of life of a pull; the Engine reports progress far more often than that.
+SILENT_PULL_SECONDS = 300.0
+
+
+class BoundedClient(docker.APIClient):
+    """An `APIClient` whose requests that change something always have a time-out, also where the library gives none."""
+
+    def post(self, *arguments: Any, **options: Any) -> Any:
+        if options.get("timeout") is None:
+            options["timeout"] = SILENT_PULL_SECONDS
+        return super().post(*arguments, **options)
+
+    def create(self, body: dict[str, Any], name: str) -> str:
+        """Create a container by the API's own JSON; its id."""
+        created: dict[str, str] = super().create_container_from_config(body, name)  # type: ignore[no-untyped-call]
+        return created["Id"]
+
+    def has_image(self, image: str) -> bool:
+        """Whether it is on the host."""
+        try:
+            super().inspect_image(image)  # type: ignore[no-untyped-call]
+        except ImageNotFound:
+            return False
+        return True

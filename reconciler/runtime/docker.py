@@ -1,0 +1,154 @@
+"""The Docker Engine as a `ports.Runtime`.
+
+One list call sees the whole host; what the list does not say is looked up only for containers that died. Everything
+the Engine offers to hold on to between two calls is held here: the connection, the network, the event stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from docker.errors import NotFound
+
+from reconciler.model.actions import Action
+from reconciler.model.observed import Host, Observed
+from reconciler.ports import TryLater, Unavailable
+from reconciler.runtime.actions import Owned, Performer, remove_gracefully
+from reconciler.runtime.engine import Engine
+from reconciler.runtime.events import EventWatch
+from reconciler.runtime.looks import CloserLooks
+from reconciler.runtime.network import ReplicaNetwork
+from reconciler.runtime.secrets import SecretsDirectory
+from reconciler.runtime.translate import ownership_labels, read_listing
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What `DockerRuntime.remove_all` removed, by name, and the named volumes it left."""
+
+    containers: tuple[str, ...]
+    networks: tuple[str, ...]
+    kept_volumes: tuple[str, ...]
+
+
+class DockerRuntime:
+    """One instance's containers on one Engine, found by ``DOCKER_HOST``, ``DOCKER_TLS_VERIFY``, ``DOCKER_CERT_PATH``.
+
+    ``wake`` is called from the event thread, which runs from `prepare` to `close`. ``allow_host_paths`` are the
+    directories that volumes may name; ``concurrency`` is how many threads will call `perform` at a time. No method
+    calls the Engine before the first that needs it, so the Engine may come up later.
+    """
+
+    def __init__(
+        self,
+        *,
+        instance: str,
+        network: str,
+        secrets_dir: Path | None,
+        allow_host_paths: Sequence[str],
+        wake: Callable[[], None],
+        concurrency: int,
+    ) -> None:
+        self._instance = instance
+        self._wake = wake
+        self._concurrency = concurrency
+        self._engine = Engine(concurrency)
+        self._network = ReplicaNetwork(self._engine, network, instance)
+        self._looks = CloserLooks()
+        self._owned = Owned(instance)
+        self._host: Host | None = None
+        self._events = EventWatch(self._engine, instance, self, wake)
+        secrets = SecretsDirectory(secrets_dir)
+        self._performer = Performer(self._engine, instance, self._network, secrets, allow_host_paths, self._owned)
+
+    def prepare(self) -> None:
+        """See `ports.Runtime.prepare`; also begins to follow events. No call where the network is known to be there."""
+        self._network.prepare()
+        self.host_capacity()
+        self._events.start()
+
+    def survey(self) -> None:
+        """Instead of `prepare`, for whoever only wants to observe: creates nothing, follows nothing.
+
+        Where the network is missing, addresses are assumed as on one that `prepare` might make.
+        """
+        self._network.survey()
+        self.host_capacity()
+
+    def observe(self, now: float) -> Observed:
+        """See `ports.Runtime.observe`. Raises Unavailable also before `prepare` or `survey`."""
+        network = self._network.known
+        deaths = self._looks.deaths()
+        with self._engine.read() as api:
+            try:
+                listing = read_listing(api.containers(all=True), self._instance, network.name)
+            except ValueError as error:
+                raise Unavailable(f"the Docker Engine lists a container of ours oddly: {error}") from error
+            containers, more = self._looks.add_to(listing.containers, deaths, api)
+        self._owned.replace(frozenset(container.id for container in containers))
+        if more:
+            self._wake()
+        return Observed(now, containers, network, listing.foreign_names, listing.foreign_addresses, host=self._host)
+
+    def perform(self, action: Action) -> None:
+        """See `ports.Runtime.perform`. Most reasons of its errors stand in the table of `failures`."""
+        try:
+            self._performer.perform(action)
+        except Unavailable as error:
+            raise TryLater("EngineUnavailable", str(error)) from error
+
+    def close(self) -> None:
+        """End the event thread and the connections. Containers go on running."""
+        self._events.close()
+        self._engine.close()
+
+    def engine_id(self) -> str:
+        """What tells this Engine from every other. Raises Unavailable."""
+        with self._engine.read() as api:
+            return str(api.info()["ID"])
+
+    def host_capacity(self) -> Host:
+        """What the Engine's host has in all; asked for once. Raises Unavailable."""
+        if self._host is None:
+            with self._engine.read() as api:
+                info = api.info()
+            self._host = Host(cpu_millicores=1000 * info["NCPU"], memory_bytes=info["MemTotal"])
+        return self._host
+
+    def remove_all(self, grace_seconds: float = 10.0) -> Removed:
+        """Remove every container of this instance, and its network, for `teardown`. Named volumes hold data and stay.
+
+        Raises Unavailable where the Engine does not answer, or can't do it.
+        """
+        labels = [f"{key}={value}" for key, value in ownership_labels(self._instance).items()]
+        with self._engine.read() as api:
+            names = {c["Id"]: c["Names"][0].lstrip("/") for c in api.containers(all=True, filters={"label": labels})}
+            with ThreadPoolExecutor(self._concurrency) as pool:
+                list(pool.map(lambda container_id: self._remove(container_id, grace_seconds), names))
+            volumes = api.volumes(filters={"label": labels})["Volumes"] or ()
+        return Removed(
+            containers=tuple(sorted(names.values())),
+            networks=self._network.remove(),
+            kept_volumes=tuple(sorted(volume["Name"] for volume in volumes)),
+        )
+
+    def _remove(self, container_id: str, grace_seconds: float) -> None:
+        with self._engine.read() as api:
+            try:
+                remove_gracefully(api, container_id, grace_seconds)
+            except NotFound:
+                return
+
+    # --- what events tell (`events.Listener`)
+
+    def died(self, container_id: str, exit_code: int | None) -> None:
+        """A container of ours ended."""
+        self._looks.mark(container_id, exit_code)
+
+    def network_destroyed(self, name: str) -> None:
+        """A network is gone; if it is ours, the next `observe` says so and the next `prepare` makes it anew."""
+        if name == self._network.name:
+            self._network.forget()

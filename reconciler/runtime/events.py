@@ -1,0 +1,111 @@
+"""The Engine's event stream: it wakes the loop, and says which containers deserve a closer look.
+
+Nothing is decided by an event. A missed one costs latency, never correctness, since every tick lists everything; so
+this thread only has to be quick, and to come back when the stream breaks. It then asks for what it has missed,
+by the Engine's own clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from docker.types import CancellableStream
+
+from reconciler.ports import Unavailable
+from reconciler.runtime.engine import Engine
+from reconciler.runtime.translate import Json, is_ours
+
+FIRST_PAUSE_SECONDS = 0.1
+LAST_PAUSE_SECONDS = 10.0
+_PAUSE_GROWTH = 2.0
+
+# Left out: the many events of health commands, copies and terminals, which change nothing of a container's state.
+_CONTAINER_EVENTS = ["create", "start", "die", "oom", "pause", "unpause", "rename", "destroy"]
+_FILTERS = {"type": ["container", "network"], "event": _CONTAINER_EVENTS}
+
+
+class Listener(Protocol):
+    """Who is told. Called from the event thread."""
+
+    def died(self, container_id: str, exit_code: int | None) -> None:
+        """A container of ours ended; the Engine may be starting it again already."""
+
+    def network_destroyed(self, name: str) -> None:
+        """A network, ours or not, is gone."""
+
+
+class EventWatch:
+    """Follows the events of one instance's containers, from `start` to `close`, on a thread of its own."""
+
+    def __init__(self, engine: Engine, instance: str, listener: Listener, wake: Callable[[], None]) -> None:
+        self._engine = engine
+        self._instance = instance
+        self._listener = listener
+        self._wake = wake
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._stream: CancellableStream[Json] | None = None
+        self._seen_until = ""
+
+    def start(self) -> None:
+        """Begin, unless it has begun."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="engine-events", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """End at once."""
+        self._closed.set()
+        if (stream := self._stream) is not None:
+            _cut(stream)
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        pause_seconds = FIRST_PAUSE_SECONDS
+        while not self._closed.is_set():
+            with contextlib.suppress(Unavailable):  # the loop meets it as well, and reports it
+                for event in self._follow():
+                    pause_seconds = FIRST_PAUSE_SECONDS
+                    self._tell(event)
+            self._closed.wait(pause_seconds)
+            pause_seconds = min(LAST_PAUSE_SECONDS, pause_seconds * _PAUSE_GROWTH)
+
+    def _follow(self) -> Iterator[Json]:
+        """Events until the stream ends."""
+        with self._engine.read() as api:
+            # The Engine takes parts of a second, which the library's types don't know.
+            stream = api.events(decode=True, filters=_FILTERS, since=self._seen_until or None)  # type: ignore[call-overload]
+            self._stream = stream
+            try:
+                if self._closed.is_set():
+                    return
+                self._wake()  # for what may have happened meanwhile
+                yield from stream
+            finally:
+                self._stream = None
+                _cut(stream)
+
+    def _tell(self, event: Json) -> None:
+        self._seen_until = f"{event['timeNano'] // 10**9}.{event['timeNano'] % 10**9:09d}"
+        attributes = event["Actor"].get("Attributes") or {}
+        if event["Type"] == "network":
+            if event["Action"] == "destroy":
+                self._listener.network_destroyed(attributes.get("name", ""))
+                self._wake()
+            return
+        if not is_ours(attributes, self._instance):
+            return
+        if event["Action"] == "die":
+            code = attributes.get("exitCode", "")
+            self._listener.died(event["Actor"]["ID"], int(code) if code.isdecimal() else None)
+        self._wake()
+
+
+def _cut(stream: CancellableStream[Json]) -> None:
+    """Close a stream from whichever thread; one that has ended by itself has no socket any more to close."""
+    with contextlib.suppress(OSError, AttributeError):
+        stream.close()

@@ -1,0 +1,70 @@
+"""What the Engine's refusals mean: try again later, or not before something changes. Pure, one ordered table.
+
+The Engine answers with a status and a sentence, and the status alone does not tell: a program that is not in the image
+and a network hiccup in runc may both be a 400 or a 500. So the sentence is read first, and what nobody knows is
+tried again, since giving up wrongly is worse than trying in vain. Messages keep the Engine's own words.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from reconciler.ports import ActionError, Rejected, TryLater
+
+NAME_TAKEN = "NameTaken"
+NETWORK_MISSING = "NetworkMissing"
+NETWORK_CHANGED = "NetworkChanged"
+REMOVAL_IN_PROGRESS = "RemovalInProgress"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A sentence of the Engine's, what it means for the action, and what people can do about it."""
+
+    sentence: re.Pattern[str]
+    kind: type[ActionError]
+    reason: str
+    remedy: str = ""
+
+
+def _rule(sentence: str, kind: type[ActionError], reason: str, remedy: str = "") -> _Rule:
+    return _Rule(re.compile(sentence, re.IGNORECASE), kind, reason, remedy)
+
+
+_RULES = (
+    _rule(r"marked for removal|removal of container .* in progress", TryLater, REMOVAL_IN_PROGRESS),
+    _rule(r"name .* is already in use by container", TryLater, NAME_TAKEN),
+    _rule(r"no such image", TryLater, "ImageMissing"),
+    _rule(r"no such container", TryLater, "ContainerGone"),
+    _rule(r"network .* not found|no such network", TryLater, NETWORK_MISSING, "it will be made anew"),
+    _rule(r"address already in use", TryLater, "AddressTaken"),
+    _rule(r"does not belong to any of this network's subnets", TryLater, NETWORK_CHANGED),
+    _rule(
+        r"user specified ip address is supported",
+        TryLater,
+        "NetworkUnfit",
+        "replicas need fixed addresses: remove that network (it will be made anew, with a subnet of its own), "
+        "or have the controller use another",
+    ),
+    _rule(r"bind source path does not exist", TryLater, "HostPathMissing", "create it on the host"),
+    _rule(
+        r"exec: \"|exec format error|argument list too long|chdir to cwd|unable to find (user|group)|no such user",
+        Rejected,
+        "StartRefused",
+        "correct command, args or workingDir of the spec, or the image",
+    ),
+    _rule(r"mkdir.*is not a directory|is not directory|marked read-only", Rejected, "CreateRefused"),
+    _rule(r"OCI runtime", TryLater, "StartFailed"),
+)
+
+
+def explain(status: int | None, sentence: str, doing: str) -> ActionError:
+    """The error that an Engine's answer is for whoever asked for an action; ``doing`` says in a few words for what."""
+    message = f"{doing}: {sentence.strip() or f'the Engine answered {status} and nothing else'}"
+    for rule in _RULES:
+        if rule.sentence.search(sentence):
+            return rule.kind(rule.reason, f"{message}; {rule.remedy}" if rule.remedy else message)
+    if status == 400:
+        return Rejected("CreateRefused", f"{message}; correct the spec")
+    return TryLater("EngineFailed", message)

@@ -1,0 +1,139 @@
+"""Closer looks at containers that died: how often the Engine restarted them, when they started, what they last said.
+
+The list of all containers says none of this, and inspecting every container on every tick would cost a hundred times
+the list. So only those are inspected that an event named, or whose listed state tells that something happened to them
+since the last look; the answer is kept until then.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from docker.errors import APIError, NotFound
+
+from reconciler.model.observed import Container, ContainerState
+from reconciler.runtime.client import BoundedClient
+from reconciler.runtime.engine import sentence_of
+from reconciler.runtime.translate import Json, epoch_seconds, without_secrets
+
+LOG_LINES = 20
+LOG_BYTES = 4096
+# At most so many in one observation: a host whose containers all died at once must still be observed quickly.
+LOOKS_AT_ONCE = 64
+
+_DOWN = frozenset({ContainerState.EXITED, ContainerState.RESTARTING, ContainerState.DEAD})
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one inspection told; ``state`` is the one it was in then, ``exit_code`` that of its last exit."""
+
+    state: ContainerState
+    restart_count: int
+    started_at: float | None
+    exit_code: int | None
+    last_log: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Death:
+    """One death that an event told of. Two of them are never the same."""
+
+    exit_code: int | None
+
+
+class CloserLooks:
+    """`mark` may be called from any thread; the others from one at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._deaths: dict[str, Death] = {}
+        self._looks: dict[str, _Look] = {}
+
+    def mark(self, container_id: str, exit_code: int | None) -> None:
+        """The container died with this code: look again."""
+        with self._lock:
+            self._deaths[container_id] = Death(exit_code)
+
+    def deaths(self) -> dict[str, Death]:
+        """The last one of each container not looked at since. To be asked before the list that `add_to` completes."""
+        with self._lock:
+            return dict(self._deaths)
+
+    def add_to(
+        self, containers: Iterable[Container], deaths: Mapping[str, Death], api: BoundedClient
+    ) -> tuple[tuple[Container, ...], bool]:
+        """The containers with what is known of those that died, and whether some are still to be looked at."""
+        listed = {container.id: container for container in containers}
+        due = [container for container in listed.values() if container.id in deaths or self._is_stale(container)]
+        for container in due[:LOOKS_AT_ONCE]:
+            self._look(container, deaths.get(container.id), api)
+        left = {container.id for container in due[LOOKS_AT_ONCE:]}
+        self._forget(listed, {died: death for died, death in deaths.items() if died not in left})
+        return tuple(self._known(container) for container in listed.values()), bool(left)
+
+    def _is_stale(self, container: Container) -> bool:
+        """Whether the list tells something that the last look did not see."""
+        look = self._looks.get(container.id)
+        return container.state in _DOWN if look is None else container.state is not look.state
+
+    def _look(self, container: Container, death: Death | None, api: BoundedClient) -> None:
+        try:
+            details = api.inspect_container(container.id)
+            self._looks[container.id] = _read(details, death, self._looks.get(container.id), api)
+        except NotFound:
+            self._looks.pop(container.id, None)  # removed since it was listed
+
+    def _forget(self, listed: Mapping[str, Container], done: Mapping[str, Death]) -> None:
+        self._looks = {container_id: look for container_id, look in self._looks.items() if container_id in listed}
+        with self._lock:
+            for container_id, death in done.items():
+                if self._deaths.get(container_id) is death:  # else it died once more meanwhile
+                    del self._deaths[container_id]
+
+    def _known(self, container: Container) -> Container:
+        look = self._looks.get(container.id)
+        if look is None:
+            return container
+        return replace(
+            container,
+            exit_code=look.exit_code if container.exit_code is None else container.exit_code,
+            restart_count=look.restart_count,
+            started_at=look.started_at,
+            last_log=look.last_log,
+        )
+
+
+def _read(details: Json, death: Death | None, before: _Look | None, api: BoundedClient) -> _Look:
+    state = details["State"]
+    look = _Look(
+        state=ContainerState(state["Status"]),
+        restart_count=details["RestartCount"],
+        started_at=epoch_seconds(state["StartedAt"]),
+        exit_code=death.exit_code if death else None,
+        last_log="",
+    )
+    if look.state in _DOWN:
+        look = replace(look, exit_code=state["ExitCode"])
+    elif death is None and before is not None:  # up again, after the death that was looked at before
+        return replace(look, exit_code=before.exit_code, last_log=before.last_log)
+    troubled = look.state is ContainerState.RESTARTING or look.exit_code not in (0, None)
+    return replace(look, last_log=_last_log(details, api)) if troubled else look
+
+
+def _last_log(details: Json, api: BoundedClient) -> str:
+    """The end of its log, with what the Engine itself has to say, and without its secrets."""
+    try:
+        log = api.logs(details["Id"], tail=LOG_LINES).decode(errors="replace").rstrip("\n")
+    except NotFound:
+        raise
+    except APIError as error:
+        log = f"(no log: {sentence_of(error)})"
+    if details["State"]["OOMKilled"]:
+        log += "\n(killed by the kernel: out of memory)"
+    if details["State"]["Error"]:
+        log += f"\n(the Engine: {details['State']['Error']})"
+    log = without_secrets(log, details["Config"])
+    return log.encode()[-LOG_BYTES:].decode(errors="ignore").strip("\n")

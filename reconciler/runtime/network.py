@@ -1,0 +1,192 @@
+"""The network replicas join, and which of its addresses are ours to give.
+
+The Engine gives fixed addresses only on a network whose subnet was chosen at its creation, but it alone knows which
+subnets are free on the host. So it is asked to choose one by creating a network of a passing name, and the real network
+is created with that choice. A quarter of it is left to containers that come without a fixed address, such as people's
+own, so that they never take one of ours.
+
+A network of our name that somebody else made is used as it is, and never removed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from docker.errors import APIError, NotFound
+from docker.types import IPAMConfig, IPAMPool
+
+from reconciler.model.observed import Network
+from reconciler.ports import Rejected, Unavailable
+from reconciler.runtime.client import BoundedClient
+from reconciler.runtime.engine import Engine
+from reconciler.runtime.translate import Json, is_ours, ownership_labels
+
+_ATTEMPTS = 5
+_CONFLICT, _FORBIDDEN = 409, 403
+
+Subnet = ipaddress.IPv4Network
+
+
+class ReplicaNetwork:
+    """Knows the network after `prepare` or `survey`; forgets it when told that it is gone."""
+
+    def __init__(self, engine: Engine, name: str, instance: str) -> None:
+        self.name = name
+        self._engine = engine
+        self._instance = instance
+        self._known: Network | None = None
+        self._last_subnet: Subnet | None = None
+
+    @property
+    def known(self) -> Network:
+        """Raises Unavailable while it is not known to be there."""
+        if self._known is None:
+            raise Unavailable(f"the network {self.name} is missing; it is made as soon as the Engine allows it")
+        return self._known
+
+    def forget(self) -> None:
+        """It may be gone, or another by now."""
+        self._known = None
+
+    def prepare(self) -> None:
+        """Make sure it exists; no call where that is known. Raises Unavailable, or Rejected where it can't be used."""
+        if self._known is not None:
+            return
+        with self._engine.read() as api:
+            for _ in range(_ATTEMPTS):
+                if (found := self._find(api)) is not None:
+                    self._adopt(found)
+                    return
+                self._create(api)
+        raise Unavailable(f"the network {self.name} could not be made: its subnets were taken {_ATTEMPTS} times")
+
+    def survey(self) -> None:
+        """Like `prepare`, but touches nothing: a network that is not there is assumed, with addresses as in one."""
+        with self._engine.read() as api:
+            if (found := self._find(api)) is not None:
+                self._adopt(found)
+                return
+        first, last = fixed_addresses(_layout(self._last_subnet or Subnet("172.31.0.0/16")))
+        self._known = Network(self.name, first, last)
+
+    def remove(self) -> tuple[str, ...]:
+        """Remove it if it is ours, and whatever a crash left of making it; their names."""
+        removed = []
+        labels = [f"{key}={value}" for key, value in ownership_labels(self._instance).items()]
+        with self._engine.read() as api:
+            for network in api.networks(filters={"label": labels}):
+                with suppress(NotFound):  # by somebody else, just now
+                    api.remove_network(network["Id"])
+                    removed.append(network["Name"])
+        self.forget()
+        return tuple(sorted(removed))
+
+    def _adopt(self, network: Json) -> None:
+        try:
+            pools = network["IPAM"]["Config"] or ()
+            first, last = fixed_addresses(pools)
+        except ValueError as error:
+            raise Rejected(
+                "NetworkUnfit",
+                f"the network {self.name} {error}: remove it (docker network rm {self.name}), and one that fits is "
+                "made, or have the controller use another",
+            ) from None
+        self._known = Network(self.name, first, last)
+        self._last_subnet = _ipv4_pool(pools)[0]
+
+    def _find(self, api: BoundedClient) -> Json | None:
+        """The network of our name. Of several, which a race of two controllers leaves, the oldest stays."""
+        found = [network for network in api.networks(names=[self.name]) if network["Name"] == self.name]
+        if not found:
+            return None
+        oldest: Json
+        oldest, *others = sorted(found, key=lambda network: (network["Created"], network["Id"]))
+        for other in others:
+            if is_ours(other["Labels"], self._instance):
+                with suppress(NotFound):  # the other controller was quicker
+                    api.remove_network(other["Id"])
+        return oldest
+
+    def _create(self, api: BoundedClient) -> None:
+        """Try once; a name or a subnet that was taken meanwhile is for the next look to see."""
+        subnet = self._last_subnet or self._free_subnet(api)
+        try:
+            self._create_named(api, self.name, _layout(subnet))
+        except APIError as error:
+            if error.status_code not in (_CONFLICT, _FORBIDDEN):
+                raise
+            self._last_subnet = None
+
+    def _free_subnet(self, api: BoundedClient) -> Subnet:
+        passing = self._create_named(api, f"{self.name}-{secrets.token_hex(4)}")
+        try:
+            return _ipv4_pool(api.inspect_network(passing)["IPAM"]["Config"])[0]
+        finally:
+            api.remove_network(passing)
+
+    def _create_named(self, api: BoundedClient, name: str, pools: Sequence[Json] = ()) -> str:
+        labels = ownership_labels(self._instance)
+        ipam = IPAMConfig(pool_configs=[_pool(pool) for pool in pools]) if pools else None
+        created = api.create_network(name, driver="bridge", check_duplicate=True, labels=labels, ipam=ipam)
+        return created["Id"]
+
+
+# --- addresses; pure
+
+
+def fixed_addresses(pools: Sequence[Json]) -> tuple[str, str]:
+    """First and last of the longest run of addresses that nobody else gives away.
+
+    Reads the ``IPAM.Config`` of a network. That leaves out its gateway, auxiliary addresses and the range for
+    containers without a fixed address; where there is no such range, the Engine gives them the lowest, and the
+    upper half is ours. Raises ValueError, to be read after the network's name, where there is no room.
+    """
+    subnet, pool = _ipv4_pool(pools)
+    runs = list(_free_runs(subnet, sorted(_given_by_others(subnet, pool))))
+    if not runs:
+        raise ValueError(f"leaves no address of {subnet} to replicas")
+    first, last = max(runs, key=lambda run: (run[1] - run[0], -run[0]))
+    return str(ipaddress.IPv4Address(first)), str(ipaddress.IPv4Address(last))
+
+
+def _ipv4_pool(pools: Sequence[Json]) -> tuple[Subnet, Json]:
+    """The first IPv4 subnet, and its pool; ValueError where there is none."""
+    for pool in pools:
+        with suppress(ipaddress.AddressValueError, ipaddress.NetmaskValueError):  # an IPv6 one
+            return Subnet(pool.get("Subnet", ""), strict=False), pool
+    raise ValueError("has no IPv4 subnet")
+
+
+def _given_by_others(subnet: Subnet, pool: Json) -> Iterator[tuple[int, int]]:
+    for address in (pool.get("Gateway"), *(pool.get("AuxiliaryAddresses") or {}).values()):
+        if address:
+            number = int(ipaddress.IPv4Interface(address).ip)
+            yield number, number
+    given = pool.get("IPRange")
+    dynamic = Subnet(given, strict=False) if given else next(iter(subnet.subnets()))
+    yield int(dynamic.network_address), int(dynamic.broadcast_address)
+
+
+def _free_runs(subnet: Subnet, taken: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """What is left between the taken ones, without the subnet's own and its broadcast address."""
+    start = int(subnet.network_address) + 1
+    end = int(subnet.broadcast_address) - 1
+    for first, last in taken:
+        if first > start:
+            yield start, min(first - 1, end)
+        start = max(start, last + 1)
+    if start <= end:
+        yield start, end
+
+
+def _layout(subnet: Subnet) -> tuple[Json]:
+    """How we divide a subnet: gateway first, the last quarter for containers without a fixed address."""
+    quarter = list(subnet.subnets(prefixlen_diff=2))[-1]
+    return ({"Subnet": str(subnet), "IPRange": str(quarter), "Gateway": str(subnet.network_address + 1)},)
+
+
+def _pool(pool: Json) -> IPAMPool:
+    return IPAMPool(subnet=pool["Subnet"], iprange=pool["IPRange"], gateway=pool["Gateway"])

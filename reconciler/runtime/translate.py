@@ -1,0 +1,238 @@
+"""Our values in the Engine's words, and the Engine's words in our values. Pure: JSON in, JSON out.
+
+Ours is what carries the labels ``orchestry.managed=true`` and our instance's name, as long as the name agrees with the
+other labels: a container made from a committed image inherits labels, and is nobody's replica. Everything else is
+foreign, which here means no more than its names and its address.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import tarfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from reconciler.model.actions import CreateReplica
+from reconciler.model.desired import Version
+from reconciler.model.observed import Container, ContainerState
+from reconciler.model.spec import AppSpec, PlainVariable, SdkVariable, SecretVariable, Volume
+
+MANAGED = "orchestry.managed"
+INSTANCE = "orchestry.instance"
+APP = "orchestry.app"
+REPLICA = "orchestry.replica"
+SPEC_HASH = "orchestry.spec-hash"
+REVISION = "orchestry.revision"
+# Where the Engine forgets the address of a container that does not run, and which variables its log must not show.
+ADDRESS = "orchestry.address"
+SECRETS = "orchestry.secrets"
+
+Json = dict[str, Any]
+
+_ENDED = re.compile(r"^(?:Exited|Restarting) \((\d+)\)")
+
+
+# --- labels
+
+
+def ownership_labels(instance: str) -> dict[str, str]:
+    """The labels that say whose something is; all that volumes and networks carry."""
+    return {MANAGED: "true", INSTANCE: instance}
+
+
+def is_ours(labels: Mapping[str, str] | None, instance: str) -> bool:
+    """Whether these labels are of this instance."""
+    return labels is not None and ownership_labels(instance).items() <= labels.items()
+
+
+def replica_labels(action: CreateReplica, instance: str) -> dict[str, str]:
+    """All labels of a new replica."""
+    variables = action.version.app.spec.environment
+    secrets = [variable.name for variable in variables if isinstance(variable, SecretVariable)]
+    return ownership_labels(instance) | {
+        APP: action.app_name,
+        REPLICA: str(action.slot),
+        SPEC_HASH: action.version.spec_hash,
+        REVISION: action.version.revision,
+        ADDRESS: action.address,
+        SECRETS: ",".join(secrets),
+    }
+
+
+# --- what is seen
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One list of all containers, sorted into ours and not ours."""
+
+    containers: tuple[Container, ...]
+    foreign_names: frozenset[str]
+    foreign_addresses: frozenset[str]
+
+
+def read_listing(entries: Iterable[Json], instance: str, network: str) -> Listing:
+    """Raises ValueError for a container of ours in a state that no Engine we know has."""
+    containers: list[Container] = []
+    names: set[str] = set()
+    addresses: set[str] = set()
+    for entry in entries:
+        if (container := _read_entry(entry, instance, network)) is not None:
+            containers.append(container)
+            continue
+        names.update(name.lstrip("/") for name in entry.get("Names") or ())
+        if address := _address_on(entry, network):
+            addresses.add(address)
+    return Listing(tuple(containers), frozenset(names), frozenset(addresses))
+
+
+def _read_entry(entry: Json, instance: str, network: str) -> Container | None:
+    """The replica that an entry of the list is, None where it is none of ours."""
+    labels: dict[str, str] = entry.get("Labels") or {}
+    if not is_ours(labels, instance):
+        return None
+    app_name, slot = labels.get(APP), labels.get(REPLICA, "")
+    name = _own_name(entry)
+    if not app_name or not slot.isdecimal() or not name.endswith(f"{app_name}-{slot}"):
+        return None
+    return Container(
+        id=entry["Id"],
+        name=name,
+        app_name=app_name,
+        slot=int(slot),
+        spec_hash=labels.get(SPEC_HASH, ""),
+        revision=labels.get(REVISION, ""),
+        state=ContainerState(entry["State"]),
+        address=_address_on(entry, network) or labels.get(ADDRESS),
+        exit_code=exit_code_of(entry.get("Status", "")),
+    )
+
+
+def _own_name(entry: Json) -> str:
+    """The name a container was given; others are links that name it ("/other/alias")."""
+    return next((name[1:] for name in entry.get("Names") or () if "/" not in name[1:]), "")
+
+
+def _address_on(entry: Json, network: str) -> str | None:
+    """The address it has on the network or, while it does not run, the one it asked for."""
+    endpoint = ((entry.get("NetworkSettings") or {}).get("Networks") or {}).get(network) or {}
+    return endpoint.get("IPAddress") or (endpoint.get("IPAMConfig") or {}).get("IPv4Address") or None
+
+
+def exit_code_of(status: str) -> int | None:
+    """From the sentence the Engine lists: ``Exited (137) 3 seconds ago``."""
+    match = _ENDED.match(status)
+    return int(match[1]) if match else None
+
+
+def epoch_seconds(timestamp: str) -> float | None:
+    """Of the Engine's RFC 3339 time; None for the year 1, by which it means never."""
+    moment = datetime.fromisoformat(timestamp)
+    return moment.timestamp() if moment.year > 1 else None
+
+
+def without_secrets(text: str, config: Json) -> str:
+    """The text with the values of a container's secret variables (by its inspected ``Config``) made unreadable."""
+    names = set((config.get("Labels") or {}).get(SECRETS, "").split(","))
+    values = [value for name, _, value in (line.partition("=") for line in config.get("Env") or ()) if name in names]
+    # Line by line, since a log may begin in the middle of a value; the longest first, since one may contain another.
+    for secret in sorted({line for value in values for line in value.splitlines() if line}, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+# --- what is asked for
+
+
+def create_body(action: CreateReplica, instance: str, network: str, secret_of: Callable[[SecretVariable], str]) -> Json:
+    """The request that creates a replica. ``secret_of`` may raise; whatever it raises is passed on."""
+    spec = action.version.app.spec
+    body: Json = {
+        "Image": spec.image,
+        "Env": [f"{name}={value}" for name, value in _environment(action, secret_of)],
+        "Labels": replica_labels(action, instance),
+        "ExposedPorts": {f"{port.container_port}/tcp": {} for port in spec.ports},
+        "StopTimeout": math.ceil(spec.termination_grace_period_seconds),
+        "HostConfig": _host_config(spec, instance, network),
+        "NetworkingConfig": {"EndpointsConfig": {network: _endpoint(action)}},
+    }
+    # The image's arguments belong to the image's own entrypoint: the Engine drops them where that is replaced.
+    optional = {"Entrypoint": list(spec.command), "Cmd": list(spec.args), "WorkingDir": spec.working_dir}
+    return body | {key: value for key, value in optional.items() if value}
+
+
+def _environment(action: CreateReplica, secret_of: Callable[[SecretVariable], str]) -> Iterable[tuple[str, str]]:
+    port = action.version.app.main_port
+    known = {
+        "instance.ip": action.address,
+        "instance.port": "" if port is None else str(port),
+        "app.name": action.app_name,
+        "app.replicas": str(action.replicas),
+    }
+    for variable in action.version.app.spec.environment:
+        match variable:
+            case PlainVariable():
+                yield variable.name, variable.value
+            case SdkVariable():
+                yield variable.name, known[variable.key]
+            case SecretVariable():
+                yield variable.name, secret_of(variable)
+
+
+def _host_config(spec: AppSpec, instance: str, network: str) -> Json:
+    config: Json = {
+        "NetworkMode": network,
+        "RestartPolicy": {"Name": "unless-stopped"},
+        "Mounts": [_mount(volume, instance) for volume in spec.volumes],
+        "Init": False,
+    }
+    if (limits := spec.resources) is not None:
+        config |= {
+            "Memory": limits.memory_bytes,
+            "MemorySwap": limits.memory_bytes,  # memory and swap together, so: no swap
+            "NanoCpus": limits.cpu_millicores * 1_000_000,
+        }
+        if limits.pids is not None:
+            config["PidsLimit"] = limits.pids
+    return config
+
+
+def _mount(volume: Volume, instance: str) -> Json:
+    """Never by the older ``Binds``, which silently creates host paths that are missing."""
+    common = {"Target": volume.mount_path, "ReadOnly": volume.read_only}
+    if volume.name is None:
+        return common | {"Type": "bind", "Source": volume.host_path}
+    labels = {"VolumeOptions": {"Labels": ownership_labels(instance)}}
+    return common | {"Type": "volume", "Source": volume_name(volume.name, instance)} | labels
+
+
+def volume_name(name: str, instance: str) -> str:
+    """What the Engine calls a spec's volume: instances on one host do not share data by accident."""
+    return name if instance == "default" else f"{instance}-{name}"
+
+
+def _endpoint(action: CreateReplica) -> Json:
+    return {"IPAMConfig": {"IPv4Address": action.address}, "Aliases": aliases_of(action.app_name, action.name)}
+
+
+def aliases_of(app_name: str, name: str) -> list[str]:
+    """By which other containers on the network reach a replica."""
+    return [app_name, name]
+
+
+def file_archive(version: Version) -> bytes:
+    """The version's files as a tar archive to unpack at ``/``; empty where it has none."""
+    if not version.app.spec.files:
+        return b""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for file in version.app.spec.files:
+            content = version.files[file.path]
+            member = tarfile.TarInfo(file.mount_path.lstrip("/"))
+            member.size, member.mode = len(content), int(file.mode, 8)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
