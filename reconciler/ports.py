@@ -13,7 +13,7 @@ from typing import Protocol
 from reconciler.model.actions import Action, Outcome
 from reconciler.model.desired import Desired, Problem
 from reconciler.model.events import Event, EventType
-from reconciler.model.load import AppLoad, LoadSample, ReplicaLoad
+from reconciler.model.load import AppLoad, LoadSample, ReplicaLoad, VersionLoad
 from reconciler.model.memory import Memory
 from reconciler.model.observed import Container, Observed, ProbeSample
 from reconciler.model.plan import ProbeTarget
@@ -101,10 +101,17 @@ class Prober(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Loads:
-    """What the meter read: by app name, and by replica (container) name."""
+    """What the meter read: by app name, and by replica (container) name.
+
+    ``versions``, by app name and spec hash, is there for apps with a canary. ``samples`` are those that are complete
+    since the last read, to be recorded. ``notices`` say what can't be measured, and why.
+    """
 
     apps: Mapping[str, AppLoad] = field(default_factory=dict)
     replicas: Mapping[str, ReplicaLoad] = field(default_factory=dict)
+    versions: Mapping[tuple[str, str], VersionLoad] = field(default_factory=dict)
+    samples: tuple[LoadSample, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 class LoadMeter(Protocol):

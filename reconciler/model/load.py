@@ -23,6 +23,8 @@ class AppLoad:
 
     ``rps`` and ``connections`` are totals over all replicas; ``p95_latency_ms`` is over all requests of the window;
     ``error_rate`` the share (0–1) of answers with status 500 and above; ``custom`` holds metrics by their name.
+    ``connections`` are requests in flight: counted by the edge where ``connections_exact``, else estimated from the
+    access log, which does not show what has not ended yet (open websockets, answers still under way).
     """
 
     cpu_percent: float | None = None
@@ -32,6 +34,21 @@ class AppLoad:
     connections: float | None = None
     error_rate: float | None = None
     custom: Mapping[str, float | None] = field(default_factory=dict)
+    connections_exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VersionLoad:
+    """What one version of an app served while it was being compared with another, to judge a canary by.
+
+    Over the ``window_seconds`` that ended now. ``error_rate`` (0–1) counts answers of 500 and above, and tries that
+    failed and were answered by another replica; ``p95_latency_ms`` is None where there were no requests.
+    """
+
+    requests: int
+    error_rate: float
+    p95_latency_ms: float | None
+    window_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
