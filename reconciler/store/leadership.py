@@ -15,6 +15,7 @@ import socket
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -43,52 +44,52 @@ class FileLock:
     def confirm(self) -> None:
         """Take the lock again where its file was removed under us. Raises AlreadyRunning where another was faster."""
         if not self._is_ours(self._file):
-            os.close(self._file)
+            self._file.close()
             self._file = self._acquire()
             self._sign()
 
     def release(self) -> None:
-        os.close(self._file)
+        self._file.close()
 
-    def _acquire(self) -> int:
+    def _acquire(self) -> FileIO:
         while True:
             file = self._open()
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 held_by = self._read(file)[1]
-                os.close(file)
+                file.close()
                 raise AlreadyRunning(
                     f"another controller ({held_by}) runs instance {self._instance!r} in {self._path.parent}: "
                     "stop that one, or give this one another --instance and --state-dir"
                 ) from error
             if self._is_ours(file):
                 return file
-            os.close(file)  # removed between opening and locking
+            file.close()  # removed between opening and locking
 
-    def _open(self) -> int:
+    def _open(self) -> FileIO:
         try:
             self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             # Others must not open it: whoever can, can lock it.
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            return FileIO(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
         except OSError as error:
             raise Unavailable(
                 f"{self._path}: {error.strerror}; name a --state-dir that the user this runs as may write to"
             ) from error
 
-    def _is_ours(self, file: int) -> bool:
+    def _is_ours(self, file: FileIO) -> bool:
         with suppress(FileNotFoundError):
-            return os.path.samestat(self._path.stat(), os.fstat(file))
+            return os.path.samestat(self._path.stat(), os.fstat(file.fileno()))
         return False
 
-    def _read(self, file: int) -> tuple[str, str]:
-        holder, _, held_by = os.pread(file, 4096, 0).decode(errors="replace").partition("\n")
+    def _read(self, file: FileIO) -> tuple[str, str]:
+        holder, _, held_by = os.pread(file.fileno(), 4096, 0).decode(errors="replace").partition("\n")
         return holder, held_by.strip() or "of unknown pid"
 
     def _sign(self) -> str:
         holder = self._read(self._file)[0] or uuid.uuid4().hex
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{holder}\n{whoami()}\n".encode(), 0)
+        self._file.truncate(0)
+        os.pwrite(self._file.fileno(), f"{holder}\n{whoami()}\n".encode(), 0)
         return holder
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from dataclasses import replace
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from reconciler import __version__
 from reconciler.model.actions import Action
 from reconciler.model.events import Event
 from reconciler.model.memory import Memory
-from reconciler.ports import Record
+from reconciler.ports import Record, Unavailable
 from reconciler.store import queries, rows, schema, statements, tables
 from reconciler.store.changes import Changes, Facts, Image, applied, changes
 from reconciler.store.database import Damaged, Database
@@ -71,13 +72,13 @@ class SqlStore:
 
     def close(self) -> None:
         """Give the instance up. The next controller may start at once."""
-        try:
-            if self._lease:
-                with self._database.transaction() as connection:
-                    self._lease.release(connection)
-        finally:
-            self._database.dispose()
-            self._lock.release()
+        if self._lease:
+            # A lease that can't be given back just now ends by itself.
+            with suppress(Unavailable), self._database.transaction() as connection:
+                self._lease.release(connection)
+            self._lease = None
+        self._database.dispose()
+        self._lock.release()
 
     def _load(self) -> Memory:
         with self._database.transaction() as connection:
@@ -91,24 +92,25 @@ class SqlStore:
         if self._saved is None:
             self._load()
         assert self._saved is not None
+        checkpoint = checkpoint or self._started_at is None  # a first sign of life
         wanted = Image.of(record, self._saved)
         differing = changes(self._saved, wanted, everything=checkpoint)
         if not (differing or checkpoint or _has_news(record) or self._unreported):
             return
         with self._database.transaction() as connection:
+            if self._lease:
+                self._lease.renew(connection)
+            if self._started_at is None:
+                statements.interrupt(connection, self._instance, record.at)
             self._write(connection, record, wanted.facts, differing)
             if checkpoint:
                 self._prune(connection, record.at)
         self._saved = applied(self._saved, wanted, differing)
+        self._started_at = record.at if self._started_at is None else self._started_at
         self._unreported.clear()
         self._remember_intents(record)
 
     def _write(self, connection: sa.Connection, record: Record, facts: Facts, differing: Changes) -> None:
-        if self._lease:
-            self._lease.renew(connection)
-        if self._started_at is None:
-            self._started_at = record.at
-            statements.interrupt(connection, self._instance, record.at)
         statements.put(connection, tables.controllers, [self._controller_row(facts, record.at)])
         self._write_present(connection, differing)
         self._write_past(connection, record, facts, differing)
@@ -154,10 +156,14 @@ class SqlStore:
         self._planned_at |= {_key(action): record.at for action in record.intents}
 
     def _controller_row(self, facts: Facts, at: float) -> rows.Row:
-        since = at if self._started_at is None else self._started_at
-        facts = replace(facts, notices=(*facts.notices, *self._notices))
         return rows.controller_row(
-            self._instance, facts, version=__version__, host=socket.gethostname(), pid=os.getpid(), since=since, at=at
+            self._instance,
+            replace(facts, notices=(*facts.notices, *self._notices)),
+            version=__version__,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            since=at if self._started_at is None else self._started_at,
+            at=at,
         )
 
     def _prune(self, connection: sa.Connection, at: float) -> None:

@@ -1,0 +1,132 @@
+"""A PostgreSQL server of the tests' own, from the distribution's binaries, gone at the end of the run.
+
+It listens on a random loopback port and in its own directory, runs as an ordinary user (it refuses root), and gives
+each test a database of its own. Import both fixtures into a ``conftest.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from tests.support.waiting import eventually
+
+_USER_WHEN_ROOT = "nobody"
+_PASSWORD = "correct-horse-battery"
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """``directory`` holds its data; ``process`` can be stopped and continued to play a server that hangs."""
+
+    port: int
+    directory: Path
+    process: subprocess.Popen[bytes]
+
+    def url(self, database: str, *, password: str = _PASSWORD) -> str:
+        return f"postgresql+psycopg2://orchestry:{password}@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"t{secrets.token_hex(6)}"
+        with closing(_connect(self.port)) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    directory = Path(tempfile.mkdtemp(prefix="orchestry-postgres-"))
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam(_USER_WHEN_ROOT)
+        os.chown(directory, owner.pw_uid, owner.pw_gid)
+    server = _start(directory, _free_port())
+    try:
+        yield server
+    finally:
+        server.process.send_signal(signal.SIGINT)
+        server.process.wait(timeout=30)
+        shutil.rmtree(directory)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """The URL of a database that is this test's alone."""
+    return postgres_server.create_database()
+
+
+def _start(directory: Path, port: int) -> PostgresServer:
+    data, password_file = directory / "data", directory / "password"
+    password_file.write_text(_PASSWORD)
+    password_file.chmod(0o644)
+    subprocess.run(
+        [*_as_ordinary_user(), str(_binaries() / "initdb"), "--pgdata", str(data), "--username", "orchestry"]
+        + ["--auth", "scram-sha-256", "--pwfile", str(password_file), "--no-sync", "--no-locale", "--encoding", "UTF8"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        cwd=directory,
+    )
+    options = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": directory, "fsync": "off"}
+    command = [*_as_ordinary_user(), str(_binaries() / "postgres"), "-D", str(data)]
+    command += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, cwd=directory)
+    eventually(lambda: _answers(port) or process.poll() is not None)
+    if process.poll() is not None:
+        raise RuntimeError(f"PostgreSQL did not start: {(directory / 'log').read_text()}")
+    return PostgresServer(port, directory, process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers(port: int) -> bool:
+    try:
+        _connect(port).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def _connect(port: int) -> psycopg2.extensions.connection:
+    return psycopg2.connect(
+        host="127.0.0.1", port=port, user="orchestry", password=_PASSWORD, dbname="postgres", connect_timeout=5
+    )
+
+
+def _binaries() -> Path:
+    """The newest of the distribution's versions, or wherever the PATH has one."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
+    if found:
+        return found[-1]
+    initdb = shutil.which("initdb")
+    if initdb is None:
+        raise RuntimeError("found no PostgreSQL server; expected initdb in /usr/lib/postgresql/*/bin or in the PATH")
+    return Path(initdb).resolve().parent
+
+
+def _as_ordinary_user() -> list[str]:
+    """Run what follows as somebody PostgreSQL is willing to run as, and never for longer than this process."""
+    prefix = ["setpriv", "--pdeathsig=INT"]
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam(_USER_WHEN_ROOT)
+        prefix += [f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups"]
+    return prefix

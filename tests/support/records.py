@@ -1,0 +1,124 @@
+"""Builders for what a tick hands to the store, so that a test names only what it is about. Times start at NOW."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from reconciler.model.health import Health, Tally, Verdict
+from reconciler.model.memory import AppMemory, Memory, Published, ReplicaMemory
+from reconciler.model.routes import AppRoutes, RouteTable, Server
+from reconciler.model.scaling import Factor, ScalingDecision, ScalingMemory
+from reconciler.model.spec import Route
+from reconciler.model.status import AppStatus, Condition, InstanceStatus, Vitals
+from reconciler.ports import Record
+from tests.support.apps import version
+
+NOW = 1_800_000_000.0
+
+
+def replica_memory(name: str = "web-1", **changes: Any) -> ReplicaMemory:
+    app_name, _, slot = name.rpartition("-")
+    healthy = Health(
+        Verdict.HEALTHY,
+        NOW,
+        NOW,
+        tally=Tally(checks=4, consecutive_successes=4, last_check_at=NOW, last_success_at=NOW),
+    )
+    made = ReplicaMemory(name, app_name, int(slot), f"c0ffee{name}", f"10.0.0.{int(slot) + 1}", "abc123", NOW, healthy)
+    return replace(made, **changes)
+
+
+def app_memory(name: str = "web", **changes: Any) -> AppMemory:
+    made = AppMemory(name, version(name), NOW, NOW, ScalingMemory(2))
+    return replace(made, **changes)
+
+
+def instance_status(name: str = "web-1", **changes: Any) -> InstanceStatus:
+    memory = replica_memory(name)
+    made = InstanceStatus(
+        name=name,
+        container_id=memory.container_id,
+        slot=memory.slot,
+        address=memory.address,
+        port=8080,
+        spec_hash=memory.spec_hash,
+        state="ready",
+        phase="ready",
+        note="",
+        health=memory.health,
+        vitals=Vitals(12.5, 30.0, NOW),
+    )
+    return replace(made, **changes)
+
+
+def conditions(ready: bool = True, progressing: bool = False, degraded: str = "") -> tuple[Condition, ...]:
+    words = ("Converged", "2 of 2 replicas ready") if ready else ("NotReady", "1 of 2 replicas ready")
+    return (
+        Condition("Ready", ready, *words, NOW),
+        Condition("Progressing", progressing, "Acting" if progressing else "Idle", "nothing to do", NOW),
+        Condition("Degraded", bool(degraded), "Trouble" if degraded else "AsExpected", degraded, NOW),
+    )
+
+
+def app_status(name: str = "web", replicas: int = 2, **changes: Any) -> AppStatus:
+    made = AppStatus(
+        name=name,
+        revision="1f2e3d4c5b6a79880123456789abcdef01234567",
+        spec_hash="abc123",
+        mode="manual",
+        desired=replicas,
+        current=replicas,
+        ready=replicas,
+        routed=replicas,
+        conditions=conditions(),
+        instances=tuple(instance_status(f"{name}-{slot}") for slot in range(1, replicas + 1)),
+        routes=(f"*/{name}",),
+    )
+    return replace(made, **changes)
+
+
+def published(*names: str) -> Published:
+    server = [Server(name, f"10.0.0.{int(name.rpartition('-')[2]) + 1}", 8080) for name in names]
+    return Published(RouteTable((AppRoutes("web", (Route(path="/web"),), tuple(server)),)), "generation-7", NOW)
+
+
+def decision(at: float = NOW, current: int = 2, target: int = 3, **changes: Any) -> ScalingDecision:
+    made = ScalingDecision(
+        at=at,
+        current=current,
+        target=target,
+        raw=target,
+        reason=f"scale out from {current} to {target}: cpu is at 121 % of its target",
+        winner="cpu",
+        factors=(Factor("cpu", 84.7, 70.0, 1.21, "%"), Factor("rps", 20.0, 50.0, 0.4, "per replica")),
+        next_step="to scale out again, cpu has to pass 80 % of its target",
+    )
+    return replace(made, **changes)
+
+
+def memory(apps: int = 1, replicas: int = 2, **changes: Any) -> Memory:
+    names = ["web", *(f"app-{number}" for number in range(2, apps + 1))][:apps]
+    slots = range(1, replicas + 1)
+    made = Memory(
+        apps={name: app_memory(name) for name in names},
+        replicas={f"{name}-{slot}": replica_memory(f"{name}-{slot}") for name in names for slot in slots},
+        published=published("web-1", "web-2"),
+        revision="1f2e3d4c5b6a79880123456789abcdef01234567",
+        last_address="10.0.0.3",
+    )
+    return replace(made, **changes)
+
+
+def record(at: float = NOW, apps: int = 1, replicas: int = 2, **changes: Any) -> Record:
+    kept = memory(apps, replicas)
+    made = Record(
+        at=at,
+        memory=kept,
+        statuses={name: app_status(name, replicas) for name in kept.apps},
+        notices=(),
+        problems=(),
+        edge="nginx 1.22.1 (process), changes by reload",
+        source="/srv/specs",
+    )
+    return replace(made, **changes)
