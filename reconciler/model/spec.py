@@ -7,6 +7,7 @@ Rules that look at two fields stand at the later of the two and look back, so th
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -29,7 +30,6 @@ from reconciler.model.spec_types import (
     AbsolutePath,
     DnsLabel,
     ImageName,
-    LabelKey,
     Part,
     Seconds,
     Text,
@@ -40,6 +40,8 @@ from reconciler.model.spec_types import (
     wrong,
 )
 
+_LABEL_KEY = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,251}[A-Za-z0-9])?$")
+
 AppType = Literal["http", "tcp", "worker"]
 
 
@@ -47,8 +49,10 @@ class Metadata(Part):
     """Who the app is."""
 
     name: DnsLabel = Field(description="Names its containers, its upstream and its default route.")
-    labels: dict[LabelKey, Text] = Field(
-        {}, description="Labels of your own. `app`, where given, equals the name; `orchestry.*` is reserved."
+    labels: dict[str, Text] = Field(
+        {},
+        description="Labels of your own. `app`, where given, equals the name; `orchestry.*` is reserved.",
+        json_schema_extra={"propertyNames": {"pattern": _LABEL_KEY.pattern}},
     )
 
     @field_validator("labels")
@@ -56,9 +60,12 @@ class Metadata(Part):
     def _labels_agree(cls, labels: dict[str, str], info: ValidationInfo) -> dict[str, str]:
         name = info.data.get("name")
         if name is not None and labels.get("app", name) != name:
-            raise wrong(f"the same as metadata.name ({name}), or no such label", at="app")
-        if reserved := next((key for key in labels if key.startswith("orchestry.")), None):
-            raise wrong("a label outside orchestry.*, which is reserved", found=reserved, at=reserved)
+            raise wrong(f"the same as metadata.name ({name}), or no such label", at=("app",))
+        for key in labels:
+            if key.startswith("orchestry."):
+                raise wrong("a label outside orchestry.*, which is reserved", found="a reserved label", at=(key,))
+            if not _LABEL_KEY.fullmatch(key):
+                raise wrong("a label's name of 1 to 253 letters, digits and ._/-", found="another name", at=(key,))
         return labels
 
 
@@ -120,7 +127,7 @@ class AppSpec(Part):
             raise wrong("each variable once", found=f"{name} twice")
         for index, variable in enumerate(variables):
             if info.data.get("type") == "worker" and getattr(variable, "key", "") == "instance.port":
-                raise wrong("another key: a worker has no port", found="instance.port", at=f"{index}.key")
+                raise wrong("another key: a worker has no port", found="instance.port", at=(index, "key"))
         return variables
 
     @field_validator("files")
@@ -142,7 +149,7 @@ class AppSpec(Part):
     @classmethod
     def _canary_has_traffic(cls, strategy: Strategy, info: ValidationInfo) -> Strategy:
         if strategy.canary is not None and info.data.get("type") in ("tcp", "worker"):
-            raise wrong("no canary, which needs the traffic of type: http", at="canary")
+            raise wrong("no canary, which needs the traffic of type: http", at=("canary",))
         return strategy
 
     @field_validator("routes", "edge")
@@ -240,7 +247,7 @@ def _require_port(check: HealthCheck, port: ContainerPort | None) -> None:
     if check.port is not None:
         return
     if port is None:
-        raise wrong("a port to ask: a worker has none of its own", found="no port", at="port")
+        raise wrong("a port to ask: a worker has none of its own", found="no port", at=("port",))
     if check.protocol == "HTTP" and port.protocol == "TCP":
         raise wrong(
             f"protocol: TCP, or the port that speaks HTTP (port {port.container_port} is declared TCP)",

@@ -96,7 +96,7 @@ Variable = Annotated[
         custom_error_type="rule",
         custom_error_message="{expected}",
         custom_error_context={
-            "expected": "a name with a value, with source: sdk, or with source: secret",
+            "expected": "a name with a value, or with source: sdk or source: secret",
             "found": "",
             "at": "source",
         },

@@ -58,7 +58,7 @@ class Strategy(Part):
     @model_validator(mode="after")
     def _can_move(self) -> Self:
         if self.max_surge in _NONE and self.max_unavailable in _NONE:
-            raise wrong("1 or more where maxSurge is 0, or no replica could ever be replaced", at="maxUnavailable")
+            raise wrong("1 or more where maxSurge is 0, or no replica could ever be replaced", at=("maxUnavailable",))
         return self
 
 

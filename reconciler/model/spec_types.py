@@ -40,10 +40,10 @@ class Part(BaseModel):
     )
 
 
-def wrong(expected: str, *, found: str = "", at: str = "") -> PydanticCustomError:
+def wrong(expected: str, *, found: str = "", at: tuple[str | int, ...] = ()) -> PydanticCustomError:
     """An error to raise from a validator: what would be right and, where the value alone doesn't tell, what was found.
 
-    ``at`` is the YAML name of the field inside the validated part that is to blame.
+    ``at`` leads from the validated value to the field that is to blame, by names as in YAML.
     """
     return PydanticCustomError("rule", "{expected}", {"expected": expected, "found": found, "at": at})
 
@@ -59,7 +59,7 @@ def _form(pattern: str, meaning: str, max_length: int) -> Any:
 
 # ---- names and texts
 
-Text = Annotated[str, _form(r"^[^\x00]*$", "text without NUL characters", 131_072)]
+Text = Annotated[str, _form(r"^[^\x00]*$", "text, in quotes where it looks like a number, true, false or yes", 131_072)]
 DnsLabel = Annotated[
     str,
     _form(
@@ -67,10 +67,6 @@ DnsLabel = Annotated[
         "a DNS label: 1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends",
         63,
     ),
-]
-LabelKey = Annotated[
-    str,
-    _form(r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$", "a label's name: letters, digits and ._/- between", 253),
 ]
 HostName = Annotated[
     str,

@@ -1,0 +1,59 @@
+"""The desired state: snapshots of git or of a directory, and strict YAML that becomes app specs.
+
+``open_source`` is what the loop reads from; ``validate`` and ``json_schema`` serve the commands of the same names. The
+modules from ``document`` to ``specs`` turn bytes into apps and know nothing of git; ``directory``, ``worktree`` and
+``remote`` decide which bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from reconciler import ports
+from reconciler.source.schema import json_schema
+from reconciler.source.validation import Caution, Validation, format_validation, validate
+
+_FIRST_FETCH_SECONDS = 10.0
+
+
+class OpenSource(ports.Source, Protocol):
+    """A source that can be told to look."""
+
+    def refresh(self) -> None:
+        """Somebody says there is something new: fetch now instead of at the next interval. Never waits."""
+
+
+def open_source(
+    source: str,
+    *,
+    branch: str | None = None,
+    path: str | None = None,
+    state_dir: Path,
+    wake: Callable[[], None],
+    fetch_interval_seconds: float = 60.0,
+    allow_file_urls: bool = False,
+) -> OpenSource:
+    """Open a directory, a git work tree or a git URL.
+
+    ``path`` is a directory below it; ``wake`` is called, from any thread, when there may be something new. A URL is
+    fetched once before this returns, unless that takes longer than ten seconds. Raises ValueError, with the remedy,
+    for a source that can never work; one that just can't be read now raises Unavailable when it is read.
+    """
+    # GitPython takes a tenth of a second to import; commands that only validate shouldn't pay for it.
+    from reconciler.source.local import LocalSource
+    from reconciler.source.remote import RemoteSource
+    from reconciler.source.urls import checked_branch, checked_directory, checked_remote, is_url
+
+    if branch is not None:
+        checked_branch(branch)
+    if not is_url(source) or Path(source).exists():
+        return LocalSource(Path(source).absolute() / checked_directory(path or ""), branch, wake)
+    remote = checked_remote(source, allow_file=allow_file_urls)
+    opened = RemoteSource(remote, branch, checked_directory(path or ""), state_dir, wake, fetch_interval_seconds)
+    opened.wait_for_first_fetch(_FIRST_FETCH_SECONDS)
+    return opened
+
+
+__all__ = ["OpenSource", "Validation", "Caution", "format_validation", "json_schema", "open_source", "validate"]

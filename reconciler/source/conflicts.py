@@ -1,0 +1,119 @@
+"""What only several documents together can get wrong: names, routes, hosts and dependencies.
+
+Decides which documents contradict each other. A conflict is an error in every document that takes part, since nobody
+can tell which of them is right; documents that have no part in it are left alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from reconciler.model.desired import Problem
+from reconciler.source.document import Path
+from reconciler.source.reading import Reading
+
+_Claim = TypeVar("_Claim")
+_Claims = Mapping[_Claim, list[tuple[Reading, Path]]]
+
+
+def conflicts(readings: Sequence[Reading], *, names_elsewhere: bool = False) -> tuple[Problem, ...]:
+    """All conflicts. ``names_elsewhere``: there may be more apps than these, so a name not seen is no error."""
+    return (
+        *_same_names(readings),
+        *_same_routes(readings),
+        *_two_certificates(readings),
+        *(() if names_elsewhere else _unknown_names(readings)),
+        *_cycles(readings),
+    )
+
+
+def _same_names(readings: Sequence[Reading]) -> Iterator[Problem]:
+    claims: dict[str, list[tuple[Reading, Path]]] = defaultdict(list)
+    for reading in readings:
+        if reading.name:
+            claims[reading.name].append((reading, ("metadata", "name")))
+    return _told(claims, lambda name: (f'"{name}"', "a name no other app has"))
+
+
+def _same_routes(readings: Sequence[Reading]) -> Iterator[Problem]:
+    claims: dict[tuple[str | None, str], list[tuple[Reading, Path]]] = defaultdict(list)
+    for reading in readings:
+        for index, route in enumerate(reading.app.routes if reading.app else ()):
+            claims[route.host, route.path.rstrip("/") or "/"].append((reading, _route_field(reading, index)))
+    return _told(claims, lambda claim: (_route_text(*claim), "a host and path no other route has"))
+
+
+def _route_text(host: str | None, path: str) -> str:
+    return f"path {path} on host {host}" if host else f"path {path} on any host"
+
+
+def _route_field(reading: Reading, index: int) -> Path:
+    """The route or, where it is the default one, the name it comes from."""
+    explicit = reading.app is not None and reading.app.spec.routes is not None
+    return ("spec", "routes", index) if explicit else ("metadata", "name")
+
+
+def _two_certificates(readings: Sequence[Reading]) -> Iterator[Problem]:
+    """One host can show one certificate only."""
+    hosts: dict[str | None, dict[str, list[tuple[Reading, Path]]]] = defaultdict(lambda: defaultdict(list))
+    for reading in readings:
+        for index, route in enumerate(reading.app.routes if reading.app else ()):
+            if route.tls:
+                field: Path = ("spec", "routes", index, "tls", "secret")
+                hosts[route.host][route.tls.secret].append((reading, field))
+    for host, secrets in hosts.items():
+        shared = {host: [claim for claims in secrets.values() for claim in claims]} if len(secrets) > 1 else {}
+        yield from _told(shared, lambda host: ("several secrets", f"one secret for all routes of {host or 'any host'}"))
+
+
+def _told(claims: _Claims[_Claim], words: Callable[[_Claim], tuple[str, str]]) -> Iterator[Problem]:
+    """A problem for each of several claims to one thing, naming the others."""
+    for claim, claimants in claims.items():
+        for reading, field in claimants if len(claimants) > 1 else ():
+            found, expected = words(claim)
+            others = [_place(other, at) for other, at in claimants if (other, at) != (reading, field)]
+            yield reading.problem(field, f"{found}, as in {', '.join(others[:5])}", expected)
+
+
+def _place(reading: Reading, field: Path) -> str:
+    return f"{reading.path}:{reading.document.line(field)}"
+
+
+# ---- dependencies
+
+
+def _unknown_names(readings: Sequence[Reading]) -> Iterator[Problem]:
+    """Dependencies on apps that don't exist; none while a document keeps its name to itself."""
+    if any(reading.name is None for reading in readings):
+        return
+    known = {reading.name for reading in readings}
+    for reading in readings:
+        for index, name in enumerate(reading.app.spec.depends_on if reading.app else ()):
+            if name not in known:
+                yield reading.problem(("spec", "dependsOn", index), f'"{name}"', "the name of an app in this source")
+
+
+def _cycles(readings: Sequence[Reading]) -> Iterator[Problem]:
+    by_name = {reading.name: reading for reading in readings if reading.app and reading.name}
+    needs = {name: reading.app.spec.depends_on for name, reading in by_name.items() if name and reading.app}
+    for name in sorted(needs):
+        if way := _way_back(name, needs):
+            index = needs[name].index(way[1])
+            expected = "dependencies that lead nowhere back"
+            yield by_name[name].problem(("spec", "dependsOn", index), " → ".join(way), expected)
+
+
+def _way_back(start: str, needs: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The shortest way from an app over its dependencies to itself; empty where there is none."""
+    ways: list[tuple[str, ...]] = [(start,)]
+    seen: set[str] = set()
+    for way in ways:
+        for name in needs.get(way[-1], ()):
+            if name == start:
+                return (*way, name)
+            if name not in seen:
+                seen.add(name)
+                ways.append((*way, name))
+    return ()

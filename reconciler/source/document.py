@@ -1,0 +1,291 @@
+"""YAML text to plain values with the line of each, as strictly as a control plane needs it.
+
+Decides what of YAML a spec may use: mappings with text keys, lists, text, numbers, true and false, read as YAML 1.2
+does. Everything that makes two readers see two things is a fault: duplicate keys, anchors, aliases, merge keys, tags,
+empty values, unquoted words that older parsers take for something else. Faults are values; whatever the bytes are,
+nothing is raised. The scanning is libyaml's (ruamel.yaml.clib, 17 times faster than the same in Python), so only what
+follows it stands here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    StreamEndEvent,
+)
+
+MAX_FILE_BYTES = 256 * 1024
+MAX_DEPTH = 16
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """An unquoted word that YAML 1.1 and YAML 1.2 read differently. It fits no type, so it is always an error."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Stands where a fault was found, so that the fault is told once."""
+
+
+BROKEN = Broken()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One mistake. ``expected`` is empty where the field itself tells what belongs there."""
+
+    path: Path
+    line: int
+    found: str
+    expected: str = ""
+
+
+@dataclass(slots=True)
+class Document:
+    """One YAML document: mappings as dicts, lists as tuples, and the line (from 1) of every key and list item.
+
+    ``whole`` is False when reading had to stop in the middle; ``value`` then holds what came before.
+    """
+
+    value: Any = None
+    lines: dict[Path, int] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    whole: bool = True
+
+    def line(self, path: Path) -> int:
+        """The line of a field or, where it isn't there, of the nearest field around it."""
+        while path not in self.lines and path:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+
+def read_documents(content: bytes) -> tuple[Document, ...]:
+    """The documents of a file, empty ones left out. Never raises."""
+    if len(content) > MAX_FILE_BYTES:
+        return (_unreadable(1, f"{len(content)} bytes", f"a file of at most {MAX_FILE_BYTES // 1024} KiB"),)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return (_unreadable(line, "bytes that are not UTF-8", "a text file in UTF-8"),)
+    return tuple(_Composer(text).documents())
+
+
+def _unreadable(line: int, found: str, expected: str) -> Document:
+    return Document(lines={(): line}, faults=[Fault((), line, found, expected)], whole=False)
+
+
+class _TooDeep(Exception):
+    """Nested deeper than any spec is."""
+
+
+class _Composer:
+    """Turns the parser's events into documents."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._parser = CParser(text)
+        self._document = Document()
+
+    def documents(self) -> list[Document]:
+        found: list[Document] = []
+        try:
+            while not isinstance(event := self._parser.get_event(), StreamEndEvent):
+                if isinstance(event, DocumentStartEvent):
+                    self._document = Document(lines={(): event.start_mark.line + 1})
+                    found.append(self._document)
+                    self._read_document(event)
+        except YAMLError as error:
+            self._stop(found, *_explain(error, self._text))
+        except _TooDeep:
+            self._stop(found, None, f"more than {MAX_DEPTH} levels of nesting", "the fields of an app spec")
+        finally:
+            self._parser.dispose()
+        return [document for document in found if document.value is not None or document.faults]
+
+    def _stop(self, found: list[Document], line: int | None, problem: str, expected: str) -> None:
+        at = line or max(self._document.lines.values(), default=1)
+        if not found:
+            found.append(self._document)
+        self._document.whole = False
+        self._document.faults.append(Fault((), at, problem, expected))
+
+    def _read_document(self, start: DocumentStartEvent) -> None:
+        if start.version not in (None, (1, 2)):
+            self._fault((), start, "a %YAML directive", "YAML 1.2, without a directive")
+        event = self._parser.get_event()
+        if isinstance(event, ScalarEvent) and not (event.style or event.value or event.tag or event.anchor):
+            return
+        self._document.lines[()] = event.start_mark.line + 1
+        self._value(event, (), lambda value: setattr(self._document, "value", value))
+
+    def _value(self, event: Any, path: Path, keep: Any) -> None:
+        """Read the value that starts with the event. Containers are kept before they are filled, so that a document
+        that breaks off still tells what came before."""
+        if len(path) > MAX_DEPTH:
+            raise _TooDeep
+        if self._is_foreign(event, path):
+            keep(BROKEN)
+            self._skip(event)
+        elif isinstance(event, ScalarEvent):
+            keep(self._scalar(event, path))
+        elif isinstance(event, MappingStartEvent):
+            mapping: dict[str, Any] = {}
+            keep(mapping)
+            self._mapping(path, mapping)
+        else:
+            items: list[Any] = []
+            self._sequence(path, items)
+            keep(tuple(items))
+
+    def _is_foreign(self, event: Any, path: Path) -> bool:
+        if isinstance(event, AliasEvent):
+            self._fault(path, event, "an alias (*)", "the value itself, written out")
+            return True
+        if event.anchor:
+            self._fault(path, event, "an anchor (&)", "a value without one")
+        if event.tag:
+            self._fault(path, event, "a tag (!)", "a value without one")
+        return bool(event.anchor or event.tag)
+
+    def _scalar(self, event: ScalarEvent, path: Path) -> Any:
+        value = event.value if event.style else plain_value(event.value)
+        if value is None:
+            self._fault(path, event, "nothing")
+            return BROKEN
+        return value
+
+    def _mapping(self, path: Path, mapping: dict[str, Any]) -> None:
+        while not isinstance(event := self._parser.get_event(), MappingEndEvent):
+            key = self._key(event, path, mapping)
+            value = self._parser.get_event()
+            if key is None:
+                self._skip(value)
+            else:
+                self._document.lines[(*path, key)] = event.start_mark.line + 1
+                self._value(value, (*path, key), lambda value, key=key: mapping.__setitem__(key, value))
+
+    def _key(self, event: Any, path: Path, mapping: dict[str, Any]) -> str | None:
+        """The key's text; None, with a fault told, where it can't be one."""
+        key = getattr(event, "value", None)
+        if not isinstance(key, str) or event.anchor or event.tag:
+            self._fault(path, event, "a key that isn't plain text", "the name of a field")
+            self._skip(event)
+        elif key == "<<" and not event.style:
+            self._fault(path, event, "a merge key (<<)", "the fields themselves, written out")
+        elif key in mapping:
+            first = self._document.lines[(*path, key)]
+            self._fault((*path, key), event, f"a second {brief(key)}", f"it once (the first is in line {first})")
+        elif not event.style and not isinstance(plain_value(key), str):
+            self._fault(path, event, f"the key {brief(key)} without quotes", "a key that is text")
+        else:
+            return key
+        return None
+
+    def _sequence(self, path: Path, items: list[Any]) -> None:
+        while not isinstance(event := self._parser.get_event(), SequenceEndEvent):
+            here = (*path, len(items))
+            self._document.lines[here] = event.start_mark.line + 1
+            self._value(event, here, items.append)
+
+    def _skip(self, event: Any) -> None:
+        """Pass over the rest of a value."""
+        depth = _step(event)
+        while depth:
+            if depth > MAX_DEPTH:
+                raise _TooDeep
+            depth += _step(self._parser.get_event())
+
+    def _fault(self, path: Path, event: Any, found: str, expected: str = "") -> None:
+        self._document.faults.append(Fault(path, event.start_mark.line + 1, found, expected))
+
+
+def _step(event: Any) -> int:
+    if isinstance(event, MappingEndEvent | SequenceEndEvent):
+        return -1
+    return 0 if isinstance(event, ScalarEvent | AliasEvent) else 1
+
+
+# ---- what an unquoted word means
+
+_WORDS: Mapping[str, Any] = (
+    dict.fromkeys(("", "~", "null", "Null", "NULL"))
+    | dict.fromkeys(("true", "True", "TRUE"), True)
+    | dict.fromkeys(("false", "False", "FALSE"), False)
+    | {word: Ambiguous(word) for lower in ("yes", "no", "on", "off") for word in (lower, lower.title(), lower.upper())}
+)
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]{1,32}|[0-9]{1,32}(\.[0-9]{0,32})?)([eE][-+]?[0-9]{1,3})?")
+_OTHER_BASE = re.compile(r"0(o[0-7]{1,20}|x[0-9a-fA-F]{1,15})")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_LONG_NUMBER = re.compile(r"[-+]?[0-9][0-9.eE+-]*")
+
+
+def plain_value(text: str) -> Any:
+    """What YAML 1.2 reads in an unquoted word: None, a bool, a number or text; Ambiguous where readers differ."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in "+-.0123456789":
+        return text
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _LEADING_ZERO.fullmatch(text):
+        return Ambiguous(text)
+    if _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text):
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    if _OTHER_BASE.fullmatch(text):
+        return int(text, 0)
+    return Ambiguous(text) if _LONG_NUMBER.fullmatch(text) and len(text) > 18 else text
+
+
+# ---- words for people
+
+_EXPLANATIONS = {
+    "mapping values are not allowed in this context": ("a colon where no field can begin", "`name: value` on a line"),
+    "did not find expected key": (
+        "something that is no field of the mapping around it",
+        "`name: value`, indented alike",
+    ),
+    "found character that cannot start any token": (
+        "a tab, or one of @ and ` without quotes",
+        "spaces for indentation, and quotes around text that begins so",
+    ),
+    "could not find expected ':'": ("a field without a colon", "`name: value`"),
+    "found unexpected end of stream": ("the end of the file inside quotes", "the closing quote"),
+    "did not find expected ',' or ']'": ("a list that isn't closed", "`]`, or `,` between items"),
+    "did not find expected ',' or '}'": ("a mapping that isn't closed", "`}`, or `,` between fields"),
+}
+
+
+def _explain(error: YAMLError, text: str) -> tuple[int, str, str]:
+    """Line, found and expected of a syntax error."""
+    lines = text.rstrip("\n").count("\n") + 1
+    if not isinstance(error, MarkedYAMLError):
+        line = text.count("\n", 0, getattr(error, "position", 0)) + 1
+        return line, "a control character", "printable text in UTF-8"
+    found, expected = _EXPLANATIONS.get(error.problem, (f"no valid YAML: {error.problem}", "valid YAML"))
+    return min(error.problem_mark.line + 1, lines), found, expected
+
+
+def brief(text: str, length: int = 60) -> str:
+    """Text from outside made fit for one line of a message: cut, and control characters escaped."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: length + 1])
+    return shown if len(text) <= length else f"{shown[:length]}…"

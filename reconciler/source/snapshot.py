@@ -1,0 +1,52 @@
+"""What every kind of source hands over: one moment of its files, named by content.
+
+Decides which files are specs and what may be read at all. A name ending in .yaml or .yml is a spec, unless it or a
+directory above it is hidden. Symbolic links, submodules and devices are never followed or opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+MAX_CONTENT_BYTES = 1024 * 1024
+MAX_ENTRIES = 20_000
+
+Kind = Literal["file", "symbolic link", "submodule", "special file"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file, by its path below the source's directory (with /). ``blob`` names the content as git does."""
+
+    path: str
+    kind: Kind
+    blob: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One moment. ``contents`` reads files of this moment by path; it raises Unavailable rather than mix two."""
+
+    revision: str
+    entries: Mapping[str, Entry]
+    contents: Callable[[Sequence[Entry]], Mapping[str, bytes]]
+
+
+def is_spec(path: str) -> bool:
+    return path.endswith((".yaml", ".yml")) and not is_hidden(path)
+
+
+def is_hidden(path: str) -> bool:
+    return path.startswith(".") or "/." in path
+
+
+def blob_name(content: bytes, algorithm: str = "sha1") -> str:
+    """The name git gives a file of this content. An identity, not a protection."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    digest.update(b"blob %d\0" % len(content))
+    digest.update(content)
+    return digest.hexdigest()

@@ -1,0 +1,113 @@
+"""A snapshot's files to what they ask for.
+
+Decides which apps a snapshot holds and which problems it has. A file is parsed once for each of its contents; whatever
+is wrong with one file costs only the apps in it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from reconciler.model.desired import Desired, Problem, Version
+from reconciler.model.spec import App
+from reconciler.source.conflicts import conflicts
+from reconciler.source.document import MAX_FILE_BYTES, brief
+from reconciler.source.reading import Reading, read_file, unreadable
+from reconciler.source.snapshot import MAX_CONTENT_BYTES, Entry, Snapshot, is_hidden, is_spec
+
+
+class Specs:
+    """Reads snapshots, remembering what the last one's files said. Not to be shared by threads."""
+
+    def __init__(self) -> None:
+        self._readings: dict[tuple[str, str], tuple[Reading, ...]] = {}
+        self._versions: Mapping[str, Version] = {}
+
+    def desired(self, snapshot: Snapshot) -> Desired:
+        """Raises Unavailable when the snapshot's contents can't be had any more."""
+        readings = self._read(snapshot)
+        files, file_problems = placed_files(readings, snapshot.entries.get, snapshot.contents)
+        problems = (*(p for r in readings for p in r.problems), *conflicts(readings), *file_problems)
+        bad = {problem.app_name for problem in problems}
+        self._versions = {
+            reading.app.name: self._version(reading.app, reading.path, snapshot.revision, files)
+            for reading in readings
+            if reading.app and reading.name not in bad
+        }
+        return Desired(snapshot.revision, self._versions, tuple(sorted(problems, key=order)), _not_followed(snapshot))
+
+    def _read(self, snapshot: Snapshot) -> list[Reading]:
+        entries = sorted((e for e in snapshot.entries.values() if is_spec(e.path)), key=lambda e: e.path)
+        known = {
+            (e.path, e.blob): self._readings[e.path, e.blob] for e in entries if (e.path, e.blob) in self._readings
+        }
+        fresh = [entry for entry in entries if (entry.path, entry.blob) not in known]
+        contents = snapshot.contents([entry for entry in fresh if not refusal(entry, MAX_FILE_BYTES)])
+        for entry in fresh:
+            path, refused = brief(entry.path, 300), refusal(entry, MAX_FILE_BYTES)
+            readings = (unreadable(path, *refused),) if refused else read_file(path, contents[entry.path])
+            known[entry.path, entry.blob] = readings
+        self._readings = known
+        return [reading for entry in entries for reading in known[entry.path, entry.blob]]
+
+    def _version(self, app: App, path: str, revision: str, files: Mapping[str, Mapping[str, bytes]]) -> Version:
+        contents = files.get(app.name, {})
+        before = self._versions.get(app.name)
+        if before and before.app is app and before.path == path and before.files == contents:
+            return dataclasses.replace(before, revision=revision)
+        return Version.of(app, revision, path, contents)
+
+
+def placed_files(
+    readings: Sequence[Reading],
+    find: Callable[[str], Entry | None],
+    read: Callable[[Sequence[Entry]], Mapping[str, bytes]],
+) -> tuple[Mapping[str, Mapping[str, bytes]], list[Problem]]:
+    """The contents of ``spec.files`` by app and path, and problems for those that can't be had."""
+    problems: list[Problem] = []
+    wanted: list[tuple[str, str, Entry]] = []
+    for reading, index, path in _wanted_files(readings):
+        target = posixpath.join(posixpath.dirname(reading.path), path)
+        entry = find(target)
+        refused = (
+            refusal(entry, MAX_CONTENT_BYTES) if entry else ("nothing there", f"a file of this revision: {target}")
+        )
+        if refused:
+            problems.append(reading.problem(("spec", "files", index, "path"), *refused))
+        elif entry:
+            wanted.append((reading.name or "", path, entry))
+    contents = read(list({entry.path: entry for _, _, entry in wanted}.values()))
+    files: dict[str, dict[str, bytes]] = {}
+    for name, path, entry in wanted:
+        files.setdefault(name, {})[path] = contents[entry.path]
+    return files, problems
+
+
+def _wanted_files(readings: Sequence[Reading]) -> Iterator[tuple[Reading, int, str]]:
+    for reading in readings:
+        for index, file in enumerate(reading.app.spec.files if reading.app else ()):
+            yield reading, index, file.path
+
+
+def refusal(entry: Entry, most_bytes: int) -> tuple[str, str] | None:
+    """Found and expected where an entry is nothing to be read."""
+    if entry.kind != "file":
+        return f"a {entry.kind}", "a regular file"
+    if entry.size_bytes > most_bytes:
+        return f"{entry.size_bytes} bytes", f"a file of at most {most_bytes // 1024} KiB"
+    return None
+
+
+def _not_followed(snapshot: Snapshot) -> tuple[str, ...]:
+    """Notices of what people may take for part of the source."""
+    ways_out = [e.path for e in snapshot.entries.values() if e.kind in ("symbolic link", "submodule")]
+    names = sorted(path for path in ways_out if not is_hidden(path) and not is_spec(path))
+    more = ", …" if len(names) > 3 else ""
+    return (f"symbolic links and submodules are not followed: {', '.join(names[:3])}{more}",) if names else ()
+
+
+def order(problem: Problem) -> tuple[str, int, str, str]:
+    """Problems sort by file, line and field."""
+    return problem.path, problem.line or 0, problem.field, problem.found

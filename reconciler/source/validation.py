@@ -1,0 +1,120 @@
+"""What `orchestry validate` checks and prints: files as they lie there, committed or not.
+
+Decides which files a path means and which problems they have, by the loader's own code. It never reads git.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from reconciler.model.desired import Problem
+from reconciler.model.spec import App
+from reconciler.ports import Unavailable
+from reconciler.source.conflicts import conflicts
+from reconciler.source.directory import Files, entry_at, look
+from reconciler.source.document import MAX_FILE_BYTES, brief
+from reconciler.source.reading import Reading, read_file, unreadable
+from reconciler.source.snapshot import Entry, is_spec
+from reconciler.source.specs import order, placed_files, refusal
+
+_DISK = Files(Path())
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """Something valid that its author may not have meant. ``app_name`` is empty for what concerns a whole path."""
+
+    path: str
+    app_name: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What was found; ``apps`` are the names of the valid ones."""
+
+    problems: tuple[Problem, ...]
+    warnings: tuple[Caution, ...]
+    apps: tuple[str, ...]
+
+
+def validate(paths: Sequence[str | Path], *, warn: Callable[[App], Sequence[str]] = lambda _: ()) -> Validation:
+    """Check files, and directories with everything below them, as one source.
+
+    Where single files are given there may be more apps than these, so their dependencies aren't looked for. ``warn``
+    says what is doubtful about a valid app.
+    """
+    found = {reading_id: reading for path in paths for reading_id, reading in _readings(Path(path))}
+    readings = list(found.values())
+    single = any(not Path(path).is_dir() for path in paths)
+    _, file_problems = placed_files(readings, _beside, _contents)
+    problems = [p for r in readings for p in r.problems] + [
+        *conflicts(readings, names_elsewhere=single),
+        *file_problems,
+    ]
+    bad = {problem.app_name for problem in problems}
+    good = [reading for reading in readings if reading.app and reading.name not in bad]
+    warnings = [Caution(r.path, r.app.name, message) for r in good if r.app for message in warn(r.app)]
+    warnings += [Caution(str(path), "", "no file *.yaml or *.yml in it") for path in paths if _is_without_specs(path)]
+    return Validation(tuple(sorted(problems, key=order)), tuple(warnings), tuple(sorted(r.name or "" for r in good)))
+
+
+def _readings(path: Path) -> Iterator[tuple[tuple[Path, int], Reading]]:
+    """The documents a path means, each with what tells it from all others however it was reached."""
+    for file in _spec_files(path):
+        for index, reading in enumerate(_read(file)):
+            yield (file.absolute(), index), reading
+
+
+def _spec_files(path: Path) -> Sequence[Path]:
+    if not path.is_dir():
+        return [path]
+    return [path / name for name in sorted(look(path).files) if is_spec(name)]
+
+
+def _read(path: Path) -> tuple[Reading, ...]:
+    name = brief(str(path), 300)
+    entry = entry_at(path)
+    if entry is None:
+        return (unreadable(name, "nothing there", "a file or a directory"),)
+    if refused := refusal(entry, MAX_FILE_BYTES):
+        return (unreadable(name, *refused),)
+    try:
+        return read_file(name, _DISK.read(str(path)))
+    except Unavailable as error:
+        return (unreadable(name, str(error), "a file that can be read"),)
+
+
+def _beside(target: str) -> Entry | None:
+    """A file that a spec names, unless the way to it leads through a link."""
+    path = Path(target)
+    return None if any(parent.is_symlink() for parent in path.parents) else entry_at(path)
+
+
+def _contents(entries: Sequence[Entry]) -> Mapping[str, bytes]:
+    return {entry.path: b"" for entry in entries}
+
+
+def _is_without_specs(path: str | Path) -> bool:
+    return Path(path).is_dir() and not _spec_files(Path(path))
+
+
+def format_validation(validation: Validation, output: str) -> str:
+    """The result for people (``text``) or for machines (``json``)."""
+    if output == "json":
+        return json.dumps({"valid": not validation.problems, **asdict(validation)}, indent=2, ensure_ascii=False)
+    lines = [str(problem) for problem in validation.problems]
+    lines += [f"{w.path}: warning: {f'{w.app_name}: ' if w.app_name else ''}{w.message}" for w in validation.warnings]
+    return "\n".join([*lines, _summary(validation)])
+
+
+def _summary(validation: Validation) -> str:
+    apps = f"{len(validation.apps)} valid {'app' if len(validation.apps) == 1 else 'apps'}"
+    if not validation.problems:
+        return f"{apps}: {', '.join(validation.apps)}" if validation.apps else apps
+    files = len({problem.path for problem in validation.problems})
+    problems = f"{len(validation.problems)} {'problem' if len(validation.problems) == 1 else 'problems'}"
+    return f"{problems} in {files} {'file' if files == 1 else 'files'}; {apps}"

@@ -1,0 +1,77 @@
+"""Wakes the loop when files change. Never says which: a missed event costs latency, never correctness.
+
+Decides what to watch: single directories, not trees, since a repository's objects would drown the rest. When the set
+of directories changes (a new one appears, one is replaced), watching starts over with the new set.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+_CHECK_SECONDS = 2.0
+
+
+class Watch:
+    """Calls ``wake`` from a thread of its own whenever something changes in one of ``directories()``."""
+
+    def __init__(self, directories: Callable[[], Iterable[Path]], wake: Callable[[], None]) -> None:
+        self._directories = directories
+        self._wake = wake
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="source-watch", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop, and wait until the thread has."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        logging.getLogger("watchfiles").setLevel(logging.WARNING)
+        while not self._stop.is_set():
+            places = self._places()
+            if places:
+                self._watch(places)
+            else:
+                self._stop.wait(_CHECK_SECONDS)
+
+    def _watch(self, places: dict[Path, int]) -> None:
+        """Until the places are others or somebody calls close()."""
+        import watchfiles
+
+        try:
+            for changes in watchfiles.watch(
+                *places,
+                watch_filter=_matters,
+                debounce=50,
+                step=10,
+                stop_event=self._stop,
+                rust_timeout=int(_CHECK_SECONDS * 1000),
+                yield_on_timeout=True,
+                recursive=False,
+                raise_interrupt=False,
+            ):
+                moved = self._places() != places
+                if changes or moved:
+                    self._wake()
+                if moved:
+                    return
+        except FileNotFoundError:
+            self._wake()
+
+    def _places(self) -> dict[Path, int]:
+        """The directories that exist, and which ones they are."""
+        places = {}
+        for directory in self._directories():
+            try:
+                places[directory] = directory.stat().st_ino
+            except OSError:
+                continue
+        return places
+
+
+def _matters(_change: object, path: str) -> bool:
+    return not path.endswith(".lock")

@@ -1,0 +1,178 @@
+"""A git work tree as a source: what is committed on the branch that is checked out, and only that.
+
+Decides which commit counts. It is read from the repository's objects, so a checkout that is half done can't be seen;
+while a rebase or a bisection moves HEAD about, the branch it started from counts. Files are looked at for one purpose:
+to say which changes were ignored because nobody committed them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from reconciler.model.desired import Desired
+from reconciler.ports import Unavailable
+from reconciler.source.directory import Files, Look, look, watched_directories
+from reconciler.source.git import Repository
+from reconciler.source.snapshot import Entry, Snapshot, is_spec
+from reconciler.source.specs import Specs
+
+_MAX_NAMED = 5
+
+
+class WorkTree:
+    """The specs in ``directory`` ("" for the top) of a work tree, as its ``branch`` has them (None: the one that is
+    checked out)."""
+
+    def __init__(self, top: Path, git_dir: Path, directory: str, branch: str | None) -> None:
+        self._root = top / directory
+        self._directory = directory
+        self._branch = branch
+        self._git_dir = git_dir
+        self._common_dir = common_dir(git_dir)
+        self._repository = Repository(git_dir, self._common_dir)
+        self._specs = Specs()
+        self._committed: Mapping[str, Entry] = {}
+        self._desired: Desired | None = None
+        self._marks: object = None
+        self._seen: tuple[str, Look] | None = None
+        self._standing: tuple[str, ...] = ()
+        self._files: Files | None = None
+
+    def read(self) -> Desired:
+        """The committed state. Raises Unavailable where there is none at this path."""
+        ref = self._ref()
+        marks = self._ref_marks(ref)
+        desired = self._desired
+        if desired is None or marks != self._marks:
+            commit = self._repository.resolve(ref)
+            if commit is None:
+                raise Unavailable(f"{self._root}: {_short(ref)} has no commit yet; commit the specs")
+            desired = desired if desired and desired.revision == commit else self._load(commit)
+            self._marks = marks
+        self._desired = self._with_notices(desired, ref)
+        return self._desired
+
+    def _load(self, commit: str) -> Desired:
+        entries = self._repository.entries(commit, self._directory)
+        if self._directory and not entries:
+            raise Unavailable(
+                f"{self._directory} is not in commit {commit[:12]}; commit it, check the branch and the path"
+                " (to remove the last app keep the directory, with a file such as .gitkeep)"
+            )
+        desired = self._specs.desired(Snapshot(commit, entries, self._repository.contents))
+        self._committed, self._seen, self._standing = entries, None, desired.notices
+        return desired
+
+    # ---- which commit
+
+    def _ref(self) -> str:
+        """The full name of the ref that counts."""
+        if self._branch:
+            return f"refs/heads/{self._branch}"
+        for name in ("rebase-merge/head-name", "rebase-apply/head-name", "BISECT_START"):
+            started_from = _text(self._git_dir / name)
+            if started_from.startswith("refs/heads/"):
+                return started_from
+            if name == "BISECT_START" and (self._common_dir / "refs/heads" / started_from).is_file() and started_from:
+                return f"refs/heads/{started_from}"
+        return "HEAD"
+
+    def _ref_marks(self, ref: str) -> object:
+        """What differs whenever the ref stands for another commit: cheap to see, where asking git is not."""
+        texts: list[str] = []
+        while ref and len(texts) < 6:
+            texts.append(_text((self._git_dir if ref == "HEAD" else self._common_dir) / ref))
+            ref = texts[-1].removeprefix("ref:").strip() if texts[-1].startswith("ref:") else ""
+        return texts, *(_stat(self._common_dir / name) for name in ("packed-refs", "reftable/tables.list"))
+
+    # ---- what was ignored
+
+    def _with_notices(self, desired: Desired, ref: str) -> Desired:
+        """The same object where nobody has to be told anything new."""
+        ignored = self._uncommitted(desired.revision, ref)
+        notices = desired.notices if ignored is None else (*self._standing, *ignored)
+        return desired if notices == desired.notices else dataclasses.replace(desired, notices=notices)
+
+    def _uncommitted(self, commit: str, ref: str) -> tuple[str, ...] | None:
+        """Notices of changes that were ignored; None where nothing moved since they were made."""
+        if self._branch and _text(self._git_dir / "HEAD") != f"ref: refs/heads/{self._branch}":
+            return ()
+        try:
+            seen = look(self._root)
+            if self._seen == (ref, seen):
+                return None
+            self._files = self._files or Files(self._root, "sha1" if len(commit) == 40 else "sha256")
+            present = self._files.entries(seen)
+        except Unavailable as error:
+            return (f"uncommitted changes can't be told: {error}",)
+        self._seen = (ref, seen) if self._files.settled(seen) else None
+        return tuple(self._notices(ref, present))
+
+    def _notices(self, ref: str, present: Mapping[str, Entry]) -> Iterator[str]:
+        if ref != "HEAD" and not self._branch:
+            yield f"a rebase or bisection is under way; {_short(ref)} counts as it was before"
+        changed = [path for path, entry in self._committed.items() if _differs(entry, present.get(path))]
+        new = [path for path in present if is_spec(path) and path not in self._committed]
+        if names := sorted(changed + new):
+            more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+            yield f"uncommitted changes are ignored: {', '.join(names[:_MAX_NAMED])}{more}"
+
+    def watched(self) -> tuple[Path, ...]:
+        """The directories whose changes matter: the specs, and what a commit or a checkout writes to."""
+        heads = self._common_dir / "refs" / "heads"
+        below = (path for path in heads.rglob("*") if path.is_dir())
+        extra = (self._common_dir / "reftable",)
+        places = (*watched_directories(self._root), self._git_dir, self._common_dir, heads, *below, *extra)
+        return tuple(dict.fromkeys(places))
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _differs(committed: Entry, present: Entry | None) -> bool:
+    if committed.kind != "file":
+        return False
+    return present is None or present.kind != "file" or present.blob != committed.blob
+
+
+def find_work_tree(path: Path) -> tuple[Path, Path] | None:
+    """Top and git directory of the work tree a path lies in; None outside git. Raises Unavailable for a broken one."""
+    for top in (path, *path.parents):
+        mark = top / ".git"
+        if mark.is_dir():
+            git_dir = mark
+        elif mark.is_file():
+            git_dir = top / _text(mark).removeprefix("gitdir:").strip()
+        else:
+            continue
+        if not (git_dir / "HEAD").exists():
+            raise Unavailable(f"{mark} is no git repository; repair it, or remove it to use the files as they are")
+        return top, git_dir
+    return None
+
+
+def common_dir(git_dir: Path) -> Path:
+    """Where a linked work tree keeps what it shares with the others."""
+    shared = _text(git_dir / "commondir")
+    return (git_dir / shared).resolve() if shared else git_dir
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+def _stat(path: Path) -> tuple[int, int, int] | None:
+    try:
+        seen = path.stat()
+    except OSError:
+        return None
+    return seen.st_ino, seen.st_size, seen.st_mtime_ns
+
+
+def _short(ref: str) -> str:
+    return ref.removeprefix("refs/heads/")
