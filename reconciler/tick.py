@@ -62,7 +62,7 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
     """One pass. Raises Unavailable only for the store: without a record nothing may be done."""
     now = world.clock.now()
     desired, trouble = _read(world.source, state.memory)
-    observed = _observe(world, desired, now)
+    observed = _observe(world, desired, state.memory, now)
     if isinstance(observed, str):
         return _blind(world, state, desired, (*trouble, observed), now, checkpoint=checkpoint)
     decision = decide(desired, observed, state.memory, now, world.policy)
@@ -98,7 +98,7 @@ def _read(source: Source, memory: Memory) -> tuple[Desired, tuple[str, ...]]:
         return last_desired(memory), (f"source: {error}; the last revision applied stays in force",)
 
 
-def _observe(world: World, desired: Desired, now: float) -> Observed | str:
+def _observe(world: World, desired: Desired, memory: Memory, now: float) -> Observed | str:
     """What is seen now, or why nothing can be seen. Answers of probes made blindly are thrown away."""
     samples = world.prober.collect()
     try:
@@ -117,8 +117,13 @@ def _observe(world: World, desired: Desired, now: float) -> Observed | str:
         in_flight=world.executor.in_flight,
         loads=loads.apps,
         replica_loads=loads.replicas,
-        open_requests=world.edge.open_requests(),
+        open_requests=world.edge.open_requests() if _draining(memory) else {},
     )
+
+
+def _draining(memory: Memory) -> bool:
+    """Whether anybody waits for requests in flight to end: only then is the edge asked for them."""
+    return any(replica.unrouted_at is not None for replica in memory.replicas.values())
 
 
 def _publish(edge: Edge, table: RouteTable) -> tuple[Publication | None, tuple[str, ...]]:

@@ -117,7 +117,7 @@ def policy_of(settings: Settings) -> Policy:
 def tear_down(settings: Settings) -> Iterator[str]:
     """Remove what is labelled this instance's, and stop its nginx; yield a line for each."""
     edge = open_nginx(settings)
-    edge.stop()
+    edge.shut_down()
     yield "stopped nginx"
     runtime = open_runtime(settings, Waker())
     try:

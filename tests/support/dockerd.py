@@ -45,6 +45,18 @@ class PrivateEngine:
         subprocess.run([_BUILD, version], env=self.environment, check=True, timeout=120, capture_output=True)
         return f"orchestry-demo:{version}"
 
+    @contextlib.contextmanager
+    def as_default(self) -> Iterator[None]:
+        """Within, the Engine of this process's environment is this one."""
+        before = os.environ.get("DOCKER_HOST")
+        os.environ["DOCKER_HOST"] = self.host
+        try:
+            yield
+        finally:
+            del os.environ["DOCKER_HOST"]
+            if before is not None:
+                os.environ["DOCKER_HOST"] = before
+
     def pause(self) -> None:
         """Make it unreachable without ending it: its process no longer runs."""
         self.process.send_signal(signal.SIGSTOP)
