@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from reconciler.ports import CHECKPOINT_SECONDS, AlreadyRunning, Unavailable
+from reconciler.store.sqlite import make_readable_directory
 from reconciler.store.tables import leases
 
 LEASE_SECONDS = 3 * CHECKPOINT_SECONDS
@@ -69,7 +70,7 @@ class FileLock:
 
     def _open(self) -> FileIO:
         try:
-            self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            make_readable_directory(self._path.parent)
             # Others must not open it: whoever can, can lock it.
             return FileIO(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
         except OSError as error:

@@ -90,7 +90,7 @@ class SqliteFile:
     def _create(self) -> tuple[int, int]:
         """Make sure there is a file, readable by everybody whatever the umask, and tell its identity."""
         try:
-            self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            make_readable_directory(self._path.parent)
             with suppress(FileExistsError):
                 os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644))
                 self._path.chmod(0o644)
@@ -108,6 +108,13 @@ class SqliteFile:
             with suppress(FileNotFoundError):
                 Path(f"{self._path}{suffix}").rename(f"{moved}{suffix}")
         return moved
+
+
+def make_readable_directory(path: Path) -> None:
+    """Make sure there is one; a new one can be entered by everybody, whatever the umask."""
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o755)
 
 
 def explained(place: str, error: Exception) -> Unavailable | Damaged:

@@ -1,0 +1,173 @@
+"""PostgreSQL's own troubles: leases, servers that are gone, hang or refuse, connections that break."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from reconciler.model.events import Event
+from reconciler.ports import AlreadyRunning, Unavailable
+from reconciler.store import database, open_reader, open_store
+from tests.support.postgres import PostgresServer
+from tests.support.records import NOW, memory, record
+from tests.support.stores import Place
+
+EVENT = Event(NOW, "app", "news")
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def hosts(postgres_url: str, tmp_path: Path) -> tuple[Place, Place]:
+    """Two hosts, each with a state directory of its own, and one database."""
+    stack = ExitStack()
+    return Place(postgres_url, tmp_path / "here", stack), Place(postgres_url, tmp_path / "there", stack)
+
+
+def end_leases(place: Place) -> None:
+    """Let the database's clock run ahead of every lease."""
+    place.query("UPDATE leases SET expires_at = expires_at - 3600")
+
+
+def test_a_lease_keeps_other_hosts_out(hosts: tuple[Place, Place]) -> None:
+    here, there = hosts
+    with here.stack:
+        here.store()
+        with pytest.raises(AlreadyRunning, match=r"another controller \(pid \d+ on .*given up after 30 s"):
+            there.store()
+        there.store("other")
+
+
+def test_a_lease_given_back_is_free_at_once(hosts: tuple[Place, Place]) -> None:
+    here, there = hosts
+    with here.stack:
+        here.store().close()
+        there.store()
+
+
+def test_every_write_renews_the_lease(hosts: tuple[Place, Place]) -> None:
+    here, there = hosts
+    with here.stack:
+        store = here.store()
+        end_leases(here)
+        store.save(record())
+        with pytest.raises(AlreadyRunning):
+            there.store()
+
+
+def test_who_was_paused_past_its_lease_writes_nothing_more(hosts: tuple[Place, Place]) -> None:
+    here, there = hosts
+    with here.stack:
+        paused = here.store()
+        paused.save(record())
+        end_leases(here)
+        there.store().save(record(memory=memory(revision="of the successor")))
+        with pytest.raises(AlreadyRunning, match="has taken instance 'default' over"):
+            paused.save(record(NOW + 1, memory=memory(revision="too late")))
+        assert there.reader().memory().revision == "of the successor"
+        paused.close()
+        with pytest.raises(AlreadyRunning):
+            here.store()
+
+
+@contextmanager
+def hold(place: Place, statement: str) -> Iterator[None]:
+    """Leave a transaction open that has executed the statement."""
+    engine = sa.create_engine(place.url or "", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.execute(sa.text(statement))
+        yield
+
+
+def test_a_connection_that_broke_meanwhile_is_no_trouble(hosts: tuple[Place, Place]) -> None:
+    here, _ = hosts
+    with here.stack:
+        store = here.store()
+        store.save(record())
+        here.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        store.save(record(NOW + 1, memory=memory(revision="next")))
+        assert here.reader().memory().revision == "next"
+
+
+def test_a_failed_write_leaves_nothing_and_can_be_repeated(hosts: tuple[Place, Place]) -> None:
+    here, _ = hosts
+    with here.stack:
+        store = here.store()
+        store.save(record())
+        here.query("ALTER TABLE events RENAME TO elsewhere")
+        news = record(NOW + 1, apps=2, events=(replace(EVENT, at=NOW + 1),))
+        with pytest.raises(Unavailable, match="events"):
+            store.save(news)
+        here.query("ALTER TABLE elsewhere RENAME TO events")
+        assert here.reader().memory() == record().memory
+        store.save(news)
+        assert here.reader().memory() == news.memory
+        assert len(here.reader().events()) == 1
+
+
+def opened(url: str, tmp_path: Path) -> str:
+    """What is said when a store can't be opened."""
+    with pytest.raises(Unavailable) as caught:
+        open_store(url, state_dir=tmp_path, instance="default")
+    with pytest.raises(Unavailable):
+        open_reader(url, state_dir=tmp_path, instance="default").snapshot()
+    return str(caught.value)
+
+
+def test_a_server_that_is_gone_is_said_without_the_password(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        said = opened(f"postgresql+psycopg2://me:hunter2hunter2@127.0.0.1:{port}/state", tmp_path)
+    assert f"PostgreSQL database state at 127.0.0.1:{port}: " in said
+    assert "check that the server runs" in said
+    assert "hunter2" not in said
+
+
+def test_a_wrong_password_is_said_without_it(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    said = opened(postgres_server.url("postgres", password="hunter2hunter2"), tmp_path)
+    assert "password authentication failed" in said
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize("url", ["mysql://me:hunter2@h/db", "postgresql+psycopg2://me:hunter2@h:port/x", "hunter2"])
+def test_what_is_no_url_of_a_server_is_said_without_repeating_it(url: str, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"postgresql\+psycopg2://USER") as caught:
+        open_store(url, state_dir=tmp_path, instance="default")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_server_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "CONNECT_TIMEOUT_SECONDS", 2)  # libpq's least
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        began = time.monotonic()
+        url = f"postgresql+psycopg2://me:secret@127.0.0.1:{silent.getsockname()[1]}/state"
+        with pytest.raises(Unavailable, match="check that the server runs"):
+            open_store(url, state_dir=tmp_path, instance="default")
+        assert time.monotonic() - began < 10
+
+
+def test_a_statement_that_takes_too_long_is_given_up(
+    hosts: tuple[Place, Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "STATEMENT_TIMEOUT_SECONDS", 1)
+    here, _ = hosts
+    with here.stack:
+        store = here.store()
+        store.save(record())
+        with hold(here, "LOCK TABLE controllers IN ACCESS EXCLUSIVE MODE"), pytest.raises(Unavailable, match="timeout"):
+            store.save(record(NOW + 1, memory=memory(revision="next")))
+        store.save(record(NOW + 1, memory=memory(revision="next")))
+        assert here.reader().memory().revision == "next"

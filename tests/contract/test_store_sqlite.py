@@ -1,0 +1,314 @@
+"""The SQLite file's own troubles: damage, loss, kills in mid-write, other users, locks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.model.events import Event
+from reconciler.model.memory import Memory
+from reconciler.ports import AlreadyRunning, NothingRecorded, Unavailable
+from reconciler.store import open_reader, open_store, sqlite
+from tests.support.records import NOW, memory, record
+from tests.support.stores import Place, make_place
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def file_place(tmp_path: Path) -> Iterator[Place]:
+    yield from make_place(None, tmp_path / "state")
+
+
+@pytest.fixture
+def public_place() -> Iterator[Place]:
+    """A state directory that another user can reach, unlike pytest's own."""
+    top = Path("/tmp") / f"orchestry-test-{os.urandom(4).hex()}"
+    top.mkdir(mode=0o755)
+    try:
+        yield from make_place(None, top / "state")
+    finally:
+        shutil.rmtree(top)
+
+
+def database(place: Place) -> Path:
+    return place.state_dir / "orchestry.db"
+
+
+def run(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """A Python program of its own that has the project at hand."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
+    )
+
+
+# -- durability -------------------------------------------------------------------------------------------------------
+
+
+def test_commits_are_durable_and_leave_no_write_ahead_log(file_place: Place) -> None:
+    store = file_place.store()
+    store.save(record())
+    with store._database.transaction() as connection:  # type: ignore[attr-defined]
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "truncate"
+    assert not Path(f"{database(file_place)}-wal").exists()
+
+
+def test_an_idle_save_does_not_touch_the_file(file_place: Place) -> None:
+    store = file_place.store()
+    store.save(record())
+    before = database(file_place).stat()
+    store.save(record(NOW + 1))
+    assert database(file_place).stat().st_mtime_ns == before.st_mtime_ns
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from reconciler.store import open_store
+from tests.support.records import memory, record
+store = open_store(None, state_dir=Path(sys.argv[1]), instance="default")
+step = int(store.load().revision or 0)
+print(step, flush=True)
+while True:
+    step += 1
+    store.save(record(memory=memory(apps=40, revision=str(step), last_address=str(step))))
+    print(step, flush=True)
+"""
+
+
+def test_a_kill_in_mid_write_loses_nothing_that_was_saved(file_place: Place) -> None:
+    promised = 0
+    for delay in (0.0, 0.003, 0.007, 0.011):
+        writer = run(_WRITER, file_place.state_dir)
+        assert writer.stdout is not None
+        assert int(writer.stdout.readline()) >= promised
+        writer.stdout.readline()
+        time.sleep(delay)
+        writer.kill()
+        said = writer.stdout.read().split()
+        writer.wait()
+        writer.stdout.close()
+        promised = int(said[-1]) if said else promised
+        found = file_place.reader().memory()
+        assert int(found.revision) >= promised
+        assert found == memory(apps=40, revision=found.revision, last_address=found.revision)
+
+
+_CUT_OFF = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size=1")
+connection.execute("BEGIN IMMEDIATE")
+connection.execute("DELETE FROM instances")
+connection.execute("UPDATE applications SET memory = memory || ' spoilt'")
+os.kill(os.getpid(), 9)
+"""
+
+
+def cut_off_a_transaction(place: Place) -> None:
+    """Leave the file as a writer does that is killed when half of a transaction has reached the file."""
+    writer = run(_CUT_OFF, database(place))
+    assert writer.wait() == -signal.SIGKILL
+    assert writer.stdout is not None
+    writer.stdout.close()
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        sqlite3.connect(f"file:{database(place)}?mode=ro", uri=True).execute("SELECT count(*) FROM instances")
+
+
+def test_a_cut_off_transaction_is_undone_for_readers_and_left_to_the_writer(file_place: Place) -> None:
+    saved = record(apps=40)
+    store = file_place.store()
+    store.save(saved)
+    store.close()
+    cut_off_a_transaction(file_place)
+    before = database(file_place).read_bytes()
+    assert file_place.reader().memory() == saved.memory
+    assert database(file_place).read_bytes() == before
+    assert file_place.store().load() == saved.memory
+
+
+# -- damage and loss --------------------------------------------------------------------------------------------------
+
+
+def spoilt(place: Place) -> list[Path]:
+    return sorted(place.state_dir.glob("orchestry.db.corrupt-*Z"))
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 500, b"SQLite format 3\0" + b"\xff" * 9000])
+def test_a_damaged_file_is_moved_aside_and_begun_anew(file_place: Place, content: bytes) -> None:
+    file_place.state_dir.mkdir()
+    database(file_place).write_bytes(content)
+    with pytest.raises(Unavailable, match="is damaged"):
+        file_place.reader().snapshot()
+    store = file_place.store()
+    [moved] = spoilt(file_place)
+    assert moved.read_bytes() == content
+    assert store.load() == Memory()
+    assert moved.name in store.notices[0]
+    store.save(record())
+    assert file_place.reader().snapshot().controller.notices == store.notices
+    assert [event.message for event in file_place.reader().events(type="controller")] == list(store.notices)
+
+
+def test_a_file_damaged_in_use_is_replaced_by_what_is_known(file_place: Place) -> None:
+    store = file_place.store()
+    store.save(record(apps=30))
+    size = database(file_place).stat().st_size
+    with database(file_place).open("r+b") as file:
+        file.write(b"\xff" * size)
+    last = record(apps=31, events=(Event(NOW, "app", "the news of this tick"),))
+    store.save(last)
+    assert len(spoilt(file_place)) == 1
+    assert store.load() == last.memory
+    assert {event.message for event in file_place.reader().events()} == {"the news of this tick", *store.notices}
+
+
+def test_a_file_that_vanished_is_made_anew_with_all_that_is_known(file_place: Place) -> None:
+    store, saved = file_place.store(), record(apps=3)
+    store.save(saved)
+    database(file_place).unlink()
+    store.save(record(NOW + 1, apps=3), checkpoint=True)
+    assert file_place.reader().memory() == saved.memory
+    assert "removed or replaced while in use" in store.notices[0]
+    assert spoilt(file_place) == []
+
+
+def test_a_state_directory_that_vanished_is_made_anew_and_locked_again(file_place: Place) -> None:
+    store = file_place.store()
+    store.save(record())
+    shutil.rmtree(file_place.state_dir)
+    store.save(record(NOW + 1), checkpoint=True)
+    assert file_place.reader().memory() == record().memory
+    with pytest.raises(AlreadyRunning):
+        file_place.store()
+
+
+def test_a_controller_whose_lock_was_taken_over_stops(file_place: Place) -> None:
+    first = file_place.store()
+    (file_place.state_dir / "controller-default.lock").unlink()
+    file_place.store()
+    with pytest.raises(AlreadyRunning):
+        first.save(record())
+
+
+# -- who may read, who may write --------------------------------------------------------------------------------------
+
+_READER = """
+import sys
+from pathlib import Path
+from reconciler.ports import Unavailable
+from reconciler.store import open_reader
+try:
+    print(open_reader(None, state_dir=Path(sys.argv[1]), instance="default").memory().revision)
+except Unavailable as error:
+    print(f"{type(error).__name__}: {error}")
+"""
+
+
+def read_as_nobody(place: Place) -> str:
+    """What another user's reader says."""
+    prefix = ["setpriv", "--reuid=nobody", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    found = subprocess.run(
+        [*prefix, sys.executable, "-c", _READER, str(place.state_dir)],
+        env={"PYTHONPATH": str(Path.cwd()), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    return found.stdout.strip()
+
+
+def test_another_user_reads_it_running_stopped_and_killed(public_place: Place) -> None:
+    old = os.umask(0o077)
+    try:
+        store = public_place.store()
+        store.save(record(apps=40))
+        revision = record().memory.revision
+        assert read_as_nobody(public_place) == revision
+        store.close()
+        assert read_as_nobody(public_place) == revision
+        cut_off_a_transaction(public_place)
+        assert read_as_nobody(public_place) == revision
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(database(public_place).stat().st_mode) == 0o644
+
+
+def test_no_permission_and_no_database_are_told_apart(public_place: Place) -> None:
+    assert read_as_nobody(public_place).startswith("NothingRecorded: there is no SQLite database")
+    public_place.store().close()
+    database(public_place).chmod(0o600)
+    if os.geteuid() == 0:
+        assert "Permission denied; it takes read permission on the file" in read_as_nobody(public_place)
+
+
+def test_a_reader_makes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(NothingRecorded, match="orchestry run"):
+        open_reader(None, state_dir=tmp_path / "none", instance="default").events()
+    assert not (tmp_path / "none").exists()
+
+
+def test_names_with_odd_characters_are_no_trouble(tmp_path: Path) -> None:
+    state_dir = tmp_path / "a?b#c %20 ä"
+    store = open_store(None, state_dir=state_dir, instance="default")
+    store.save(record())
+    assert open_reader(None, state_dir=state_dir, instance="default").memory() == record().memory
+    store.close()
+
+
+def test_a_locked_file_is_unavailable_and_the_record_can_be_given_again(
+    file_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_SECONDS", 0.05)
+    store = file_place.store()
+    store.save(record())
+    news = record(NOW + 1, events=(Event(NOW + 1, "app", "news"),))
+    other = sqlite3.connect(database(file_place), isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(Unavailable, match="another process keeps it locked"):
+        store.save(news)
+    other.close()
+    store.save(news)
+    assert [event.message for event in file_place.reader().events()] == ["news"]
+
+
+def test_a_state_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match="name a --state-dir"):
+        open_store(None, state_dir=tmp_path / "file" / "state", instance="default")
+
+
+# -- one controller ---------------------------------------------------------------------------------------------------
+
+_HOLDER = """
+import sys, time
+from pathlib import Path
+from reconciler.store import open_store
+store = open_store(sys.argv[2] or None, state_dir=Path(sys.argv[1]), instance="default")
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_lock_goes_with_the_process_that_held_it(place: Place) -> None:
+    holder = run(_HOLDER, place.state_dir, place.url or "")
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(AlreadyRunning, match=rf"pid {holder.pid} on "):
+        place.store()
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    assert eventually(place.store).load() == Memory()
