@@ -132,7 +132,7 @@ environment_works() {
 }
 
 pip_install() {
-    quietly .venv/bin/python -m pip install --disable-pip-version-check --no-input "$@" || fail "pip could not install: $*"
+    quietly .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input "$@" || fail "pip could not install: $*"
 }
 
 # --- the Engine ---
