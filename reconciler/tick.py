@@ -14,6 +14,7 @@ from reconciler.decide.apps import last_desired
 from reconciler.decide.plan import conclude, decide
 from reconciler.decide.status import blinded
 from reconciler.executor import Executor
+from reconciler.model.actions import Outcome
 from reconciler.model.desired import Desired
 from reconciler.model.events import Event
 from reconciler.model.memory import Memory
@@ -41,7 +42,8 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What one tick hands to the next. ``trouble`` are sides that could not be reached, in words for people."""
+    """What one tick hands to the next. ``trouble`` are sides that could not be reached, in words for people;
+    ``outcomes`` are of actions that finished while nothing could be seen."""
 
     memory: Memory
     statuses: Mapping[str, AppStatus] = field(default_factory=dict)
@@ -49,6 +51,7 @@ class State:
     events: tuple[Event, ...] = ()
     trouble: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
 
     @property
     def converged(self) -> bool:
@@ -62,9 +65,13 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
     """One pass. Raises Unavailable only for the store: without a record nothing may be done."""
     now = world.clock.now()
     desired, trouble = _read(world.source, state.memory)
+    # Collected before we look, so that what is seen includes what they did.
+    outcomes, in_flight = (*state.outcomes, *world.executor.collect()), world.executor.in_flight
     observed = _observe(world, desired, state.memory, now)
     if isinstance(observed, str):
-        return _blind(world, state, desired, (*trouble, observed), now, checkpoint=checkpoint)
+        blind = _blind(world, state, desired, (*trouble, observed), now, checkpoint=checkpoint)
+        return replace(blind, outcomes=outcomes)
+    observed = replace(observed, outcomes=outcomes, in_flight=in_flight)
     decision = decide(desired, observed, state.memory, now, world.policy)
     plan = decision.plan
     news = Record(now, plan.memory, state.statuses, plan.events, plan.actions, observed.outcomes)
@@ -72,10 +79,10 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
         world.store.save(news)
         news = Record(now, plan.memory, state.statuses)
         world.executor.submit(plan.actions)
+    world.prober.watch(plan.probes)
     publication, refused = _publish(world.edge, plan.routes)
     trouble += refused
     memory, statuses, published = conclude(decision, publication, observed, now)
-    world.prober.watch(plan.probes)
     record = replace(
         news,
         memory=memory,
@@ -113,8 +120,6 @@ def _observe(world: World, desired: Desired, memory: Memory, now: float) -> Obse
     return replace(
         seen,
         samples=samples,
-        outcomes=world.executor.collect(),
-        in_flight=world.executor.in_flight,
         loads=loads.apps,
         replica_loads=loads.replicas,
         open_requests=world.edge.open_requests() if _draining(memory) else {},
