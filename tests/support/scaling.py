@@ -28,7 +28,7 @@ def only(*metrics: str, **options: Any) -> Scaling:
 
 def load_at(scaling: Scaling, healthy: int, **factors: float | None) -> AppLoad:
     """The load that puts each named built-in metric at this factor of its target."""
-    values: dict[str, float | None] = {}
+    values: dict[str, Any] = {}
     for metric, factor in factors.items():
         target = getattr(scaling, METRIC_FIELDS[metric])
         replicas = 1 if metric in LOAD_FIELDS else healthy

@@ -207,8 +207,9 @@ class TestHostGuard:
         assert (reason in decision.reason) is (target < 5)
         assert ("host" in names(decision)) is (target < 5)
 
-    def test_scaling_in_needs_no_room(self) -> None:
-        assert recommend(RPS, situation(3, IDLE, room=Room(0, "full")), NOW).target == 2
+    @pytest.mark.parametrize("replicas", [0, -4])
+    def test_scaling_in_needs_no_room(self, replicas: int) -> None:
+        assert recommend(RPS, situation(3, IDLE, room=Room(replicas, "full")), NOW).target == 2
 
 
 class TestDryRun:

@@ -179,7 +179,8 @@ def nearly_calm(draw: st.DrawFn) -> Scaling:
     """Policies at the edge of what is warned of, most of them on its calm side."""
     policy = draw(policies(most=8))
     window = policy.window_seconds
-    edge = int(policy.scale_out_threshold_pct * policy.min_replicas / (policy.min_replicas + 1)) + 1
+    scale_out = int(policy.scale_out_threshold_pct)
+    edge = min(scale_out - 1, scale_out * policy.min_replicas // (policy.min_replicas + 1) + 1)
     return policy.model_copy(
         update={
             "scale_in_threshold_pct": draw(st.integers(1, edge)),

@@ -16,7 +16,9 @@ class Autoscaler(Protocol):
     """Looks at an app every ``period_seconds`` through a meter's window, and returns the count it wants."""
 
     period_seconds: float
-    count: int
+
+    @property
+    def count(self) -> int: ...
 
     def look(self, app: SimulatedApp, window: Window, now: float) -> int: ...
 
