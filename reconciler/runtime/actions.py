@@ -97,13 +97,10 @@ class Performer:
         try:
             yield
         except APIError as error:
-            raise self._explained(error, action.summary) from error
-
-    def _explained(self, error: APIError, doing: str) -> ActionError:
-        failure = explain(error.status_code, sentence_of(error), doing)
-        if failure.reason in (NETWORK_MISSING, NETWORK_CHANGED):
-            self._network.forget()
-        return failure
+            failure = _explained(error, action.summary)
+            if failure.reason in (NETWORK_MISSING, NETWORK_CHANGED):
+                self._network.forget()
+            raise failure from error
 
     # --- images
 
@@ -127,7 +124,7 @@ class Performer:
         try:
             container_id = api.create(body, action.name)
         except APIError as error:
-            if self._explained(error, "").reason != NAME_TAKEN:
+            if _explained(error).reason != NAME_TAKEN:
                 raise
             self._finish_earlier_create(api, action, archive, error)
             return
@@ -152,7 +149,7 @@ class Performer:
                 f"{found['Config']['Image']}): rename or remove it",
             )
         if not wanted.items() <= labels.items():
-            raise self._explained(refusal, action.summary)
+            raise _explained(refusal, action.summary)
         _place_files_and_start(api, found["Id"], archive if found["State"]["Status"] == "created" else b"")
 
     def _check_host_paths(self, spec: AppSpec) -> None:
@@ -172,7 +169,7 @@ class Performer:
         try:
             api.start(action.container_id)
         except APIError as error:
-            if self._explained(error, "").reason != NETWORK_MISSING:
+            if _explained(error).reason != NETWORK_MISSING:
                 raise
             self._rejoin_network(api, action.container_id)
             api.start(action.container_id)
@@ -209,9 +206,13 @@ def remove_gracefully(api: BoundedClient, container_id: str, grace_seconds: floa
     try:
         api.remove_container(container_id, v=True, force=True)
     except APIError as error:
-        if explain(error.status_code, sentence_of(error), "").reason != REMOVAL_IN_PROGRESS:
+        if _explained(error).reason != REMOVAL_IN_PROGRESS:
             raise
         api.wait(container_id, condition="removed", timeout=_REMOVAL_PATIENCE_SECONDS)
+
+
+def _explained(error: APIError, doing: str = "") -> ActionError:
+    return explain(error.status_code, sentence_of(error), doing)
 
 
 def _place_files_and_start(api: BoundedClient, container_id: str, archive: bytes) -> None:

@@ -55,14 +55,22 @@ class DockerRuntime:
         self._instance = instance
         self._wake = wake
         self._concurrency = concurrency
-        self._engine = Engine(concurrency)
+        self._engine = self._connection(concurrency)
         self._network = ReplicaNetwork(self._engine, network, instance)
         self._looks = CloserLooks()
         self._owned = Owned(instance)
         self._host: Host | None = None
-        self._events = EventWatch(self._engine, instance, self, wake)
+        self._events = self._event_watch(wake)
         secrets = SecretsDirectory(secrets_dir)
         self._performer = Performer(self._engine, instance, self._network, secrets, allow_host_paths, self._owned)
+
+    # The two ends at the outside, apart so that an Engine in memory can take their place.
+
+    def _connection(self, concurrency: int) -> Engine:
+        return Engine(concurrency)
+
+    def _event_watch(self, wake: Callable[[], None]) -> EventWatch:
+        return EventWatch(self._engine, self._instance, self, wake)
 
     def prepare(self) -> None:
         """See `ports.Runtime.prepare`; also begins to follow events. No call where the network is known to be there."""

@@ -64,13 +64,29 @@ class EventWatch:
         if self._thread is not None:
             self._thread.join()
 
+    def tell(self, event: Json) -> None:
+        """Read one event: what it says goes to the listener, and the loop is woken where it concerns us."""
+        self._seen_until = f"{event['timeNano'] // 10**9}.{event['timeNano'] % 10**9:09d}"
+        attributes = event["Actor"].get("Attributes") or {}
+        if event["Type"] == "network":
+            if event["Action"] == "destroy":
+                self._listener.network_destroyed(attributes.get("name", ""))
+                self._wake()
+            return
+        if not is_ours(attributes, self._instance):
+            return
+        if event["Action"] == "die":
+            code = attributes.get("exitCode", "")
+            self._listener.died(event["Actor"]["ID"], int(code) if code.isdecimal() else None)
+        self._wake()
+
     def _run(self) -> None:
         pause_seconds = FIRST_PAUSE_SECONDS
         while not self._closed.is_set():
             with contextlib.suppress(Unavailable):  # the loop meets it as well, and reports it
                 for event in self._follow():
                     pause_seconds = FIRST_PAUSE_SECONDS
-                    self._tell(event)
+                    self.tell(event)
             self._closed.wait(pause_seconds)
             pause_seconds = min(LAST_PAUSE_SECONDS, pause_seconds * _PAUSE_GROWTH)
 
@@ -88,21 +104,6 @@ class EventWatch:
             finally:
                 self._stream = None
                 _cut(stream)
-
-    def _tell(self, event: Json) -> None:
-        self._seen_until = f"{event['timeNano'] // 10**9}.{event['timeNano'] % 10**9:09d}"
-        attributes = event["Actor"].get("Attributes") or {}
-        if event["Type"] == "network":
-            if event["Action"] == "destroy":
-                self._listener.network_destroyed(attributes.get("name", ""))
-                self._wake()
-            return
-        if not is_ours(attributes, self._instance):
-            return
-        if event["Action"] == "die":
-            code = attributes.get("exitCode", "")
-            self._listener.died(event["Actor"]["ID"], int(code) if code.isdecimal() else None)
-        self._wake()
 
 
 def _cut(stream: CancellableStream[Json]) -> None:

@@ -1,0 +1,452 @@
+"""What `ports.Runtime` promises, asked of the product's runtime on a fake Engine and on a real one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.model.actions import CreateReplica, EnsureImage, RemoveReplica, StartReplica, TakeOverRestarts
+from reconciler.model.desired import Version
+from reconciler.model.observed import Container, ContainerState, Observed
+from reconciler.ports import Rejected, TryLater, Unavailable
+from reconciler.runtime.translate import create_body
+from tests.support.apps import app, version
+from tests.support.runtimes import (
+    ABSENT_IMAGE,
+    World,
+    blind,
+    docker_world,
+    fake_world,
+    observe,
+    observe_until,
+    run_foreign,
+)
+
+WORLDS = {"fake": fake_world, "docker": docker_world}
+
+
+@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.engine)])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    with WORLDS[request.param]() as world:
+        yield world
+
+
+@pytest.fixture
+def ready(world: World) -> World:
+    """A world whose network is prepared."""
+    world.runtime.prepare()
+    return world
+
+
+def demo(world: World, name: str = "web", **spec: Any) -> Version:
+    return version(name, image=world.image, **spec)
+
+
+def creation(world: World, slot: int = 1, of: Version | None = None, address: str | None = None) -> CreateReplica:
+    wanted = of or demo(world)
+    first, _ = observe(world).network.bounds
+    address = address or str(_address(first + slot))
+    name = f"{world.place.name_prefix}{wanted.name}-{slot}"
+    return CreateReplica(wanted.name, wanted, slot, name, address, replicas=1, cause="test")
+
+
+def with_file(world: World) -> Version:
+    files = [{"path": "conf/app.ini", "mountPath": "/etc/app/app.ini", "mode": "0440"}]
+    return Version.of(app(image=world.image, files=files), "r1", "web.yaml", {"conf/app.ini": b"[app]\n"})
+
+
+def _address(number: int) -> str:
+    return ".".join(str(number >> shift & 255) for shift in (24, 16, 8, 0))
+
+
+def created(world: World, slot: int = 1, of: Version | None = None) -> Container:
+    action = creation(world, slot, of)
+    world.runtime.perform(action)
+    return found(world, action.name)
+
+
+def found(world: World, name: str) -> Container:
+    return next(container for container in observe(world).containers if container.name == name)
+
+
+def names(world: World) -> list[str]:
+    return sorted(container.name for container in observe(world).containers)
+
+
+def removal(container: Container, grace_seconds: float = 0.2) -> RemoveReplica:
+    return RemoveReplica(container.app_name, container.name, container.id, grace_seconds, cause="test")
+
+
+def starting(container: Container) -> StartReplica:
+    return StartReplica(container.app_name, container.name, container.id, cause="test")
+
+
+# Seeing
+
+
+def test_observing_needs_a_network_first(world: World) -> None:
+    with pytest.raises(Unavailable, match=world.place.network):
+        observe(world)
+
+
+def test_an_empty_host_is_observed_as_such(ready: World) -> None:
+    seen = observe(ready)
+    assert seen.containers == ()
+    assert seen.network.name == ready.place.network
+    first, last = seen.network.bounds
+    assert last - first > 100
+
+
+def test_a_replica_is_observed_with_all_that_the_list_tells(ready: World) -> None:
+    action = creation(ready, slot=3)
+    ready.runtime.perform(action)
+    (seen,) = observe(ready).containers
+    assert (seen.name, seen.app_name, seen.slot, seen.address) == (action.name, "web", 3, action.address)
+    assert (seen.spec_hash, seen.revision) == (action.version.spec_hash, action.version.revision)
+    assert seen.state is ContainerState.RUNNING
+    assert seen.exit_code is None
+    assert seen.id
+
+
+def test_foreign_containers_are_names_and_addresses_to_avoid(ready: World) -> None:
+    address = creation(ready, slot=9).address
+    other = {"orchestry.managed": "true", "orchestry.instance": "another", "orchestry.app": "web"}
+    run_foreign(ready, f"{ready.place.name_prefix}a", address=address)
+    run_foreign(ready, f"{ready.place.name_prefix}b", labels=other)
+    seen = observe(ready)
+    assert seen.containers == ()
+    assert {f"{ready.place.name_prefix}a", f"{ready.place.name_prefix}b"} <= seen.foreign_names
+    assert address in seen.foreign_addresses
+
+
+def test_labels_inherited_from_a_committed_image_make_no_replica(ready: World) -> None:
+    original = ready.api.inspect_container(created(ready).id)["Config"]["Labels"]
+    run_foreign(ready, f"{ready.place.name_prefix}debugging", labels=original)
+    seen = observe(ready)
+    assert [container.slot for container in seen.containers] == [1]
+    assert f"{ready.place.name_prefix}debugging" in seen.foreign_names
+
+
+def test_a_stopped_replica_keeps_its_address(ready: World) -> None:
+    container = created(ready)
+    ready.api.stop(container.id, timeout=1)
+    stopped = found(ready, container.name)
+    assert (stopped.state, stopped.address) == (ContainerState.EXITED, container.address)
+
+
+def test_a_crash_is_looked_at_closely_and_the_replica_restarted_in_place(ready: World) -> None:
+    container = created(ready)
+    observe(ready)
+    woken = len(ready.wakes)
+    ready.exit(container, 7)
+    seen = restarted(ready, 1)
+    assert (seen.id, seen.address, seen.exit_code) == (container.id, container.address, 7)
+    assert seen.started_at is not None
+    assert "exiting with code 7" in seen.last_log
+    assert len(ready.wakes) > woken
+
+
+def test_an_unremarkable_replica_is_never_looked_at_closely(ready: World) -> None:
+    assert created(ready).restart_count is None
+
+
+def test_a_kill_by_the_kernel_is_a_crash(ready: World) -> None:
+    container = created(ready)
+    ready.kill(container)
+    seen = observe_until(ready, lambda now: now.containers[0].restart_count == 1).containers[0]
+    assert seen.exit_code == 137
+
+
+def test_every_crash_counts(ready: World) -> None:
+    container = created(ready)
+    for count in (1, 2, 3):
+        ready.exit(container, count)
+        restarted(ready, count)
+
+
+def restarted(world: World, count: int) -> Container:
+    """The only replica, once it runs after so many restarts."""
+
+    def runs_again(seen: Observed) -> bool:
+        (container,) = seen.containers
+        return container.restart_count == count and container.state is ContainerState.RUNNING
+
+    return observe_until(world, runs_again).containers[0]
+
+
+# Creating
+
+
+def test_creating_what_is_there_changes_nothing(ready: World) -> None:
+    before = created(ready)
+    ready.runtime.perform(creation(ready))
+    assert observe(ready).containers == (before,)
+
+
+def test_a_create_that_was_cut_off_is_finished(ready: World) -> None:
+    """The controller died between creating the container and starting it."""
+    action = creation(ready, of=with_file(ready))
+    body = create_body(action, ready.place.instance, ready.place.network, secret_of=lambda _: "")
+    container_id = ready.api.create(body, action.name)
+    assert found(ready, action.name).state is ContainerState.CREATED
+    ready.runtime.perform(action)
+    seen = found(ready, action.name)
+    assert (seen.id, seen.state) == (container_id, ContainerState.RUNNING)
+    assert ready.file(seen, "/etc/app/app.ini") == (0o440, b"[app]\n")
+
+
+def test_files_are_in_place_before_the_start(ready: World) -> None:
+    container = created(ready, of=with_file(ready))
+    assert ready.file(container, "/etc/app/app.ini") == (0o440, b"[app]\n")
+
+
+def test_a_foreign_container_of_the_same_name_is_left_alone(ready: World) -> None:
+    action = creation(ready)
+    foreign = run_foreign(ready, action.name)
+    with pytest.raises(TryLater, match="not ours") as error:
+        ready.runtime.perform(action)
+    assert error.value.reason == "NameTaken"
+    assert ready.api.inspect_container(foreign)["State"]["Status"] == "running"
+
+
+def test_another_version_of_the_same_name_is_in_the_way(ready: World) -> None:
+    before = created(ready)
+    with pytest.raises(TryLater) as error:
+        ready.runtime.perform(creation(ready, of=demo(ready, args=["--port", "8080"])))
+    assert error.value.reason == "NameTaken"
+    assert observe(ready).containers == (before,)
+
+
+def test_an_address_in_use_fails_and_leaves_nothing_behind(ready: World) -> None:
+    address = created(ready).address
+    with pytest.raises(TryLater) as error:
+        ready.runtime.perform(creation(ready, slot=2, address=address))
+    assert error.value.reason == "AddressTaken"
+    assert [container.slot for container in observe(ready).containers] == [1]
+
+
+def test_a_missing_image_is_named(ready: World) -> None:
+    with pytest.raises(TryLater, match="no/such") as error:
+        ready.runtime.perform(creation(ready, of=version(image=ABSENT_IMAGE)))
+    assert error.value.reason == "ImageMissing"
+
+
+def test_secrets_are_put_into_the_environment_and_nowhere_else(ready: World, tmp_path: Path) -> None:
+    (tmp_path / "database").mkdir()
+    (tmp_path / "database" / "password").write_text("swordfish\n")
+    variable = {"name": "DB_PASSWORD", "source": "secret", "key": "database", "field": "password"}
+    runtime = ready.another(secrets_dir=tmp_path)
+    action = creation(ready, of=demo(ready, environment=[variable]))
+    runtime.perform(action)
+    container = ready.api.inspect_container(found(ready, action.name).id)
+    assert "DB_PASSWORD=swordfish" in container["Config"]["Env"]
+    assert "swordfish" not in str(container["Config"]["Labels"])
+
+
+def test_a_missing_secret_creates_nothing(ready: World, tmp_path: Path) -> None:
+    variable = {"name": "DB_PASSWORD", "source": "secret", "key": "database"}
+    with pytest.raises(TryLater, match="secret database") as error:
+        ready.another(secrets_dir=tmp_path).perform(creation(ready, of=demo(ready, environment=[variable])))
+    assert error.value.reason == "SecretMissing"
+    assert observe(ready).containers == ()
+
+
+def test_a_host_path_needs_permission(ready: World, tmp_path: Path) -> None:
+    volumes = [{"hostPath": str(tmp_path), "mountPath": "/data"}]
+    action = creation(ready, of=demo(ready, volumes=volumes))
+    with pytest.raises(Rejected, match="none are") as error:
+        ready.runtime.perform(action)
+    assert error.value.reason == "HostPathRefused"
+    ready.another(allow_host_paths=[str(tmp_path.parent)]).perform(action)
+    assert names(ready) == [action.name]
+
+
+# Starting
+
+
+def test_a_stopped_replica_is_started_where_it_was(ready: World) -> None:
+    container = created(ready)
+    ready.api.stop(container.id, timeout=1)
+    ready.runtime.perform(starting(container))
+    again = found(ready, container.name)
+    assert (again.id, again.state, again.address) == (container.id, ContainerState.RUNNING, container.address)
+
+
+def test_starting_what_runs_is_quiet(ready: World) -> None:
+    container = created(ready)
+    ready.runtime.perform(starting(container))
+    assert found(ready, container.name).state is ContainerState.RUNNING
+
+
+def test_starting_what_is_gone_is_tried_again_later(ready: World) -> None:
+    container = created(ready)
+    ready.api.remove_container(container.id, force=True)
+    with pytest.raises(TryLater) as error:
+        ready.runtime.perform(starting(container))
+    assert error.value.reason == "ContainerGone"
+
+
+# Removing
+
+
+def test_removing_takes_a_replica_and_repeating_it_is_quiet(ready: World) -> None:
+    stays, goes = created(ready, slot=1), created(ready, slot=2)
+    ready.runtime.perform(removal(goes))
+    ready.runtime.perform(removal(goes))
+    assert names(ready) == [stays.name]
+
+
+def test_a_replica_that_does_not_run_is_removed_too(ready: World) -> None:
+    container = created(ready)
+    ready.api.stop(container.id, timeout=1)
+    ready.runtime.perform(removal(container))
+    assert names(ready) == []
+
+
+def test_what_is_not_ours_is_never_stopped_removed_or_changed(ready: World) -> None:
+    foreign = run_foreign(ready, f"{ready.place.name_prefix}web-1")
+    observe(ready)
+    for action in (
+        RemoveReplica("web", "web-1", foreign, 0, cause="test"),
+        StartReplica("web", "web-1", foreign, cause="test"),
+        TakeOverRestarts("web", "web-1", foreign, cause="test"),
+    ):
+        with pytest.raises(Rejected, match="left alone") as error:
+            ready.runtime.perform(action)
+        assert error.value.reason == "NotOurs"
+    assert ready.api.inspect_container(foreign)["State"]["Status"] == "running"
+
+
+def test_named_volumes_outlive_their_replicas_and_carry_the_instance_in_their_name(ready: World) -> None:
+    volumes = [{"name": "data", "mountPath": "/data"}]
+    ready.runtime.perform(removal(created(ready, of=demo(ready, volumes=volumes))))
+    name = f"{ready.place.instance}-data"
+    labels = {"label": [f"orchestry.instance={ready.place.instance}"]}
+    assert [volume["Name"] for volume in ready.api.volumes(filters=labels)["Volumes"]] == [name]
+
+
+# Restarts
+
+
+def test_after_a_take_over_the_engine_restarts_nothing(ready: World) -> None:
+    container = created(ready)
+    observe(ready)
+    ready.runtime.perform(TakeOverRestarts("web", container.name, container.id, cause="test"))
+    ready.exit(container, 3)
+    seen = observe_until(ready, lambda now: now.containers[0].state is ContainerState.EXITED).containers[0]
+    ready.pass_time()
+    assert (seen.exit_code, seen.restart_count) == (3, 0)
+    assert found(ready, container.name).state is ContainerState.EXITED
+
+
+# Images
+
+
+@pytest.mark.parametrize("policy", ["IfNotPresent", "Never"])
+def test_an_image_that_is_there_is_not_asked_for(ready: World, policy: str) -> None:
+    ready.runtime.perform(EnsureImage("web", demo(ready, imagePullPolicy=policy), cause="test"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason"),
+    [("IfNotPresent", "ImagePullFailed"), ("Always", "ImagePullFailed"), ("Never", "ImageNotFound")],
+)
+def test_an_image_that_can_not_be_had_is_a_named_error(ready: World, policy: str, reason: str) -> None:
+    wanted = version(image=ABSENT_IMAGE, imagePullPolicy=policy)
+    with pytest.raises(TryLater, match="no/such:image") as error:
+        ready.runtime.perform(EnsureImage("web", wanted, cause="test"))
+    assert error.value.reason == reason
+
+
+# The network
+
+
+def test_preparing_again_changes_nothing(ready: World) -> None:
+    before = observe(ready).network
+    ready.runtime.prepare()
+    second = ready.another()
+    second.prepare()
+    assert second.observe(0).network == before
+    assert len(ready.api.networks(names=[ready.place.network])) == 1
+
+
+def test_a_network_that_was_removed_is_noticed_and_made_anew(ready: World) -> None:
+    before = observe(ready).network
+    container = created(ready)
+    ready.api.stop(container.id, timeout=1)
+    ready.api.remove_network(ready.place.network)
+    while not blind(ready):
+        pass
+    ready.runtime.prepare()
+    assert observe(ready).network == before
+    ready.runtime.perform(starting(container))
+    again = found(ready, container.name)
+    assert (again.state, again.address) == (ContainerState.RUNNING, container.address)
+
+
+def test_a_create_after_the_network_went_is_tried_again_later(ready: World) -> None:
+    action = creation(ready)
+    unaware = ready.another()
+    unaware.survey()
+    ready.api.remove_network(ready.place.network)
+    with pytest.raises(TryLater) as error:
+        unaware.perform(action)
+    assert error.value.reason == "NetworkMissing"
+    with pytest.raises(Unavailable):
+        unaware.observe(0)
+
+
+def test_a_network_without_a_subnet_is_refused(world: World) -> None:
+    with pytest.raises(Rejected, match="docker network rm none") as error:
+        world.another(network="none").prepare()
+    assert error.value.reason == "NetworkUnfit"
+
+
+def test_a_foreign_network_is_used_and_stays(world: World) -> None:
+    world.api.create_network(world.place.network, labels={}, ipam=None)
+    world.runtime.prepare()
+    with pytest.raises(TryLater, match="user configured subnets") as error:
+        world.runtime.perform(creation(world))
+    assert error.value.reason == "NetworkUnfit"
+    assert world.runtime.remove_all().networks == ()
+    assert len(world.api.networks(names=[world.place.network])) == 1
+
+
+def test_a_survey_creates_nothing(world: World) -> None:
+    world.runtime.survey()
+    assert observe(world).network.name == world.place.network
+    assert world.api.networks(names=[world.place.network]) == []
+
+
+# All of it
+
+
+def test_removing_all_takes_what_is_ours_and_nothing_else(ready: World) -> None:
+    mine = created(ready, of=demo(ready, volumes=[{"name": "data", "mountPath": "/data"}]))
+    foreign = run_foreign(ready, f"{ready.place.name_prefix}foreign")
+    removed = ready.runtime.remove_all(grace_seconds=0)
+    assert (removed.containers, removed.networks) == ((mine.name,), (ready.place.network,))
+    assert removed.kept_volumes == (f"{ready.place.instance}-data",)
+    assert ready.api.inspect_container(foreign)["State"]["Status"] == "running"
+    assert ready.another().remove_all().containers == ()
+
+
+def test_two_instances_do_not_see_each_others_replicas(ready: World) -> None:
+    mine = created(ready)
+    other = ready.another(instance=f"{ready.place.instance}-b")
+    other.prepare()
+    seen = other.observe(0)
+    assert seen.containers == ()
+    assert mine.name in seen.foreign_names
+    assert mine.address in seen.foreign_addresses
+
+
+def test_the_host_has_a_size_and_the_engine_an_identity(ready: World) -> None:
+    capacity = ready.runtime.host_capacity()
+    assert capacity.cpu_millicores >= 1000
+    assert capacity.memory_bytes > 2**20
+    assert observe(ready).host == capacity
+    assert ready.runtime.engine_id() == ready.another().engine_id()
