@@ -1,0 +1,227 @@
+"""One look at everything that is measured, put together by app and by replica.
+
+Decides how measurements are combined, and nothing about what follows from them. An app's cpu and memory are the mean
+over its running replicas, and unknown as soon as one of those is: a blind spot must not pass for an idle replica.
+Requests to a worker are known to be none; those to a tcp app don't pass the edge, so they are unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from reconciler.load.connections import Connections
+from reconciler.load.containers import Containers
+from reconciler.load.history import Gauges, History
+from reconciler.load.prometheus import CustomMetrics
+from reconciler.load.request_log import RequestLog
+from reconciler.load.window import Served, Window
+from reconciler.model.load import AppLoad, ReplicaLoad, VersionLoad
+from reconciler.model.observed import Container, ContainerState
+from reconciler.model.spec import App
+from reconciler.ports import Loads
+
+NO_API = "custom metrics are unknown: no Prometheus-compatible API is set (prometheus_url)"
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What one look is about. ``replicas`` are the running containers, by app name."""
+
+    apps: tuple[App, ...]
+    replicas: dict[str, list[Container]]
+
+    @classmethod
+    def of(cls, apps: Sequence[App], containers: Sequence[Container]) -> Watched:
+        replicas: dict[str, list[Container]] = {app.name: [] for app in apps}
+        for container in containers:
+            if container.app_name in replicas and container.state is ContainerState.RUNNING:
+                replicas[container.app_name].append(container)
+        return cls(tuple(apps), replicas)
+
+
+class Meter:
+    """All ways to measure, read one after the other. Each may be None: then what it would tell is unknown."""
+
+    def __init__(
+        self,
+        containers: Containers,
+        requests: RequestLog | None,
+        connections: Connections,
+        custom: CustomMetrics | None,
+    ) -> None:
+        self._containers = containers
+        self._requests = requests
+        self._connections = connections
+        self._custom = custom
+        self._history = History(requests.recorded_until if requests else 0.0)
+        self._first_seen: dict[str, float] = {}
+
+    def look(self, watched: Watched, now: float) -> Loads:
+        """Measure once. ``now``: epoch seconds."""
+        self._gather(watched, now)
+        views = {app.name: self._view(app, watched.replicas[app.name]) for app in watched.apps}
+        for name, view in views.items():
+            self._history.note(name, now, self._gauges(view))
+        return Loads(
+            apps={name: self._app_load(view) for name, view in views.items()},
+            replicas={c.name: self._replica_load(c, view) for view in views.values() for c in view.replicas},
+            versions={key: load for view in views.values() for key, load in self._version_loads(view, now)},
+            samples=self._history.close_intervals(
+                now, {app.name: self._knows_requests_of(app) for app in watched.apps}
+            ),
+            notices=self._notices(watched),
+        )
+
+    def keep_place(self, recorded_until: float) -> None:
+        """Samples up to then (epoch seconds) are recorded for good."""
+        if self._requests:
+            self._requests.keep_place(recorded_until)
+
+    def close(self) -> None:
+        self._containers.close()
+        if self._requests:
+            self._requests.close()
+        if self._custom:
+            self._custom.close()
+
+    def _gather(self, watched: Watched, now: float) -> None:
+        windows = {app.name: app.scaling.window_seconds for app in watched.apps}
+        running = [(app, c) for app in watched.apps for c in watched.replicas[app.name]]
+        self._first_seen = {c.id: self._first_seen.get(c.id, now) for _, c in running}
+        self._containers.look(
+            {c.id: windows[app.name] for app, c in running}, {c.id: _cpu_limit_cores(app) for app, c in running}
+        )
+        self._connections.look(
+            {name: [c.address for c in replicas if c.address] for name, replicas in watched.replicas.items()}, windows
+        )
+        if self._custom:
+            self._custom.watch(metric.query for app in watched.apps for metric in app.scaling.metrics)
+        if self._requests:
+            self._requests.configure({app.name: _spans(app) for app in watched.apps}, now)
+            for traffic in self._requests.look(now):
+                self._history.add(traffic)
+
+    def _view(self, app: App, replicas: list[Container]) -> _View:
+        if app.spec.type == "worker":
+            return _View(app, replicas, _NO_REQUESTS)
+        if self._requests is None or not self._knows_requests_of(app):
+            return _View(app, replicas, None)
+        return _View(app, replicas, self._requests.window(app.name, app.scaling.window_seconds))
+
+    def _knows_requests_of(self, app: App) -> bool:
+        logged = self._requests is not None and self._requests.is_known
+        return app.spec.type == "worker" or (app.spec.type == "http" and logged)
+
+    def _app_load(self, view: _View) -> AppLoad:
+        seconds = view.app.scaling.window_seconds
+        histories = [self._containers.history(c.id) for c in view.replicas]
+        served = view.window.served() if view.window else None
+        counted = self._connections.of_app(view.app.name)
+        return AppLoad(
+            cpu_percent=_mean_of_all(history.cpu_percent(seconds) for history in histories),
+            memory_percent=_mean_of_all(history.memory_percent for history in histories),
+            rps=served.rps if served else None,
+            p95_latency_ms=served.p95_latency_ms if served else None,
+            connections=_counted_or_estimated(counted, served),
+            error_rate=served.traffic.error_rate if served else None,
+            custom=self._custom_values(view.app),
+            connections_exact=counted is not None,
+        )
+
+    def _replica_load(self, container: Container, view: _View) -> ReplicaLoad:
+        history = self._containers.history(container.id)
+        served = view.window.served_by(container.address) if view.window and container.address else None
+        counted = self._connections.of_replica(container.address)
+        return ReplicaLoad(
+            cpu_percent=history.cpu_percent(view.app.scaling.window_seconds),
+            memory_percent=history.memory_percent,
+            memory_bytes=history.memory_bytes,
+            rps=served.rps if served else None,
+            connections=_counted_or_estimated(counted, served),
+        )
+
+    def _version_loads(self, view: _View, now: float) -> Iterable[tuple[tuple[str, str], VersionLoad]]:
+        """What each version served since its oldest replica was first seen, within the canary's hold."""
+        canary = view.app.spec.strategy.canary
+        if canary is None or self._requests is None:
+            return
+        for spec_hash in {c.spec_hash for c in view.replicas}:
+            own = [c for c in view.replicas if c.spec_hash == spec_hash]
+            age_seconds = now - min(self._first_seen[c.id] for c in own)
+            window = self._requests.window(view.app.name, min(canary.hold_seconds, age_seconds))
+            if window:
+                yield (view.app.name, spec_hash), _version_load(window, {c.address for c in own})
+
+    def _gauges(self, view: _View) -> Gauges:
+        histories = [self._containers.history(c.id) for c in view.replicas]
+        return Gauges(
+            replicas=len(view.replicas),
+            cpu_percent=_mean_of_all(history.cpu_percent(0) for history in histories),
+            memory_percent=_mean_of_all(history.memory_percent for history in histories),
+            connections=self._connections.of_app(view.app.name),
+            custom=self._custom_values(view.app),
+        )
+
+    def _custom_values(self, app: App) -> dict[str, float | None]:
+        custom = self._custom
+        return {metric.name: custom.value(metric.query) if custom else None for metric in app.scaling.metrics}
+
+    def _notices(self, watched: Watched) -> tuple[str, ...]:
+        """What can't be measured, in words that stay the same as long as it lasts."""
+        metrics = [(app, metric) for app in watched.apps for metric in app.scaling.metrics]
+        of_log = self._requests.notices() if self._requests else ()
+        if self._custom is None:
+            return (*of_log, NO_API) if metrics else of_log
+        problems = ((app, metric, self._custom.problem(metric.query)) for app, metric in metrics)
+        return (*of_log, *(f"{app.name}: metric {metric.name}: {why}" for app, metric, why in problems if why))
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One app at one look. ``window`` is None where the log can't tell."""
+
+    app: App
+    replicas: list[Container]
+    window: Window | None
+
+
+# Nothing is routed to a worker, so what it serves is known without a log.
+_NO_REQUESTS = Window({}, covered_seconds=1.0)
+
+
+def _counted_or_estimated(counted: float | None, served: Served | None) -> float | None:
+    if counted is not None:
+        return counted
+    return served.connections if served else None
+
+
+def _version_load(window: Window, addresses: set[str | None]) -> VersionLoad:
+    served = window.served(addresses.__contains__)
+    traffic = served.traffic
+    tries = traffic.requests + traffic.failed_tries
+    failed = traffic.statuses[5] + traffic.failed_tries
+    return VersionLoad(
+        requests=traffic.requests,
+        error_rate=failed / tries if tries else 0.0,
+        p95_latency_ms=traffic.latencies.quantile(0.95),
+        window_seconds=served.covered_seconds,
+    )
+
+
+def _spans(app: App) -> tuple[float, float]:
+    """The shortest and the longest window that is asked of an app's requests, in seconds."""
+    window_seconds, canary = app.scaling.window_seconds, app.spec.strategy.canary
+    return window_seconds, max(window_seconds, canary.hold_seconds) if canary else window_seconds
+
+
+def _cpu_limit_cores(app: App) -> float | None:
+    return app.spec.resources.cpu_millicores / 1000 if app.spec.resources else None
+
+
+def _mean_of_all(values: Iterable[float | None]) -> float | None:
+    """None where there is nothing to measure, or where a part of it is unknown."""
+    every = list(values)
+    known = [value for value in every if value is not None]
+    return fmean(known) if known and len(known) == len(every) else None
