@@ -14,6 +14,8 @@ from reconciler.model.desired import Problem
 from reconciler.source.document import Path
 from reconciler.source.reading import Reading
 
+_NAME: Path = ("metadata", "name")
+
 _Claim = TypeVar("_Claim")
 _Claims = Mapping[_Claim, list[tuple[Reading, Path]]]
 
@@ -33,7 +35,7 @@ def _same_names(readings: Sequence[Reading]) -> Iterator[Problem]:
     claims: dict[str, list[tuple[Reading, Path]]] = defaultdict(list)
     for reading in readings:
         if reading.name:
-            claims[reading.name].append((reading, ("metadata", "name")))
+            claims[reading.name].append((reading, _NAME))
     return _told(claims, lambda name: (f'"{name}"', "a name no other app has"))
 
 
@@ -42,7 +44,14 @@ def _same_routes(readings: Sequence[Reading]) -> Iterator[Problem]:
     for reading in readings:
         for index, route in enumerate(reading.app.routes if reading.app else ()):
             claims[route.host, route.path.rstrip("/") or "/"].append((reading, _route_field(reading, index)))
+    for claim in [claim for claim, claimants in claims.items() if _follows_from_names(claimants)]:
+        del claims[claim]
     return _told(claims, lambda claim: (_route_text(*claim), "a host and path no other route has"))
+
+
+def _follows_from_names(claimants: list[tuple[Reading, Path]]) -> bool:
+    """Whether these are default routes of apps that share their name, which is told already."""
+    return len({(reading.name, field) for reading, field in claimants}) == 1 and claimants[0][1] == _NAME
 
 
 def _route_text(host: str | None, path: str) -> str:
@@ -52,7 +61,7 @@ def _route_text(host: str | None, path: str) -> str:
 def _route_field(reading: Reading, index: int) -> Path:
     """The route or, where it is the default one, the name it comes from."""
     explicit = reading.app is not None and reading.app.spec.routes is not None
-    return ("spec", "routes", index) if explicit else ("metadata", "name")
+    return ("spec", "routes", index) if explicit else _NAME
 
 
 def _two_certificates(readings: Sequence[Reading]) -> Iterator[Problem]:

@@ -268,6 +268,7 @@ _EXPLANATIONS = {
         "a tab, or one of @ and ` without quotes",
         "spaces for indentation, and quotes around text that begins so",
     ),
+    "found a tab character that violates indentation": ("a tab in the indentation", "spaces"),
     "could not find expected ':'": ("a field without a colon", "`name: value`"),
     "found unexpected end of stream": ("the end of the file inside quotes", "the closing quote"),
     "did not find expected ',' or ']'": ("a list that isn't closed", "`]`, or `,` between items"),

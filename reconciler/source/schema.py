@@ -47,7 +47,8 @@ def _in_both_places(section: str) -> Schema:
 
 @functools.cache
 def model_schema() -> Schema:
-    """The schema of the model itself, without pydantic's titles and without null, which no field takes."""
+    """The schema of the model itself, without pydantic's titles, without null (which no field takes) and without
+    defaults that are whole sections, since those follow from their fields."""
     schema: Schema = _tidy(App.model_json_schema(by_alias=True))
     return schema
 
@@ -58,7 +59,7 @@ def _tidy(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     tidy = {key: _tidy(value) for key, value in node.items() if not (key == "title" and isinstance(value, str))}
-    if tidy.get("default", ...) is None:
+    if "default" in tidy and (tidy["default"] is None or isinstance(tidy["default"], dict)):
         del tidy["default"]
     if {"type": "null"} in tidy.get("anyOf", ()):
         choices = [choice for choice in tidy.pop("anyOf") if choice != {"type": "null"}]

@@ -1,0 +1,43 @@
+"""Spec files as text, and what reading them gives."""
+
+from __future__ import annotations
+
+import textwrap
+
+from reconciler.model.desired import Problem
+from reconciler.source.reading import Reading, read_file
+
+_WEB = """\
+apiVersion: v1
+kind: App
+metadata:
+  name: {name}
+spec:
+  image: demo:1
+  ports:
+    - {{containerPort: 8080, protocol: HTTP}}
+"""
+
+
+def web(name: str = "web", *, spec: str = "", top: str = "") -> str:
+    """A small valid http app (eight lines), with further lines of ``spec`` and of the document."""
+    return _WEB.format(name=name) + textwrap.indent(textwrap.dedent(spec), "  ") + textwrap.dedent(top)
+
+
+def worker(name: str = "jobs", *, spec: str = "", top: str = "") -> str:
+    """A small valid worker: lines 1 to 7, then the further ones."""
+    head = f"apiVersion: v1\nkind: App\nmetadata:\n  name: {name}\nspec:\n  type: worker\n  image: demo:1\n"
+    return head + textwrap.indent(textwrap.dedent(spec), "  ") + textwrap.dedent(top)
+
+
+def read(text: str, path: str = "web.yaml") -> tuple[Reading, ...]:
+    return read_file(path, text.encode())
+
+
+def problems(text: str) -> list[Problem]:
+    return [problem for reading in read(text) for problem in reading.problems]
+
+
+def told(text: str) -> list[tuple[int | None, str, str, str]]:
+    """Line, field, found and expected of every problem of a file."""
+    return [(p.line, p.field, p.found, p.expected) for p in problems(text)]
