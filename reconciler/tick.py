@@ -21,8 +21,10 @@ from reconciler.model.memory import Memory
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Plan, Policy
 from reconciler.model.routes import Publication, RouteTable
+from reconciler.model.scaling import Bounds
 from reconciler.model.status import AppStatus
 from reconciler.ports import Clock, Edge, LoadMeter, Prober, Record, Rejected, Runtime, Source, Store, Unavailable
+from reconciler.schedule import bounds_in_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,20 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
     desired, trouble = _read(world.source, state.memory)
     # Collected before we look, so that what is seen includes what they did.
     outcomes, in_flight = (*state.outcomes, *world.executor.collect()), world.executor.in_flight
-    observed = _observe(world, desired, state.memory, now)
+    observed = _observe(world, state.memory, now)
     if isinstance(observed, str):
         blind = _blind(world, state, desired, (*trouble, observed), now, checkpoint=checkpoint)
         return replace(blind, outcomes=outcomes)
-    observed = replace(observed, outcomes=outcomes, in_flight=in_flight)
+    loads = world.meter.read([version.app for version in desired.apps.values()], observed.containers, now)
+    observed = replace(
+        observed,
+        outcomes=outcomes,
+        in_flight=in_flight,
+        loads=loads.apps,
+        replica_loads=loads.replicas,
+        version_loads=loads.versions,
+        bounds=_scheduled(desired, now),
+    )
     decision = decide(desired, observed, state.memory, now, world.policy)
     plan = decision.plan
     news = Record(now, plan.memory, state.statuses, plan.events, plan.actions, observed.outcomes)
@@ -89,8 +100,9 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
         statuses=statuses,
         events=(*news.events, *published),
         intents=(),
-        notices=(*trouble, *plan.notices),
+        notices=(*trouble, *plan.notices, *loads.notices),
         problems=desired.problems,
+        samples=loads.samples,
         edge=world.edge.describe(),
     )
     world.store.save(record, checkpoint=checkpoint)
@@ -105,7 +117,7 @@ def _read(source: Source, memory: Memory) -> tuple[Desired, tuple[str, ...]]:
         return last_desired(memory), (f"source: {error}; the last revision applied stays in force",)
 
 
-def _observe(world: World, desired: Desired, memory: Memory, now: float) -> Observed | str:
+def _observe(world: World, memory: Memory, now: float) -> Observed | str:
     """What is seen now, or why nothing can be seen. Answers of probes made blindly are thrown away."""
     samples = world.prober.collect()
     try:
@@ -116,14 +128,14 @@ def _observe(world: World, desired: Desired, memory: Memory, now: float) -> Obse
             seen = world.runtime.observe(now)
         except (Unavailable, Rejected):
             return f"engine: {first}; nothing is changed until it answers"
-    loads = world.meter.read([version.app for version in desired.apps.values()], seen.containers, now)
-    return replace(
-        seen,
-        samples=samples,
-        loads=loads.apps,
-        replica_loads=loads.replicas,
-        open_requests=world.edge.open_requests() if _draining(memory) else {},
-    )
+    open_requests = world.edge.open_requests() if _draining(memory) else {}
+    return replace(seen, samples=samples, open_requests=open_requests)
+
+
+def _scheduled(desired: Desired, now: float) -> dict[str, Bounds]:
+    """The bounds that schedules put in force, by app."""
+    found = {name: bounds_in_force(version.app.scaling, now) for name, version in desired.apps.items()}
+    return {name: bounds for name, bounds in found.items() if bounds is not None}
 
 
 def _draining(memory: Memory) -> bool:

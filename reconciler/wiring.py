@@ -47,7 +47,14 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
         opened.callback(prober.close)
         edge = open_nginx(settings)
         opened.callback(edge.close)
-        meter = open_meter()
+        meter = open_meter(
+            state_dir=settings.directory,
+            access_log=edge.access_log,
+            reopen_log=edge.reopen_logs,
+            open_requests=edge.open_requests,
+            stats=runtime.stats,
+            prometheus_url=settings.prometheus_url,
+        )
         opened.callback(meter.close)
         yield World(
             source=source,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from docker.errors import NotFound
 
@@ -125,6 +126,11 @@ class DockerRuntime:
                 info = api.info()
             self._host = Host(cpu_millicores=1000 * info["NCPU"], memory_bytes=info["MemTotal"])
         return self._host
+
+    def stats(self, container_id: str) -> dict[str, Any]:
+        """The Engine's statistics of one container, asked once; it takes one to two seconds. Raises Unavailable."""
+        with self._engine.read() as api:
+            return dict(api.stats(container_id, stream=False, one_shot=True))
 
     def remove_all(self, grace_seconds: float = 10.0) -> Removed:
         """Remove every container of this instance, and its network, for `teardown`. Named volumes hold data and stay.
