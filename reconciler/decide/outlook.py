@@ -7,15 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reconciler.decide.diminishing import diminishing
 from reconciler.decide.metrics import Case, amount, listed, number
 from reconciler.decide.strategies import in_factor, out_factor
 from reconciler.model.scaling import Clamp, Factor
-
-_HELD = {
-    "host": "out once the host has room",
-    "throughput": "out once more replicas bring more throughput, or the metric improves with them",
-    "stabilization": "in once nothing higher was recommended during the whole stabilization window",
-}
 
 
 def next_step(case: Case, target: int, clamps: Sequence[Clamp]) -> str:
@@ -24,26 +19,42 @@ def next_step(case: Case, target: int, clamps: Sequence[Clamp]) -> str:
         return "acts once scaling.dryRun is off"
     if target != case.current:
         return f"nothing before the cooldown of {number(case.scaling.cooldown_seconds)} s has passed"
-    held_by = clamps[-1] if clamps else None
-    if held_by and held_by.name in _HELD:
-        return _HELD[held_by.name]
-    if held_by and held_by.name in ("cooldown", "settling"):
-        return f"to {held_by.before} {_after_waiting(case)} if the load is still the same"
-    waiting = _after_waiting(case)
-    return (f"{waiting}: " if waiting else "") + f"{_out(case)}; {_in(case)}"
+    if not case.factors:
+        return "a commit that gives a metric a target"
+    return _once_released(case, clamps[-1]) if clamps else _thresholds(case)
 
 
-def _after_waiting(case: Case) -> str:
+def _once_released(case: Case, last: Clamp) -> str:
+    """What the last limit, the one that settled the number, is waiting for."""
+    if last.name == "settling":
+        return f"to {last.before} after waiting for {case.situation.unsettled}, if the load is still the same"
+    if last.name == "cooldown":
+        left = number(case.cooldown_left_seconds)
+        return f"to {last.before} once the cooldown has ended, in {left} s, if the load is still the same"
+    if last.name == "stabilization":
+        return f"to {last.before} once nothing higher was recommended for the whole stabilization window"
+    if last.name == "host":
+        return f"to {last.before} once the host has room"
+    if last.name == "throughput" and (found := diminishing(case)):
+        return found.until
+    return _thresholds(case)
+
+
+def _thresholds(case: Case) -> str:
+    return _not_before(case) + f"{_out(case)}; {_in(case)}"
+
+
+def _not_before(case: Case) -> str:
     if case.situation.unsettled:
-        return f"after waiting for {case.situation.unsettled}"
+        return f"after waiting for {case.situation.unsettled}: "
     if case.cooldown_left_seconds > 0:
-        return f"after the cooldown, which ends in {number(case.cooldown_left_seconds)} s"
+        return f"once the cooldown has ended, in {number(case.cooldown_left_seconds)} s: "
     return ""
 
 
 def _out(case: Case) -> str:
     if case.current >= case.bounds.max_replicas:
-        return f"out not at all, since maxReplicas is {case.bounds.max_replicas}"
+        return f"no further out, since maxReplicas is {case.bounds.max_replicas}"
     if case.winner is None:
         return "out once a metric is known"
     return f"out when {_threshold(case.winner, 'exceeds', out_factor(case))}"
@@ -51,7 +62,7 @@ def _out(case: Case) -> str:
 
 def _in(case: Case) -> str:
     if case.current <= case.bounds.min_replicas:
-        return f"in not at all, since minReplicas is {case.bounds.min_replicas}"
+        return f"no further in, since minReplicas is {case.bounds.min_replicas}"
     at = in_factor(case)
     conditions = [f"there is a value for {case.unknown}"] if case.unknown else []
     above = [factor for factor in case.factors if factor.factor is not None and factor.factor >= at]

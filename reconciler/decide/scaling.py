@@ -12,16 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reconciler.decide.metrics import Case, number, percent
+from reconciler.decide.diminishing import diminishing
+from reconciler.decide.metrics import Case, number
 from reconciler.decide.outlook import next_step
 from reconciler.decide.strategies import propose
 from reconciler.model.scaling import Bounds, Clamp, ScalingDecision, ScalingMemory, ScalingSituation, Throughput
 from reconciler.model.spec import Scaling
-
-# An added replica that brings less than this share of what each of the others had brought is not worth another one,
-# unless the metric that asked for it got better by at least this share of what an equal split of the load would do.
-_WORTHWHILE_SHARE = 0.1
-_RELIEF_SHARE = 0.25
 
 Recommendations = tuple[tuple[float, int], ...]
 
@@ -43,7 +39,7 @@ def recommend(scaling: Scaling, situation: ScalingSituation, now: float) -> Scal
     within = max(case.bounds.min_replicas, min(case.current, case.bounds.max_replicas))
     if within != case.current:
         clamp = Clamp(_bound_name(case, within), case.current, within, _bound_reason(case, within))
-        return _decision(case, case.current, within, (clamp,), "the present count is out of bounds, whatever the load")
+        return _decision(case, case.current, within, (clamp,), "bounds hold at once, whatever the load")
     raw, why = propose(case)
     target, clamps = _guarded(case, raw)
     return _decision(case, raw, target, clamps, why)
@@ -54,7 +50,7 @@ def remember(scaling: Scaling, situation: ScalingSituation, decision: ScalingDec
     memory, now = situation.memory, decision.at
     recommendations = _recommended(scaling, memory, decision)
     if decision.should_scale:
-        return ScalingMemory(decision.target, now, recommendations, _throughput(situation, decision))
+        return ScalingMemory(decision.target, now, recommendations, _served_before(situation, decision))
     scaled_at = None if memory.scaled_at is None else min(memory.scaled_at, now)
     # What the last scale-out brought is a question only for as long as load has asked for more ever since.
     before = memory.before_scale_out if decision.raw > memory.count else None
@@ -78,7 +74,7 @@ def _set_by_people(case: Case, count: int, why: str, following: str) -> ScalingD
 
 def _decision(case: Case, raw: int, target: int, clamps: tuple[Clamp, ...], why: str) -> ScalingDecision:
     dry_run = case.scaling.dry_run
-    headline = ("dry run: " if dry_run else "") + _headline(case.current, target)
+    headline = ("dry run, would " if dry_run else "") + _headline(case.current, target)
     return ScalingDecision(
         at=case.now,
         current=case.current,
@@ -142,30 +138,15 @@ def _stabilization(case: Case, count: int) -> Clamp | None:
     window = case.scaling.stabilization_window_seconds
     if count >= case.current or window == 0:
         return None
-    highest = max(recommended for _, recommended in _in_window(case.situation.memory, case.now, window))
-    after = max(count, min(case.current, highest))
-    return Clamp("stabilization", count, after, f"{highest} were recommended within the last {number(window)} s")
+    history = _in_window(case.situation.memory, case.now, window)
+    highest, ended = history[0][1], history[1][0] if len(history) > 1 else case.now
+    reason = f"{highest} were recommended until {number(case.now - ended)} s ago, within the last {number(window)} s"
+    return Clamp("stabilization", count, max(count, min(case.current, highest)), reason)
 
 
-def _diminishing(case: Case, count: int) -> Clamp | None:
-    before, served, healthy = case.situation.memory.before_scale_out, case.situation.load.rps, case.situation.healthy
-    if count <= case.current or before is None or served is None or healthy <= before.replicas:
-        return None
-    factor = next((factor.factor for factor in case.factors if factor.metric == before.metric), None)
-    # Requests are what comes in, not what the app makes of them: fewer for each replica is what was wanted.
-    if factor is None or "rps" in (before.metric, case.winner and case.winner.metric):
-        return None
-    was, now = before.rps / before.replicas, served / healthy
-    gained = (served - before.rps) / (healthy - before.replicas)
-    relief, equal_split = 1 - factor / before.factor, 1 - before.replicas / healthy
-    if gained >= _WORTHWHILE_SHARE * was or relief >= _RELIEF_SHARE * equal_split:
-        return None
-    reason = (
-        f"not scaling any further: throughput per replica fell by {percent(1 - now / was)} (from {number(was)} to "
-        f"{number(now)} requests per second) with {healthy} replicas instead of {before.replicas}, "
-        f"and {before.metric} hardly improved"
-    )
-    return Clamp("throughput", count, case.current, reason)
+def _throughput(case: Case, count: int) -> Clamp | None:
+    found = diminishing(case) if count > case.current else None
+    return Clamp("throughput", count, case.current, found.reason) if found else None
 
 
 def _room(case: Case, count: int) -> Clamp | None:
@@ -181,7 +162,7 @@ _GUARDS: tuple[Callable[[Case, int], Clamp | None], ...] = (
     _settling,
     _cooldown,
     _stabilization,
-    _diminishing,
+    _throughput,
     _room,
 )
 
@@ -218,7 +199,7 @@ def _recommended(scaling: Scaling, memory: ScalingMemory, decision: ScalingDecis
     return (*history, (since, decision.raw))
 
 
-def _throughput(situation: ScalingSituation, decision: ScalingDecision) -> Throughput | None:
+def _served_before(situation: ScalingSituation, decision: ScalingDecision) -> Throughput | None:
     """What was served before a scale-out that load asked for, to hold against what it will bring."""
     winner = next((factor for factor in decision.factors if factor.metric == decision.winner), None)
     served = situation.load.rps

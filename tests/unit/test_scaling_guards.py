@@ -36,7 +36,7 @@ class TestBounds:
         busy = situation(current, BUSY, scaled_at=NOW - 1, unsettled="the rollout to end", room=Room(0, "full"))
         decision = recommend(policy, busy, NOW)
         assert decision.target == target
-        assert "out of bounds, whatever the load" in decision.reason
+        assert "bounds hold at once, whatever the load" in decision.reason
 
     def test_the_schedule_overrides_the_policy(self) -> None:
         nightly = replace(situation(3, BUSY), bounds=Bounds(1, 2, "schedule 0 20 * * * (UTC)"))
@@ -55,12 +55,12 @@ class TestCooldown:
     def test_it_says_how_long(self) -> None:
         decision = recommend(RPS, situation(3, BUSY, scaled_at=NOW - 18), NOW)
         assert "in the cooldown of 30 s for another 12 s" in decision.reason
-        assert "ends in 12 s" in decision.next_step
+        assert "ended, in 12 s" in decision.next_step
 
     def test_it_is_told_although_nothing_was_due(self) -> None:
         decision = recommend(RPS, situation(3, AppLoad(rps=75), scaled_at=NOW - 18), NOW)
         assert decision.clamps == ()
-        assert "cooldown, which ends in 12 s" in decision.next_step
+        assert "cooldown has ended, in 12 s" in decision.next_step
 
     def test_none_where_nothing_ever_changed_or_the_policy_has_none(self) -> None:
         assert recommend(RPS, situation(3, BUSY), NOW).target == 5
@@ -218,7 +218,7 @@ class TestDryRun:
         now = situation(3, BUSY)
         decision = recommend(policy, now, NOW)
         assert (decision.target, decision.acted, decision.should_scale) == (5, False, False)
-        assert decision.reason.startswith("dry run: scale out from 3 to 5")
+        assert decision.reason.startswith("dry run, would scale out from 3 to 5")
         assert remember(policy, now, decision) == now.memory
 
 

@@ -9,8 +9,10 @@ from typing import Any
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from reconciler.decide.metrics import Case
 from reconciler.decide.policy import warnings
 from reconciler.decide.scaling import initial_count, recommend, remember
+from reconciler.decide.strategies import in_factor, out_factor
 from reconciler.model.load import AppLoad
 from reconciler.model.scaling import Bounds, Room, ScalingMemory, ScalingSituation
 from reconciler.model.spec import CustomMetric, Scaling
@@ -225,3 +227,22 @@ def test_a_policy_warned_of_does_flap(thresholds: tuple[int, int, int]) -> None:
     just_under.shared["rps"] = 50 * (least + 1) * (scale_in / 100) * (1 - 1e-9)
     counts = driven(policy, just_under, initial_count(policy), rounds=100)
     assert len(set(counts[50:])) > 1, counts
+
+
+@given(policies(), st.integers(1, 30), st.integers(1, 30))
+def test_the_thresholds_that_are_shown_are_the_ones_in_force(policy: Scaling, current: int, healthy: int) -> None:
+    """What `explain` names as the next step is where the number really changes."""
+    alone = dict.fromkeys(TARGETS, 0) | {"target_rps_per_replica": 50.0}
+    alone |= {"min_replicas": 1, "max_replicas": 1000, "stabilization_window_seconds": 0}
+    policy = policy.model_copy(update=alone)
+    healthy = min(current, healthy)
+
+    def count_at(factor: float) -> int:
+        situation = ScalingSituation(ScalingMemory(current), healthy, AppLoad(rps=factor * 50 * healthy))
+        return recommend(policy, situation, NOW).target
+
+    case = Case.of(policy, ScalingSituation(ScalingMemory(current), healthy), NOW)
+    out_at, in_at = out_factor(case), in_factor(case)
+    assert count_at(out_at * 1.0001) > current >= count_at(out_at * 0.9999)
+    if current > 1 and in_at > 0:
+        assert count_at(in_at * 0.9999) < current <= count_at(in_at * 1.0001)
