@@ -1,0 +1,293 @@
+"""What observing and acting cost the Engine, and what is noticed when things happen in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.model.actions import CreateReplica, RemoveReplica, StartReplica
+from reconciler.model.observed import Container, ContainerState
+from reconciler.ports import Rejected, TryLater, Unavailable
+from reconciler.runtime.looks import LOG_BYTES, LOOKS_AT_ONCE
+from tests.fakes.engine import FakeEngine, FakeNetwork, Program, refusal
+from tests.fakes.runtime import FakeRuntime
+from tests.support.apps import version
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    engine = FakeEngine()
+    engine.images["demo:1"] = Program()
+    return engine
+
+
+@pytest.fixture
+def runtime(engine: FakeEngine) -> Iterator[FakeRuntime]:
+    runtime = FakeRuntime(engine)
+    runtime.prepare()
+    yield runtime
+    runtime.close()
+
+
+def creation(slot: int = 1) -> CreateReplica:
+    return CreateReplica("web", version(), slot, f"web-{slot}", f"172.16.1.{slot}", 1, cause="test")
+
+
+def only(runtime: FakeRuntime) -> Container:
+    (container,) = runtime.observe(runtime.engine.now).containers
+    return container
+
+
+def calls_of(engine: FakeEngine) -> list[tuple[str, str]]:
+    calls, engine.calls = engine.calls, []
+    return calls
+
+
+# One call
+
+
+def test_observing_is_one_call_however_many_containers(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    for slot in range(1, 31):
+        runtime.perform(creation(slot))
+    engine.run_foreign("foreign")
+    engine.calls.clear()
+    assert len(runtime.observe(engine.now).containers) == 30
+    assert calls_of(engine) == [("list", "")]
+
+
+def test_only_the_one_that_died_is_looked_at_and_only_once(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    for slot in (1, 2, 3):
+        runtime.perform(creation(slot))
+    engine.exit("web-2", code=0)
+    engine.calls.clear()
+    runtime.observe(engine.now)
+    assert calls_of(engine) == [("list", ""), ("inspect", "web-2"), ("logs", "web-2")]
+    runtime.observe(engine.now)
+    assert calls_of(engine) == [("list", "")]
+    runtime.observe(engine.now + 1)  # running again: started when?
+    assert calls_of(engine) == [("list", ""), ("inspect", "web-2")]
+    runtime.observe(engine.now + 2)
+    assert calls_of(engine) == [("list", "")]
+
+
+def test_a_host_whose_containers_all_died_is_looked_at_in_portions(engine: FakeEngine) -> None:
+    wakes: list[None] = []
+    runtime = FakeRuntime(engine, wake=lambda: wakes.append(None))
+    runtime.prepare()
+    for slot in range(1, LOOKS_AT_ONCE + 11):
+        runtime.perform(creation(slot))
+        engine.stop_by_hand(f"web-{slot}")
+    wakes.clear()
+    seen = runtime.observe(engine.now).containers
+    assert sum(container.started_at is not None for container in seen) == LOOKS_AT_ONCE
+    assert wakes  # so that the rest is not left until the next timer
+    wakes.clear()
+    seen = runtime.observe(engine.now).containers
+    assert all(container.started_at is not None for container in seen)
+    assert not wakes
+
+
+def test_preparing_what_is_prepared_is_no_call(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    engine.calls.clear()
+    runtime.prepare()
+    assert calls_of(engine) == []
+
+
+def test_a_create_is_two_calls(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    engine.calls.clear()
+    runtime.perform(creation())
+    assert [call for call, _ in calls_of(engine)] == ["create", "start"]
+
+
+# In between
+
+
+def test_a_crash_that_no_event_told_of_is_noticed_by_its_state(engine: FakeEngine) -> None:
+    runtime = FakeRuntime(engine)
+    runtime.survey()  # follows no events
+    engine.create_network("orchestry", labels={}, ipam={"Config": [{"Subnet": "172.16.0.0/16"}]})
+    runtime.perform(creation())
+    engine.exit("web-1", code=3, log="boom\n")
+    assert only(runtime).restart_count == 1
+    assert only(runtime).last_log.endswith("boom")
+
+
+def test_a_death_while_the_last_one_is_looked_at_is_not_lost(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    runtime.perform(creation())
+    engine.exit("web-1", code=1)
+    engine.advance(1)
+
+    def die_again(call: str, _: str) -> None:
+        if call == "logs":
+            engine.before_call = lambda call, subject: None
+            engine.exit("web-1", code=1)
+            engine.advance(1)
+
+    engine.before_call = die_again
+    assert only(runtime).restart_count == 1
+    assert only(runtime).restart_count == 2
+
+
+@pytest.mark.parametrize("moment", ["inspect", "logs"])
+def test_a_container_that_vanishes_while_it_is_looked_at_is_no_error(
+    engine: FakeEngine, runtime: FakeRuntime, moment: str
+) -> None:
+    runtime.perform(creation())
+    engine.exit("web-1")
+
+    def vanish(call: str, _: str) -> None:
+        if call == moment:
+            engine.before_call = lambda call, subject: None
+            engine.remove_by_hand("web-1")
+            raise refusal(404, "No such container: web-1")
+
+    engine.before_call = vanish
+    assert only(runtime).restart_count is None
+    assert runtime.observe(engine.now).containers == ()
+
+
+def test_nothing_is_lost_when_the_engine_fails_during_an_observation(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    runtime.perform(creation())
+    engine.exit("web-1", code=7)
+    engine.advance(1)
+    engine.unreachable = True
+    with pytest.raises(Unavailable, match="start it, or name another by DOCKER_HOST"):
+        runtime.observe(engine.now)
+    engine.unreachable = False
+    assert (only(runtime).exit_code, only(runtime).restart_count) == (7, 1)
+
+
+def test_an_engine_that_refuses_to_list_is_unavailable(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    def refuse(call: str, _: str) -> None:
+        raise refusal(500, "layer does not exist")
+
+    engine.before_call = refuse
+    with pytest.raises(Unavailable, match="layer does not exist"):
+        runtime.observe(engine.now)
+
+
+def test_a_container_that_keeps_crashing_shows_its_log_but_not_its_secrets(engine: FakeEngine, tmp_path: Path) -> None:
+    (tmp_path / "database").write_text("swordfish")
+    runtime = FakeRuntime(engine, secrets_dir=tmp_path)
+    runtime.prepare()
+    variables = [{"name": "DB", "source": "secret", "key": "database"}]
+    runtime.perform(CreateReplica("web", version(environment=variables), 1, "web-1", "172.16.1.1", 1, cause="test"))
+    engine.exit("web-1", code=1, log="x" * 3 * LOG_BYTES + " can't log in with swordfish\n")
+    log = only(runtime).last_log
+    assert log.endswith("can't log in with ***")
+    assert len(log.encode()) <= LOG_BYTES
+
+
+def test_a_log_that_can_not_be_read_says_so(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    runtime.perform(creation())
+    engine.exit("web-1")
+
+    def refuse(call: str, _: str) -> None:
+        if call == "logs":
+            raise refusal(501, "configured logging driver does not support reading")
+
+    engine.before_call = refuse
+    assert only(runtime).last_log == "(no log: configured logging driver does not support reading)"
+
+
+# Acting
+
+
+def test_without_an_engine_an_action_is_tried_later(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    engine.unreachable = True
+    with pytest.raises(TryLater) as error:
+        runtime.perform(creation())
+    assert error.value.reason == "EngineUnavailable"
+
+
+def test_a_create_whose_start_fails_leaves_nothing_behind(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    engine.images["demo:1"].start_error = 'exec: "/nosuch": stat /nosuch: no such file or directory'
+    with pytest.raises(Rejected, match="/nosuch") as error:
+        runtime.perform(creation())
+    assert error.value.reason == "StartRefused"
+    assert runtime.observe(engine.now).containers == ()
+
+
+def test_an_engine_that_goes_away_in_the_middle_leaves_a_container_the_next_attempt_finishes(
+    engine: FakeEngine, runtime: FakeRuntime
+) -> None:
+    def vanish(call: str, _: str) -> None:
+        if call == "start":
+            raise TimeoutError("no answer")
+
+    engine.before_call = vanish
+    with pytest.raises(TryLater, match="did not answer in time"):
+        runtime.perform(creation())
+    engine.before_call = lambda call, subject: None
+    before = only(runtime)
+    assert before.state is ContainerState.CREATED
+    runtime.perform(creation())
+    assert (only(runtime).id, only(runtime).state) == (before.id, ContainerState.RUNNING)
+
+
+def test_a_removal_that_somebody_else_began_is_waited_for(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    runtime.perform(creation())
+    container = only(runtime)
+    engine.begin_removal("web-1")
+    assert only(runtime).state is ContainerState.REMOVING
+    with pytest.raises(TryLater) as error:
+        runtime.perform(StartReplica("web", "web-1", container.id, cause="test"))
+    assert error.value.reason == "RemovalInProgress"
+    runtime.perform(RemoveReplica("web", "web-1", container.id, 0, cause="test"))
+    assert runtime.observe(engine.now).containers == ()
+
+
+def test_a_program_that_ignores_sigterm_is_killed(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    engine.images["demo:1"].ignores_term = True
+    runtime.perform(creation())
+    runtime.perform(RemoveReplica("web", "web-1", only(runtime).id, 0.1, cause="test"))
+    assert runtime.observe(engine.now).containers == ()
+
+
+def test_an_earlier_container_at_another_address_is_in_the_way(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    runtime.perform(creation())
+    with pytest.raises(TryLater) as error:
+        runtime.perform(CreateReplica("web", version(), 1, "web-1", "172.16.1.77", 1, cause="test"))
+    assert error.value.reason == "NameTaken"
+
+
+# The network
+
+
+def test_a_network_whose_subnet_somebody_takes_meanwhile_gets_another(engine: FakeEngine) -> None:
+    def take(call: str, subject: str) -> None:
+        if (call, subject) == ("create network", "orchestry"):
+            engine.before_call = lambda call, subject: None
+            engine.create_network("faster", labels={}, ipam=None)
+
+    engine.before_call = take
+    runtime = FakeRuntime(engine)
+    runtime.prepare()
+    assert runtime.observe(0).network.first_address == "172.17.0.2"
+    assert sorted(network["Name"] for network in engine.networks()) == ["faster", "none", "orchestry"]
+
+
+def test_a_network_that_another_controller_makes_first_is_shared(engine: FakeEngine) -> None:
+    def be_faster(call: str, subject: str) -> None:
+        if (call, subject) == ("create network", "orchestry"):
+            engine.before_call = lambda call, subject: None
+            FakeRuntime(engine).prepare()
+
+    engine.before_call = be_faster
+    runtime = FakeRuntime(engine)
+    runtime.prepare()
+    assert [network["Name"] for network in engine.networks(["orchestry"])] == ["orchestry"]
+    assert runtime.observe(0).network.first_address == "172.16.0.2"
+
+
+def test_of_two_networks_that_a_race_left_the_older_stays(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    (first,) = engine.networks(["orchestry"])
+    younger = FakeNetwork("f" * 64, "orchestry", "2999-01-01", first["Labels"], [{"Subnet": "10.9.0.0/24"}], True)
+    engine.networks_by_id[younger.id] = younger
+    second = FakeRuntime(engine)
+    second.prepare()
+    assert [network["Id"] for network in engine.networks(["orchestry"])] == [first["Id"]]
+    runtime.prepare()
+    assert second.observe(0).network == runtime.observe(0).network
