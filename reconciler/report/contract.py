@@ -1,0 +1,223 @@
+"""The status dump: what `orchestry status -o json` promises. A contract; fields are added to it, never changed.
+
+Its JSON Schema is committed as ``docs/status.schema.json``; a test fails as long as the two differ. Times are RFC 3339
+in UTC, spans are seconds, names of fields are the ones of the model. Nothing of a spec's environment or files is in it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+class Part(BaseModel):
+    """Base of every part."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Controller(Part):
+    """The controller that wrote the record."""
+
+    version: str
+    """Its version of Orchestry."""
+    host: str
+    pid: int
+    started_at: Time
+    seen_at: Time
+    """Its last sign of life: how old everything else here is."""
+    age_seconds: float
+    """Seconds since then."""
+    running: bool
+    """False when that is so long ago that it seems to have stopped."""
+    source: str
+    """Where it reads specs from."""
+    edge: str
+    """Which reverse proxy it uses, and how changes reach it."""
+
+
+class Problem(Part):
+    """A mistake in the source. The app concerned, if any, keeps its last good spec."""
+
+    app: str | None
+    path: str
+    line: int | None
+    field: str
+    found: str
+    expected: str
+    message: str
+    """All of it in one sentence."""
+
+
+class Replicas(Part):
+    """Counts of replicas."""
+
+    desired: int
+    current: int
+    """Running."""
+    ready: int
+    """Fit for traffic."""
+    routed: int
+    """Getting traffic."""
+
+
+class Condition(Part):
+    """As Kubernetes has them."""
+
+    type: Literal["Ready", "Progressing", "Degraded"]
+    status: bool
+    reason: str
+    """One CamelCase word, for machines."""
+    message: str
+    since: Time
+    age_seconds: float
+
+
+class Backoff(Part):
+    """Failures in a row, and when it is tried again."""
+
+    attempts: int
+    reason: str
+    message: str
+    next_at: Time | None
+    """None where only another spec can mend it."""
+    next_in_seconds: float | None
+
+
+class Check(Part):
+    """The standing of one check of a replica."""
+
+    verdict: Literal["unknown", "healthy", "unhealthy"]
+    since: Time | None
+    detail: str
+    """The last failed answer."""
+    consecutive_failures: int
+    consecutive_successes: int
+    checks: int
+    failures: int
+    last_check_at: Time | None
+    last_success_at: Time | None
+    last_failure_at: Time | None
+
+
+class Instance(Part):
+    """One replica."""
+
+    name: str
+    container_id: str
+    slot: int
+    address: str | None
+    port: int | None
+    state: Literal["ready", "draining", "down"]
+    phase: str
+    """The planner's word for where it stands."""
+    note: str
+    """Why it is, or isn't, routed."""
+    spec_hash: str
+    health: Literal["unknown", "healthy", "unhealthy"]
+    failures: int
+    """Failed checks in a row."""
+    health_check: Check
+    readiness_check: Check | None
+    """None where there is no readiness check, or it has not answered yet."""
+    restarts: int
+    cpu_percent: float | None
+    memory_percent: float | None
+    seen_at: Time | None
+    created_at: Time | None
+    exit_code: int | None
+    last_log: str
+    """The last lines of a container that died."""
+    backoff: Backoff | None
+
+
+class Rollout(Part):
+    """A change of version under way."""
+
+    from_hash: str | None
+    to_hash: str
+    started_at: Time
+    progressed_at: Time
+    """When a new replica last became ready."""
+    canary_at: Time | None
+    """Since when the canary has its share of the traffic."""
+    promoted: bool
+    """The canary's verdict was good."""
+
+
+class FailedVersion(Part):
+    """A version that isn't tried again until the spec changes."""
+
+    revision: str
+    spec_hash: str
+    at: Time
+    reason: str
+    message: str
+    replica: str
+    """The one that failed, "" where it wasn't one."""
+    answer: str
+    """Its last failed probe answer."""
+    exit_code: int | None
+    log: str
+    """Its last lines."""
+
+
+class App(Part):
+    """One app."""
+
+    name: str
+    revision: str
+    spec_hash: str
+    image: str | None
+    mode: str
+    """Scaling: ``auto`` or ``manual``."""
+    converged: bool
+    replicas: Replicas
+    conditions: tuple[Condition, ...]
+    instances: tuple[Instance, ...]
+    routes: tuple[str, ...]
+    """Host and path of each, ``*`` for any host."""
+    error: str
+    """The worst trouble, "" where there is none."""
+    created_at: Time | None
+    updated_at: Time | None
+    last_scaled_at: Time | None
+    rollout: Rollout | None
+    failed_version: FailedVersion | None
+    backoff: Backoff | None
+
+
+class Status(Part):
+    """The status of one instance of Orchestry."""
+
+    format: Literal["orchestry-status/1"] = "orchestry-status/1"
+    generated_at: Time
+    instance: str
+    revision: str
+    """The revision of the source that was applied last."""
+    converged: bool
+    """Everything asked for is so, and nothing is wrong with what was asked for."""
+    controller: Controller
+    apps: tuple[App, ...]
+    notices: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of the dump."""
+    schema = Status.model_json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def json_schema_text() -> str:
+    """The same as the committed file has it."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json_schema_text())

@@ -1,0 +1,65 @@
+"""`orchestry events`: what happened, newest first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, get_args
+
+from reconciler.model.events import Event, EventType
+from reconciler.ports import StatusReader
+from reconciler.report import BadRequest
+from reconciler.report.tables import indented, printable, table
+from reconciler.report.times import clock, parse_since, rfc3339
+
+TYPES: tuple[EventType, ...] = get_args(EventType)
+
+
+def events(
+    reader: StatusReader,
+    app_name: str | None = None,
+    type_: str | None = None,
+    since: str | None = None,
+    limit: int = 100,
+    output: str = "text",
+    *,
+    now: float,
+) -> str:
+    """The events that pass the filters, as ``text`` or ``json``. ``since``: a span such as ``10m``, or a time.
+
+    Raises BadRequest for a filter that can't be, Unavailable where nothing can be read.
+    """
+    found = reader.events(app_name=app_name, type=_type(type_), since=parse_since(since, now), limit=limit)
+    if output == "json":
+        return json.dumps([event_document(event) for event in found], indent=2, ensure_ascii=False)
+    return printable(event_table(found)) if found else "no events"
+
+
+def event_table(found: Iterable[Event]) -> str:
+    rows = [(clock(event.at), event.type, event.app_name, _message(event)) for event in found]
+    return table(("TIME (UTC)", "TYPE", "APP", "MESSAGE"), rows)
+
+
+def _message(event: Event) -> str:
+    """What happened and, where a container died of it, its last words."""
+    log = event.details.get("log", "")
+    return f"{event.message}\n{indented(log)}" if log else event.message
+
+
+def event_document(event: Event) -> dict[str, Any]:
+    return {
+        "at": rfc3339(event.at),
+        "type": event.type,
+        "app": event.app_name,
+        "message": event.message,
+        "details": dict(event.details),
+    }
+
+
+def _type(text: str | None) -> EventType | None:
+    for known in TYPES:
+        if text == known:
+            return known
+    if text is None:
+        return None
+    raise BadRequest(f"type: found {text!r}; expected one of {', '.join(TYPES)}")

@@ -1,0 +1,274 @@
+"""`orchestry explain APP`: why it has as many replicas as it has, why each of them is or isn't routed, what comes next.
+
+It retells what was decided, in the words it was decided in: factors against their targets, the number the algorithm
+came to, every limit that changed it, and what would have to change for another one. It never decides anything anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.model.events import Event
+from reconciler.model.memory import AppMemory, Backoff, Published
+from reconciler.model.recorded import AppRecord, Controller
+from reconciler.model.routes import AppRoutes
+from reconciler.model.scaling import Factor, ScalingDecision
+from reconciler.model.status import AppStatus, InstanceStatus
+from reconciler.ports import StatusReader
+from reconciler.report import dump
+from reconciler.report.events import event_document, event_table
+from reconciler.report.tables import indented, printable, table
+from reconciler.report.times import age, rfc3339
+
+_EVENTS = 10
+_ESTIMATED = (
+    "connections are estimated from the access log (rate × mean duration): what it has no line of yet, such as an open "
+    "websocket, isn't in them"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """All that is on record about one app."""
+
+    record: AppRecord
+    controller: Controller
+    published: Published
+    events: tuple[Event, ...]
+    now: float
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def status(self) -> AppStatus | None:
+        return self.record.status
+
+    @property
+    def memory(self) -> AppMemory | None:
+        return self.record.memory
+
+    @property
+    def decision(self) -> ScalingDecision | None:
+        return self.memory.decision if self.memory else None
+
+    @property
+    def routes(self) -> AppRoutes | None:
+        return next((app for app in self.published.table.apps if app.app_name == self.name), None)
+
+    @property
+    def instances(self) -> tuple[InstanceStatus, ...]:
+        return self.status.instances if self.status else ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the numbers don't show."""
+        measured = self.decision.factors if self.decision else ()
+        estimated = any(factor.metric == "connections" for factor in measured) and "by reload" in self.controller.edge
+        return (_ESTIMATED,) if estimated else ()
+
+    def ago(self, at: float) -> str:
+        return f"{age(self.now - at)} ago"
+
+
+def explain(reader: StatusReader, app_name: str, output: str = "text", *, now: float) -> str:
+    """The explanation as ``text`` or ``json``. Raises NothingRecorded where there is no such app, and Unavailable."""
+    snapshot = reader.snapshot()
+    record = dump.app_record(snapshot, app_name)
+    events = reader.events(app_name=app_name, limit=_EVENTS)
+    subject = Subject(record, snapshot.controller, snapshot.published, events, now)
+    if output == "json":
+        return json.dumps(_document(subject), indent=2, ensure_ascii=False)
+    return printable("\n\n".join(part for part in _text(subject) if part))
+
+
+# -- text -------------------------------------------------------------------------------------------------------------
+
+
+def _text(subject: Subject) -> Iterator[str]:
+    seen = subject.ago(subject.controller.seen_at)
+    stopped = "" if dump.running(subject.controller, subject.now) else "; the controller seems not to be running"
+    yield f"{subject.name}, as recorded {seen}{stopped}"
+    yield _section("Replicas", _replicas(subject))
+    yield _section("Scaling", _scaling(subject))
+    yield _section("Rollout", _rollout(subject))
+    yield _section("Health and routes", _health(subject))
+    yield _section("Conditions", _conditions(subject))
+    if subject.events:
+        yield _section("Last events", iter([event_table(subject.events)]))
+
+
+def _section(title: str, lines: Iterator[str]) -> str:
+    return "\n".join([title, *(indented(line) for line in lines)])
+
+
+def _replicas(subject: Subject) -> Iterator[str]:
+    status, memory = subject.status, subject.memory
+    if status is None or memory is None:
+        yield status.error if status and status.error else "nothing has been decided yet"
+        return
+    yield (
+        f"{status.desired} wanted, {status.current} running, {status.ready} ready, {status.routed} routed "
+        f"(scaling is {status.mode})"
+    )
+    since = memory.scaled_at if memory.scaled_at is not None else memory.registered_at
+    yield f"{memory.count} since {rfc3339(since)} ({subject.ago(since)})"
+
+
+def _scaling(subject: Subject) -> Iterator[str]:
+    decision = subject.decision
+    if decision is None:
+        yield "no decision yet"
+        return
+    yield f"{decision.reason} ({subject.ago(decision.at)})"
+    if decision.factors:
+        yield table(("METRIC", "VALUE", "TARGET", "FACTOR", ""), [_factor_row(it, decision) for it in decision.factors])
+    yield f"recommended: {decision.raw}"
+    yield from (f"{clamp.name}: {clamp.before} → {clamp.after}, {clamp.reason}" for clamp in decision.clamps)
+    acted = "" if decision.acted else " (not acted upon: dryRun)"
+    yield f"result: {decision.target}{acted}"
+    if decision.next_step:
+        yield f"next: {decision.next_step}"
+    yield from (f"note: {note}" for note in subject.notes)
+
+
+def _factor_row(factor: Factor, decision: ScalingDecision) -> tuple[str, ...]:
+    value = "unknown" if factor.value is None else _number(factor.value, factor.unit)
+    share = "unknown" if factor.factor is None else f"{factor.factor:.2f}"
+    winner = "works hardest" if factor.metric == decision.winner else ""
+    return factor.metric, value, _number(factor.target, factor.unit), share, winner
+
+
+def _number(value: float, unit: str) -> str:
+    return f"{value:.4g} {unit}".rstrip()
+
+
+def _rollout(subject: Subject) -> Iterator[str]:
+    memory = subject.memory
+    if memory is None:
+        yield "no version has been accepted yet"
+        return
+    if rollout := memory.rollout:
+        origin = f"from {rollout.from_hash} " if rollout.from_hash else ""
+        yield (
+            f"under way {origin}to {rollout.to_hash}: started {subject.ago(rollout.started_at)}, "
+            f"last progress {subject.ago(rollout.progressed_at)}"
+        )
+        if rollout.canary_at is not None:
+            verdict = "promoted" if rollout.promoted else "not judged yet"
+            yield f"canary: has its share of the traffic since {subject.ago(rollout.canary_at)}, {verdict}"
+    else:
+        yield f"none under way; version {memory.version.spec_hash} of revision {memory.version.revision[:8]}"
+    if failed := memory.failed:
+        yield f"revision {failed.revision[:8]} failed {subject.ago(failed.at)}, {failed.reason}: {failed.message}"
+    if memory.backoff:
+        yield _backoff(subject, memory.backoff)
+
+
+def _health(subject: Subject) -> Iterator[str]:
+    if not subject.instances:
+        yield "no replicas"
+        return
+    rows = [
+        (one.name, one.phase, one.health.verdict.value, _routed(subject, one), _why(subject, one))
+        for one in subject.instances
+    ]
+    yield table(("REPLICA", "PHASE", "HEALTH", "ROUTED", "WHY"), rows)
+    yield from _table_facts(subject)
+
+
+def _routed(subject: Subject, one: InstanceStatus) -> str:
+    """By the last table that was published, which is what counts."""
+    servers = subject.routes.servers if subject.routes else ()
+    server = next((server for server in servers if server.name == one.name), None)
+    if server is None:
+        return "no"
+    return "draining" if server.draining else "yes"
+
+
+def _why(subject: Subject, one: InstanceStatus) -> str:
+    memory = subject.record.replicas.get(one.name)
+    parts = [one.note] if one.note else []
+    if memory and memory.backoff:
+        parts.append(_backoff(subject, memory.backoff))
+    if not parts and one.health.since is not None:
+        parts.append(f"{one.health.verdict.value} since {subject.ago(one.health.since)}")
+    return "; ".join(parts)
+
+
+def _backoff(subject: Subject, backoff: Backoff) -> str:
+    when = "not again until the spec changes"
+    if not backoff.until_changed:
+        left = backoff.next_at - subject.now
+        when = f"next try in {age(left)}" if left > 0 else "next try now"
+    return f"{backoff.reason}: {backoff.message} (attempt {backoff.attempts}, {when})"
+
+
+def _table_facts(subject: Subject) -> Iterator[str]:
+    routes = subject.status.routes if subject.status else ()
+    if not routes:
+        yield "no routes: nothing reaches it through the edge"
+        return
+    published = subject.published
+    edge = f" by {subject.controller.edge}" if subject.controller.edge else ""
+    if published.generation:
+        yield f"routes {' '.join(routes)}, published {subject.ago(published.at)} as {published.generation}{edge}"
+    else:
+        yield f"routes {' '.join(routes)}, not published yet"
+    refused = [it.message for it in published.refusals if it.app_name == subject.name]
+    yield from (f"refused: {message}" for message in refused)
+
+
+def _conditions(subject: Subject) -> Iterator[str]:
+    for it in subject.status.conditions if subject.status else ():
+        message = f": {it.message}" if it.message else ""
+        yield f"{it.type} is {'true' if it.status else 'false'} since {subject.ago(it.since)}, {it.reason}{message}"
+
+
+# -- json -------------------------------------------------------------------------------------------------------------
+
+
+def _document(subject: Subject) -> dict[str, Any]:
+    status = dump.app_dump(subject.record, subject.now).model_dump(mode="json")
+    routed = {one.name: _routed(subject, one) for one in subject.instances}
+    return {
+        "app": subject.name,
+        "as_of": rfc3339(subject.controller.seen_at),
+        "controller_running": dump.running(subject.controller, subject.now),
+        "scaling": decision_document(subject.decision) if subject.decision else None,
+        "notes": list(subject.notes),
+        "routed": routed,
+        "published": _published(subject.published),
+        "refusals": [it.message for it in subject.published.refusals if it.app_name == subject.name],
+        "status": status,
+        "events": [event_document(event) for event in subject.events],
+    }
+
+
+def _published(published: Published) -> dict[str, Any] | None:
+    return {"generation": published.generation, "at": rfc3339(published.at)} if published.generation else None
+
+
+def decision_document(decision: ScalingDecision) -> dict[str, Any]:
+    """A scaling decision with its whole chain of reasons."""
+    return {
+        "at": rfc3339(decision.at),
+        "current": decision.current,
+        "recommended": decision.raw,
+        "target": decision.target,
+        "acted": decision.acted,
+        "reason": decision.reason,
+        "winner": decision.winner,
+        "factors": [
+            {"metric": it.metric, "value": it.value, "target": it.target, "factor": it.factor, "unit": it.unit}
+            for it in decision.factors
+        ],
+        "clamps": [
+            {"name": it.name, "before": it.before, "after": it.after, "reason": it.reason} for it in decision.clamps
+        ],
+        "next_step": decision.next_step,
+    }
