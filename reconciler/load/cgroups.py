@@ -19,7 +19,8 @@ from reconciler.load.usage import Usage
 ROOT = Path("/sys/fs/cgroup")
 _GROUPS = ("docker/{id}", "system.slice/docker-{id}.scope")
 _LIMITS_FOR_SECONDS = 30.0
-_NO_LIMIT_BYTES = 1 << 62  # version 1 writes "none" as the largest multiple of a page
+_UNLIMITED = (b"max", b"-1")
+_UNLIMITED_BYTES = 1 << 62  # how version 1 says it of memory: the largest multiple of a page
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class _Group:
             self._limits, self._limits_at = (self._cpu_limit(), self._memory_limit()), now
         return Usage(
             at=now,
-            cpu_seconds=int(cpu.removeprefix(b"usage_usec ").split(maxsplit=1)[0]) / self._layout.ticks_per_second,
+            cpu_seconds=_cpu_ticks(cpu) / self._layout.ticks_per_second,
             memory_bytes=memory_bytes - cache_bytes if cache_bytes < memory_bytes else memory_bytes,
             cpu_limit_cores=self._limits[0],
             memory_limit_bytes=self._limits[1],
@@ -91,11 +92,11 @@ class _Group:
 
     def _cpu_limit(self) -> float | None:
         quota, period = b" ".join(self._read(name) for name in self._layout.cpu_limit).split()
-        return int(quota) / int(period) if quota.isdigit() else None
+        return None if quota in _UNLIMITED else int(quota) / int(period)
 
     def _memory_limit(self) -> int | None:
         limit = self._read(self._layout.memory_limit).strip()
-        return int(limit) if limit.isdigit() and int(limit) < _NO_LIMIT_BYTES else None
+        return None if limit in _UNLIMITED or int(limit) >= _UNLIMITED_BYTES else int(limit)
 
     def _read(self, name: str) -> bytes:
         return Path(self._path(name)).read_bytes()
@@ -150,6 +151,12 @@ class Cgroups:
             except OSError:
                 continue
         return None
+
+
+def _cpu_ticks(text: bytes) -> int:
+    """The number of ``cpuacct.usage``, or of the first line of ``cpu.stat``. Raises ValueError."""
+    ticks, *_ = text.removeprefix(b"usage_usec ").split()
+    return int(ticks)
 
 
 def _field(stat: bytes, name: bytes) -> int:

@@ -21,6 +21,7 @@ from pathlib import Path
 _FIRST_LINE_BYTES = 512
 _CHUNK_BYTES = 1024 * 1024
 _LEAVE_AFTER_SECONDS = 10.0
+_COARSE_SECONDS = 0.1
 _REMEMBERED = 16
 _PACKED = (".gz", ".bz2", ".xz", ".zst")
 
@@ -55,13 +56,14 @@ class _OpenLog:
     def read(self) -> bytes:
         """The next whole lines, b"" where there are none yet."""
         data = os.pread(self.descriptor, _CHUNK_BYTES, self.offset)
+        while b"\n" not in data and len(data) == _CHUNK_BYTES:  # no line is that long: skip what it is instead
+            self.offset += len(data)
+            data = os.pread(self.descriptor, _CHUNK_BYTES, self.offset)
         lines = data[: data.rfind(b"\n") + 1]
         if lines:
             self.offset += len(lines)
             self.grew_at = time.monotonic()
             self.name = self.name or _fingerprint(self.descriptor)
-        elif len(data) == _CHUNK_BYTES:
-            self.offset += len(data)  # no line is that long: garbage
         return lines
 
     def close(self) -> None:
@@ -79,6 +81,7 @@ class LogTail:
         self._logs: list[_OpenLog] = []
         self._offsets = dict(position.offsets) if position else {}
         self._looked_at = position.at if position else float("inf")
+        self._looked_around_at = float("-inf")
 
     @property
     def position(self) -> Position:
@@ -93,7 +96,7 @@ class LogTail:
 
     def read(self, now: float) -> Iterator[bytes]:
         """Everything new, in chunks of whole lines, older files first. ``now``: epoch seconds."""
-        if not self._logs or not self._logs[-1].is_at(self._path) or not self._all_the_same():
+        if self._files_changed() or not self._all_the_same():
             self._look_around()
         self._looked_at = now
         for log in self._logs:
@@ -106,11 +109,20 @@ class LogTail:
             log.close()
         self._logs = []
 
+    def _files_changed(self) -> bool:
+        """Whether files may have come, gone or been renamed since we last looked around.
+
+        The file system's clock is coarse: a change just before we looked may have been one just after.
+        """
+        return _modified_at(self._path.parent) > self._looked_around_at - _COARSE_SECONDS
+
     def _all_the_same(self) -> bool:
+        """Whether the files we have open are the logs they were."""
         return all(log.still_the_same() for log in self._logs)
 
     def _look_around(self) -> None:
         """Open what has appeared, and let go of files that became another log under our hands."""
+        self._looked_around_at = time.time()
         self._remember()
         for log in [log for log in self._logs if not log.still_the_same()]:
             self._logs.remove(log)

@@ -17,6 +17,8 @@ SLOTS_PER_WINDOW = 20
 MOST_SLOTS = 600
 # A window of which the log covers less is unknown.
 LEAST_COVERED_SECONDS = 5.0
+# Windows end this long ago at the most: a log comes with a delay.
+LATEST_END_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class Windows:
 
     def forget_old(self, now: float) -> None:
         for app in self._apps.values():
-            app.forget(now - app.span_seconds - app.slot_seconds)
+            app.forget(now - app.span_seconds - 2 * app.slot_seconds - LATEST_END_SECONDS)
 
     def window(self, app_name: str, window_seconds: float, until: float) -> Window | None:
         app = self._apps.get(app_name)

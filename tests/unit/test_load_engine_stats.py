@@ -1,0 +1,88 @@
+"""The Engine's stats: asked in the background, one question per container at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from reconciler.load.engine_stats import EngineStats, usage_of
+from reconciler.ports import Unavailable
+from tests.support.waiting import eventually
+
+
+class Engine:
+    """Answers once ``gate`` is open."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.asked: list[str] = []
+        self.answer: Mapping[str, Any] | None = _answer()
+
+    def stats(self, container_id: str) -> Mapping[str, Any]:
+        self.asked.append(container_id)
+        self.gate.wait(20)
+        if self.answer is None:
+            raise Unavailable("the Engine does not answer")
+        return self.answer
+
+
+def _answer(**memory: Any) -> dict[str, Any]:
+    return {
+        "cpu_stats": {"cpu_usage": {"total_usage": 1_500_000_000}},
+        "memory_stats": {"usage": 1000, "limit": 4000, "stats": {"total_inactive_file": 300}} | memory,
+    }
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture
+def engine_stats(engine: Engine) -> Iterator[EngineStats]:
+    stats = EngineStats(engine.stats)
+    yield stats
+    engine.gate.set()
+    stats.close()
+
+
+def test_never_two_questions_about_one_container_at_a_time(engine: Engine, engine_stats: EngineStats) -> None:
+    for _ in range(20):
+        assert engine_stats.usage("a") is None
+        assert engine_stats.usage("b") is None
+    eventually(lambda: len(engine.asked) == 2)
+    assert sorted(engine.asked) == ["a", "b"]
+    engine.gate.set()
+    eventually(lambda: engine_stats.usage("a"))
+    eventually(lambda: engine.asked.count("a") >= 2)
+
+
+def test_an_engine_that_fails_is_unknown_and_asked_again(engine: Engine, engine_stats: EngineStats) -> None:
+    engine.answer = None
+    engine.gate.set()
+    eventually(lambda: engine_stats.usage("a") is None and engine.asked.count("a") >= 3)
+    engine.answer = _answer()
+    eventually(lambda: engine_stats.usage("a"))
+
+
+@pytest.mark.parametrize("field", ["total_inactive_file", "inactive_file"])
+def test_memory_is_without_the_cache_that_can_go(field: str) -> None:
+    usage = usage_of(_answer(stats={field: 300}), 5.0)
+    assert usage is not None
+    assert (usage.at, usage.cpu_seconds, usage.memory_bytes, usage.memory_limit_bytes) == (5.0, 1.5, 700, 4000)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"cpu_stats": {"cpu_usage": {"total_usage": 0}}, "memory_stats": {}},
+        {"cpu_stats": None, "memory_stats": None},
+        {"cpu_stats": {"cpu_usage": {"total_usage": 5}}, "memory_stats": {}},
+    ],
+)
+def test_an_answer_without_numbers_is_unknown(answer: dict[str, Any]) -> None:
+    assert usage_of(answer, 0.0) is None
