@@ -29,6 +29,9 @@ app = typer.Typer(
 )
 
 
+WATCH_SECONDS = 1.0
+
+
 class EdgeMode(StrEnum):
     PROCESS = "process"
     CONTAINER = "container"
@@ -75,12 +78,15 @@ _Output = Annotated[Output, typer.Option("--output", "-o", help="For people, or 
 
 def main() -> None:
     """The entry point. What people can act on is said in one line; only bugs show a traceback."""
-    from reconciler.ports import ActionError, Unavailable
+    from reconciler.ports import ActionError, AlreadyRunning, Unavailable
+    from reconciler.report import BadRequest
 
     try:
         app()
-    except (Unavailable, ActionError) as error:
+    except (Unavailable, ActionError, AlreadyRunning, BadRequest) as error:
         _fail(str(error))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(1) from None
@@ -192,18 +198,20 @@ def status(
 ) -> None:
     """Print what the controller has on record. Reads the database only; never Docker."""
     from reconciler.report.status import status as report
+    from reconciler.report.status import watch as watch_report
 
     settings = _settings(settings_file, database=database, state_dir=state_dir, instance=instance)
-    before = ""
-    while True:
+
+    def look() -> tuple[str, int]:
         with _reader(settings) as reader:
-            text, code = report(reader, app_name, str(output), now=time.time())
-        if text != before:
+            return report(reader, app_name, str(output), now=time.time())
+
+    if watch:
+        for text in watch_report(look, lambda: time.sleep(WATCH_SECONDS)):
             typer.echo(text)
-        if not watch:
-            raise typer.Exit(code if exit_code else 0)
-        before = text
-        time.sleep(1)
+    text, code = look()
+    typer.echo(text)
+    raise typer.Exit(code if exit_code else 0)
 
 
 @app.command()
