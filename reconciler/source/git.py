@@ -3,7 +3,7 @@
 Decides how objects are read and how a mirror is fetched. Only this module imports GitPython. Nothing a repository
 brings along is ever run: git is told the repository's directory instead of looking for one, knows no configuration of
 the system or of a user, no hooks, filters, submodules, replaced objects or prompts, speaks one protocol at most, and
-has a deadline. Text of a user's is checked, and stands behind ``--`` or inside a full ref name.
+has a deadline. Text of a user's is checked, and stands behind ``--end-of-options`` or inside a full ref name.
 
 A repository owned by another user is read all the same: git's own guard against that (``safe.directory``) is for
 commands that may run what the repository's configuration says, and only ``rev-parse``, ``ls-tree`` and ``cat-file``
@@ -65,7 +65,7 @@ class Repository:
     def entries(self, commit: str, directory: str) -> Mapping[str, Entry]:
         """All files below a directory ("" for the top) of a commit. Empty where there is no such directory."""
         scope = [f"{directory}/"] if directory else []
-        listing = self._ask("ls-tree", "-r", "-z", "--long", "--full-tree", "--end-of-options", commit, "--", *scope)
+        listing = self._ask("ls-tree", "-r", "-z", "--long", "--full-tree", "--end-of-options", commit, *scope)
         lines = listing.split(b"\0")[:-1]
         if len(lines) > MAX_ENTRIES:
             raise Unavailable(f"{len(lines)} files at {directory or '/'} in {commit[:12]}: name a directory of specs")
@@ -217,6 +217,8 @@ def _entry(line: bytes, skip: int) -> Entry:
     facts, _, path = line.partition(b"\t")
     mode, _, blob, size = facts.decode("ascii").split()
     name = path.decode("utf-8", "backslashreplace")[skip:]
+    if size == "BAD":
+        raise _missing(name, blob)
     return Entry(name, _KINDS.get(mode, "special file"), blob, 0 if size == "-" else int(size))
 
 
@@ -227,11 +229,15 @@ def _blobs(output: bytes, entries: Sequence[Entry]) -> list[tuple[str, bytes]]:
         end = output.find(b"\n", position)
         words = output[position:end].split()
         if len(words) != 3 or words[1] != b"blob":
-            raise Unavailable(f"{entry.path}: its content {entry.blob} is missing from the repository; run git fsck")
+            raise _missing(entry.path, entry.blob)
         start, size = end + 1, int(words[2])
         found.append((entry.path, output[start : start + size]))
         position = start + size + 1
     return found
+
+
+def _missing(path: str, blob: str) -> Unavailable:
+    return Unavailable(f"{path}: its content {blob[:12]} is missing from the repository; run git fsck")
 
 
 def _last_words(message: str) -> str:

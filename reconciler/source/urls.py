@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
 _USER = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
@@ -17,7 +17,7 @@ _PATH = r"[^\s\x00-\x1f\x7f\\]+"
 _SCP = re.compile(rf"(?:{_USER}@)?{_HOST}:(?![/-]){_PATH}|(?:{_USER}@)?{_HOST}:/(?!/){_PATH}")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(://|::)")
 _SSH = re.compile(rf"ssh://(?:{_USER}@)?{_HOST}(?::[0-9]{{1,5}})?/{_PATH}")
-_HTTPS = re.compile(rf"https://{_HOST}(?::[0-9]{{1,5}})?/{_PATH}")
+_HTTPS = re.compile(rf"https://{_HOST}(?::[0-9]{{1,5}})?/[^\s\x00-\x1f\x7f\\?#]+")
 _FILE = re.compile(rf"file:///{_PATH}")
 _BRANCH_PART = r"[A-Za-z0-9_#@=,][A-Za-z0-9_#@=,.+-]*"
 _BRANCH = re.compile(rf"{_BRANCH_PART}(/{_BRANCH_PART})*")
@@ -58,13 +58,10 @@ def checked_remote(source: str, *, allow_file: bool) -> Remote:
 
 
 def _https(source: str) -> Remote:
-    try:
-        parts = urlsplit(source)
-    except ValueError as error:
-        raise ValueError("an https source that is no URL; use https://HOST/PATH") from error
-    userinfo, _, address = parts.netloc.rpartition("@")
-    url = f"https://{address}{parts.path}"
-    if parts.query or parts.fragment or not _HTTPS.fullmatch(url):
+    netloc, _, path = source[len("https://") :].partition("/")
+    userinfo, _, address = netloc.rpartition("@")
+    url = f"https://{address}/{path}"
+    if not _HTTPS.fullmatch(url):
         raise ValueError("an https source of a form that isn't allowed; use https://HOST/PATH")
     if not userinfo:
         return Remote(url, "https")

@@ -21,13 +21,18 @@ spec:
 
 def web(name: str = "web", *, spec: str = "", top: str = "") -> str:
     """A small valid http app (eight lines), with further lines of ``spec`` and of the document."""
-    return _WEB.format(name=name) + textwrap.indent(textwrap.dedent(spec), "  ") + textwrap.dedent(top)
+    return _WEB.format(name=name) + _lines(spec, "  ") + _lines(top)
 
 
 def worker(name: str = "jobs", *, spec: str = "", top: str = "") -> str:
     """A small valid worker: lines 1 to 7, then the further ones."""
     head = f"apiVersion: v1\nkind: App\nmetadata:\n  name: {name}\nspec:\n  type: worker\n  image: demo:1\n"
-    return head + textwrap.indent(textwrap.dedent(spec), "  ") + textwrap.dedent(top)
+    return head + _lines(spec, "  ") + _lines(top)
+
+
+def _lines(text: str, indent: str = "") -> str:
+    whole = text if not text or text.endswith("\n") else f"{text}\n"
+    return textwrap.indent(textwrap.dedent(whole), indent)
 
 
 def read(text: str, path: str = "web.yaml") -> tuple[Reading, ...]:

@@ -1,0 +1,114 @@
+"""What every kind of source promises the loop, held to on a directory, a work tree and a remote."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from reconciler.ports import Unavailable
+from tests.support.sources import DirectoryOrigin, Origin, RemoteOrigin, WorkTreeOrigin
+from tests.support.specs import web
+from tests.support.waiting import eventually
+
+
+@pytest.fixture(params=[DirectoryOrigin, WorkTreeOrigin, RemoteOrigin])
+def origin(request: pytest.FixtureRequest, tmp_path: Path) -> Origin:
+    made: Origin = request.param(tmp_path)
+    return made
+
+
+def test_what_is_there_is_read_with_its_revision_and_paths(origin: Origin) -> None:
+    origin.put({"web.yaml": web("a"), "more/web.yml": web("b"), "notes.txt": "x"})
+    with closing(origin.open()) as source:
+        desired = source.read()
+    assert {name: version.path for name, version in desired.apps.items()} == {"a": "web.yaml", "b": "more/web.yml"}
+    assert desired.revision
+    assert {version.revision for version in desired.apps.values()} == {desired.revision}
+    assert (desired.problems, desired.notices) == ((), ())
+
+
+def test_an_unchanged_source_gives_the_very_same_object(origin: Origin) -> None:
+    origin.put({"web.yaml": web()})
+    with closing(origin.open()) as source:
+        assert source.read() is source.read()
+
+
+def test_a_change_is_another_revision(origin: Origin) -> None:
+    origin.put({"a.yaml": web("a"), "b.yaml": web("b")})
+    with closing(origin.open()) as source:
+        before = source.read()
+        origin.put({"a.yaml": web("a", spec="suspend: true"), "b.yaml": None, "c.yaml": web("c")})
+        after = source.read()
+    assert before.revision != after.revision
+    assert list(after.apps) == ["a", "c"]
+    assert after.apps["a"].app.spec.suspend
+
+
+def test_a_broken_file_is_a_problem_with_its_path_and_costs_nobody_else(origin: Origin) -> None:
+    origin.put({"good.yaml": web("good"), "sub/bad.yaml": web("bad", spec="oops: 1")})
+    with closing(origin.open()) as source:
+        desired = source.read()
+    assert list(desired.apps) == ["good"]
+    assert [(p.path, p.line, p.app_name) for p in desired.problems] == [("sub/bad.yaml", 9, "bad")]
+
+
+def test_files_of_a_spec_are_of_the_same_revision(origin: Origin) -> None:
+    spec = web(spec="files: [{path: conf/app.ini, mountPath: /etc/app.ini}]")
+    origin.put({"sub/web.yaml": spec, "sub/conf/app.ini": "one"})
+    with closing(origin.open()) as source:
+        before = source.read().apps["web"]
+        origin.put({"sub/conf/app.ini": "two"})
+        after = source.read().apps["web"]
+    assert (before.files, after.files) == ({"conf/app.ini": b"one"}, {"conf/app.ini": b"two"})
+    assert before.spec_hash != after.spec_hash
+
+
+def test_no_specs_at_all_is_an_answer(origin: Origin) -> None:
+    origin.put({"README": "none yet"})
+    with closing(origin.open()) as source:
+        desired = source.read()
+    assert (dict(desired.apps), desired.problems) == ({}, ())
+
+
+def test_a_directory_that_goes_away_is_unavailable_never_empty(origin: Origin) -> None:
+    origin.put({"web.yaml": web()})
+    with closing(origin.open()) as source:
+        source.read()
+        origin.take_away()
+        with pytest.raises(Unavailable, match="specs"):
+            source.read()
+
+
+def test_a_directory_that_comes_back_is_read_again(origin: Origin, tmp_path: Path) -> None:
+    origin.put({"web.yaml": web()})
+    with closing(origin.open()) as source:
+        origin.take_away()
+        with pytest.raises(Unavailable):
+            source.read()
+        (tmp_path / "specs").mkdir(exist_ok=True)
+        origin.put({"web.yaml": web("again")})
+        assert list(source.read().apps) == ["again"]
+
+
+def test_a_change_wakes_the_loop(origin: Origin) -> None:
+    origin.put({"web.yaml": web()})
+    names = (f"web-{number}" for number in itertools.count())
+    with closing(origin.open()) as source:
+        source.read()
+        before = origin.wakes.count
+
+        def woken() -> bool:
+            """Changed again and again, since the first changes may come before the watch has begun."""
+            origin.put({"web.yaml": web(next(names))})
+            return origin.wakes.count > before
+
+        eventually(woken, every_seconds=0.1)
+
+
+def test_closing_twice_is_harmless(origin: Origin) -> None:
+    source = origin.open()
+    source.close()
+    source.close()

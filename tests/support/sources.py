@@ -1,0 +1,126 @@
+"""Each kind of source with a way to change what it reads, for suites that hold them to one contract."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from reconciler.model.desired import Desired
+from reconciler.ports import Unavailable
+from reconciler.source import OpenSource, open_source
+from tests.support.repositories import Repository
+from tests.support.waiting import eventually
+
+
+class Wakes:
+    """Counts wake-ups, from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.count = 0
+
+    def __call__(self) -> None:
+        with self._lock:
+            self.count += 1
+
+
+class Origin(Protocol):
+    """Something that holds specs, and can be changed."""
+
+    wakes: Wakes
+
+    def put(self, files: Mapping[str, str | None]) -> None:
+        """Change files of the specs directory; None removes one."""
+
+    def take_away(self) -> None:
+        """Make the specs directory go away."""
+
+    def open(self) -> OpenSource:
+        """A source that reads the specs directory."""
+
+
+class DirectoryOrigin:
+    """A directory outside git."""
+
+    def __init__(self, place: Path) -> None:
+        self.wakes = Wakes()
+        self._place = place
+        self._specs = place / "specs"
+        self._specs.mkdir()
+
+    def put(self, files: Mapping[str, str | None]) -> None:
+        for name, text in files.items():
+            path = self._specs / name
+            if text is None:
+                path.unlink()
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, "utf-8")
+
+    def take_away(self) -> None:
+        shutil.rmtree(self._specs)
+
+    def open(self) -> OpenSource:
+        return open_source(str(self._specs), state_dir=self._place / "state", wake=self.wakes)
+
+
+class WorkTreeOrigin:
+    """The directory ``specs`` of a work tree, whose changes are committed."""
+
+    def __init__(self, place: Path) -> None:
+        self.wakes = Wakes()
+        self._place = place
+        self.repository = Repository(place / "repository")
+        self.repository.commit({"README": "specs are below", "specs/.gitkeep": ""})
+
+    def put(self, files: Mapping[str, str | None]) -> None:
+        self.repository.commit({f"specs/{name}": text for name, text in files.items()})
+
+    def take_away(self) -> None:
+        self.repository.git("rm", "-r", "--quiet", "specs")
+        self.repository.git("commit", "--quiet", "--message=gone")
+
+    def open(self) -> OpenSource:
+        return open_source(str(self.repository.path / "specs"), state_dir=self._place / "state", wake=self.wakes)
+
+
+class RemoteOrigin(WorkTreeOrigin):
+    """The same repository, read by its URL; every change is fetched at once."""
+
+    _opened: OpenSource | None = None
+
+    def put(self, files: Mapping[str, str | None]) -> None:
+        super().put(files)
+        self._fetch()
+
+    def take_away(self) -> None:
+        super().take_away()
+        self._fetch()
+
+    def _fetch(self) -> None:
+        if self._opened:
+            before = answer(self._opened.read)
+            self._opened.refresh()
+            eventually(lambda: answer(self._opened.read) != before if self._opened else True)
+
+    def open(self) -> OpenSource:
+        self._opened = open_source(
+            self.repository.url,
+            path="specs",
+            state_dir=self._place / "state",
+            wake=self.wakes,
+            fetch_interval_seconds=3600,
+            allow_file_urls=True,
+        )
+        return self._opened
+
+
+def answer(read: Callable[[], Desired]) -> Desired | str:
+    """What a read gives, or what it complains of."""
+    try:
+        return read()
+    except Unavailable as error:
+        return str(error)

@@ -1,0 +1,297 @@
+"""A git URL as a source: what is fetched, what is refused, and what a failed fetch leaves."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.ports import Unavailable
+from reconciler.source import OpenSource, git, open_source
+from reconciler.source.git import Mirror, Unreachable
+from reconciler.source.urls import Remote, checked_branch, checked_directory, checked_remote, is_url
+from tests.support.repositories import Repository
+from tests.support.sources import Wakes, answer
+from tests.support.specs import web
+from tests.support.waiting import eventually
+
+Opened = Callable[..., OpenSource]
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Repository:
+    repository = Repository(tmp_path / "origin")
+    repository.commit({"specs/web.yaml": web()})
+    return repository
+
+
+@pytest.fixture
+def wakes() -> Wakes:
+    return Wakes()
+
+
+@pytest.fixture
+def opened(tmp_path: Path, wakes: Wakes) -> Iterator[Opened]:
+    sources: list[OpenSource] = []
+
+    def open_at(url: str, **options: str) -> OpenSource:
+        sources.append(
+            open_source(
+                url,
+                **options,
+                state_dir=tmp_path / "state",
+                wake=wakes,
+                fetch_interval_seconds=3600,
+                allow_file_urls=True,
+            )
+        )
+        return sources[-1]
+
+    yield open_at
+    for source in sources:
+        source.close()
+
+
+def refreshed(source: OpenSource) -> object:
+    """What the source says once a fetch has changed it."""
+    before = answer(source.read)
+    source.refresh()
+    return eventually(lambda: (after := answer(source.read)) != before and after)
+
+
+def test_the_first_fetch_is_there_when_opening_returns(origin: Repository, opened: Opened) -> None:
+    desired = opened(origin.url, path="specs").read()
+    assert (desired.revision, list(desired.apps)) == (origin.head, ["web"])
+
+
+def test_new_commits_are_fetched_on_refresh_and_wake_the_loop(origin: Repository, opened: Opened, wakes: Wakes) -> None:
+    source = opened(origin.url, path="specs")
+    woken = wakes.count
+    commit = origin.commit({"specs/web.yaml": web("other")})
+    assert getattr(refreshed(source), "revision", None) == commit
+    assert wakes.count > woken
+
+
+def test_new_commits_are_fetched_on_the_interval(origin: Repository, tmp_path: Path, wakes: Wakes) -> None:
+    source = open_source(
+        origin.url,
+        state_dir=tmp_path / "state",
+        wake=wakes,
+        fetch_interval_seconds=0.05,
+        allow_file_urls=True,
+    )
+    commit = origin.commit({"specs/web.yaml": web("other")})
+    eventually(lambda: source.read().revision == commit)
+    source.close()
+
+
+def test_a_named_branch_is_followed_through_force_pushes(origin: Repository, opened: Opened) -> None:
+    origin.git("branch", "release")
+    source = opened(origin.url, branch="release")
+    first = source.read().revision
+    origin.git("switch", "--quiet", "--orphan", "rewritten")
+    rewritten = origin.commit({"specs/web.yaml": web("rewritten")})
+    origin.git("branch", "--force", "release", rewritten)
+    desired = refreshed(source)
+    assert first != rewritten == getattr(desired, "revision", None)
+    assert list(getattr(desired, "apps", {})) == ["rewritten"]
+
+
+def test_a_failed_fetch_keeps_the_last_state_and_says_so(origin: Repository, opened: Opened, tmp_path: Path) -> None:
+    source = opened(origin.url, path="specs")
+    before = source.read()
+    origin.path.rename(tmp_path / "away")
+    kept = refreshed(source)
+    assert (kept.revision, kept.apps) == (before.revision, before.apps)  # type: ignore[attr-defined]
+    (notice,) = kept.notices  # type: ignore[attr-defined]
+    assert notice.startswith(f"the last fetch failed, {before.revision[:12]} still counts: {origin.url}: ")
+    assert source.read() is source.read()
+    (tmp_path / "away").rename(origin.path)
+    assert refreshed(source) == before
+
+
+def test_before_the_first_fetch_a_remote_is_unavailable(opened: Opened, tmp_path: Path) -> None:
+    source = opened(f"file://{tmp_path}/missing")
+    with pytest.raises(Unavailable, match="missing: .*is the path right"):
+        source.read()
+    Repository(tmp_path / "missing").commit({"web.yaml": web()})
+    assert list(getattr(refreshed(source), "apps", {})) == ["web"]
+
+
+def test_a_missing_branch_is_unavailable(origin: Repository, opened: Opened) -> None:
+    with pytest.raises(Unavailable, match="branch gone doesn't exist; push it, or name another with --branch"):
+        opened(origin.url, branch="gone").read()
+
+
+def test_an_empty_repository_is_unavailable(tmp_path: Path, opened: Opened) -> None:
+    empty = Repository(tmp_path / "empty")
+    with pytest.raises(Unavailable, match="the repository has no commit yet; push it"):
+        opened(empty.url).read()
+
+
+def test_a_missing_path_is_unavailable(origin: Repository, opened: Opened) -> None:
+    with pytest.raises(Unavailable, match=r"nowhere is not in commit [0-9a-f]{12} of .*; check --path"):
+        opened(origin.url, path="nowhere").read()
+
+
+def test_two_branches_of_one_remote_have_mirrors_of_their_own(origin: Repository, opened: Opened) -> None:
+    origin.git("branch", "old")
+    origin.commit({"specs/web.yaml": web("new")})
+    assert [list(opened(origin.url, branch=name).read().apps) for name in ("old", "main")] == [["web"], ["new"]]
+
+
+def test_a_mirror_that_a_killed_git_left_locked_is_made_anew(origin: Repository, tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path / "mirror.git")
+    remote = checked_remote(origin.url, allow_file=True)
+    mirror.fetch(remote, None)
+    commit = origin.commit({"specs/web.yaml": web("other")})
+    (tmp_path / "mirror.git" / "shallow.lock").touch()
+    with pytest.raises(Unreachable):
+        mirror.fetch(remote, None)
+    assert mirror.fetch(remote, None) == commit
+
+
+def test_a_fetch_that_takes_too_long_is_ended(
+    origin: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "ssh"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(slow))
+    monkeypatch.setattr(git, "FETCH_TIMEOUT_SECONDS", 0.3)
+    with pytest.raises(Unreachable, match=r"ssh://host\.invalid/x: Timeout"):
+        Mirror(tmp_path / "mirror.git").fetch(Remote("ssh://host.invalid/x", "ssh"), None)
+
+
+def test_ssh_never_asks(origin: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spy = tmp_path / "ssh"
+    spy.write_text(
+        f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\necho "Permission denied (publickey)." >&2\nexit 255\n'
+    )
+    spy.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(spy))
+    with pytest.raises(Unreachable, match="give the controller's user an ssh key that the server knows"):
+        Mirror(tmp_path / "mirror.git").fetch(Remote("git@host.invalid:team/specs.git", "ssh"), "main")
+    arguments = (tmp_path / "arguments").read_text()
+    assert "-oBatchMode=yes" in arguments
+    assert "team/specs.git" in arguments
+
+
+def test_a_mirror_is_private_and_knows_no_hooks(origin: Repository, opened: Opened, tmp_path: Path) -> None:
+    opened(origin.url).read()
+    (mirror,) = (tmp_path / "state" / "source").iterdir()
+    assert stat.S_IMODE(mirror.stat().st_mode) == 0o700
+    assert not (mirror / "hooks").exists()
+    assert origin.url not in (mirror / "config").read_text()
+
+
+def test_nothing_is_left_of_a_mirror_but_its_branch(origin: Repository, opened: Opened, tmp_path: Path) -> None:
+    origin.git("tag", "v1")
+    origin.git("branch", "other")
+    opened(origin.url).read()
+    (mirror,) = (tmp_path / "state" / "source").iterdir()
+    shutil.copytree(mirror, tmp_path / "copy.git")
+    refs = Repository(tmp_path / "reader").git("-C", str(tmp_path / "copy.git"), "for-each-ref", "--format=%(refname)")
+    assert refs == git.MIRROR_REF
+
+
+# ---- which URLs
+
+
+@pytest.mark.parametrize(
+    ("source", "url", "protocol"),
+    [
+        ("https://git.example/team/specs.git", "https://git.example/team/specs.git", "https"),
+        ("https://git.example:8443/specs", "https://git.example:8443/specs", "https"),
+        ("ssh://git@git.example:2222/team/specs.git", "ssh://git@git.example:2222/team/specs.git", "ssh"),
+        ("git@git.example:team/specs.git", "git@git.example:team/specs.git", "ssh"),
+        ("git.example:/srv/specs.git", "git.example:/srv/specs.git", "ssh"),
+        ("file:///srv/specs.git", "file:///srv/specs.git", "file"),
+    ],
+)
+def test_allowed_urls(source: str, url: str, protocol: str) -> None:
+    assert is_url(source)
+    remote = checked_remote(source, allow_file=True)
+    assert (remote.url, remote.protocol, remote.authorization) == (url, protocol, "")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "http://git.example/specs",
+        "git://git.example/specs",
+        "ftp://git.example/specs",
+        "ext::sh -c touch% /tmp/x",
+        "fd::3",
+        "https::git.example",
+        "ssh://-oProxyCommand=x/specs",
+        "ssh://git@-oProxyCommand=x/specs",
+        "ssh://git@host/a b",
+        "https://git.example/specs?x=1",
+        "https://git.example/a\nb",
+        "https://[::1/x",
+        "https:///specs",
+        "https://git.example",
+        "file://host/specs",
+        "file:///a\\b",
+        "git@host:-oops",
+    ],
+)
+def test_refused_urls_say_what_is_allowed(source: str) -> None:
+    with pytest.raises(ValueError, match=r"use https://HOST/PATH|allowed") as refused:
+        checked_remote(source, allow_file=True)
+    assert "\n" not in str(refused.value)
+
+
+def test_file_urls_are_off_unless_opted_in(origin: Repository, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="file URLs are switched off"):
+        open_source(origin.url, state_dir=tmp_path, wake=lambda: None)
+
+
+def test_credentials_travel_in_a_header_and_are_shown_nowhere(tmp_path: Path, opened: Opened) -> None:
+    remote = checked_remote("https://me:s3cr%40t@localhost:1/specs.git", allow_file=False)
+    assert remote.url == "https://localhost:1/specs.git"
+    assert remote.authorization == "Basic bWU6czNjckB0"
+    assert "s3cr" not in repr(remote) + remote.shown
+    source = opened("https://me:s3cr%40t@localhost:1/specs.git")
+    with pytest.raises(Unavailable, match="https://localhost:1/specs.git: ") as failed:
+        source.read()
+    assert "s3cr" not in str(failed.value)
+    assert "bWU6" not in str(failed.value)
+    written = [path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    assert not any(b"s3cr" in content or b"bWU6" in content for content in written)
+
+
+@pytest.mark.parametrize("source", ["specs", "./specs", "/srv/specs", "../x", "a/b:c"])
+def test_paths_are_no_urls(source: str) -> None:
+    assert not is_url(source)
+
+
+@pytest.mark.parametrize("branch", ["main", "release/1.0", "feature/#12-x", "dependabot/pip/x-1.2"])
+def test_branch_names(branch: str) -> None:
+    assert checked_branch(branch) == branch
+
+
+@pytest.mark.parametrize(
+    "branch",
+    ["", "-x", "--upload-pack=x", "a..b", "a b", "a~1", "a^", "a:b", "@{-1}", "/a", "a/", "a//b", "a.lock", ".a"],
+)
+def test_what_is_no_branch_name(branch: str) -> None:
+    with pytest.raises(ValueError, match="a branch name of letters, digits"):
+        checked_branch(branch)
+
+
+def test_directories_inside_a_repository() -> None:
+    assert [checked_directory(path) for path in ("", ".", "/".join(["a", "b"]), "./a/", "a//b")] == [
+        "",
+        "",
+        "a/b",
+        "a",
+        "a/b",
+    ]
+    for path in ("/etc", "..", "a/../b", "a\nb"):
+        with pytest.raises(ValueError, match=r"relative to its top, without \.\."):
+            checked_directory(path)

@@ -1,0 +1,349 @@
+"""A work tree as a source: the committed state, and nothing but it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.model.desired import Desired
+from reconciler.ports import Unavailable
+from reconciler.source import OpenSource, open_source
+from tests.support.repositories import Repository
+from tests.support.specs import web
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "repository")
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Callable[..., OpenSource]]:
+    sources: list[OpenSource] = []
+
+    def open_at(place: Path, **options: str) -> OpenSource:
+        sources.append(open_source(str(place), state_dir=tmp_path / "state", wake=lambda: None, **options))
+        return sources[-1]
+
+    yield open_at
+    for source in sources:
+        source.close()
+
+
+def names(desired: Desired) -> list[str]:
+    return list(desired.apps)
+
+
+def test_the_revision_is_the_commit(repository: Repository, opened: Callable[..., OpenSource]) -> None:
+    commit = repository.commit({"specs/web.yaml": web()})
+    desired = opened(repository.path / "specs").read()
+    assert desired.revision == commit
+    assert desired.apps["web"].path == "web.yaml"
+
+
+@pytest.mark.parametrize("inside", [(), ("specs",), ("specs", "prod")])
+def test_any_directory_of_the_work_tree_can_be_the_source(
+    repository: Repository, opened: Callable[..., OpenSource], inside: tuple[str, ...]
+) -> None:
+    repository.commit({"specs/prod/web.yaml": web(), "specs/prod-2/web.yaml": web("b"), "README.md": ""})
+    desired = opened(repository.path.joinpath(*inside)).read()
+    assert ("b" in desired.apps) == (inside != ("specs", "prod"))
+    assert desired.apps["web"].path == "/".join([*("specs", "prod")[len(inside) :], "web.yaml"])
+
+
+def test_path_is_a_directory_below_the_source(repository: Repository, opened: Callable[..., OpenSource]) -> None:
+    repository.commit({"specs/web.yaml": web(), "other/web.yaml": web("b")})
+    assert names(opened(repository.path, path="other").read()) == ["b"]
+
+
+def test_uncommitted_changes_are_ignored_and_reported(
+    repository: Repository, opened: Callable[..., OpenSource]
+) -> None:
+    repository.commit({"specs/a.yaml": web("a"), "specs/b.yaml": web("b"), "specs/conf": "1", "other.yaml": "x"})
+    source = opened(repository.path / "specs")
+    clean = source.read()
+    repository.write(
+        {
+            "specs/a.yaml": web("a", spec="suspend: true"),
+            "specs/b.yaml": None,
+            "specs/c.yaml": web("c"),
+            "specs/conf": "2",
+            "specs/notes.txt": "neither committed nor a spec",
+            "other.yaml": "elsewhere",
+        }
+    )
+    dirty = source.read()
+    assert clean.notices == ()
+    assert dirty.notices == ("uncommitted changes are ignored: a.yaml, b.yaml, c.yaml, conf",)
+    assert dirty.apps is clean.apps
+    assert source.read() is dirty
+    repository.commit({})
+    committed = source.read()
+    assert names(committed) == ["a", "c"]
+    assert committed.notices == ()
+
+
+def test_staged_changes_are_uncommitted_too(repository: Repository, opened: Callable[..., OpenSource]) -> None:
+    repository.commit({"specs/a.yaml": web("a")})
+    repository.write({"specs/a.yaml": web("b")})
+    repository.git("add", "--all")
+    desired = opened(repository.path / "specs").read()
+    assert names(desired) == ["a"]
+    assert desired.notices == ("uncommitted changes are ignored: a.yaml",)
+
+
+def test_many_uncommitted_files_are_counted(repository: Repository, opened: Callable[..., OpenSource]) -> None:
+    repository.commit({"specs/a.yaml": web("a")})
+    repository.write({f"specs/n{number}.yaml": "" for number in range(8)})
+    (notice,) = opened(repository.path / "specs").read().notices
+    assert notice.endswith("n0.yaml, n1.yaml, n2.yaml, n3.yaml, n4.yaml and 3 more")
+
+
+def test_a_checkout_that_is_half_done_cannot_be_seen(repository: Repository, opened: Callable[..., OpenSource]) -> None:
+    repository.commit({f"specs/{name}.yaml": web(name) for name in "abc"})
+    source = opened(repository.path / "specs")
+    repository.write({"specs/a.yaml": None, "specs/b.yaml": web("b")[:40], ".git/index.lock": ""})
+    desired = source.read()
+    assert names(desired) == ["a", "b", "c"]
+    assert desired.problems == ()
+
+
+def test_a_branch_switch_is_followed(repository: Repository, opened: Callable[..., OpenSource]) -> None:
+    repository.commit({"specs/a.yaml": web("a")})
+    source = opened(repository.path / "specs")
+    assert names(source.read()) == ["a"]
+    repository.git("switch", "--quiet", "--create", "next")
+    repository.commit({"specs/a.yaml": web("b")})
+    assert names(source.read()) == ["b"]
+    repository.git("switch", "--quiet", "main")
+    assert names(source.read()) == ["a"]
+
+
+def test_a_branch_without_the_directory_is_unavailable_and_tells_how_to_mend_it(
+    repository: Repository, opened: Callable[..., OpenSource]
+) -> None:
+    repository.commit({"README": ""})
+    repository.git("switch", "--quiet", "--create", "specs-branch")
+    repository.commit({"specs/a.yaml": web("a")})
+    source = opened(repository.path / "specs")
+    source.read()
+    repository.git("switch", "--quiet", "main")
+    with pytest.raises(Unavailable, match=r"specs is not in commit [0-9a-f]{12}; commit it, check the branch"):
+        source.read()
+    repository.git("switch", "--quiet", "specs-branch")
+    assert names(source.read()) == ["a"]
+
+
+def test_a_repository_without_a_commit_is_unavailable(
+    repository: Repository, opened: Callable[..., OpenSource]
+) -> None:
+    repository.write({"specs/a.yaml": web("a")})
+    source = opened(repository.path / "specs")
+    with pytest.raises(Unavailable, match="no commit yet; commit the specs"):
+        source.read()
+    repository.commit({})
+    assert names(source.read()) == ["a"]
+
+
+def test_a_directory_becomes_a_work_tree(tmp_path: Path, opened: Callable[..., OpenSource]) -> None:
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "a.yaml").write_text(web("a"))
+    source = opened(tmp_path / "specs")
+    assert source.read().revision.startswith("dir-")
+    repository = Repository(tmp_path / "specs")
+    with pytest.raises(Unavailable):
+        source.read()
+    assert source_revision_after(repository, source) == repository.head
+
+
+def source_revision_after(repository: Repository, source: OpenSource) -> str:
+    repository.commit({})
+    return source.read().revision
+
+
+def test_another_branch_than_the_one_checked_out(repository: Repository, opened: Callable[..., OpenSource]) -> None:
+    repository.commit({"specs/a.yaml": web("a")})
+    repository.git("branch", "release/1.0")
+    repository.commit({"specs/a.yaml": web("b")})
+    desired = opened(repository.path / "specs", branch="release/1.0").read()
+    assert names(desired) == ["a"]
+    assert desired.notices == ()
+    with pytest.raises(Unavailable, match="missing has no commit yet"):
+        opened(repository.path / "specs", branch="missing").read()
+
+
+def test_packed_refs_and_force_moved_branches_are_seen(
+    repository: Repository, opened: Callable[..., OpenSource]
+) -> None:
+    first = repository.commit({"specs/a.yaml": web("a")})
+    second = repository.commit({"specs/a.yaml": web("b")})
+    source = opened(repository.path / "specs")
+    repository.git("pack-refs", "--all")
+    assert source.read().revision == second
+    repository.git("reset", "--quiet", "--hard", first)
+    assert source.read().revision == first
+    repository.git("pack-refs", "--all")
+    repository.git("gc", "--quiet")
+    assert source.read().revision == first
+    repository.git("checkout", "--quiet", "--detach", second)
+    assert source.read().revision == second
+
+
+def test_a_linked_work_tree_has_its_own_branch(
+    repository: Repository, opened: Callable[..., OpenSource], tmp_path: Path
+) -> None:
+    repository.commit({"specs/a.yaml": web("a")})
+    repository.git("worktree", "add", "--quiet", "-b", "next", str(tmp_path / "linked"))
+    linked = Repository.__new__(Repository)
+    linked.path = tmp_path / "linked"
+    source = opened(linked.path / "specs")
+    assert names(source.read()) == ["a"]
+    commit = linked.commit({"specs/a.yaml": web("b")})
+    assert source.read().revision == commit
+    assert names(opened(repository.path / "specs").read()) == ["a"]
+
+
+def test_a_link_to_another_checkout_is_followed_when_it_turns(
+    tmp_path: Path, opened: Callable[..., OpenSource]
+) -> None:
+    for name in ("one", "two"):
+        Repository(tmp_path / name).commit({"web.yaml": web(name)})
+    current = tmp_path / "current"
+    current.symlink_to("one")
+    source = opened(current)
+    assert names(source.read()) == ["one"]
+    current.unlink()
+    current.symlink_to("two")
+    assert names(source.read()) == ["two"]
+
+
+def test_during_a_rebase_the_branch_counts_as_it_was(repository: Repository, opened: Callable[..., OpenSource]) -> None:
+    repository.commit({"specs/a.yaml": web("base")})
+    repository.git("switch", "--quiet", "--create", "next")
+    before = repository.commit({"specs/a.yaml": web("next")})
+    repository.git("switch", "--quiet", "main")
+    repository.commit({"specs/a.yaml": web("main")})
+    repository.git("switch", "--quiet", "next")
+    source = opened(repository.path / "specs")
+    assert source.read().revision == before
+    with pytest.raises(AssertionError, match="CONFLICT|could not apply"):
+        repository.git("rebase", "main")
+    desired = source.read()
+    assert desired.revision == before
+    assert "a rebase or bisection is under way; next counts as it was before" in desired.notices
+    repository.git("rebase", "--abort")
+    assert source.read().notices == ()
+
+
+def test_during_a_bisection_the_branch_counts(repository: Repository, opened: Callable[..., OpenSource]) -> None:
+    commits = [repository.commit({"specs/a.yaml": web(f"a{number}")}) for number in range(5)]
+    source = opened(repository.path / "specs")
+    repository.git("bisect", "start", commits[-1], commits[0])
+    assert repository.head != commits[-1]
+    assert source.read().revision == commits[-1]
+
+
+def test_submodules_and_links_are_never_followed(
+    repository: Repository, opened: Callable[..., OpenSource], tmp_path: Path
+) -> None:
+    (tmp_path / "secret.yaml").write_text(web("stolen"))
+    commit = repository.commit({"specs/a.yaml": web("a")})
+    (repository.path / "specs" / "link.yaml").symlink_to(tmp_path / "secret.yaml")
+    (repository.path / "specs" / "dir").symlink_to(tmp_path)
+    repository.git("add", "--all")
+    repository.git("update-index", "--add", "--cacheinfo", f"160000,{commit},specs/vendor")
+    repository.git("commit", "--quiet", "--message=links")
+    desired = opened(repository.path / "specs").read()
+    assert names(desired) == ["a"]
+    assert [(problem.path, problem.found) for problem in desired.problems] == [("link.yaml", "a symbolic link")]
+    assert desired.notices[0] == "symbolic links and submodules are not followed: dir, vendor"
+
+
+def test_strange_file_names_do_no_harm(repository: Repository, opened: Callable[..., OpenSource]) -> None:
+    repository.commit(
+        {"specs/-a.yaml": web("a"), "specs/ü b.yaml": web("b"), "specs/c\n\x1b.yaml": web("c", spec="x: 1")}
+    )
+    (repository.path / "specs" / os.fsdecode(b"d\xff.yaml")).write_text(web("d"))
+    repository.git("add", "--all")
+    repository.git("commit", "--quiet", "--message=more")
+    desired = opened(repository.path / "specs").read()
+    assert {name: version.path for name, version in desired.apps.items()} == {
+        "a": "-a.yaml",
+        "b": "ü b.yaml",
+        "d": "d\\xff.yaml",
+    }
+    assert [problem.path for problem in desired.problems] == ["c\\n\\x1b.yaml"]
+
+
+def test_nothing_the_repository_configures_is_run(
+    repository: Repository, opened: Callable[..., OpenSource], tmp_path: Path
+) -> None:
+    trap = tmp_path / "sprung"
+    script = tmp_path / "trap"
+    script.write_text(f"#!/bin/sh\ntouch {trap}\ncat\n")
+    script.chmod(0o755)
+    repository.commit({"specs/a.yaml": web("a"), ".gitattributes": "*.yaml filter=trap diff=trap\n"})
+    for key in ("core.fsmonitor", "filter.trap.clean", "filter.trap.smudge", "diff.trap.textconv", "core.pager"):
+        repository.git("config", key, str(script))
+    for hook in ("post-checkout", "post-index-change", "reference-transaction"):
+        shutil.copy(script, repository.path / ".git" / "hooks" / hook)
+    source = opened(repository.path / "specs")
+    source.read()
+    (repository.path / "specs" / "a.yaml").write_text(web("b"))
+    assert source.read().notices
+    assert not trap.exists()
+
+
+def test_the_callers_git_environment_does_not_leak_in(
+    repository: Repository, opened: Callable[..., OpenSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = repository.commit({"specs/a.yaml": web("a")})
+    other = Repository(tmp_path / "other")
+    other.commit({"specs/a.yaml": web("other")})
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_OBJECT_DIRECTORY", "GIT_INDEX_FILE", "GIT_NAMESPACE"):
+        monkeypatch.setenv(name, str(other.path / ".git"))
+    desired = opened(repository.path / "specs").read()
+    assert (desired.revision, names(desired)) == (commit, ["a"])
+
+
+def test_a_work_tree_of_another_user_is_read(repository: Repository, opened: Callable[..., OpenSource]) -> None:
+    commit = repository.commit({"specs/a.yaml": web("a")})
+    if os.geteuid() == 0:  # only root can give files away; for others the repository simply is their own
+        for path in (repository.path, repository.path / ".git"):
+            os.chown(path, 65534, 65534)
+    assert opened(repository.path / "specs").read().revision == commit
+
+
+def test_a_damaged_repository_is_unavailable(repository: Repository, opened: Callable[..., OpenSource]) -> None:
+    repository.commit({"specs/a.yaml": web("a")})
+    blob = repository.git("rev-parse", "HEAD:specs/a.yaml")
+    (repository.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(Unavailable, match="missing from the repository; run git fsck"):
+        opened(repository.path / "specs").read()
+
+
+def test_a_git_directory_that_is_none_is_unavailable_rather_than_skipped(
+    tmp_path: Path, opened: Callable[..., OpenSource]
+) -> None:
+    (tmp_path / "specs").mkdir()
+    (tmp_path / ".git").write_text("gitdir: /nowhere\n")
+    with pytest.raises(Unavailable, match="is no git repository; repair it"):
+        opened(tmp_path / "specs").read()
+
+
+def test_a_bare_repository_is_told_how_to_be_read(
+    repository: Repository, opened: Callable[..., OpenSource], tmp_path: Path
+) -> None:
+    repository.commit({"a.yaml": web("a")})
+    repository.git("clone", "--quiet", "--bare", ".", str(tmp_path / "bare.git"))
+    with pytest.raises(Unavailable, match="is a bare repository; give a work tree, or its URL"):
+        opened(tmp_path / "bare.git").read()
+
+
+def test_a_branch_outside_git_is_an_error(tmp_path: Path, opened: Callable[..., OpenSource]) -> None:
+    with pytest.raises(Unavailable, match="is in no git work tree, so it has no branch main"):
+        opened(tmp_path, branch="main").read()

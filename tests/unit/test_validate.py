@@ -1,0 +1,141 @@
+"""`orchestry validate`: what it looks at, and what it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from reconciler.model.spec import App
+from reconciler.source import Validation, format_validation, validate
+from tests.support.specs import web, worker
+
+TOP = Path(__file__).parents[2]
+FILES = "files: [{path: conf/app.ini, mountPath: /etc/app.ini}]"
+
+
+@pytest.fixture
+def specs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory ``specs`` in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    directory = Path("specs")
+    (directory / "sub").mkdir(parents=True)
+    (directory / "a.yaml").write_text(web("a"))
+    (directory / "sub" / "b.yml").write_text(worker("b"))
+    return directory
+
+
+def problems(result: Validation) -> list[tuple[str, int | None, str]]:
+    return [(problem.path, problem.line, problem.field) for problem in result.problems]
+
+
+@pytest.mark.parametrize("path", ["specs", "docs/example"])
+def test_what_is_shipped_is_valid(path: str) -> None:
+    result = validate([TOP / path])
+    assert (result.problems, result.warnings) == ((), ())
+    assert result.apps
+
+
+def test_directories_are_read_with_everything_below(specs: Path) -> None:
+    assert validate(["specs"]) == Validation((), (), ("a", "b"))
+
+
+def test_problems_name_files_as_they_were_given(specs: Path) -> None:
+    (specs / "sub" / "b.yml").write_text(worker("b", spec="oops: 1"))
+    assert problems(validate(["specs"])) == [("specs/sub/b.yml", 8, "spec.oops")]
+    assert problems(validate([specs.absolute()])) == [(str(specs.absolute() / "sub" / "b.yml"), 8, "spec.oops")]
+
+
+def test_a_file_given_twice_is_one_file(specs: Path) -> None:
+    assert validate(["specs", "specs/a.yaml", specs.absolute()]).problems == ()
+
+
+def test_conflicts_across_paths_are_found(specs: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text(web("a"))
+    assert problems(validate(["specs", "other.yaml"])) == [
+        ("other.yaml", 4, "metadata.name"),
+        ("specs/a.yaml", 4, "metadata.name"),
+    ]
+
+
+def test_dependencies_are_looked_for_only_where_all_apps_are_there(specs: Path) -> None:
+    (specs / "a.yaml").write_text(web("a", spec="dependsOn: [elsewhere]"))
+    assert problems(validate(["specs"])) == [("specs/a.yaml", 9, "spec.dependsOn[0]")]
+    assert validate(["specs/a.yaml"]).problems == ()
+
+
+def test_a_path_that_is_not_there_is_a_problem(specs: Path) -> None:
+    result = validate(["specs/a.yaml", "specs/c.yaml"])
+    assert [str(problem) for problem in result.problems] == [
+        "specs/c.yaml: found nothing there; expected a file or a directory"
+    ]
+    assert result.apps == ("a",)
+
+
+def test_files_are_looked_for_beside_the_spec(specs: Path) -> None:
+    (specs / "a.yaml").write_text(web("a", spec=FILES))
+    (problem,) = validate(["specs/a.yaml"]).problems
+    assert (problem.field, problem.expected) == ("spec.files[0].path", "a file of this revision: specs/conf/app.ini")
+    (specs / "conf").mkdir()
+    (specs / "conf" / "app.ini").touch()
+    assert validate(["specs/a.yaml"]).problems == ()
+    (specs / "conf").rename("conf")
+    (specs / "conf").symlink_to(Path("conf").absolute())
+    assert [problem.found for problem in validate(["specs/a.yaml"]).problems] == ["nothing there"]
+
+
+def test_links_are_problems_in_a_directory(specs: Path) -> None:
+    (specs / "link.yaml").symlink_to("a.yaml")
+    assert [problem.found for problem in validate(["specs"]).problems] == ["a symbolic link"]
+
+
+def test_warnings_come_from_the_hook_for_valid_apps_only(specs: Path) -> None:
+    (specs / "bad.yaml").write_text(worker("bad", spec="oops: 1"))
+
+    def warn(app: App) -> list[str]:
+        return [f"{app.spec.type} at {app.scaling.max_replicas}"]
+
+    result = validate(["specs"], warn=warn)
+    assert [(w.path, w.app_name, w.message) for w in result.warnings] == [
+        ("specs/a.yaml", "a", "http at 5"),
+        ("specs/sub/b.yml", "b", "worker at 5"),
+    ]
+
+
+def test_a_directory_without_specs_is_a_warning(tmp_path: Path) -> None:
+    result = validate([tmp_path])
+    assert result.problems == ()
+    assert [warning.message for warning in result.warnings] == ["no file *.yaml or *.yml in it"]
+
+
+def test_text_for_people(specs: Path) -> None:
+    assert format_validation(validate(["specs"]), "text") == "2 valid apps: a, b"
+    (specs / "a.yaml").write_text(web("a", spec="suspend: yes\nreplicas: 2"))
+    text = format_validation(validate(["specs"], warn=lambda app: ["careful"]), "text")
+    assert text.splitlines() == [
+        "specs/a.yaml:9: spec.suspend: found yes without quotes; expected true or false",
+        "specs/a.yaml:10: spec.replicas: found an unknown field; expected scaling.replicas",
+        "specs/sub/b.yml: warning: b: careful",
+        "2 problems in 1 file; 1 valid app",
+    ]
+
+
+def test_json_for_machines(specs: Path) -> None:
+    (specs / "a.yaml").write_text(web("a", spec="suspend: 1"))
+    result = json.loads(format_validation(validate(["specs"], warn=lambda app: ["careful"]), "json"))
+    assert result == {
+        "valid": False,
+        "apps": ["b"],
+        "problems": [
+            {
+                "path": "specs/a.yaml",
+                "line": 9,
+                "field": "spec.suspend",
+                "found": "1",
+                "expected": "true or false",
+                "app_name": "a",
+            }
+        ],
+        "warnings": [{"path": "specs/sub/b.yml", "app_name": "b", "message": "careful"}],
+    }
