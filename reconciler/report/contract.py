@@ -16,9 +16,9 @@ Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
 class Part(BaseModel):
-    """Base of every part."""
+    """Base of every part. Fields that a reader doesn't know are no error: that is how the contract grows."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
 class Controller(Part):

@@ -80,7 +80,11 @@ def explain(reader: StatusReader, app_name: str, output: str = "text", *, now: f
     snapshot = reader.snapshot()
     record = dump.app_record(snapshot, app_name)
     events = reader.events(app_name=app_name, limit=_EVENTS)
-    subject = Subject(record, snapshot.controller, snapshot.published, events, now)
+    return explained(Subject(record, snapshot.controller, snapshot.published, events, now), output)
+
+
+def explained(subject: Subject, output: str = "text") -> str:
+    """The explanation of what is on record; pure."""
     if output == "json":
         return json.dumps(_document(subject), indent=2, ensure_ascii=False)
     return printable("\n\n".join(part for part in _text(subject) if part))

@@ -55,9 +55,13 @@ def history(
         reader.events(app_name=app_name, type="rollout", since=from_at, limit=limit)[::-1],
         reader.samples(app_name, since=from_at)[::-1],
     )
+    return told(past, output, width=min(_WIDEST, shutil.get_terminal_size(_PIPE_SIZE).columns))
+
+
+def told(past: Past, output: str = "text", *, width: int) -> str:
+    """The past as text ``width`` columns wide, or as JSON; pure."""
     if output == "json":
         return json.dumps(_document(past), indent=2, ensure_ascii=False)
-    width = min(_WIDEST, shutil.get_terminal_size(_PIPE_SIZE).columns)
     return printable("\n\n".join(part for part in (plot(_series(past), width=width), _list(past)) if part))
 
 

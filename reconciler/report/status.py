@@ -26,10 +26,15 @@ def status(reader: StatusReader, app_name: str | None = None, output: str = "tab
     Raises Unavailable where nothing can be read, NothingRecorded where there is nothing, BadRequest for another output.
     """
     found = dump(reader, now=now, app_name=app_name)
+    return formatted(found, output, in_detail=app_name is not None), exit_code(found)
+
+
+def formatted(found: contract.Status, output: str, *, in_detail: bool = False) -> str:
+    """The text for ``output``. ``in_detail``: tables tell all there is of the one app that ``found`` holds."""
     if output not in _FORMATS:
         raise BadRequest(f"output: found {output!r}; expected one of {', '.join(_FORMATS)}")
-    form = _one_app if app_name is not None and output in ("table", "wide") else _FORMATS[output]
-    return form(found), exit_code(found)
+    form = _one_app if in_detail and output in ("table", "wide") else _FORMATS[output]
+    return form(found)
 
 
 def watch(look: Callable[[], tuple[str, int]], pause: Callable[[], None]) -> Iterator[str]:

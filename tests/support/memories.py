@@ -76,6 +76,7 @@ _by_hint: dict[str, st.SearchStrategy[Any]] = {
     "tuple[tuple[float, int], ...]": st.lists(st.tuples(_numbers, _counts), max_size=3).map(tuple),
     "Version": versions(),
     "Version | None": st.none() | versions(),
+    "tuple[Version, ...]": st.lists(versions(), max_size=1).map(tuple),
     "EdgeOptions": st.sampled_from([EdgeOptions(), EdgeOptions(sticky="cookie", retries=0)]),
     "tuple[Route, ...]": st.sampled_from([(), (Route(path="/web"), Route(host="a.example", strip_prefix=True))]),
 }

@@ -1,0 +1,79 @@
+"""Reports through a real store: that each asks the right questions of it, on both kinds of database."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from reconciler.model.events import Event
+from reconciler.model.load import LoadSample
+from reconciler.ports import NothingRecorded
+from reconciler.report import BadRequest
+from reconciler.report.events import events
+from reconciler.report.explain import explain
+from reconciler.report.history import history
+from reconciler.report.status import status
+from tests.support.records import NOW, app_memory, decision, record
+from tests.support.stores import Place
+
+
+@pytest.fixture
+def recorded(place: Place) -> Place:
+    """A store with two apps, events, a decision and samples in it, and no controller running."""
+    saved = record(
+        apps=2,
+        events=(
+            Event(NOW, "app", "registered", "web"),
+            Event(NOW + 5, "rollout", "rollout complete", "web"),
+            Event(NOW + 5, "rollout", "not web's", "app-2"),
+        ),
+        samples=tuple(LoadSample("web", NOW + at, 10, 2, rps=float(at)) for at in (0, 10, 20)),
+    )
+    decided = replace(saved.memory, apps={**saved.memory.apps, "web": app_memory(decision=decision())})
+    store = place.store()
+    store.save(replace(saved, memory=decided))
+    store.close()
+    return place
+
+
+def test_status_reads_what_was_saved(recorded: Place) -> None:
+    text, code = status(recorded.reader(), now=NOW + 3)
+    assert ("as of 3 s ago" in text, code) == (True, 0)
+    [app] = json.loads(status(recorded.reader(), "web", "json", now=NOW)[0])["apps"]
+    assert app["replicas"] == {"desired": 2, "current": 2, "ready": 2, "routed": 2}
+
+
+def test_events_pass_their_filters_on(recorded: Place) -> None:
+    def messages(*filters: str | None, limit: int = 100) -> list[str]:
+        found = json.loads(events(recorded.reader(), *filters, limit=limit, output="json", now=NOW + 6))
+        return [event["message"] for event in found]
+
+    assert messages() == ["not web's", "rollout complete", "registered"]
+    assert messages("web") == ["rollout complete", "registered"]
+    assert messages(None, "rollout") == ["not web's", "rollout complete"]
+    assert messages("web", None, "3s") == ["rollout complete"]
+    assert messages(limit=1) == ["not web's"]
+    assert events(recorded.reader(), "nobody", now=NOW) == "no events"
+    with pytest.raises(BadRequest, match="found 'nonsense'; expected one of app, action"):
+        messages(None, "nonsense")
+    with pytest.raises(BadRequest, match="since: found 'soon'"):
+        messages(None, None, "soon")
+
+
+def test_explain_and_history_read_decisions_rollouts_and_samples(recorded: Place) -> None:
+    assert "scale out from 2 to 3: cpu is at 121 % of its target" in explain(recorded.reader(), "web", now=NOW)
+    text = history(recorded.reader(), "web", now=NOW)
+    assert "requests per second" in text
+    assert "rollout complete" in text
+    assert "not web's" not in text
+    found = json.loads(history(recorded.reader(), "web", "5s", output="json", now=NOW + 12))
+    assert [one["rps"] for one in found["samples"]] == [20.0, 10.0]
+    assert found["decisions"] == []
+
+
+def test_nobody_by_that_name_is_said(recorded: Place) -> None:
+    for ask in (status, explain, history):
+        with pytest.raises(NothingRecorded, match="known: app-2, web"):
+            ask(recorded.reader(), "nope", now=NOW)  # type: ignore[operator]

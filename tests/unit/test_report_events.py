@@ -1,0 +1,49 @@
+"""Events as a table and as JSON; what containers wrote never commands a terminal."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.model.events import Event
+from reconciler.report.events import event_document, event_table
+from reconciler.report.tables import printable
+from tests.support.records import NOW
+
+
+def test_the_table_shows_the_last_words_of_what_died() -> None:
+    crashed = Event(NOW + 1, "health", "web-1 exited with code 3", "web", {"log": "no database\ngiving up\n"})
+    assert (
+        event_table((crashed, Event(NOW, "source", "revision 1f2e3d4c applied")))
+        == """\
+TIME (UTC)           TYPE    APP  MESSAGE
+2027-01-15 08:00:01  health  web  web-1 exited with code 3
+                                    no database
+                                    giving up
+2027-01-15 08:00:00  source  -    revision 1f2e3d4c applied"""
+    )
+
+
+def test_markup_in_messages_is_text() -> None:
+    assert "[red]not red[/red] :smile:" in event_table((Event(NOW, "app", "[red]not red[/red] :smile:"),))
+
+
+def test_json_is_plain() -> None:
+    assert event_document(Event(NOW, "app", "registered", "web", {"revision": "r1"})) == {
+        "at": "2027-01-15T08:00:00.000Z",
+        "type": "app",
+        "app": "web",
+        "message": "registered",
+        "details": {"revision": "r1"},
+    }
+
+
+def test_escape_sequences_do_not_pass() -> None:
+    text = event_table((Event(NOW, "app", "\x1b]0;owned\x07 \x9b31m \u202egnp"),))
+    assert "\ufffd]0;owned\ufffd \ufffd31m \ufffdgnp" in text
+
+
+@given(st.text())
+def test_printable_text_has_no_control_characters(text: str) -> None:
+    assert all(c in "\n\t" or c.isprintable() or c.isspace() for c in printable(text) if ord(c) < 0xA0)
+    assert len(printable(text)) == len(text)

@@ -1,0 +1,171 @@
+"""Explanations retell decisions in the words they were made in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from reconciler.model.events import Event
+from reconciler.model.health import Health
+from reconciler.model.memory import Backoff, FailedVersion, Published, Rollout
+from reconciler.model.recorded import AppRecord, Controller
+from reconciler.model.routes import Refusal
+from reconciler.model.scaling import Clamp, Factor, ScalingMemory
+from reconciler.report.explain import Subject, explained
+from tests.support.records import (
+    NOW,
+    app_memory,
+    app_status,
+    conditions,
+    decision,
+    instance_status,
+    published,
+    replica_memory,
+)
+
+EDGE = "nginx 1.22.1 (process), replicas change by reload"
+EVENT = Event(NOW, "scaling", "scale out from 2 to 3", "web")
+
+
+def subject(record: AppRecord, **changes: Any) -> Subject:
+    edge, now, at = changes.pop("edge", EDGE), changes.pop("now", NOW + 12), changes.pop("seen_at", NOW + 10)
+    controller = Controller("default", "1.0.0", "host", 77, NOW, at, edge=edge)
+    facts: dict[str, Any] = {"published": published("web-1"), "events": (EVENT,), "now": now}
+    return Subject(record, controller, **(facts | changes))
+
+
+def scaled() -> AppRecord:
+    factors = (
+        Factor("cpu", 84.7, 70.0, 1.21, "%"),
+        Factor("rps", None, 50.0, None, "per replica"),
+        Factor("connections", 12.0, 80.0, 0.15, "per replica"),
+    )
+    clamps = (Clamp("maxScaleOutStep", 6, 5, "maxScaleOutStep is 3"), Clamp("maxReplicas", 5, 3, "maxReplicas is 3"))
+    made = decision(raw=6, factors=factors, clamps=clamps, reason="scale out from 2 to 3: cpu is over its target")
+    memory = app_memory(decision=made, scaling=ScalingMemory(3, NOW))
+    waiting = instance_status("web-2", state="down", phase="starting", note="not ready yet: 1 of 2 successes")
+    status = app_status(
+        mode="auto",
+        desired=3,
+        ready=1,
+        routed=1,
+        instances=(instance_status("web-1"), waiting),
+        conditions=conditions(ready=False, progressing=True),
+    )
+    return AppRecord("web", status, memory, {name: replica_memory(name) for name in ("web-1", "web-2")})
+
+
+def test_the_whole_chain_of_reasons_is_told() -> None:
+    assert (
+        explained(subject(scaled()))
+        == """\
+web, as recorded 2 s ago
+
+Replicas
+  3 wanted, 2 running, 1 ready, 1 routed (scaling is auto)
+  3 since 2027-01-15T08:00:00.000Z (12 s ago)
+
+Scaling
+  scale out from 2 to 3: cpu is over its target (12 s ago)
+  METRIC       VALUE           TARGET          FACTOR
+  cpu          84.7 %          70 %            1.21     works hardest
+  rps          unknown         50 per replica  unknown  -
+  connections  12 per replica  80 per replica  0.15     -
+  recommended: 6
+  maxScaleOutStep: 6 → 5, maxScaleOutStep is 3
+  maxReplicas: 5 → 3, maxReplicas is 3
+  result: 3
+  next: to scale out again, cpu has to pass 80 % of its target
+  note: connections are estimated from the access log (rate × mean duration): what it has no line of yet, such as an open websocket, isn't in them
+
+Rollout
+  none under way; version 88d891ee9ce7 of revision r1
+
+Health and routes
+  REPLICA  PHASE     HEALTH   ROUTED  WHY
+  web-1    ready     healthy  yes     healthy since 12 s ago
+  web-2    starting  healthy  no      not ready yet: 1 of 2 successes
+  routes */web, published 12 s ago as generation-7 by nginx 1.22.1 (process), replicas change by reload
+
+Conditions
+  Ready is false since 12 s ago, NotReady: 1 of 2 replicas ready
+  Progressing is true since 12 s ago, Acting: nothing to do
+  Degraded is false since 12 s ago, AsExpected
+
+Last events
+  TIME (UTC)           TYPE     APP  MESSAGE
+  2027-01-15 08:00:00  scaling  web  scale out from 2 to 3"""  # noqa: E501
+    )
+
+
+def test_counts_that_the_edge_makes_itself_are_no_estimates() -> None:
+    assert "note:" not in explained(subject(scaled(), edge="nginx (process), replicas change without a reload (Lua)"))
+
+
+def test_a_dry_run_is_said() -> None:
+    record = AppRecord("web", app_status(), app_memory(decision=decision(acted=False)))
+    assert "result: 3 (not acted upon: dryRun)" in explained(subject(record))
+
+
+def test_rollouts_failures_and_back_offs_are_said() -> None:
+    memory = app_memory(
+        rollout=Rollout("abc123", "def456", NOW - 48, NOW - 3, canary_at=NOW - 3),
+        failed=FailedVersion("def456", "99887766aabb", NOW, "Crashed", "web-3 exited with code 1"),
+        backoff=Backoff(2, NOW + 20, "ImagePullFailed", "no such image"),
+    )
+    crashing = replica_memory("web-2", backoff=Backoff(4, NOW + 100, "CrashLoopBackOff", "exited with code 3"))
+    doomed = replica_memory("web-1", backoff=Backoff(1, 0, "Rejected", "no such command", until_changed=True))
+    record = AppRecord("web", app_status(), memory, {"web-1": doomed, "web-2": crashing})
+    text = explained(subject(record))
+    assert "under way from abc123 to def456: started 60 s ago, last progress 15 s ago" in text
+    assert "canary: has its share of the traffic since 15 s ago, not judged yet" in text
+    assert "revision 99887766 failed 12 s ago, Crashed: web-3 exited with code 1" in text
+    assert "ImagePullFailed: no such image (attempt 2, next try in 8 s)" in text
+    assert "CrashLoopBackOff: exited with code 3 (attempt 4, next try in 88 s)" in text
+    assert "Rejected: no such command (attempt 1, not again until the spec changes)" in text
+
+
+def test_why_no_replica_is_routed_is_said() -> None:
+    refused = Published(refusals=(Refusal("web", "duplicate location"), Refusal("api", "not ours")))
+    record = AppRecord("web", app_status(instances=(instance_status(health=Health()),)), app_memory())
+    text = explained(subject(record, published=refused))
+    assert "web-1    ready  unknown  no      -" in text
+    assert "routes */web, not published yet" in text
+    assert "refused: duplicate location" in text
+    assert "not ours" not in text
+
+
+def test_an_app_without_routes_is_reached_by_nobody() -> None:
+    record = AppRecord("web", app_status(routes=()), app_memory())
+    assert "no routes: nothing reaches it through the edge" in explained(subject(record))
+
+
+def test_an_app_that_never_had_a_good_spec_is_explained_by_its_error() -> None:
+    record = AppRecord("web", app_status(replicas=0, error="web.yaml:1: found nothing; expected an image"))
+    text = explained(subject(record, events=()))
+    assert "Replicas\n  web.yaml:1: found nothing; expected an image" in text
+    assert "no version has been accepted yet" in text
+    assert "Last events" not in text
+
+
+def test_an_old_record_is_said_to_be_old() -> None:
+    assert "web, as recorded 90 s ago; the controller seems not to be running" in explained(
+        subject(scaled(), now=NOW + 100)
+    )
+
+
+def test_json_has_all_of_it() -> None:
+    found = json.loads(explained(subject(scaled()), "json"))
+    assert found["scaling"]["recommended"] == 6
+    assert found["scaling"]["factors"][1] == {
+        "metric": "rps",
+        "value": None,
+        "target": 50.0,
+        "factor": None,
+        "unit": "per replica",
+    }
+    assert [clamp["name"] for clamp in found["scaling"]["clamps"]] == ["maxScaleOutStep", "maxReplicas"]
+    assert found["routed"] == {"web-1": "yes", "web-2": "no"}
+    assert found["status"]["instances"][1]["note"] == "not ready yet: 1 of 2 successes"
+    assert found["events"][0]["message"] == "scale out from 2 to 3"
+    assert found["controller_running"] is True

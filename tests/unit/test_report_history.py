@@ -1,0 +1,95 @@
+"""Histories: a list, newest first, and plots above it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.model.events import Event
+from reconciler.model.load import LoadSample
+from reconciler.model.scaling import Factor
+from reconciler.report.history import Past, told
+from reconciler.report.plots import Series, plot, thinned
+from tests.support.records import NOW, decision
+
+PAST = Past(
+    "web",
+    decisions=(
+        decision(
+            NOW,
+            1,
+            2,
+            reason="scale out from 1 to 2",
+            factors=(Factor("cpu", 1.0, 1.0, 1.3), Factor("rps", None, 1.0, None)),
+        ),
+        decision(NOW + 60, 2, 4, reason="scale out from 2 to 4", factors=(Factor("cpu", 1.0, 1.0, 1.6),)),
+        decision(NOW + 90, 4, 3, reason="scale in from 4 to 3", acted=False, factors=()),
+    ),
+    rollouts=(Event(NOW + 30, "rollout", "rollout of 1f2e3d4c complete", "web"),),
+    samples=tuple(LoadSample("web", NOW + at, 10, 1 + at // 60, rps=at * 1.0) for at in range(0, 100, 10)),
+)
+
+
+def test_the_list_mixes_decisions_and_rollouts_newest_first() -> None:
+    assert (
+        told(PAST, width=80).partition("TIME (UTC)")[2]
+        == """           WHAT     REPLICAS  WHY
+2027-01-15 08:01:30  scaling  4 → 3     scale in from 4 to 3 (not acted upon)
+2027-01-15 08:01:00  scaling  2 → 4     scale out from 2 to 4
+2027-01-15 08:00:30  rollout  -         rollout of 1f2e3d4c complete
+2027-01-15 08:00:00  scaling  1 → 2     scale out from 1 to 2"""
+    )
+
+
+def test_load_factors_and_replicas_are_plotted() -> None:
+    text = told(PAST, width=80)
+    titles = ("requests per second", "factor of the metric that works hardest", "replicas")
+    assert [text.index(title) for title in titles] == sorted(text.index(title) for title in titles)
+    assert "p95 latency" not in text, "nothing is known of it"
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_without_samples_the_counts_decided_are_plotted() -> None:
+    text = told(Past("web", PAST.decisions, (), ()), width=80)
+    assert "4┤" in text.partition("replicas\n")[2]
+
+
+def test_nothing_on_record_is_said() -> None:
+    assert told(Past("web", (), (), ()), width=80) == "no scaling decisions and no rollouts on record"
+
+
+def test_json_has_all_of_it_newest_first() -> None:
+    found = json.loads(told(PAST, "json", width=80))
+    assert [one["at"] for one in found["decisions"]] == [
+        "2027-01-15T08:01:30.000Z",
+        "2027-01-15T08:01:00.000Z",
+        "2027-01-15T08:00:00.000Z",
+    ]
+    assert found["rollouts"][0]["message"] == "rollout of 1f2e3d4c complete"
+    assert (found["samples"][0]["at"], found["samples"][0]["rps"]) == ("2027-01-15T08:01:30.000Z", 90.0)
+
+
+def test_a_single_point_is_no_plot() -> None:
+    assert plot([Series("one", [(NOW, 1.0)])], width=80) == ""
+
+
+def test_plots_take_no_notice_of_what_was_plotted_before() -> None:
+    rising = Series("rising", [(NOW, 0.0), (NOW + 1, 5.0)])
+    assert plot([rising], width=60) == plot([rising], width=60)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e9), st.floats(0, 1e9)), max_size=300).map(sorted), st.integers(1, 50))
+def test_thinning_keeps_order_and_peaks(points: list[tuple[float, float]], most: int) -> None:
+    kept = list(thinned(points, most))
+    assert len(kept) <= most
+    assert kept == sorted(kept)
+    assert max((value for _, value in kept), default=0) == max((value for _, value in points), default=0)
+
+
+@pytest.mark.parametrize("count", [0, 1, 400])
+def test_few_points_are_left_alone(count: int) -> None:
+    points = [(float(at), 1.0) for at in range(count)]
+    assert thinned(points, 400) == points

@@ -1,0 +1,271 @@
+"""The status dump and its tables."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from reconciler.model.desired import Problem
+from reconciler.model.health import Health, Verdict
+from reconciler.model.memory import Backoff, FailedVersion, Rollout
+from reconciler.model.recorded import AppRecord, Controller, Snapshot
+from reconciler.ports import NothingRecorded
+from reconciler.report import BadRequest, contract
+from reconciler.report.dump import status_of
+from reconciler.report.status import exit_code, formatted, watch
+from tests.support.apps import version
+from tests.support.records import (
+    NOW,
+    app_memory,
+    app_status,
+    conditions,
+    instance_status,
+    published,
+    replica_memory,
+)
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "status.schema.json"
+PROBLEM = Problem("api.yaml", 3, "spec.image", "nothing", "an image", "api")
+PULL = "image demo:2 can't be had: no such image"
+
+
+def controller(**changes: Any) -> Controller:
+    facts: dict[str, Any] = {
+        "instance": "default",
+        "version": "1.0.0",
+        "host": "host",
+        "pid": 77,
+        "started_at": NOW - 600,
+        "seen_at": NOW,
+        "source": "/srv/specs",
+        "edge": "nginx 1.22.1 (process), replicas change by reload",
+        "revision": "1f2e3d4c5b6a79880123456789abcdef01234567",
+    }
+    return Controller(**(facts | changes))
+
+
+def web(**changes: Any) -> AppRecord:
+    replicas = {name: replica_memory(name) for name in ("web-1", "web-2")}
+    return AppRecord("web", app_status(**changes), app_memory(), replicas)
+
+
+def troubled() -> AppRecord:
+    """An app whose new version crashes while the old one serves."""
+    crashed = instance_status(
+        "api-2",
+        state="down",
+        phase="crashed",
+        note="exited with code 3",
+        health=Health(Verdict.UNHEALTHY, NOW - 5, consecutive_failures=3, detail="answered 503"),
+        restarts=3,
+    )
+    status = app_status(
+        "api",
+        desired=2,
+        ready=1,
+        routed=1,
+        instances=(instance_status("api-1"), crashed),
+        conditions=conditions(ready=False, progressing=True, degraded=PULL),
+        error=PULL,
+    )
+    backoff = Backoff(3, NOW + 8, "CrashLoopBackOff", "exited with code 3")
+    memory = replica_memory("api-2", backoff=backoff, exit_code=3, last_log="starting\nno \x1b[31mdatabase")
+    failed = FailedVersion("def456", "99887766aabb", NOW - 60, "Crashed", "api-3 exited with code 1", log="boom")
+    kept = app_memory("api", failed=failed, rollout=Rollout("abc123", "def456", NOW - 90, NOW - 70))
+    return AppRecord("api", status, kept, {"api-1": replica_memory("api-1"), "api-2": memory})
+
+
+def snapshot(*apps: AppRecord, **facts: Any) -> Snapshot:
+    return Snapshot(controller(**facts), {app.name: app for app in apps}, published("web-1", "web-2"))
+
+
+def shown(found: Snapshot, output: str = "table", app_name: str | None = None, now: float = NOW + 4) -> str:
+    dumped = status_of(found, now=now, app_name=app_name)
+    return formatted(dumped, output, in_detail=app_name is not None)
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_a_line_for_each_app() -> None:
+    found = snapshot(troubled(), web(), problems=(PROBLEM,), notices=("uncommitted changes are ignored",))
+    assert (
+        shown(found)
+        == """\
+instance default · revision 1f2e3d4c · as of 4 s ago
+problem: api.yaml:3: spec.image: found nothing; expected an image
+notice: uncommitted changes are ignored
+
+APP  READY  ROUTED  REVISION  STATUS    MESSAGE
+api  1/2    1       1f2e3d4c  Degraded  image demo:2 can't be had: no such image
+web  2/2    2       1f2e3d4c  Ready     -"""
+    )
+
+
+def test_the_wide_table_adds_instances() -> None:
+    assert (
+        shown(snapshot(web()), "wide")
+        == """\
+instance default · revision 1f2e3d4c · as of 4 s ago
+
+APP  READY  ROUTED  REVISION  IMAGE   SCALING  ROUTES  STATUS  MESSAGE
+web  2/2    2       1f2e3d4c  demo:1  manual   */web   Ready   -
+
+INSTANCE  CONTAINER    ADDRESS        STATE  PHASE  HEALTH   FAILURES  RESTARTS  CPU   MEMORY  NOTE
+web-1     c0ffeeweb-1  10.0.0.2:8080  ready  ready  healthy  0         0         12 %  30 %    -
+web-2     c0ffeeweb-2  10.0.0.3:8080  ready  ready  healthy  0         0         12 %  30 %    -"""
+    )
+
+
+def test_one_app_is_told_in_detail_with_the_last_words_of_what_failed() -> None:
+    assert (
+        shown(snapshot(troubled(), web()), app_name="api")
+        == """\
+instance default · revision 1f2e3d4c · as of 4 s ago
+
+api
+  revision     1f2e3d4c5b6a79880123456789abcdef01234567
+  image        demo:1
+  replicas     2 wanted, 2 running, 1 ready, 1 routed
+  scaling      manual
+  routes       */api
+  registered   2027-01-15T08:00:00.000Z
+  changed      2027-01-15T08:00:00.000Z
+  error        image demo:2 can't be had: no such image
+
+CONDITION    STATUS  SINCE    REASON    MESSAGE
+Ready        no      4 s ago  NotReady  1 of 2 replicas ready
+Progressing  yes     4 s ago  Acting    nothing to do
+Degraded     yes     4 s ago  Trouble   image demo:2 can't be had: no such image
+
+INSTANCE  CONTAINER    ADDRESS        STATE  PHASE    HEALTH     FAILURES  RESTARTS  CPU   MEMORY  NOTE
+api-1     c0ffeeapi-1  10.0.0.2:8080  ready  ready    healthy    0         0         12 %  30 %    -
+api-2     c0ffeeapi-2  10.0.0.3:8080  down   crashed  unhealthy  3         3         12 %  30 %    exited with code 3
+
+revision 99887766 failed: api-3 exited with code 1
+  last log lines:
+    boom
+
+api-2
+  exit code 3
+  last failed answer: answered 503
+  last log lines:
+    starting
+    no \ufffd[31mdatabase"""
+    )
+
+
+def test_an_app_registered_a_moment_ago_is_shown_as_such() -> None:
+    found = snapshot(AppRecord("new", None, app_memory("new")))
+    assert "new  0/2    0       r1        NotReady  not looked at yet" in shown(found)
+
+
+def test_nothing_at_all_is_said() -> None:
+    assert shown(snapshot(revision="")) == "instance default · revision none yet · as of 4 s ago\n\nno apps"
+
+
+def test_a_controller_that_went_silent_is_said() -> None:
+    assert "warning" not in shown(snapshot(web()), now=NOW + 30)
+    assert "warning: the controller seems not to be running: pid 77 on host was last seen 5 min ago" in shown(
+        snapshot(web()), now=NOW + 301
+    )
+
+
+def test_an_unknown_app_is_refused_with_those_there_are() -> None:
+    with pytest.raises(NothingRecorded, match="no app 'nope' in instance 'default'; known: web"):
+        shown(snapshot(web()), app_name="nope")
+
+
+def test_an_unknown_output_is_refused_with_those_there_are() -> None:
+    with pytest.raises(BadRequest, match="found 'xml'; expected one of table, wide, json, yaml"):
+        shown(snapshot(web()), "xml")
+
+
+def test_watching_shows_only_what_changed() -> None:
+    looks = iter(["a", "a", "b", "b"])
+    assert list(islice(watch(lambda: (next(looks), 0), lambda: None), 2)) == ["a", "b"]
+
+
+# -- the exit code ----------------------------------------------------------------------------------------------------
+
+
+def code(*apps: AppRecord, app_name: str | None = None, **facts: Any) -> int:
+    return exit_code(status_of(snapshot(*apps, **facts), now=NOW, app_name=app_name))
+
+
+def test_converged_is_0() -> None:
+    assert code(web()) == 0
+
+
+def test_on_the_way_is_2() -> None:
+    assert code(web(conditions=conditions(ready=False, progressing=True))) == 2
+    assert code(web(conditions=conditions(ready=True, progressing=True))) == 2
+    assert code(AppRecord("new", None, app_memory("new"))) == 2
+    assert code(revision="") == 2
+
+
+def test_trouble_is_1_and_comes_before_being_on_the_way() -> None:
+    assert code(web(), troubled()) == 1
+    assert code(web(error="something")) == 1
+    assert code(web(), problems=(PROBLEM,)) == 1
+
+
+def test_one_app_answers_for_itself_only() -> None:
+    assert code(web(), troubled(), app_name="web", problems=(PROBLEM,)) == 0
+    assert code(web(), troubled(), app_name="api") == 1
+
+
+# -- the contract -----------------------------------------------------------------------------------------------------
+
+
+def test_the_committed_schema_is_current() -> None:
+    assert SCHEMA.read_text() == contract.json_schema_text(), (
+        "run: python -m reconciler.report.contract > docs/status.schema.json"
+    )
+
+
+def test_json_and_yaml_say_the_same_and_keep_to_the_schema() -> None:
+    found = snapshot(troubled(), web(), problems=(PROBLEM,))
+    dumped = json.loads(shown(found, "json"))
+    jsonschema.validate(dumped, json.loads(SCHEMA.read_text()))
+    assert YAML(typ="safe", pure=True).load(shown(found, "yaml")) == dumped
+    assert dumped["format"] == "orchestry-status/1"
+
+
+def test_what_the_contract_promises_is_there() -> None:
+    api, _ = json.loads(shown(snapshot(troubled(), web(), problems=(PROBLEM,)), "json"))["apps"]
+    assert api["replicas"] == {"desired": 2, "current": 2, "ready": 1, "routed": 1}
+    assert api["conditions"][2] == {
+        "type": "Degraded",
+        "status": True,
+        "reason": "Trouble",
+        "message": PULL,
+        "since": "2027-01-15T08:00:00.000Z",
+        "age_seconds": 4.0,
+    }
+    assert (api["routes"], api["error"]) == (["*/api"], PULL)
+    first, second = api["instances"]
+    assert (first["container_id"], first["slot"], first["address"]) == ("c0ffeeapi-1", 1, "10.0.0.2")
+    assert (first["state"], first["health"], second["state"], second["health"]) == (
+        "ready",
+        "healthy",
+        "down",
+        "unhealthy",
+    )
+    assert second["backoff"]["next_in_seconds"] == 4.0
+    assert api["rollout"]["to_hash"] == "def456"
+
+
+def test_neither_environment_nor_files_are_in_any_output() -> None:
+    environment = [{"name": "TOKEN", "value": "hunter2"}, {"name": "KEY", "source": "secret", "key": "vault"}]
+    kept = version("web", environment=environment, files={"app.ini": b"hunter2"}, args=["--token", "hunter2"])
+    found = snapshot(AppRecord("web", app_status(), app_memory(version=kept), {}))
+    for output in ("table", "wide", "json", "yaml"):
+        assert "hunter2" not in shown(found, output)
+    assert "hunter2" not in shown(found, app_name="web")

@@ -1,0 +1,93 @@
+"""What is worth a write, and what samples become when they are rolled up: pure."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import fields, replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.model.load import LoadSample
+from reconciler.model.memory import Memory
+from reconciler.ports import Record
+from reconciler.store import codec
+from reconciler.store.changes import Image, applied, changes
+from reconciler.store.retention import merged
+from tests.support.memories import memories
+from tests.support.records import NOW, app_status, record
+
+
+@given(memories)
+@settings(max_examples=12)
+def test_every_value_reads_back_as_it_was_written(remembered: Memory) -> None:
+    for app in remembered.apps.values():
+        assert codec.APP_MEMORY.decode(codec.APP_MEMORY.encode(app)) == app
+    for replica in remembered.replicas.values():
+        assert codec.REPLICA_MEMORY.decode(codec.REPLICA_MEMORY.encode(replica)) == replica
+
+
+@given(memories, memories)
+@settings(max_examples=12)
+def test_applying_the_changes_gives_what_was_wanted(before: Memory, after: Memory) -> None:
+    held = Image.of(Record(NOW, before, {}), Image())
+    wanted = Image.of(Record(NOW, after, {}), held)
+    done = applied(held, wanted, changes(held, wanted, everything=True))
+    assert done == wanted
+    assert not changes(done, wanted, everything=True)
+
+
+def test_equal_values_are_no_change_whoever_made_them() -> None:
+    held = Image.of(record(apps=3), Image())
+    assert not changes(held, Image.of(deepcopy(record(apps=3)), held), everything=True)
+
+
+def test_a_status_that_lost_an_instance_changes_that_row_only() -> None:
+    held = Image.of(record(), Image())
+    fewer = replace(app_status(), instances=app_status().instances[:1])
+    kept = record()
+    memory = replace(kept.memory, replicas={"web-1": kept.memory.replicas["web-1"]})
+    found = changes(held, Image.of(replace(kept, memory=memory, statuses={"web": fewer}), held), everything=False)
+    assert (found.apps.changed, found.replicas.changed, found.replicas.gone) == ({}, {}, frozenset({"web-2"}))
+
+
+# -- samples ----------------------------------------------------------------------------------------------------------
+
+_measured = [
+    one.name
+    for one in fields(LoadSample)
+    if one.name not in ("app_name", "at", "resolution_seconds", "replicas", "custom")
+]
+
+
+def test_a_minute_is_the_mean_the_sum_or_the_worst_of_its_parts() -> None:
+    first = LoadSample(
+        "web", 60.1, 10, 2, 10.0, 20.0, 5.0, 1.0, 9.0, 12.0, 4.0, 0.0, 0, 100, None, 1, 0, 2000, {"q": 1.0}
+    )
+    second = LoadSample(
+        "web", 120, 10, 3, 30.0, None, 15.0, 2.0, 8.0, 30.0, 6.0, 0.5, 0, 50, None, 2, 50, 1000, {"q": 3.0}
+    )
+    assert merged([second, first], 60) == [
+        LoadSample(
+            "web", 120, 60, 3, 20.0, 20.0, 10.0, 2.0, 9.0, 30.0, 5.0, 0.25, 0, 150, None, 3, 50, 3000, {"q": 2.0}
+        )
+    ]
+
+
+def test_intervals_end_where_they_end_and_apps_stay_apart() -> None:
+    samples = [LoadSample(name, at, 10, 1, rps=at) for name in ("web", "api") for at in (60.0, 61.0, 120.0, 121.0)]
+    assert [(one.app_name, one.at, one.rps) for one in merged(samples, 60)] == [
+        ("api", 60, 60.0),
+        ("api", 120, 90.5),
+        ("api", 180, 121.0),
+        ("web", 60, 60.0),
+        ("web", 120, 90.5),
+        ("web", 180, 121.0),
+    ]
+
+
+@given(st.lists(st.floats(0.1, 600), max_size=20))
+def test_what_is_unknown_in_all_parts_stays_unknown(times: list[float]) -> None:
+    for one in merged([LoadSample("web", at, 10, 1, custom={"q": None}) for at in times], 60):
+        assert all(getattr(one, name) is None for name in _measured)
+        assert one.custom == {"q": None}
