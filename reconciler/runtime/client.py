@@ -1,6 +1,8 @@
 """The Engine API client of docker-py, with an end to every wait, and with types where the library has none.
 
-The library gives pulls no time-out, so a registry that stops talking would hold a worker for ever.
+Two things of the library's are put right. It gives pulls no time-out, so a registry that stops talking would hold a
+worker for ever. And underneath it, requests lets ``REQUESTS_CA_BUNDLE`` win over the certificate authority that
+``DOCKER_CERT_PATH`` names.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ class BoundedClient(docker.APIClient):
         if options.get("timeout") is None:
             options["timeout"] = SILENT_PULL_SECONDS
         return super().post(*arguments, **options)
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        return super().merge_environment_settings(url, proxies, stream, self.verify if verify is None else verify, cert)
 
     def create(self, body: dict[str, Any], name: str) -> str:
         """Create a container by the API's own JSON; its id."""

@@ -1,0 +1,312 @@
+"""What only a real Engine can show: limits in force, signals, registries, broken lines, TLS, races."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.model.actions import CreateReplica, EnsureImage, RemoveReplica
+from reconciler.model.observed import Container, ContainerState
+from reconciler.ports import Rejected, TryLater, Unavailable
+from reconciler.runtime.docker import DockerRuntime
+from tests.support.apps import version
+from tests.support.engine import client, demo_image
+from tests.support.http import fetch, serves
+from tests.support.registry import push, registry
+from tests.support.relay import make_certificates, relay
+from tests.support.runtimes import World, docker_world, observe, observe_until, run_foreign
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.engine
+
+ENGINE_SOCKET = "/var/run/docker.sock"
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with docker_world() as world:
+        world.runtime.prepare()
+        yield world
+
+
+def creation(world: World, slot: int = 1, **spec: Any) -> CreateReplica:
+    first = observe(world).network.first_address.rpartition(".")[0]
+    wanted = version(**{"image": world.image, **spec})
+    name = f"{world.place.name_prefix}web-{slot}"
+    return CreateReplica("web", wanted, slot, name, f"{first}.{slot + 10}", replicas=1, cause="test")
+
+
+def created(world: World, slot: int = 1, **spec: Any) -> Container:
+    action = creation(world, slot, **spec)
+    world.runtime.perform(action)
+    return next(container for container in observe(world).containers if container.name == action.name)
+
+
+def removal(container: Container, grace_seconds: float) -> RemoveReplica:
+    return RemoveReplica("web", container.name, container.id, grace_seconds, cause="test")
+
+
+def environment(**variables: str) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in variables.items()]
+
+
+# Containers
+
+
+def test_limits_network_and_restart_policy_are_in_force(world: World) -> None:
+    limits = {"cpu": "250m", "memory": "32Mi", "pids": 40}
+    volumes = [{"name": "data", "mountPath": "/data", "readOnly": True}]
+    container = created(world, resources=limits, volumes=volumes, workingDir="/work", args=["--port", "8080"])
+    found = world.api.inspect_container(container.id)
+    host = found["HostConfig"]
+    assert (host["Memory"], host["MemorySwap"]) == (32 * 2**20, 32 * 2**20)
+    assert (host["NanoCpus"], host["PidsLimit"]) == (250_000_000, 40)
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert found["Config"]["WorkingDir"] == "/work"
+    assert found["Args"] == ["--port", "8080"]
+    (mount,) = found["Mounts"]
+    assert (mount["Name"], mount["Destination"], mount["RW"]) == (f"{world.place.instance}-data", "/data", False)
+    aliases = found["NetworkSettings"]["Networks"][world.place.network]["Aliases"]
+    assert {"web", container.name} <= set(aliases)
+
+
+def test_a_command_replaces_the_images_entrypoint(world: World) -> None:
+    container = created(world, command=["/demo", "--worker"], type="worker")
+    assert world.api.inspect_container(container.id)["Path"] == "/demo"
+    eventually(lambda: b"working" in world.api.logs(container.id))
+
+
+def test_what_the_spec_says_of_its_instance_is_true(world: World) -> None:
+    variables = [{"name": "INSTANCE_IP", "source": "sdk", "key": "instance.ip"}]
+    container = created(world, environment=variables)
+    eventually(lambda: serves(container.address))
+    assert fetch(container.address, "/").body.endswith(f" at {container.address}\n".encode())
+
+
+@pytest.mark.parametrize("spec", [{"command": ["/nosuch"]}, {"command": ["/etc"]}, {"workingDir": "/demo"}])
+def test_a_program_that_can_not_be_started_is_rejected_and_leaves_nothing_behind(
+    world: World, spec: dict[str, Any]
+) -> None:
+    with pytest.raises(Rejected):
+        world.runtime.perform(creation(world, **spec))
+    assert observe(world).containers == ()
+
+
+def test_what_the_engine_refuses_is_rejected_in_its_own_words(world: World) -> None:
+    with pytest.raises(Rejected, match="Range of CPUs is from 0.01 to") as error:
+        world.runtime.perform(creation(world, resources={"cpu": 1024}))
+    assert error.value.reason == "CreateRefused"
+
+
+def test_requests_in_flight_are_finished_before_the_end(world: World) -> None:
+    container = created(world)
+    eventually(lambda: serves(container.address))
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(fetch, container.address, "/slow?ms=1000")
+        time.sleep(0.3)
+        world.runtime.perform(removal(container, grace_seconds=10))
+        assert answer.result().status == 200
+    assert observe(world).containers == ()
+
+
+def test_a_program_that_ignores_sigterm_is_killed_after_its_grace(world: World) -> None:
+    container = created(world, environment=environment(IGNORE_TERM="1"))
+    eventually(lambda: serves(container.address))
+    started = time.monotonic()
+    world.runtime.perform(removal(container, grace_seconds=0.7))
+    assert 0.7 <= time.monotonic() - started < 30
+    assert observe(world).containers == ()
+
+
+def test_an_idle_program_does_not_use_up_its_grace(world: World) -> None:
+    container = created(world)
+    eventually(lambda: serves(container.address))
+    started = time.monotonic()
+    world.runtime.perform(removal(container, grace_seconds=60))
+    assert time.monotonic() - started < 30
+
+
+def test_a_paused_replica_can_be_removed(world: World) -> None:
+    container = created(world)
+    world.api.pause(container.id)
+    assert observe(world).containers[0].state is ContainerState.PAUSED
+    world.runtime.perform(removal(container, grace_seconds=0))
+    assert observe(world).containers == ()
+
+
+def test_running_out_of_memory_is_said(world: World) -> None:
+    """The kernel kills a program that doesn't fit, and nothing in its own log tells why."""
+    container = created(world, resources={"memory": "6Mi"})
+    eventually(lambda: serves(container.address))
+    with ThreadPoolExecutor(16) as pool:
+        bodies = [pool.submit(fetch, container.address, "/echo", body=bytes(2**20)) for _ in range(64)]
+    seen = observe_until(world, lambda now: bool(now.containers[0].restart_count)).containers[0]
+    assert any(body.exception() for body in bodies)
+    assert seen.exit_code == 137
+    assert "out of memory" in seen.last_log
+
+
+def test_many_at_once(world: World) -> None:
+    actions = [creation(world, slot) for slot in range(1, 9)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(world.runtime.perform, actions))
+        seen = observe(world).containers
+        assert {(c.name, c.address, c.state) for c in seen} == {
+            (action.name, action.address, ContainerState.RUNNING) for action in actions
+        }
+        list(pool.map(world.runtime.perform, [removal(container, 0) for container in seen] * 2))
+    assert observe(world).containers == ()
+
+
+# Networks
+
+
+def test_controllers_that_start_at_the_same_moment_share_one_network() -> None:
+    with docker_world() as world:
+        runtimes = [world.another() for _ in range(4)]
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda runtime: runtime.prepare(), runtimes))
+        for runtime in runtimes:  # who made one of several learns of its removal, and looks again
+            runtime.close()
+        survivor = world.another()
+        survivor.prepare()
+        assert len(world.api.networks(names=[world.place.network])) == 1
+        assert survivor.observe(0).network.name == world.place.network
+
+
+def test_people_containers_on_our_network_do_not_take_our_addresses(world: World) -> None:
+    network = observe(world).network
+    body = {"Image": world.image, "HostConfig": {"NetworkMode": world.place.network}}
+    world.api.start(world.api.create(body, f"{world.place.name_prefix}visitor"))
+    (address,) = observe(world).foreign_addresses
+    first, last = network.bounds
+    number = int.from_bytes(bytes(int(part) for part in address.split(".")), "big")
+    assert not first <= number <= last
+
+
+# Images
+
+
+@pytest.fixture
+def registry_address(tmp_path: Path) -> Iterator[str]:
+    with registry(tmp_path) as address:
+        yield address
+
+
+def test_an_image_is_pulled_where_it_is_missing_and_always_where_that_is_asked(
+    world: World, registry_address: str
+) -> None:
+    name = f"{registry_address}/team/web:1"
+    push(demo_image("1"), name)
+    try:
+        world.runtime.perform(EnsureImage("web", version(image=name), cause="test"))
+        first = world.api.inspect_image(name)["Id"]
+        push_over(demo_image("2"), name)
+        world.runtime.perform(EnsureImage("web", version(image=name), cause="test"))
+        assert world.api.inspect_image(name)["Id"] == first
+        world.runtime.perform(EnsureImage("web", version(image=name, imagePullPolicy="Always"), cause="test"))
+        assert world.api.inspect_image(name)["Id"] != first
+    finally:
+        world.api.remove_image(name)
+
+
+def push_over(image: str, name: str) -> None:
+    """Push a newer image of that name, and leave the host's as it is."""
+    repository, _, tag = name.rpartition(":")
+    client().tag(name, repository, "kept")
+    push(image, name)
+    client().tag(f"{repository}:kept", repository, tag)
+    client().remove_image(f"{repository}:kept")
+
+
+def test_what_the_registry_says_is_passed_on(world: World, registry_address: str) -> None:
+    with pytest.raises(TryLater, match="manifest unknown") as error:
+        world.runtime.perform(EnsureImage("web", version(image=f"{registry_address}/team/web:2"), cause="test"))
+    assert error.value.reason == "ImagePullFailed"
+
+
+# The line to the Engine
+
+
+def test_events_go_on_after_the_line_was_cut_and_what_was_missed_is_noticed(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with relay(str(tmp_path / "engine.sock"), ENGINE_SOCKET) as line:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
+        woken = threading.Event()
+        runtime = world.another(wake=woken.set)
+        runtime.prepare()
+        runtime.perform(creation(world))
+        assert woken.wait(20)
+        (container,) = runtime.observe(0).containers
+        eventually(lambda: serves(container.address))
+        for count in (1, 2):
+            woken.clear()
+            assert line.cut() > 0
+            world.exit(container, 7)
+            assert woken.wait(20)
+            assert restarted(runtime, count).exit_code == 7
+            eventually(lambda: serves(container.address))
+        runtime.close()
+
+
+def restarted(runtime: DockerRuntime, count: int) -> Container:
+    """The only replica, once it has been restarted so many times."""
+    eventually(lambda: runtime.observe(0).containers[0].restart_count == count)
+    return runtime.observe(0).containers[0]
+
+
+# docker-py leaves a socket that could not connect to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+def test_an_engine_that_comes_up_later_is_found(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
+    runtime = world.another()
+    with pytest.raises(Unavailable, match=f"at unix://{tmp_path}/engine.sock does not answer: start it"):
+        runtime.prepare()
+    with relay(str(tmp_path / "engine.sock"), ENGINE_SOCKET):
+        runtime.prepare()
+        assert runtime.observe(0).containers == ()
+        runtime.close()
+
+
+def test_tls_is_used_where_it_is_asked_for(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tls = make_certificates(tmp_path)
+    with relay(("127.0.0.1", 0), ENGINE_SOCKET, tls) as line:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{line.port}")
+        with pytest.raises(Unavailable):
+            world.another().prepare()
+        monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+        runtime = world.another()
+        runtime.prepare()
+        runtime.perform(creation(world))
+        assert len(runtime.observe(0).containers) == 1
+        runtime.close()
+
+
+def test_close_is_quick_and_leaves_no_thread(world: World) -> None:
+    before = set(threading.enumerate())
+    runtime = world.another()
+    runtime.prepare()
+    own = set(threading.enumerate()) - before
+    assert own
+    time.sleep(0.2)  # until it follows events
+    started = time.monotonic()
+    runtime.close()
+    assert time.monotonic() - started < 10
+    assert not any(thread.is_alive() for thread in own)
+
+
+def test_a_foreign_containers_events_wake_nobody(world: World) -> None:
+    observe(world)
+    time.sleep(0.3)
+    before = len(world.wakes)
+    run_foreign(world, f"{world.place.name_prefix}foreign")
+    time.sleep(0.3)
+    assert len(world.wakes) == before

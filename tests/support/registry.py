@@ -1,0 +1,51 @@
+"""A real image registry on a loopback port, to push to and pull from. Engines need no TLS to speak to 127.0.0.1."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.engine import client
+from tests.support.tcp import unused_port
+from tests.support.waiting import eventually
+
+_CONFIG = """\
+version: 0.1
+log: {{level: error}}
+storage: {{filesystem: {{rootdirectory: {root}}}}}
+http: {{addr: "127.0.0.1:{port}"}}
+"""
+
+
+@contextlib.contextmanager
+def registry(directory: Path) -> Iterator[str]:
+    """Its address, as images are named by it."""
+    port = unused_port()
+    config = directory / "registry.yml"
+    config.write_text(_CONFIG.format(root=directory / "images", port=port), encoding="utf-8")
+    with (directory / "registry.log").open("wb") as log:
+        process = subprocess.Popen(["docker-registry", "serve", config], stdout=log, stderr=log)
+    try:
+        eventually(lambda: _accepts(port))
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def push(image: str, name: str) -> None:
+    """Push an image of the host under another name, and forget that name."""
+    repository, _, tag = name.rpartition(":")
+    client().tag(image, repository, tag)
+    for step in client().push(repository, tag=tag, stream=True, decode=True):
+        assert "error" not in step, step
+    client().remove_image(name)
+
+
+def _accepts(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False

@@ -1,0 +1,105 @@
+"""A relay between a client and a server's socket, so that a test can cut the line, and put TLS on it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+Address = str | tuple[str, int]
+
+
+class Relay:
+    """Listens on a unix socket's path or on a loopback port, and passes everything on to a unix socket."""
+
+    def __init__(self, listen: Address, target: str, tls: ssl.SSLContext | None = None) -> None:
+        self._target = target
+        self._tls = tls
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        family = socket.AF_UNIX if isinstance(listen, str) else socket.AF_INET
+        self._listener = socket.socket(family)
+        self._listener.bind(listen)
+        self._listener.listen(64)
+        self.port = 0 if isinstance(listen, str) else int(self._listener.getsockname()[1])
+        self._start(self._accept)
+
+    def cut(self) -> int:
+        """End every connection; how many there were. New ones are accepted as before."""
+        with self._lock:
+            connections = list(self._open)
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        return len(connections)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self.cut()
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()
+
+    def _start(self, target: object, *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)  # type: ignore[arg-type]
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self._start(self._serve, client)
+
+    def _serve(self, client: socket.socket) -> None:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.suppress(OSError))
+            client = stack.enter_context(self._tls.wrap_socket(client, server_side=True) if self._tls else client)
+            server = stack.enter_context(socket.socket(socket.AF_UNIX))
+            server.connect(self._target)
+            with self._lock:
+                self._open |= {client, server}
+            answers = threading.Thread(target=_copy, args=(server, client), daemon=True)
+            answers.start()
+            _copy(client, server)
+            answers.join()
+            with self._lock:
+                self._open -= {client, server}
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    """Until either end is over; then both are."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    for each in (source, sink):
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def relay(listen: Address, target: str, tls: ssl.SSLContext | None = None) -> Iterator[Relay]:
+    made = Relay(listen, target, tls)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def make_certificates(directory: Path) -> ssl.SSLContext:
+    """ca.pem, cert.pem and key.pem as docker's clients want them; the context of a server that insists on them."""
+    key, ca = directory / "key.pem", directory / "ca.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+    subprocess.run([*command, *subject, "-keyout", key, "-out", ca], check=True, capture_output=True, timeout=60)
+    (directory / "cert.pem").write_bytes(ca.read_bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(ca, key)
+    context.load_verify_locations(ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
