@@ -7,6 +7,7 @@ fresh one, and must not be taken for it.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator
 
 from reconciler.ports import StatusReader
@@ -18,6 +19,8 @@ from reconciler.report.times import age
 CONVERGED, ERROR, NOT_CONVERGED = 0, 1, 2
 
 _LOG_LINES = 20
+# Ages in tables, and the lines of JSON and YAML that change with the clock alone.
+_PASSING = re.compile(r'[0-9]+ (s|min|h|d)(?= ago|\))|"?(generated_at|seen_at|age_seconds|next_in_seconds)"?: .*')
 
 
 def status(reader: StatusReader, app_name: str | None = None, output: str = "table", *, now: float) -> tuple[str, int]:
@@ -38,13 +41,13 @@ def formatted(found: contract.Status, output: str, *, in_detail: bool = False) -
 
 
 def watch(look: Callable[[], tuple[str, int]], pause: Callable[[], None]) -> Iterator[str]:
-    """What `look` says, each time it says something else; ``pause`` is called between two looks."""
+    """What `look` says, each time it says something else than that time has passed; `pause` comes between two looks."""
     before = None
     while True:
         text, _ = look()
-        if text != before:
+        if (lasting := _PASSING.sub("", text)) != before:
             yield text
-            before = text
+            before = lasting
         pause()
 
 

@@ -52,8 +52,10 @@ class SqlStore:
         return tuple(self._notices)
 
     def report(self, notice: str) -> None:
-        self._notices.append(notice)
-        self._unreported.append(notice)
+        """Let people know, once."""
+        if notice not in self._notices:
+            self._notices.append(notice)
+            self._unreported.append(notice)
 
     def load(self) -> Memory:
         try:

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,13 @@ class PostgresServer:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
+    with serving() as server:
+        yield server
+
+
+@contextmanager
+def serving() -> Iterator[PostgresServer]:
+    """A server for as long as the block lasts."""
     directory = Path(tempfile.mkdtemp(prefix="orchestry-postgres-"))
     if os.geteuid() == 0:
         owner = pwd.getpwnam(_USER_WHEN_ROOT)

@@ -192,6 +192,17 @@ def test_watching_shows_only_what_changed() -> None:
     assert list(islice(watch(lambda: (next(looks), 0), lambda: None), 2)) == ["a", "b"]
 
 
+@pytest.mark.parametrize("output", ["table", "wide", "json", "yaml"])
+def test_watching_takes_no_notice_of_passing_time(output: str) -> None:
+    later = [
+        (snapshot(troubled()), NOW),
+        (snapshot(troubled()), NOW + 7),
+        (snapshot(troubled(), seen_at=NOW + 9), NOW + 9),
+    ]
+    looks = iter([*((shown(found, output, now=at), 0) for found, at in later), ("end", 0)])
+    assert list(islice(watch(lambda: next(looks), lambda: None), 2))[1] == "end"
+
+
 # -- the exit code ----------------------------------------------------------------------------------------------------
 
 
