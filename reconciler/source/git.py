@@ -23,7 +23,7 @@ from typing import BinaryIO
 import git
 
 from reconciler.ports import Unavailable
-from reconciler.source.snapshot import MAX_ENTRIES, Entry, Kind
+from reconciler.source.snapshot import MAX_ENTRIES, Entry, Kind, is_in_hidden_directory
 from reconciler.source.urls import Remote
 
 LOCAL_TIMEOUT_SECONDS = 20.0
@@ -70,16 +70,19 @@ class Repository:
         if len(lines) > MAX_ENTRIES:
             raise Unavailable(f"{len(lines)} files at {directory or '/'} in {commit[:12]}: name a directory of specs")
         entries = (_entry(line, len(directory) + 1 if directory else 0) for line in lines)
-        return {entry.path: entry for entry in entries}
+        return {entry.path: entry for entry in entries if not is_in_hidden_directory(entry.path)}
 
     def contents(self, entries: Sequence[Entry]) -> Mapping[str, bytes]:
         """The contents of files, by path, in one go."""
         if not entries:
             return {}
-        with tempfile.TemporaryFile(buffering=0) as names:
-            names.write("".join(f"{entry.blob}\n" for entry in entries).encode())
-            names.seek(0)
-            return dict(_blobs(self._ask("cat-file", "--batch", stdin=names), entries))
+        try:
+            with tempfile.TemporaryFile(buffering=0) as names:
+                names.write("".join(f"{entry.blob}\n" for entry in entries).encode())
+                names.seek(0)
+                return dict(_blobs(self._ask("cat-file", "--batch", stdin=names), entries))
+        except OSError as error:
+            raise Unavailable(f"no temporary file can be written: {error.strerror}") from error
 
     def _ask(self, *arguments: str, stdin: BinaryIO | None = None) -> bytes:
         status, out, message = self._run(*arguments, stdin=stdin)
@@ -139,7 +142,10 @@ class Mirror(Repository):
         return commit
 
     def _create(self) -> None:
-        self.git_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self.git_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise Unavailable(f"no mirror can be made in {self.git_dir}: {error.strerror}") from error
         status, _, message = self._run(
             "init", "--quiet", "--bare", "--template=", "--end-of-options", str(self.git_dir)
         )

@@ -84,6 +84,8 @@ class RemoteSource:
             return self._kept(error) if self._good else error
         except Unavailable as error:
             return error
+        except OSError as error:
+            return Unavailable(f"{self._remote.shown} can't be mirrored in {self._mirror.git_dir}: {error.strerror}")
 
     def _loaded(self, commit: str) -> Desired:
         entries = self._mirror.entries(commit, self._directory)

@@ -44,6 +44,11 @@ def is_hidden(path: str) -> bool:
     return path.startswith(".") or "/." in path
 
 
+def is_in_hidden_directory(path: str) -> bool:
+    """What lies in a hidden directory is no part of a snapshot at all."""
+    return is_hidden(path.rpartition("/")[0])
+
+
 def blob_name(content: bytes, algorithm: str = "sha1") -> str:
     """The name git gives a file of this content. An identity, not a protection."""
     digest = hashlib.new(algorithm, usedforsecurity=False)

@@ -28,7 +28,7 @@ class Specs:
     def desired(self, snapshot: Snapshot) -> Desired:
         """Raises Unavailable when the snapshot's contents can't be had any more."""
         readings = self._read(snapshot)
-        files, file_problems = placed_files(readings, snapshot.entries.get, snapshot.contents)
+        files, file_problems = placed_files(readings, _finder(snapshot), snapshot.contents)
         problems = (*(p for r in readings for p in r.problems), *conflicts(readings), *file_problems)
         bad = {problem.app_name for problem in problems}
         self._versions = {
@@ -62,18 +62,20 @@ class Specs:
 
 def placed_files(
     readings: Sequence[Reading],
-    find: Callable[[str], Entry | None],
+    find: Callable[[str, str], Entry | None],
     read: Callable[[Sequence[Entry]], Mapping[str, bytes]],
 ) -> tuple[Mapping[str, Mapping[str, bytes]], list[Problem]]:
-    """The contents of ``spec.files`` by app and path, and problems for those that can't be had."""
+    """The contents of ``spec.files`` by app and path, and problems for those that can't be had.
+
+    ``find`` is given a spec's directory and the path of a file relative to it.
+    """
     problems: list[Problem] = []
     wanted: list[tuple[str, str, Entry]] = []
     for reading, index, path in _wanted_files(readings):
-        target = posixpath.join(posixpath.dirname(reading.path), path)
-        entry = find(target)
-        refused = (
-            refusal(entry, MAX_CONTENT_BYTES) if entry else ("nothing there", f"a file of this revision: {target}")
-        )
+        directory = posixpath.dirname(reading.path)
+        entry = find(directory, path)
+        absent = ("nothing there", f"a file of this revision: {posixpath.join(directory, path)}")
+        refused = refusal(entry, MAX_CONTENT_BYTES) if entry else absent
         if refused:
             problems.append(reading.problem(("spec", "files", index, "path"), *refused))
         elif entry:
@@ -83,6 +85,10 @@ def placed_files(
     for name, path, entry in wanted:
         files.setdefault(name, {})[path] = contents[entry.path]
     return files, problems
+
+
+def _finder(snapshot: Snapshot) -> Callable[[str, str], Entry | None]:
+    return lambda directory, path: snapshot.entries.get(posixpath.join(directory, path))
 
 
 def _wanted_files(readings: Sequence[Reading]) -> Iterator[tuple[Reading, int, str]]:

@@ -17,7 +17,7 @@ from reconciler.source.conflicts import conflicts
 from reconciler.source.directory import Files, entry_at, look
 from reconciler.source.document import MAX_FILE_BYTES, brief
 from reconciler.source.reading import Reading, read_file, unreadable
-from reconciler.source.snapshot import Entry, is_spec
+from reconciler.source.snapshot import Entry, is_in_hidden_directory, is_spec
 from reconciler.source.specs import order, placed_files, refusal
 
 _DISK = Files(Path())
@@ -47,29 +47,35 @@ def validate(paths: Sequence[str | Path], *, warn: Callable[[App], Sequence[str]
     Where single files are given there may be more apps than these, so their dependencies aren't looked for. ``warn``
     says what is doubtful about a valid app.
     """
-    found = {reading_id: reading for path in paths for reading_id, reading in _readings(Path(path))}
-    readings = list(found.values())
-    single = any(not Path(path).is_dir() for path in paths)
-    _, file_problems = placed_files(readings, _beside, _contents)
-    problems = [p for r in readings for p in r.problems] + [
-        *conflicts(readings, names_elsewhere=single),
-        *file_problems,
-    ]
+    by_path = {Path(path): list(_readings(Path(path))) for path in paths}
+    readings = list({place: reading for found in by_path.values() for place, reading in found}.values())
+    _, file_problems = placed_files(readings, _beside, _unread)
+    elsewhere = any(not path.is_dir() for path in by_path)
+    cross = conflicts(readings, names_elsewhere=elsewhere)
+    problems = sorted((*(p for r in readings for p in r.problems), *cross, *file_problems), key=order)
     bad = {problem.app_name for problem in problems}
-    good = [reading for reading in readings if reading.app and reading.name not in bad]
-    warnings = [Caution(r.path, r.app.name, message) for r in good if r.app for message in warn(r.app)]
-    warnings += [Caution(str(path), "", "no file *.yaml or *.yml in it") for path in paths if _is_without_specs(path)]
-    return Validation(tuple(sorted(problems, key=order)), tuple(warnings), tuple(sorted(r.name or "" for r in good)))
+    good = [(reading.path, reading.app) for reading in readings if reading.app and reading.name not in bad]
+    warnings = [Caution(path, app.name, message) for path, app in good for message in warn(app)]
+    warnings += [
+        Caution(str(path), "", "no app in it") for path, found in by_path.items() if path.is_dir() and not found
+    ]
+    return Validation(tuple(problems), tuple(warnings), tuple(sorted(app.name for _, app in good)))
 
 
 def _readings(path: Path) -> Iterator[tuple[tuple[Path, int], Reading]]:
     """The documents a path means, each with what tells it from all others however it was reached."""
-    for file in _spec_files(path):
+    try:
+        files = _spec_files(path)
+    except Unavailable as error:
+        yield (path, 0), unreadable(brief(str(path), 300), str(error), "a directory that can be read")
+        return
+    for file in files:
         for index, reading in enumerate(_read(file)):
             yield (file.absolute(), index), reading
 
 
 def _spec_files(path: Path) -> Sequence[Path]:
+    """Raises Unavailable where not everything in a directory can be seen."""
     if not path.is_dir():
         return [path]
     return [path / name for name in sorted(look(path).files) if is_spec(name)]
@@ -88,18 +94,16 @@ def _read(path: Path) -> tuple[Reading, ...]:
         return (unreadable(name, str(error), "a file that can be read"),)
 
 
-def _beside(target: str) -> Entry | None:
-    """A file that a spec names, unless the way to it leads through a link."""
-    path = Path(target)
-    return None if any(parent.is_symlink() for parent in path.parents) else entry_at(path)
+def _beside(directory: str, path: str) -> Entry | None:
+    """A file that a spec names, unless the way to it leads through a link or a hidden directory."""
+    way = [Path(directory, parent) for parent in Path(path).parents[:-1]]
+    linked = any(parent.is_symlink() for parent in way)
+    return None if linked or is_in_hidden_directory(path) else entry_at(Path(directory, path))
 
 
-def _contents(entries: Sequence[Entry]) -> Mapping[str, bytes]:
+def _unread(entries: Sequence[Entry]) -> Mapping[str, bytes]:
+    """That a file is there is all that counts here."""
     return {entry.path: b"" for entry in entries}
-
-
-def _is_without_specs(path: str | Path) -> bool:
-    return Path(path).is_dir() and not _spec_files(Path(path))
 
 
 def format_validation(validation: Validation, output: str) -> str:

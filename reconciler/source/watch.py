@@ -11,7 +11,12 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import watchfiles
+
 _CHECK_SECONDS = 2.0
+_RETRY_SECONDS = 30.0
+
+_log = logging.getLogger(__name__)
 
 
 class Watch:
@@ -32,35 +37,35 @@ class Watch:
     def _run(self) -> None:
         logging.getLogger("watchfiles").setLevel(logging.WARNING)
         while not self._stop.is_set():
-            places = self._places()
-            if places:
-                self._watch(places)
-            else:
-                self._stop.wait(_CHECK_SECONDS)
+            try:
+                self._watch(self._places())
+            except FileNotFoundError:
+                self._wake()  # a directory went away just now
+            except (OSError, RuntimeError) as error:  # the limit of watches, an inotify that is none
+                _log.warning("file changes don't wake the controller for now: %s", error)
+                self._stop.wait(_RETRY_SECONDS)
 
     def _watch(self, places: dict[Path, int]) -> None:
         """Until the places are others or somebody calls close()."""
-        import watchfiles
-
-        try:
-            for changes in watchfiles.watch(
-                *places,
-                watch_filter=_matters,
-                debounce=50,
-                step=10,
-                stop_event=self._stop,
-                rust_timeout=int(_CHECK_SECONDS * 1000),
-                yield_on_timeout=True,
-                recursive=False,
-                raise_interrupt=False,
-            ):
-                moved = self._places() != places
-                if changes or moved:
-                    self._wake()
-                if moved:
-                    return
-        except FileNotFoundError:
-            self._wake()
+        if not places:
+            self._stop.wait(_CHECK_SECONDS)
+            return
+        for changes in watchfiles.watch(
+            *places,
+            watch_filter=_matters,
+            debounce=50,
+            step=10,
+            stop_event=self._stop,
+            rust_timeout=int(_CHECK_SECONDS * 1000),
+            yield_on_timeout=True,
+            recursive=False,
+            raise_interrupt=False,
+        ):
+            moved = self._places() != places
+            if changes or moved:
+                self._wake()
+            if moved:
+                return
 
     def _places(self) -> dict[Path, int]:
         """The directories that exist, and which ones they are."""

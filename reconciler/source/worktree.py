@@ -8,6 +8,7 @@ to say which changes were ignored because nobody committed them.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -38,6 +39,7 @@ class WorkTree:
         self._marks: object = None
         self._seen: tuple[str, Look] | None = None
         self._standing: tuple[str, ...] = ()
+        self._unseen_at = ""
         self._files: Files | None = None
 
     def read(self) -> Desired:
@@ -99,6 +101,8 @@ class WorkTree:
         """Notices of changes that were ignored; None where nothing moved since they were made."""
         if self._branch and _text(self._git_dir / "HEAD") != f"ref: refs/heads/{self._branch}":
             return ()
+        if self._unseen_at == commit:
+            return None
         try:
             seen = look(self._root)
             if self._seen == (ref, seen):
@@ -106,6 +110,7 @@ class WorkTree:
             self._files = self._files or Files(self._root, "sha1" if len(commit) == 40 else "sha256")
             present = self._files.entries(seen)
         except Unavailable as error:
+            self._unseen_at = commit  # it took long to find out; not again before the next commit
             return (f"uncommitted changes can't be told: {error}",)
         self._seen = (ref, seen) if self._files.settled(seen) else None
         return tuple(self._notices(ref, present))
@@ -121,11 +126,9 @@ class WorkTree:
 
     def watched(self) -> tuple[Path, ...]:
         """The directories whose changes matter: the specs, and what a commit or a checkout writes to."""
-        heads = self._common_dir / "refs" / "heads"
-        below = (path for path in heads.rglob("*") if path.is_dir())
-        extra = (self._common_dir / "reftable",)
-        places = (*watched_directories(self._root), self._git_dir, self._common_dir, heads, *below, *extra)
-        return tuple(dict.fromkeys(places))
+        heads = (Path(directory) for directory, _, _ in os.walk(self._common_dir / "refs" / "heads"))
+        refs = (self._git_dir, self._common_dir, self._common_dir / "reftable", *heads)
+        return tuple(dict.fromkeys((*watched_directories(self._root), *refs)))
 
     def close(self) -> None:
         """Nothing is held open."""

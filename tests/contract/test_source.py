@@ -66,6 +66,15 @@ def test_files_of_a_spec_are_of_the_same_revision(origin: Origin) -> None:
     assert before.spec_hash != after.spec_hash
 
 
+def test_hidden_directories_are_no_part_of_it(origin: Origin) -> None:
+    spec = web(spec="files: [{path: .secrets/key, mountPath: /etc/key}]")
+    origin.put({"web.yaml": spec, ".secrets/key": "k", ".hidden/other.yaml": web("other"), ".other.yaml": web("more")})
+    with closing(origin.open()) as source:
+        desired = source.read()
+    assert dict(desired.apps) == {}
+    assert [problem.found for problem in desired.problems] == ["nothing there"]
+
+
 def test_no_specs_at_all_is_an_answer(origin: Origin) -> None:
     origin.put({"README": "none yet"})
     with closing(origin.open()) as source:

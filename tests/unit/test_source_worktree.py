@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.model.desired import Desired
 from reconciler.ports import Unavailable
-from reconciler.source import OpenSource, open_source
+from reconciler.source import OpenSource, directory, open_source
 from tests.support.repositories import Repository
 from tests.support.specs import web
 
@@ -101,6 +101,19 @@ def test_many_uncommitted_files_are_counted(repository: Repository, opened: Call
     repository.write({f"specs/n{number}.yaml": "" for number in range(8)})
     (notice,) = opened(repository.path / "specs").read().notices
     assert notice.endswith("n0.yaml, n1.yaml, n2.yaml, n3.yaml, n4.yaml and 3 more")
+
+
+def test_a_work_tree_too_large_to_look_through_is_read_all_the_same(
+    repository: Repository, opened: Callable[..., OpenSource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.commit({"specs/a.yaml": web("a"), ".gitignore": "cache"})
+    repository.write({f"cache/{number}": "" for number in range(9)})
+    monkeypatch.setattr(directory, "MAX_ENTRIES", 8)
+    source = opened(repository.path)
+    desired = source.read()
+    assert names(desired) == ["a"]
+    assert desired.notices[0].startswith("uncommitted changes can't be told: ")
+    assert source.read() is desired
 
 
 def test_a_checkout_that_is_half_done_cannot_be_seen(repository: Repository, opened: Callable[..., OpenSource]) -> None:

@@ -54,6 +54,11 @@ def test_the_documented_example_loads_with_every_field_given() -> None:
     assert [bounds.min_replicas for bounds in app.scaling.schedule] == [3, 1]
 
 
+def test_an_app_survives_being_written_as_json_and_read_again() -> None:
+    app = the_app(EXAMPLE.read_text("utf-8"))
+    assert App.model_validate_json(app.model_dump_json(by_alias=True)) == app
+
+
 def test_a_file_of_orchestry_1_0_loads_unchanged() -> None:
     app = the_app("""\
         apiVersion: v1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.spec import App
-from reconciler.source import Validation, format_validation, validate
+from reconciler.source import Validation, directory, format_validation, validate
 from tests.support.specs import web, worker
 
 TOP = Path(__file__).parents[2]
@@ -106,7 +106,15 @@ def test_warnings_come_from_the_hook_for_valid_apps_only(specs: Path) -> None:
 def test_a_directory_without_specs_is_a_warning(tmp_path: Path) -> None:
     result = validate([tmp_path])
     assert result.problems == ()
-    assert [warning.message for warning in result.warnings] == ["no file *.yaml or *.yml in it"]
+    assert [warning.message for warning in result.warnings] == ["no app in it"]
+
+
+def test_a_directory_that_cannot_be_seen_is_a_problem(specs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory, "MAX_ENTRIES", 1)
+    (problem,) = validate(["specs"]).problems
+    assert str(problem) == (
+        "specs: found specs holds more than 1 files; give a directory of specs; expected a directory that can be read"
+    )
 
 
 def test_text_for_people(specs: Path) -> None:
