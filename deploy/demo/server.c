@@ -300,21 +300,35 @@ static int read_body(struct request *request, const char *early, size_t *early_u
     return 0;
 }
 
+/* A refusal, and the end of the connection. What the client is still sending is read, for a while: closing over it
+ * would make the kernel reset the connection, and the answer with it. */
+static bool refuse(struct request *request, int status) {
+    char scrap[4096];
+    int socket = request->connection->socket;
+    request->keep_alive = false;
+    answer_line(request, status, "%s\n", reason_of(status));
+    shutdown(socket, SHUT_WR);
+    setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = 1}, sizeof(struct timeval));
+    ssize_t count;
+    for (ssize_t left = 4 * MAX_BODY_BYTES; left > 0 && (count = recv(socket, scrap, sizeof scrap, 0)) > 0; left -= count)
+        continue;
+    return false;
+}
+
 /* One request and its answer. `buffer` keeps what came beyond it, for the next one. False ends the connection. */
 static bool serve_request(struct connection *connection, char *buffer, size_t *used) {
     struct request request = {.connection = connection, .headers = ""};
     ssize_t head_length = read_head(connection, buffer, used);
     if (head_length == 0) return false;
-    if (head_length < 0) return answer_line(&request, 431, "a request head of more than 16 KiB\n"), false;
-    if (!parse_head(&request, buffer, (size_t)head_length)) return answer_line(&request, 400, "not HTTP/1\n"), false;
+    if (head_length < 0) return refuse(&request, 431);
+    if (!parse_head(&request, buffer, (size_t)head_length)) return refuse(&request, 400);
     char *rest = buffer + head_length;
     size_t rest_length = *used - (size_t)head_length, body_in_rest = rest_length;
     int refusal = read_body(&request, rest, &body_in_rest);
     if (!request.body) body_in_rest = 0;
     bool going_on = false;
     if (refusal) {
-        request.keep_alive = false;
-        answer_line(&request, refusal, "%s\n", reason_of(refusal));
+        refuse(&request, refusal);
     } else if (respond(&request) && header_has(&request, "Upgrade", "websocket")) {
         set_busy(connection, false);
         if (stopping) shutdown(connection->socket, SHUT_RD);
@@ -453,7 +467,9 @@ int main(int count, char **arguments) {
     pthread_t timer;
     long exit_after_ms = number_from_environment("EXIT_AFTER_MS", -1);
     if (exit_after_ms >= 0) pthread_create(&timer, NULL, exit_after, (void *)exit_after_ms);
-    if (told_to_stop(signals, -1, (int)number_from_environment("START_DELAY_MS", 0))) leave(0);
+    long start_delay_ms = number_from_environment("START_DELAY_MS", 0);
+    if (start_delay_ms > 0) say("starting in %ld ms", start_delay_ms);
+    if (told_to_stop(signals, -1, (int)start_delay_ms)) leave(0);
     if (worker) work(signals);
     else serve(signals, port);
 }
