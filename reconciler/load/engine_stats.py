@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 from reconciler.load.usage import Usage
@@ -18,6 +19,7 @@ from reconciler.ports import Unavailable
 
 CONCURRENCY = 16
 _STALE_AFTER_SECONDS = 60.0
+_LONGEST_ANSWER_SECONDS = 10.0
 
 Stats = Callable[[str], Mapping[str, Any]]
 
@@ -51,7 +53,8 @@ class EngineStats:
 
     def _ask(self, container_id: str) -> None:
         try:
-            usage = usage_of(self._stats(container_id), time.monotonic())
+            answer = self._stats(container_id)
+            usage = usage_of(answer, time.monotonic() - _age_seconds(answer, time.time()))
         except Unavailable:
             usage = None
         with self._lock:
@@ -74,3 +77,12 @@ def usage_of(answer: Mapping[str, Any], at: float) -> Usage | None:
         memory_bytes=used_bytes - cache_bytes if cache_bytes < used_bytes else used_bytes,
         memory_limit_bytes=memory.get("limit"),
     )
+
+
+def _age_seconds(answer: Mapping[str, Any], now: float) -> float:
+    """How long ago the Engine read its counters. An Engine whose clock differs counts as having read them just now."""
+    try:
+        read_at = datetime.fromisoformat(str(answer.get("read"))[:26].rstrip("Z")).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 0.0
+    return now - read_at if 0 <= now - read_at <= _LONGEST_ANSWER_SECONDS else 0.0

@@ -52,7 +52,7 @@ class World:
     def rename(self) -> None:
         """What logrotate does first: the writer goes on in the renamed file."""
         self.now += 1
-        for number in range(8, 0, -1):
+        for number in range(60, 0, -1):
             if self._numbered(number).exists():
                 self._numbered(number).rename(self._numbered(number + 1))
         if self.path.exists():
@@ -149,7 +149,7 @@ def test_every_line_exactly_once(world: World, story: str) -> None:
 _STORIES = st.lists(st.sampled_from(["w", "w", "w", "r", "S", "R", "mwo", "mrwro", "wC"]), min_size=1, max_size=25)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=_STORIES)
 def test_every_line_exactly_once_whatever_the_story(tmp_path: Path, story: list[str]) -> None:
     directory = tmp_path / str(len(list(tmp_path.iterdir())))
