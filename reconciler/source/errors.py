@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from reconciler.source.document import BROKEN, Ambiguous, Fault, Path, brief
+from reconciler.source.document import BROKEN, Fault, Path, brief
+from reconciler.source.scalars import Ambiguous
 from reconciler.source.schema import describe, locate, suggest
 
 UNKNOWN_FIELD = "an unknown field"

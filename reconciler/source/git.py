@@ -168,6 +168,7 @@ _ADVICE = (
     ("could not read username", "give the URL a user and token, or write them into ~/.netrc"),
     ("permission denied (publickey", "give the controller's user an ssh key that the server knows"),
     ("host key verification failed", "add the server's key to known_hosts"),
+    ("certificate", "add the server's authority to the system's, or name its file in GIT_SSL_CAINFO"),
     ("dubious ownership", "a file URL needs a repository of the controller's own user; or use ssh or https"),
     ("connection refused", "does the server run?"),
     ("timed out", "is the server reachable from here?"),
@@ -202,9 +203,13 @@ def _environment(git_dir: Path, common_dir: Path) -> dict[str, str]:
 
 
 def _transport(remote: Remote) -> dict[str, str]:
-    """What a fetch may do beyond: speak the one protocol, with credentials that no command line shows."""
+    """What a fetch may do beyond: speak the one protocol, with credentials that no command line shows.
+
+    Of the controller's own environment it keeps how to call ssh (a deploy key) and which certificates to trust.
+    """
     ssh = os.environ.get("GIT_SSH_COMMAND", "ssh")
-    extra = {
+    extra = {name: os.environ[name] for name in ("GIT_SSL_CAINFO", "GIT_SSL_CAPATH") if name in os.environ}
+    extra |= {
         "GIT_ALLOW_PROTOCOL": remote.protocol,
         "GIT_SSH_COMMAND": f"{ssh} -oBatchMode=yes -oConnectTimeout=15",
         "GIT_SSH_VARIANT": "ssh",

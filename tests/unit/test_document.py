@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.source.document import BROKEN, MAX_FILE_BYTES, Ambiguous, plain_value, read_documents
+from reconciler.source.document import BROKEN, MAX_FILE_BYTES, read_documents
+from reconciler.source.scalars import Ambiguous, plain_value
 
 
 def faults(text: str) -> list[tuple[int, str]]:

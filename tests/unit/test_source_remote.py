@@ -13,6 +13,7 @@ from reconciler.ports import Unavailable
 from reconciler.source import OpenSource, git, open_source
 from reconciler.source.git import Mirror, Unreachable
 from reconciler.source.urls import Remote, checked_branch, checked_directory, checked_remote, is_url
+from tests.support import githttps
 from tests.support.repositories import Repository
 from tests.support.sources import Wakes, answer
 from tests.support.specs import web
@@ -178,6 +179,37 @@ def test_ssh_never_asks(origin: Repository, tmp_path: Path, monkeypatch: pytest.
     arguments = (tmp_path / "arguments").read_text()
     assert "-oBatchMode=yes" in arguments
     assert "team/specs.git" in arguments
+
+
+def test_ssh_brings_what_the_server_has(origin: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "ssh"
+    here.write_text('#!/bin/sh\nfor command; do :; done\nexec sh -c "$command"\n')
+    here.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(here))
+    remote = checked_remote(f"git@host.invalid:{origin.path}", allow_file=False)
+    assert Mirror(tmp_path / "mirror.git").fetch(remote, "main") == origin.head
+
+
+def test_https_takes_the_credentials_of_the_url(
+    origin: Repository, opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with githttps.served(origin, tmp_path) as (port, certificate):
+        monkeypatch.setenv("GIT_SSL_CAINFO", str(certificate))
+        secret = githttps.PASSWORD.replace("@", "%40")
+        desired = opened(f"https://{githttps.USER}:{secret}@localhost:{port}/specs.git", path="specs").read()
+        assert (desired.revision, list(desired.apps)) == (origin.head, ["web"])
+        for userinfo in ("", "reader:wrong@"):
+            remote = checked_remote(f"https://{userinfo}localhost:{port}/specs.git", allow_file=False)
+            with pytest.raises(Unreachable, match=r"check the user and token|give the URL a user and token") as failed:
+                Mirror(tmp_path / "other.git").fetch(remote, None)
+            assert "wrong" not in str(failed.value)
+
+
+def test_https_trusts_no_unknown_certificate(origin: Repository, tmp_path: Path) -> None:
+    with githttps.served(origin, tmp_path) as (port, _):
+        remote = checked_remote(f"https://reader:x@localhost:{port}/specs.git", allow_file=False)
+        with pytest.raises(Unreachable, match="certificate"):
+            Mirror(tmp_path / "mirror.git").fetch(remote, None)
 
 
 def test_a_mirror_is_private_and_knows_no_hooks(origin: Repository, opened: Opened, tmp_path: Path) -> None:
