@@ -47,7 +47,7 @@ class Postgres:
 
     def __init__(self, url: URL, *, pooled: bool = True) -> None:
         self.place = f"PostgreSQL database {url.database} at {url.host or 'the local socket'}:{url.port or 5432}"
-        self._password = url.password
+        self._secrets = _secrets(url)
         pool = {"pool_size": 2, "max_overflow": 3, "pool_timeout": CONNECT_TIMEOUT_SECONDS, "pool_pre_ping": True}
         self._engine = sa.create_engine(
             url,
@@ -84,8 +84,8 @@ class Postgres:
     def _explained(self, error: Exception) -> str:
         cause = error.orig if isinstance(error, DBAPIError) else error
         said = " ".join(str(cause).split()) or type(cause).__name__
-        if self._password:
-            said = said.replace(self._password, "***")
+        for secret in self._secrets:
+            said = said.replace(secret, "***")
         return f"{self.place}: {said}; check that the server runs and that --database names it and its user rightly"
 
 
@@ -100,6 +100,12 @@ def postgres_url(text: str) -> URL:
             f"--database: found {url.drivername}://…; expected {_URL_FORM}, or none for SQLite in the state directory"
         )
     return url.set(drivername="postgresql+psycopg2")
+
+
+def _secrets(url: URL) -> tuple[str, ...]:
+    """What of a URL must not be repeated, wherever it stands."""
+    options = [url.query[name] for name in ("password", "sslpassword") if name in url.query]
+    return tuple(text for text in (url.password, *options) if isinstance(text, str) and text)
 
 
 def _postgres_options() -> dict[str, object]:

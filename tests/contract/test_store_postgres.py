@@ -140,6 +140,13 @@ def test_a_wrong_password_is_said_without_it(postgres_server: PostgresServer, tm
     assert "hunter2" not in said
 
 
+def test_a_password_that_the_driver_repeats_is_masked(tmp_path: Path) -> None:
+    """libpq names the option it can't parse, value and all."""
+    said = opened("postgresql+psycopg2://me:hunter2@127.0.0.1/state?sslmode=hunter2&password=hunter2", tmp_path)
+    assert 'invalid sslmode value: "***"' in said
+    assert "hunter2" not in said
+
+
 @pytest.mark.parametrize("url", ["mysql://me:hunter2@h/db", "postgresql+psycopg2://me:hunter2@h:port/x", "hunter2"])
 def test_what_is_no_url_of_a_server_is_said_without_repeating_it(url: str, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"postgresql\+psycopg2://USER") as caught:
