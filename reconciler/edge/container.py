@@ -39,7 +39,7 @@ class ContainerNginx:
         code, output = self._docker("run", "--rm", *self._program, "-V")
         if code != 0:
             raise Unavailable(f"nginx can't be run in a container of {self._settings.image}: {complaint(output)}")
-        return Build(version=parse_version(output)), output
+        return Build(version=parse_version(output), binds=False), output
 
     def test(self, generation: str) -> str | None:
         arguments = ("-p", "./", "-t", "-c", f"generations/{generation}/nginx.conf")

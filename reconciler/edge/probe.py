@@ -25,7 +25,8 @@ _MODULE_FILES = ("ndk_http_module.so", "ngx_http_lua_module.so")
 def with_lua(build: Build, nginx: Nginx, generations: Generations, version_output: str) -> Build:
     """The build with ``lua`` and the modules it takes, where this nginx accepts them; else as it was."""
     for modules in _ways(build, version_output):
-        generations.write(_NAME, {"http.conf": _HTTP, "nginx.conf": _main(modules)})
+        main = {"nginx.conf": _main(modules)} if build.main_config else {}
+        generations.write(_NAME, {"http.conf": _HTTP, **main})
         refusal = nginx.test(_NAME)
         generations.discard(_NAME)
         if refusal is None:

@@ -89,7 +89,8 @@ class NginxEdge:
         """End the nginx that is ours, for good. Raises Unavailable."""
         with self._lock:
             self._last = None
-            self._nginx.stop()
+            with self._control.leaving(""):
+                self._nginx.stop()
 
     def close(self) -> None:
         """nginx goes on serving."""
@@ -146,15 +147,14 @@ class NginxEdge:
         self, rendering: Rendering, manifest: Manifest, current: str, served: Manifest
     ) -> tuple[str, str]:
         """nginx has the right configuration, unless it died or was never told; at most its replicas differ."""
-        if rendering.servers is None or rendering.servers_digest == served.servers_digest:
-            if self._serves(served):
-                return current, "unchanged"
-            self._load(current, served, current)
-            return current, "reloaded"
-        generation = rendering.generation
-        self._generations.derive(generation, current, {"servers": rendering.servers.text})
-        self._generations.seal(generation, manifest)
-        if self._nginx.alive() and self._control.state(served.door):
+        generation = current
+        if rendering.servers and rendering.servers_digest != served.servers_digest:
+            generation = rendering.generation
+            self._generations.derive(generation, current, {"servers": rendering.servers.text})
+            self._generations.seal(generation, manifest)
+        elif self._serves(manifest):
+            return current, "unchanged"
+        if rendering.servers and self._nginx.alive() and self._control.state(manifest.door):
             self._push(generation, manifest, rendering.servers, current, ServerList.of(served.table))
             return generation, "pushed"
         self._load(generation, manifest, current)

@@ -112,10 +112,11 @@ class Renderer:
             _marked(place.app.app_name, self._location(place, tls, site.certificate is not None)) for place in places
         )
         port = self._settings.tls_port if tls else self._settings.port
+        address = self._settings.bind if self._build.binds else ""
         values = {
             "site": site,
             "tls": tls,
-            "listen": f"{self._settings.bind}:{port}" if self._settings.bind else str(port),
+            "listen": f"{address}:{port}" if address else str(port),
             "locations": locations,
             "has_root": any(not place.path for place in places),
         }

@@ -51,7 +51,9 @@ class Build:
     ``root`` stands before every path in the configuration: empty where nginx runs in our directory (relative paths
     need no access to the directories above, and no more than the 108 bytes a socket's path may have), else that
     directory with a slash. ``worker_user`` is whom a master started by root hands its workers to; ``modules`` are
-    the files to load; ``lua`` says that replica changes are pushed.
+    the files to load; ``lua`` says that replica changes are pushed; ``main_config`` that ``nginx.conf`` is ours as
+    well; ``binds`` that nginx itself listens at the address people asked for (in a container its ports are published
+    there instead).
     """
 
     version: tuple[int, ...] = (1, 18)
@@ -60,6 +62,12 @@ class Build:
     modules: tuple[str, ...] = ()
     lua: bool = False
     main_config: bool = True
+    binds: bool = True
+
+    @property
+    def certificate_root(self) -> str:
+        """What stands before a certificate's path: unlike all others it is relative to the configuration file."""
+        return self.root or "../../"
 
     @property
     def has_http2_directive(self) -> bool:

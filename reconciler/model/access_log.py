@@ -3,6 +3,9 @@
 The edge renders nginx's ``log_format`` from it and the load meter reads by it, so that the two rooms agree without
 knowing each other. No field holds text a client chose, so nothing needs escaping and a line always splits cleanly.
 
+Each worker of nginx writes what it has collected once a second, so that lines come up to a second late, and those of
+different workers out of order.
+
 Lists (the ``upstream_`` fields) have one entry per try, separated by a comma and a space, the last being the one that
 answered; ``-`` stands for what nginx doesn't know, such as the upstream of a request it answered itself.
 """

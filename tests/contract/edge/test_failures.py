@@ -1,0 +1,255 @@
+"""What the edge does when something is wrong: one app's configuration, nginx itself, its files, its port."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.model.spec import Route
+from reconciler.ports import Unavailable
+from tests.support.nginx import Front, app_routes, front, make_certificate, table
+from tests.support.replicas import Replica, replicas
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.nginx
+
+# Two routes of one path are typed values that only nginx refuses: it names the second location.
+TWICE = (Route(path="/bad"), Route(path="/bad"))
+
+
+def test_an_app_that_nginx_refuses_is_left_out_alone(way: Front, two: list[Replica]) -> None:
+    way.publish()
+    good = app_routes("web", way.at(*two))
+    publication = way.publish(app_routes("bad", way.at(*two), *TWICE), good, app_routes("zebra", way.at(*two)))
+    assert [refusal.app_name for refusal in publication.refusals] == ["bad"]
+    assert "duplicate location" in publication.refusals[0].message
+    assert [app.app_name for app in publication.table.apps] == ["web", "zebra"]
+    assert way.get("/web").status == way.get("/zebra").status == 200
+    assert way.get("/bad").status == 404
+
+
+def test_a_refused_app_keeps_its_old_routes_with_its_new_replicas(way: Front, two: list[Replica]) -> None:
+    way.publish(app_routes("bad", way.at(two[0])))
+    publication = way.publish(app_routes("bad", way.at(two[1]), *TWICE))
+    assert [refusal.app_name for refusal in publication.refusals] == ["bad"]
+    assert publication.table == table(app_routes("bad", way.at(two[1])))
+    assert way.get("/bad").replica == "web-2"
+
+
+def test_a_refused_app_is_not_tried_again_before_it_changes(way: Front, two: list[Replica]) -> None:
+    way.publish(app_routes("bad", (), *TWICE), app_routes("web", way.at(*two)))
+    before = _files(way)
+    again = way.publish(app_routes("bad", (), *TWICE), app_routes("web", way.at(*two)))
+    assert again.how == "unchanged"
+    assert [refusal.app_name for refusal in again.refusals] == ["bad"]
+    assert _files(way) == before
+    mended = way.publish(app_routes("bad", way.at(*two)), app_routes("web", way.at(*two)))
+    assert mended.refusals == ()
+    assert way.get("/bad").status == 200
+
+
+def test_of_many_refused_apps_every_one_is_named(way: Front, two: list[Replica]) -> None:
+    bad = [app_routes(f"bad-{n}", (), Route(path=f"/b{n}"), Route(path=f"/b{n}")) for n in range(4)]
+    good = [app_routes(f"app-{n}", way.at(*two)) for n in range(4)]
+    publication = way.publish(*bad, *good)
+    assert [refusal.app_name for refusal in publication.refusals] == [app.app_name for app in bad]
+    assert publication.table == table(*good)
+    assert all(way.get(f"/app-{n}").status == 200 for n in range(4))
+
+
+def test_two_apps_of_one_path_cost_only_the_second(way: Front, two: list[Replica]) -> None:
+    one, other = app_routes("one", way.at(two[0]), Route(path="/x")), app_routes("other", (), Route(path="/x"))
+    publication = way.publish(one, other)
+    assert [refusal.app_name for refusal in publication.refusals] == ["other"]
+    assert way.get("/x").replica == "web-1"
+
+
+def test_an_nginx_that_died_is_back_with_the_next_publish_of_the_same_table(way: Front, two: list[Replica]) -> None:
+    first = way.publish(app_routes("web", way.at(*two)))
+    way.kill()
+    if way.owner:
+        with pytest.raises(Unavailable, match="does not serve"):
+            way.reopen(proof_timeout_seconds=0.2).publish(table(app_routes("web", way.at(*two))))
+        way.start_alone()
+    again = way.publish(app_routes("web", way.at(*two)))
+    assert again.generation == first.generation
+    assert again.how == ("unchanged" if way.owner else "reloaded")
+    assert way.get("/web").status == 200
+
+
+def test_an_nginx_that_died_is_back_with_a_changed_table_as_well(way: Front, two: list[Replica]) -> None:
+    way.publish(app_routes("web", way.at(two[0])))
+    way.kill()
+    if way.owner:
+        way.start_alone()
+    way.publish(app_routes("web", way.at(two[1])))
+    assert way.get("/web").replica == "web-2"
+
+
+def test_an_nginx_started_alone_serves_the_replicas_of_now(way: Front, two: list[Replica]) -> None:
+    way.publish(app_routes("web", way.at(two[0])))
+    last = way.publish(app_routes("web", way.at(two[1])))
+    way.kill()
+    way.start_alone()
+    assert eventually(lambda: _replica(way)) == "web-2"
+    again = way.reopen().publish(table(app_routes("web", way.at(two[1]))))
+    assert (again.generation, again.how) == (last.generation, "unchanged")
+
+
+def test_a_killed_worker_is_replaced_and_its_requests_are_not_counted_for_ever(process: Front) -> None:
+    with replicas("web-1", "web-2") as running:
+        process.publish(app_routes("web", process.at(*running)))
+        connection = process.connect()
+        connection.request("GET", "/web?wait")
+        eventually(lambda: sum(process.edge.open_requests().values()) == 1 or not process.has_lua)
+        for pid in process.processes("nginx: worker"):
+            os.kill(pid, signal.SIGKILL)
+        connection.close()
+        eventually(lambda: _replica(process))
+        assert sum(process.edge.open_requests().values()) == 0
+        assert process.publish(app_routes("web", process.at(*running))).how == "unchanged"
+
+
+def test_workers_without_a_master_give_the_port_to_a_new_nginx(process: Front) -> None:
+    with replicas("web-1", "web-2") as running:
+        process.publish(app_routes("web", process.at(running[0])))
+        for pid in process.processes("nginx: master"):
+            os.kill(pid, signal.SIGKILL)
+        process.publish(app_routes("web", process.at(running[1])))
+        assert {process.get("/web").replica for _ in range(10)} == {"web-2"}
+
+
+def test_a_directory_removed_by_hand_is_made_again(process: Front) -> None:
+    with replicas("web-1") as running:
+        process.publish(app_routes("web", process.at(*running)))
+        shutil.rmtree(process.root)
+        publication = process.publish(app_routes("web", process.at(*running)))
+        assert publication.how == "reloaded"
+        assert process.get("/web").status == 200
+        eventually(lambda: len(process.processes("nginx: master")) == 1)
+
+
+@pytest.mark.engine
+def test_a_container_whose_directory_was_removed_is_made_again(container: Front) -> None:
+    container.publish(app_routes("web"))
+    shutil.rmtree(container.root)
+    assert container.publish(app_routes("web")).how == "reloaded"
+    assert container.get("/web").status == 503
+
+
+@pytest.mark.engine
+def test_a_container_of_our_name_that_is_not_ours_is_left_alone(container: Front) -> None:
+    foreign = container.start_foreign()
+    with pytest.raises(Unavailable, match="not ours"):
+        container.publish()
+    assert container.container_id() == foreign
+
+
+@pytest.mark.engine
+def test_an_image_that_can_not_be_had_is_said(container: Front) -> None:
+    missing = f"localhost:1/{secrets.token_hex(4)}:1"
+    with pytest.raises(Unavailable, match=missing):
+        container.reopen(image=missing).publish(table())
+
+
+def test_a_configuration_that_is_not_taken_over_is_taken_back_byte_for_byte(process: Front, tmp_path: Path) -> None:
+    """nginx accepts the file and then can't open the port: only the proof shows it."""
+    make_certificate(tmp_path / "secrets" / "shop", "shop.example.com")
+    with replicas("web-1") as running, socket.create_server(("127.0.0.1", process.settings.tls_port)):
+        plain = app_routes("web", process.at(*running))
+        first = process.publish(plain)
+        before = _current(process)
+        secure = Route.model_validate({"host": "shop.example.com", "tls": {"secret": "shop"}})
+        impatient = process.reopen(proof_timeout_seconds=0.5)
+        with pytest.raises(Unavailable, match="does not serve the new configuration"):
+            impatient.publish(table(plain, app_routes("shop", process.at(*running), secure)))
+        assert _current(process) == before
+        assert process.get("/web").status == 200
+        again = process.edge.publish(table(plain))
+        assert again.generation == first.generation
+        assert again.how != "reloaded"
+
+
+def test_a_reload_command_that_fails_takes_the_configuration_back(tmp_path: Path) -> None:
+    with front("external", tmp_path) as theirs, replicas("web-1") as running:
+        theirs.publish(app_routes("web", theirs.at(*running)))
+        before = _current(theirs)
+        with pytest.raises(Unavailable, match="reload command failed"):
+            theirs.reopen(reload_command=("false",)).publish(table())
+        assert _current(theirs) == before
+        assert theirs.get("/web").status == 200
+
+
+def test_an_external_nginx_keeps_its_own_sites(tmp_path: Path) -> None:
+    with front("external", tmp_path) as theirs:
+        theirs.publish(app_routes("web"))
+        assert theirs.owner is not None
+        assert theirs.get("/", port=theirs.owner.port).body == "theirs"
+        theirs.edge.shut_down()
+        assert theirs.get("/", port=theirs.owner.port).body == "theirs"
+
+
+def test_a_port_in_use_is_said_with_what_to_do(process: Front) -> None:
+    with (
+        socket.create_server(("127.0.0.1", process.settings.port)),
+        pytest.raises(Unavailable, match=f"port {process.settings.port} is in use.*--edge-port"),
+    ):
+        process.publish()
+    assert process.publish().how == "reloaded"
+
+
+def test_a_missing_nginx_is_said_with_what_to_do(process: Front) -> None:
+    edge = process.reopen(nginx="no-such-nginx")
+    with pytest.raises(Unavailable, match="not installed.*apt-get install"):
+        edge.publish(table())
+    assert "not installed" in edge.describe()
+
+
+def test_a_pid_file_that_names_another_process_is_not_believed(process: Front) -> None:
+    process.publish()
+    (process.root / "run" / "nginx.pid").write_text(f"{os.getpid()}\n")
+    assert process.publish(app_routes("web")).how == "reloaded"
+    assert process.get("/web").status == 503
+    assert len(process.processes("nginx: master")) == 1
+
+
+def test_a_shut_down_ends_it(process: Front) -> None:
+    process.publish()
+    process.edge.shut_down()
+    eventually(lambda: not process.processes())
+    assert process.publish().how == "reloaded"
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> Iterator[Front]:
+    with front("container", tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=["auto", "off"], ids=["lua", "stock"])
+def process(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Front]:
+    with front("process", tmp_path, lua=request.param, secrets_dir=tmp_path / "secrets") as made:
+        yield made
+
+
+def _replica(way: Front) -> str | None:
+    try:
+        return way.get("/web").replica
+    except OSError:
+        return None
+
+
+def _current(way: Front) -> dict[str, bytes]:
+    current = way.root / "current"
+    return {"": bytes(current.readlink())} | {path.name: path.read_bytes() for path in current.iterdir()}
+
+
+def _files(way: Front) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in (way.root / "generations").rglob("*")}

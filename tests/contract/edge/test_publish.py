@@ -1,0 +1,164 @@
+"""What `ports.Edge.publish` promises: what it returns is what is served, at no more cost than the change needs."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from reconciler.model.routes import Publication, RouteTable
+from reconciler.model.spec import Route
+from tests.support.nginx import Front, app_routes, table
+from tests.support.replicas import Replica
+
+pytestmark = pytest.mark.nginx
+
+
+def test_a_published_app_is_served_at_once(way: Front, two: list[Replica]) -> None:
+    wanted = table(app_routes("web", way.at(*two)))
+    publication = way.edge.publish(wanted)
+    assert publication.table == wanted
+    assert publication.refusals == ()
+    assert way.get("/web/index.html").status == 200
+
+
+def test_requests_are_spread_over_the_replicas(way: Front, two: list[Replica]) -> None:
+    way.publish(app_routes("web", way.at(*two)))
+    seen = Counter(way.get("/web").replica for _ in range(40))
+    assert set(seen) == {"web-1", "web-2"}
+    assert min(seen.values()) >= 10
+
+
+def test_an_unchanged_table_changes_nothing(way: Front, two: list[Replica]) -> None:
+    first = way.publish(app_routes("web", way.at(*two)))
+    again = way.publish(app_routes("web", way.at(*two)))
+    assert (again.generation, again.how) == (first.generation, "unchanged")
+
+
+def test_an_unchanged_table_changes_nothing_after_a_restart_either(way: Front, two: list[Replica]) -> None:
+    first = way.publish(app_routes("web", way.at(*two)))
+    again = way.reopen().publish(table(app_routes("web", way.at(*two))))
+    assert (again.table, again.generation, again.how) == (first.table, first.generation, "unchanged")
+
+
+def test_other_replicas_take_over_without_a_reload_where_nginx_has_lua(way: Front, two: list[Replica]) -> None:
+    way.publish(app_routes("web", way.at(two[0])))
+    publication = way.publish(app_routes("web", way.at(two[1])))
+    assert publication.how == ("pushed" if way.has_lua else "reloaded")
+    assert {way.get("/web").replica for _ in range(10)} == {"web-2"}
+
+
+def test_a_new_route_takes_a_reload(way: Front, two: list[Replica]) -> None:
+    way.publish(app_routes("web", way.at(*two)))
+    publication = way.publish(app_routes("web", way.at(*two)), app_routes("api", way.at(*two)))
+    assert publication.how == "reloaded"
+    assert way.get("/api").status == 200
+
+
+def test_a_restarted_controller_goes_on_where_it_was(way: Front, two: list[Replica]) -> None:
+    way.publish(app_routes("web", way.at(two[0])))
+    publication = way.reopen().publish(table(app_routes("web", way.at(two[1]))))
+    assert publication.how == ("pushed" if way.has_lua else "reloaded")
+    assert way.get("/web").replica == "web-2"
+
+
+def test_a_draining_replica_takes_no_new_requests(way: Front, two: list[Replica]) -> None:
+    way.publish(app_routes("web", [*way.at(two[0]), *way.at(two[1], draining=True)]))
+    assert {way.get("/web").replica for _ in range(20)} == {"web-1"}
+
+
+def test_requests_in_flight_finish_while_their_replica_leaves(way: Front, two: list[Replica]) -> None:
+    way.publish(app_routes("web", way.at(two[0])))
+    connection = way.connect()
+    connection.request("GET", "/web?wait")
+    assert two[0].arrived.acquire(timeout=10)
+    way.publish(app_routes("web", way.at(two[1])))
+    way.publish()
+    two[0].release()
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"web-1")
+    connection.close()
+
+
+def test_an_app_without_a_live_replica_answers_503_and_no_other_app_does(way: Front, two: list[Replica]) -> None:
+    everything = app_routes("shop", way.at(two[0]), Route(path="/"))
+    way.publish(everything, app_routes("web", way.at(two[1], draining=True)), app_routes("api"))
+    for path in ("/web", "/web/x", "/api"):
+        answer = way.get(path)
+        assert (answer.status, answer.replica) == (503, None)
+        assert answer.headers["Retry-After"]
+    assert way.get("/other").replica == "web-1"
+
+
+def test_an_outage_ends_with_the_first_live_replica(way: Front, two: list[Replica]) -> None:
+    way.publish(app_routes("web"))
+    publication = way.publish(app_routes("web", way.at(two[0])))
+    assert publication.how == ("pushed" if way.has_lua else "reloaded")
+    assert way.get("/web").status == 200
+
+
+def test_weights_share_the_traffic_out(way: Front, two: list[Replica]) -> None:
+    way.publish(app_routes("web", [*way.at(two[0], weight=9), *way.at(two[1], weight=1)]))
+    connection = way.connect()
+    seen: Counter[bytes] = Counter()
+    for _ in range(100):
+        connection.request("GET", "/web")
+        seen[connection.getresponse().read()] += 1
+    connection.close()
+    assert 5 <= seen[b"web-2"] <= 15
+
+
+def test_no_apps_at_all_is_a_table_too(way: Front) -> None:
+    assert way.publish().table == RouteTable()
+    assert way.get("/").status == 404
+
+
+def test_describe_tells_the_way_and_how_replicas_change(way: Front) -> None:
+    way.publish()
+    text = way.edge.describe()
+    assert way.mode in text
+    assert ("without a reload" in text) == way.has_lua
+
+
+def test_requests_in_flight_are_told_by_replica_where_nginx_can(way: Front, two: list[Replica]) -> None:
+    way.publish(app_routes("web", way.at(two[0])))
+    connections = [way.connect() for _ in range(3)]
+    for connection in connections:
+        connection.request("GET", "/web?wait")
+        assert two[0].arrived.acquire(timeout=10)
+    address = way.at(two[0])[0].address
+    before = way.edge.open_requests()
+    two[0].release()
+    for connection in connections:
+        connection.getresponse().read()
+        connection.close()
+    if not way.has_lua:
+        assert before == {}
+        return
+    assert before[address] == 3
+    _settle(way, address)
+
+
+def test_the_edge_costs_nothing_when_nothing_changes(way: Front, two: list[Replica]) -> None:
+    """No command is run and nothing is written: a second publish is far cheaper than any nginx -t."""
+    wanted = table(app_routes("web", way.at(*two)))
+    way.edge.publish(wanted)
+    before = _files(way)
+    started = time.perf_counter()
+    answers: list[Publication] = [way.edge.publish(wanted) for _ in range(20)]
+    assert {answer.how for answer in answers} == {"unchanged"}
+    assert (time.perf_counter() - started) / 20 < 0.02
+    assert _files(way) == before
+
+
+def _settle(way: Front, address: str) -> None:
+    ends_at = time.monotonic() + 10
+    while way.edge.open_requests()[address] and time.monotonic() < ends_at:
+        time.sleep(0.01)
+    assert way.edge.open_requests()[address] == 0
+
+
+def _files(way: Front) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in (way.root / "generations").rglob("*")}
