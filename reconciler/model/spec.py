@@ -88,7 +88,7 @@ class AppSpec(Part):
     resources: Resources | None = Field(None, description="Limits of one replica. Left out: none.")
     environment: tuple[Variable, ...] = Field((), description="Environment variables.")
     volumes: tuple[Volume, ...] = Field((), description="Volumes.")
-    files: tuple[File, ...] = Field((), description="Files from beside the spec, of the same commit.")
+    files: tuple[File, ...] = Field((), max_length=64, description="Files from beside the spec, of the same commit.")
     termination_grace_period_seconds: Seconds = Field(
         10, description="Time for requests in flight, then from SIGTERM to SIGKILL."
     )

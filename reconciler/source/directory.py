@@ -17,11 +17,23 @@ from pathlib import Path
 
 from reconciler.model.desired import Desired
 from reconciler.ports import Unavailable
-from reconciler.source.snapshot import MAX_CONTENT_BYTES, MAX_ENTRIES, Entry, Kind, Snapshot, blob_name, is_spec
+from reconciler.source.snapshot import (
+    MAX_CONTENT_BYTES,
+    MAX_ENTRIES,
+    MAX_TOTAL_BYTES,
+    Entry,
+    Kind,
+    Snapshot,
+    blob_name,
+    is_spec,
+)
 from reconciler.source.specs import Specs
 
-MAX_TOTAL_BYTES = 64 * 1024 * 1024
 _TIMES_SETTLE_NANOSECONDS = 50_000_000
+
+
+class TooLarge(Unavailable):
+    """More files than a directory of specs has; looking through them took its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +75,7 @@ def look(root: Path) -> Look:
                     elif not child.name.startswith("."):
                         directories.append(path)
             if len(files) + len(directories) > MAX_ENTRIES:
-                raise Unavailable(f"{root} holds more than {MAX_ENTRIES} files; give a directory of specs")
+                raise TooLarge(f"{root} holds more than {MAX_ENTRIES} files; give a directory of specs")
     except OSError as error:
         raise Unavailable(f"{error.filename or root} can't be read: {error.strerror}; is the path right?") from error
     return Look(files, tuple(directories))
@@ -100,7 +112,7 @@ class Files:
         """What the files of a look are, by path. Raises Unavailable where one went away meanwhile."""
         total = sum(mark.size_bytes for mark in seen.files.values() if mark.size_bytes <= MAX_CONTENT_BYTES)
         if total > MAX_TOTAL_BYTES:
-            raise Unavailable(f"{self._root} holds {total >> 20} MiB; give a directory of specs and their files")
+            raise TooLarge(f"{self._root} holds {total >> 20} MiB; give a directory of specs and their files")
         named = {path: (mark, self._blob(path, mark)) for path, mark in seen.files.items()}
         settled_before = time.time_ns() - _TIMES_SETTLE_NANOSECONDS
         self._known = {path: known for path, known in named.items() if known[0].changed_ns < settled_before}

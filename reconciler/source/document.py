@@ -27,7 +27,9 @@ from ruamel.yaml.events import (
 from reconciler.source.scalars import plain_value
 
 MAX_FILE_BYTES = 256 * 1024
+MAX_DOCUMENTS = 256
 MAX_DEPTH = 16
+_TOO_DEEP = f"more than {MAX_DEPTH} levels of nesting"
 
 Path = tuple[str | int, ...]
 
@@ -85,8 +87,8 @@ def _unreadable(line: int, found: str, expected: str) -> Document:
     return Document(lines={(): line}, faults=[Fault((), line, found, expected)], whole=False)
 
 
-class _TooDeep(Exception):
-    """Nested deeper than any spec is."""
+class _TooMuch(Exception):
+    """More documents, or deeper nesting, than any file of specs has. The message says how much."""
 
 
 class _Composer:
@@ -104,21 +106,22 @@ class _Composer:
                 if isinstance(event, DocumentStartEvent):
                     self._document = Document(lines={(): event.start_mark.line + 1})
                     found.append(self._document)
+                    if len(found) > MAX_DOCUMENTS:
+                        raise _TooMuch(f"more than {MAX_DOCUMENTS} documents in one file")
                     self._read_document(event)
         except YAMLError as error:
             self._stop(found, *_explain(error, self._text))
-        except _TooDeep:
-            self._stop(found, None, f"more than {MAX_DEPTH} levels of nesting", "the fields of an app spec")
+        except _TooMuch as error:
+            self._stop(found, max(self._document.lines.values()), str(error), "what an app spec needs")
         finally:
             self._parser.dispose()
         return [document for document in found if document.value is not None or document.faults]
 
-    def _stop(self, found: list[Document], line: int | None, problem: str, expected: str) -> None:
-        at = line or max(self._document.lines.values(), default=1)
+    def _stop(self, found: list[Document], line: int, problem: str, expected: str) -> None:
         if not found:
             found.append(self._document)
         self._document.whole = False
-        self._document.faults.append(Fault((), at, problem, expected))
+        self._document.faults.append(Fault((), line, problem, expected))
 
     def _read_document(self, start: DocumentStartEvent) -> None:
         if start.version not in (None, (1, 2)):
@@ -133,7 +136,7 @@ class _Composer:
         """Read the value that starts with the event. Containers are kept before they are filled, so that a document
         that breaks off still tells what came before."""
         if len(path) > MAX_DEPTH:
-            raise _TooDeep
+            raise _TooMuch(_TOO_DEEP)
         if self._is_foreign(event, path):
             keep(BROKEN)
             self._skip(event)
@@ -203,7 +206,7 @@ class _Composer:
         depth = _step(event)
         while depth:
             if depth > MAX_DEPTH:
-                raise _TooDeep
+                raise _TooMuch(_TOO_DEEP)
             depth += _step(self._parser.get_event())
 
     def _fault(self, path: Path, event: Any, found: str, expected: str = "") -> None:

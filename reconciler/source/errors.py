@@ -44,7 +44,7 @@ def fault_of(error: ErrorDetails, value: Any) -> Fault | None:
         path = _blamed(path, context["at"], value)
         return Fault(path, 0, context["found"] or found_at(path, value, error["input"]), context["expected"])
     found = found_at(path, value, error["input"])
-    return Fault(path, 0, found, _quoted_if_ambiguous(describe(node), error["input"]))
+    return Fault(path, 0, found, _quoted_if_ambiguous(describe(node), node, error["input"]))
 
 
 def without_echoes(faults: list[Fault]) -> list[Fault]:
@@ -53,11 +53,10 @@ def without_echoes(faults: list[Fault]) -> list[Fault]:
     return [fault for fault in faults if fault.found != "nothing" or fault.path not in meant]
 
 
-def _quoted_if_ambiguous(expected: str, value: object) -> str:
-    """YAML 1.1 and 1.2 read some unquoted words differently; quotes settle it."""
-    if isinstance(value, Ambiguous) and expected not in ("true or false",) and "number" not in expected:
-        return f'{expected}, in quotes ("{brief(value.text, 20)}")'
-    return expected
+def _quoted_if_ambiguous(expected: str, node: Mapping[str, Any], value: object) -> str:
+    """YAML 1.1 and 1.2 read some unquoted words differently; quotes settle it where text is meant."""
+    settles = isinstance(value, Ambiguous) and node.get("type") == "string" and "in quotes" not in expected
+    return f"{expected}, in quotes" if settles else expected
 
 
 def _blamed(path: Path, at: str | Path, value: Any) -> Path:

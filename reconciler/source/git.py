@@ -45,6 +45,11 @@ _SETTINGS = {
 }
 
 
+def is_commit(text: str) -> bool:
+    """Whether a text is the full name of an object."""
+    return bool(_COMMIT.fullmatch(text))
+
+
 class Unreachable(Unavailable):
     """The remote didn't answer as it should: what was fetched last is still the best there is."""
 
@@ -60,7 +65,7 @@ class Repository:
         """The commit a full ref name (or HEAD) stands for; None where there is no such ref."""
         status, out, _ = self._run("rev-parse", "--quiet", "--verify", "--end-of-options", f"{ref}^{{commit}}")
         commit = out.decode("ascii", "replace").strip()
-        return commit if status == 0 and _COMMIT.fullmatch(commit) else None
+        return commit if status == 0 and is_commit(commit) else None
 
     def entries(self, commit: str, directory: str) -> Mapping[str, Entry]:
         """All files below a directory ("" for the top) of a commit. Empty where there is no such directory."""

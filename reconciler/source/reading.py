@@ -22,6 +22,8 @@ from reconciler.source.document import Document, Fault, Path, read_documents
 from reconciler.source.errors import fault_of, shown, spelled, value_at, without_echoes
 from reconciler.source.schema import SECTIONS, describe, locate
 
+MAX_FAULTS = 100
+
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -78,7 +80,15 @@ def _read(path: str, document: Document) -> Reading:
         faults += _schedule_faults(app)
     name = _name(document.value)
     faults.sort(key=lambda fault: (fault.line or document.line(fault.path), spelled(fault.path)))
-    return Reading(path, document, None if faults else app, name, tuple(faults))
+    return Reading(path, document, None if faults else app, name, _bounded(faults))
+
+
+def _bounded(faults: list[Fault]) -> tuple[Fault, ...]:
+    """All faults of any document that people write; of others, enough."""
+    rest = len(faults) - MAX_FAULTS
+    if rest <= 0:
+        return tuple(faults)
+    return (*faults[:MAX_FAULTS], Fault((), faults[MAX_FAULTS].line, f"{rest} more problems", "an app spec"))
 
 
 def _with_expectations(faults: list[Fault]) -> Iterator[Fault]:
@@ -134,11 +144,17 @@ def _schedule_faults(app: App) -> Iterator[Fault]:
         except (ZoneInfoNotFoundError, ValueError, OSError):
             expected = "an IANA time zone such as Europe/Berlin, or UTC"
             yield Fault((*here, "timezone"), 0, shown(bounds.timezone, here), expected)
-        try:
-            CronSim(bounds.cron, datetime.now(UTC))
-        except CronSimError:
+        if not _can_fire(bounds.cron):
             expected = 'a cron expression of five fields such as "0 8 * * 1-5"'
             yield Fault((*here, "cron"), 0, shown(bounds.cron, here), expected)
+
+
+def _can_fire(cron: str) -> bool:
+    try:
+        next(CronSim(cron, datetime.now(UTC)))
+    except (CronSimError, StopIteration):
+        return False
+    return len(cron.split()) == 5
 
 
 def _name(value: Any) -> str | None:

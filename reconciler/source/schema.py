@@ -117,7 +117,7 @@ def _describe_type(node: Schema) -> str:
         case "string":
             return "text" + (f" of at most {node['maxLength']} characters" if "maxLength" in node else "")
         case "array":
-            return "a list"
+            return "a list" + (f" of at most {node['maxItems']}" if "maxItems" in node else "")
         case "object":
             required = node.get("required", [])
             return "a mapping" + (f" with {', '.join(required)}" if required else "")

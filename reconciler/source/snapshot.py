@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 MAX_CONTENT_BYTES = 1024 * 1024
+MAX_TOTAL_BYTES = 64 * 1024 * 1024
 MAX_ENTRIES = 20_000
 
 Kind = Literal["file", "symbolic link", "submodule", "special file"]

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from reconciler.model.desired import Desired, Problem, Version
 from reconciler.model.spec import App
+from reconciler.ports import Unavailable
 from reconciler.source.conflicts import conflicts
 from reconciler.source.document import MAX_FILE_BYTES, brief
 from reconciler.source.reading import Reading, read_file, unreadable
-from reconciler.source.snapshot import MAX_CONTENT_BYTES, Entry, Snapshot, is_hidden, is_spec
+from reconciler.source.snapshot import MAX_CONTENT_BYTES, MAX_TOTAL_BYTES, Entry, Snapshot, is_hidden, is_spec
 
 
 class Specs:
@@ -44,7 +45,10 @@ class Specs:
             (e.path, e.blob): self._readings[e.path, e.blob] for e in entries if (e.path, e.blob) in self._readings
         }
         fresh = [entry for entry in entries if (entry.path, entry.blob) not in known]
-        contents = snapshot.contents([entry for entry in fresh if not refusal(entry, MAX_FILE_BYTES)])
+        readable = [entry for entry in fresh if not refusal(entry, MAX_FILE_BYTES)]
+        if (total := sum(entry.size_bytes for entry in readable)) > MAX_TOTAL_BYTES:
+            raise Unavailable(f"{total >> 20} MiB of specs in {snapshot.revision[:12]}: name a directory of specs")
+        contents = snapshot.contents(readable)
         for entry in fresh:
             path, refused = brief(entry.path, 300), refusal(entry, MAX_FILE_BYTES)
             readings = (unreadable(path, *refused),) if refused else read_file(path, contents[entry.path])

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from reconciler.model.desired import Desired
 from reconciler.ports import Unavailable
-from reconciler.source.directory import Files, Look, look, watched_directories
-from reconciler.source.git import Repository
+from reconciler.source.directory import Files, Look, TooLarge, look, watched_directories
+from reconciler.source.git import Repository, is_commit
 from reconciler.source.snapshot import Entry, Snapshot, is_spec
 from reconciler.source.specs import Specs
 
@@ -73,13 +73,13 @@ class WorkTree:
         """The full name of the ref that counts."""
         if self._branch:
             return f"refs/heads/{self._branch}"
-        for name in ("rebase-merge/head-name", "rebase-apply/head-name", "BISECT_START"):
-            started_from = _text(self._git_dir / name)
-            if started_from.startswith("refs/heads/"):
-                return started_from
-            if name == "BISECT_START" and (self._common_dir / "refs/heads" / started_from).is_file() and started_from:
-                return f"refs/heads/{started_from}"
-        return "HEAD"
+        for name in ("rebase-merge/head-name", "rebase-apply/head-name"):
+            if (branch := _text(self._git_dir / name)).startswith("refs/heads/"):
+                return branch
+        bisected = _text(self._git_dir / "BISECT_START")  # a branch's short name, or a commit
+        if not bisected:
+            return "HEAD"
+        return bisected if is_commit(bisected) else f"refs/heads/{bisected}"
 
     def _ref_marks(self, ref: str) -> object:
         """What differs whenever the ref stands for another commit: cheap to see, where asking git is not."""
@@ -110,7 +110,7 @@ class WorkTree:
             self._files = self._files or Files(self._root, "sha1" if len(commit) == 40 else "sha256")
             present = self._files.entries(seen)
         except Unavailable as error:
-            self._unseen_at = commit  # it took long to find out; not again before the next commit
+            self._unseen_at = commit if isinstance(error, TooLarge) else ""  # not looked through at every tick
             return (f"uncommitted changes can't be told: {error}",)
         self._seen = (ref, seen) if self._files.settled(seen) else None
         return tuple(self._notices(ref, present))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.source.document import BROKEN, MAX_FILE_BYTES, read_documents
+from reconciler.source.document import BROKEN, MAX_DOCUMENTS, MAX_FILE_BYTES, read_documents
 from reconciler.source.scalars import Ambiguous, plain_value
 
 
@@ -110,6 +110,12 @@ def test_what_came_before_a_syntax_error_is_kept() -> None:
 def test_nesting_is_bounded(opening: str) -> None:
     (document,) = read_documents((opening * 20_000).encode())
     assert "more than 16 levels of nesting" in [fault.found for fault in document.faults]
+
+
+def test_documents_are_counted() -> None:
+    documents = read_documents(b"--- a\n" * (MAX_DOCUMENTS + 5))
+    assert len(documents) == MAX_DOCUMENTS + 1
+    assert [fault.found for fault in documents[-1].faults] == ["more than 256 documents in one file"]
 
 
 def test_alias_bombs_are_never_expanded() -> None:

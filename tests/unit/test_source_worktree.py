@@ -255,6 +255,7 @@ def test_during_a_rebase_the_branch_counts_as_it_was(repository: Repository, ope
 def test_during_a_bisection_the_branch_counts(repository: Repository, opened: Callable[..., OpenSource]) -> None:
     commits = [repository.commit({"specs/a.yaml": web(f"a{number}")}) for number in range(5)]
     source = opened(repository.path / "specs")
+    repository.git("pack-refs", "--all")
     repository.git("bisect", "start", commits[-1], commits[0])
     assert repository.head != commits[-1]
     assert source.read().revision == commits[-1]

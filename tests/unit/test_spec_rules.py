@@ -143,7 +143,7 @@ IN_SPEC = [
     # wrong types: nothing is converted
     ('terminationGracePeriodSeconds: "3"', "terminationGracePeriodSeconds", '"3"', SECONDS),
     ("args: [yes]", "args[0]", "a word that needs quotes", f"{TEXT}"),
-    ("workingDir: yes", "workingDir", "yes without quotes", 'in quotes ("yes")'),
+    ("workingDir: yes", "workingDir", "yes without quotes", "in quotes"),
     ("workingDir: 3", "workingDir", "3", "an absolute path"),
     ('suspend: "true"', "suspend", '"true"', "true or false"),
     ("suspend: yes", "suspend", "yes without quotes", "true or false"),
@@ -224,9 +224,10 @@ IN_SPEC = [
     ),
     ("files: [{path: ../x, mountPath: /x}]", "files[0].path", '"../x"', "a path relative to the spec's own directory"),
     ("files: [{path: a/../../x, mountPath: /x}]", "files[0].path", '"a/../../x"', "a path relative to the spec's own"),
-    ("files: [{path: a, mountPath: /x, mode: 0444}]", "files[0].mode", "0444 without quotes", 'in quotes ("0444")'),
+    ("files: [{path: a, mountPath: /x, mode: 0444}]", "files[0].mode", "0444 without quotes", '"0444", in quotes'),
     ("files: [{path: a, mountPath: /x, mode: rw}]", "files[0].mode", '"rw"', 'file mode bits such as "0444"'),
     ("files: [{path: a, mountPath: /x}, {path: b, mountPath: /x}]", "files", "/x twice", "each mountPath once"),
+    (f"files: [{', '.join(['{path: a, mountPath: /x}'] * 65)}]", "files", "a list of 65", "a list of at most 64"),
     # strategy
     ("strategy: {maxSurge: 101%}", "strategy.maxSurge", '"101%"', SURGE),
     ("strategy: {maxSurge: -1}", "strategy.maxSurge", "-1", SURGE),
@@ -294,6 +295,18 @@ IN_DOCUMENT = [
         'scaling: {schedule: [{cron: "61 * * * *", minReplicas: 1, maxReplicas: 2}]}',
         "scaling.schedule[0].cron",
         '"61 * * * *"',
+        "a cron expression of five fields",
+    ),
+    (
+        'scaling: {schedule: [{cron: "0 0 8 * * *", minReplicas: 1, maxReplicas: 2}]}',
+        "scaling.schedule[0].cron",
+        '"0 0 8 * * *"',
+        "a cron expression of five fields",
+    ),
+    (
+        'scaling: {schedule: [{cron: "0 0 30 2 *", minReplicas: 1, maxReplicas: 2}]}',
+        "scaling.schedule[0].cron",
+        '"0 0 30 2 *"',
         "a cron expression of five fields",
     ),
     (
@@ -554,6 +567,12 @@ def test_what_may_be_secret_is_never_repeated(lines: str) -> None:
     told_text = "\n".join(map(str, problems(web(spec=lines))))
     assert told_text
     assert "123456789" not in told_text
+
+
+def test_a_document_full_of_mistakes_is_told_to_an_extent() -> None:
+    faults = told(web(spec="".join(f"x{number}: 1\n" for number in range(120))))
+    assert len(faults) == 101
+    assert faults[-1][2] == "20 more problems"
 
 
 def test_values_are_shown_on_one_line_and_cut() -> None:
