@@ -28,10 +28,14 @@ from reconciler.runtime.translate import ownership_labels, read_listing
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What `DockerRuntime.remove_all` removed, by name, and the named volumes it left."""
+    """What `DockerRuntime.remove_all` removed, by name, and what it left.
+
+    ``kept_networks`` are ours, but used by other people's containers; ``kept_volumes`` hold data.
+    """
 
     containers: tuple[str, ...]
     networks: tuple[str, ...]
+    kept_networks: tuple[str, ...]
     kept_volumes: tuple[str, ...]
 
 
@@ -137,15 +141,17 @@ class DockerRuntime:
 
         Raises Unavailable where the Engine does not answer, or can't do it.
         """
-        labels = [f"{key}={value}" for key, value in ownership_labels(self._instance).items()]
         with self._engine.read() as api:
-            names = {c["Id"]: c["Names"][0].lstrip("/") for c in api.containers(all=True, filters={"label": labels})}
+            containers = read_listing(api.containers(all=True), self._instance, self._network.name).containers
             with ThreadPoolExecutor(self._concurrency) as pool:
-                list(pool.map(lambda container_id: self._remove(container_id, grace_seconds), names))
+                list(pool.map(lambda container: self._remove(container.id, grace_seconds), containers))
+            labels = [f"{key}={value}" for key, value in ownership_labels(self._instance).items()]
             volumes = api.volumes(filters={"label": labels})["Volumes"] or ()
+        networks, kept_networks = self._network.remove()
         return Removed(
-            containers=tuple(sorted(names.values())),
-            networks=self._network.remove(),
+            containers=tuple(sorted(container.name for container in containers)),
+            networks=networks,
+            kept_networks=kept_networks,
             kept_volumes=tuple(sorted(volume["Name"] for volume in volumes)),
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 from docker.types import CancellableStream
@@ -23,8 +23,8 @@ LAST_PAUSE_SECONDS = 10.0
 _PAUSE_GROWTH = 2.0
 
 # Left out: the many events of health commands, copies and terminals, which change nothing of a container's state.
-_CONTAINER_EVENTS = ["create", "start", "die", "oom", "pause", "unpause", "rename", "destroy"]
-_FILTERS = {"type": ["container", "network"], "event": _CONTAINER_EVENTS}
+_EVENTS = ["start", "die", "oom", "pause", "unpause", "rename", "destroy"]
+_FILTERS = {"type": ["container", "network"], "event": _EVENTS}
 
 
 class Listener(Protocol):
@@ -49,6 +49,7 @@ class EventWatch:
         self._thread: threading.Thread | None = None
         self._stream: CancellableStream[Json] | None = None
         self._seen_until = ""
+        self._pause_seconds = FIRST_PAUSE_SECONDS
 
     def start(self) -> None:
         """Begin, unless it has begun."""
@@ -81,17 +82,14 @@ class EventWatch:
         self._wake()
 
     def _run(self) -> None:
-        pause_seconds = FIRST_PAUSE_SECONDS
         while not self._closed.is_set():
             with contextlib.suppress(Unavailable):  # the loop meets it as well, and reports it
-                for event in self._follow():
-                    pause_seconds = FIRST_PAUSE_SECONDS
-                    self.tell(event)
-            self._closed.wait(pause_seconds)
-            pause_seconds = min(LAST_PAUSE_SECONDS, pause_seconds * _PAUSE_GROWTH)
+                self._follow()
+            self._closed.wait(self._pause_seconds)
+            self._pause_seconds = min(LAST_PAUSE_SECONDS, self._pause_seconds * _PAUSE_GROWTH)
 
-    def _follow(self) -> Iterator[Json]:
-        """Events until the stream ends."""
+    def _follow(self) -> None:
+        """Read events until the stream ends."""
         with self._engine.read() as api:
             # The Engine takes parts of a second, which the library's types don't know.
             stream = api.events(decode=True, filters=_FILTERS, since=self._seen_until or None)  # type: ignore[call-overload]
@@ -99,8 +97,10 @@ class EventWatch:
             try:
                 if self._closed.is_set():
                     return
+                self._pause_seconds = FIRST_PAUSE_SECONDS
                 self._wake()  # for what may have happened meanwhile
-                yield from stream
+                for event in stream:
+                    self.tell(event)
             finally:
                 self._stream = None
                 _cut(stream)

@@ -37,9 +37,13 @@ _RULES = (
     _rule(r"name .* is already in use by container", TryLater, NAME_TAKEN),
     _rule(r"no such image", TryLater, "ImageMissing"),
     _rule(r"no such container", TryLater, "ContainerGone"),
-    _rule(r"network .* not found|no such network", TryLater, NETWORK_MISSING, "it will be made anew"),
+    _rule(r"network .* not found|no such network(?! interface)", TryLater, NETWORK_MISSING, "it will be made anew"),
     _rule(r"address already in use", TryLater, "AddressTaken"),
-    _rule(r"does not belong to any of this network's subnets", TryLater, NETWORK_CHANGED),
+    _rule(
+        r"does not belong to any of this network's subnets|no configured subnet or ip-range contain",
+        TryLater,
+        NETWORK_CHANGED,
+    ),
     _rule(
         r"user specified ip address is supported",
         TryLater,

@@ -25,7 +25,7 @@ from reconciler.runtime.engine import Engine
 from reconciler.runtime.translate import Json, is_ours, ownership_labels
 
 _ATTEMPTS = 5
-_CONFLICT, _FORBIDDEN = 409, 403
+_NOT_FOUND, _CONFLICT, _FORBIDDEN = 404, 409, 403
 
 Subnet = ipaddress.IPv4Network
 
@@ -72,17 +72,25 @@ class ReplicaNetwork:
         first, last = fixed_addresses(_layout(self._last_subnet or Subnet("172.31.0.0/16")))
         self._known = Network(self.name, first, last)
 
-    def remove(self) -> tuple[str, ...]:
-        """Remove it if it is ours, and whatever a crash left of making it; their names."""
-        removed = []
+    def remove(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Remove it if it is ours, and whatever a crash left of making it.
+
+        The names of those that are gone, and of those that other containers still use.
+        """
+        removed, kept = [], []
         labels = [f"{key}={value}" for key, value in ownership_labels(self._instance).items()]
         with self._engine.read() as api:
             for network in api.networks(filters={"label": labels}):
-                with suppress(NotFound):  # by somebody else, just now
+                try:
                     api.remove_network(network["Id"])
                     removed.append(network["Name"])
+                except APIError as error:
+                    if error.status_code == _FORBIDDEN:
+                        kept.append(network["Name"])
+                    elif error.status_code != _NOT_FOUND:  # somebody else's removal was quicker
+                        raise
         self.forget()
-        return tuple(sorted(removed))
+        return tuple(sorted(removed)), tuple(sorted(kept))
 
     def _adopt(self, network: Json) -> None:
         try:

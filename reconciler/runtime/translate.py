@@ -1,8 +1,8 @@
 """Our values in the Engine's words, and the Engine's words in our values. Pure: JSON in, JSON out.
 
-Ours is what carries the labels ``orchestry.managed=true`` and our instance's name, as long as the name agrees with the
-other labels: a container made from a committed image inherits labels, and is nobody's replica. Everything else is
-foreign, which here means no more than its names and its address.
+Ours is what carries the labels ``orchestry.managed=true`` and our instance's name, under the name that its other labels
+give it: a container made from a committed image inherits labels, and is nobody's replica. Everything else is foreign,
+which here means no more than its names and its address.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _read_entry(entry: Json, instance: str, network: str) -> Container | None:
         return None
     app_name, slot = labels.get(APP), labels.get(REPLICA, "")
     name = _own_name(entry)
-    if not app_name or not slot.isdecimal() or not name.endswith(f"{app_name}-{slot}"):
+    if not app_name or not slot.isdecimal() or name != _of_instance(f"{app_name}-{slot}", instance):
         return None
     return Container(
         id=entry["Id"],
@@ -212,6 +212,11 @@ def _mount(volume: Volume, instance: str) -> Json:
 
 def volume_name(name: str, instance: str) -> str:
     """What the Engine calls a spec's volume: instances on one host do not share data by accident."""
+    return _of_instance(name, instance)
+
+
+def _of_instance(name: str, instance: str) -> str:
+    """The names of an instance that is not ``default`` begin with its own."""
     return name if instance == "default" else f"{instance}-{name}"
 
 

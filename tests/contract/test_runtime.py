@@ -124,10 +124,12 @@ def test_foreign_containers_are_names_and_addresses_to_avoid(ready: World) -> No
 
 def test_labels_inherited_from_a_committed_image_make_no_replica(ready: World) -> None:
     original = ready.api.inspect_container(created(ready).id)["Config"]["Labels"]
-    run_foreign(ready, f"{ready.place.name_prefix}debugging", labels=original)
+    copied = run_foreign(ready, f"{ready.place.name_prefix}debugging-web-1", labels=original)
     seen = observe(ready)
     assert [container.slot for container in seen.containers] == [1]
-    assert f"{ready.place.name_prefix}debugging" in seen.foreign_names
+    assert f"{ready.place.name_prefix}debugging-web-1" in seen.foreign_names
+    ready.runtime.remove_all(grace_seconds=0)
+    assert ready.api.inspect_container(copied)["State"]["Status"] == "running"
 
 
 def test_a_stopped_replica_keeps_its_address(ready: World) -> None:
@@ -432,6 +434,12 @@ def test_removing_all_takes_what_is_ours_and_nothing_else(ready: World) -> None:
     assert removed.kept_volumes == (f"{ready.place.instance}-data",)
     assert ready.api.inspect_container(foreign)["State"]["Status"] == "running"
     assert ready.another().remove_all().containers == ()
+
+
+def test_a_network_that_others_use_stays_when_all_is_removed(ready: World) -> None:
+    run_foreign(ready, f"{ready.place.name_prefix}visitor", address=creation(ready, slot=9).address)
+    removed = ready.runtime.remove_all(grace_seconds=0)
+    assert (removed.networks, removed.kept_networks) == ((), (ready.place.network,))
 
 
 def test_two_instances_do_not_see_each_others_replicas(ready: World) -> None:

@@ -25,6 +25,12 @@ _RUNC = "failed to create shim task: OCI runtime create failed: runc create fail
         (404, "No such container: 23664b", "ContainerGone"),
         (404, "network orchestry not found", "NetworkMissing"),
         (403, "Address already in use", "AddressTaken"),
+        (
+            400,
+            "invalid config for network orchestry: invalid endpoint settings:\n"
+            "no configured subnet or ip-range contain the IP address 10.99.0.1",
+            "NetworkChanged",
+        ),
         (500, "Invalid address 10.99.0.1: It does not belong to any of this network's subnets", "NetworkChanged"),
         (
             400,
@@ -40,6 +46,12 @@ _RUNC = "failed to create shim task: OCI runtime create failed: runc create fail
         (500, _RUNC + "error during container init: cannot allocate memory: unknown", "StartFailed"),
         (400, _RUNC + "openat2 /sys/fs/cgroup/cpu/docker: no such file or directory: unknown", "StartFailed"),
         (500, "no space left on device", "EngineFailed"),
+        (
+            500,
+            "failed to create endpoint web-1 on network orchestry: adding interface veth1 to bridge br-1 failed: "
+            "could not find bridge br-1: route ip+net: no such network interface",
+            "EngineFailed",
+        ),
         (409, "cannot start a paused container, try unpause instead", "EngineFailed"),
         (503, "", "EngineFailed"),
     ],
