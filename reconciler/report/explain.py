@@ -19,6 +19,7 @@ from reconciler.model.scaling import Factor, ScalingDecision
 from reconciler.model.status import AppStatus, InstanceStatus
 from reconciler.ports import StatusReader
 from reconciler.report import dump
+from reconciler.report.decisions import decision_document
 from reconciler.report.events import event_document, event_table
 from reconciler.report.tables import indented, printable, table
 from reconciler.report.times import age, rfc3339
@@ -255,24 +256,3 @@ def _document(subject: Subject) -> dict[str, Any]:
 
 def _published(published: Published) -> dict[str, Any] | None:
     return {"generation": published.generation, "at": rfc3339(published.at)} if published.generation else None
-
-
-def decision_document(decision: ScalingDecision) -> dict[str, Any]:
-    """A scaling decision with its whole chain of reasons."""
-    return {
-        "at": rfc3339(decision.at),
-        "current": decision.current,
-        "recommended": decision.raw,
-        "target": decision.target,
-        "acted": decision.acted,
-        "reason": decision.reason,
-        "winner": decision.winner,
-        "factors": [
-            {"metric": it.metric, "value": it.value, "target": it.target, "factor": it.factor, "unit": it.unit}
-            for it in decision.factors
-        ],
-        "clamps": [
-            {"name": it.name, "before": it.before, "after": it.after, "reason": it.reason} for it in decision.clamps
-        ],
-        "next_step": decision.next_step,
-    }

@@ -14,8 +14,8 @@ from reconciler.model.load import LoadSample
 from reconciler.model.scaling import ScalingDecision
 from reconciler.ports import StatusReader
 from reconciler.report import dump
+from reconciler.report.decisions import decision_document
 from reconciler.report.events import event_document
-from reconciler.report.explain import decision_document
 from reconciler.report.plots import Points, Series, plot
 from reconciler.report.tables import printable, table
 from reconciler.report.times import clock, parse_since, rfc3339
