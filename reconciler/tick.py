@@ -81,7 +81,8 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
         loads=loads.apps,
         replica_loads=loads.replicas,
         version_loads=loads.versions,
-        bounds=_scheduled(desired, now),
+        version_loads=loads.versions,
+        bounds=_scheduled(desired, state.memory, now),
     )
     decision = decide(desired, observed, state.memory, now, world.policy)
     plan = decision.plan
@@ -132,9 +133,10 @@ def _observe(world: World, memory: Memory, now: float) -> Observed | str:
     return replace(seen, samples=samples, open_requests=open_requests)
 
 
-def _scheduled(desired: Desired, now: float) -> dict[str, Bounds]:
-    """The bounds that schedules put in force, by app."""
-    found = {name: bounds_in_force(version.app.scaling, now) for name, version in desired.apps.items()}
+def _scheduled(desired: Desired, memory: Memory, now: float) -> dict[str, Bounds]:
+    """The bounds that schedules put in force, by app: also of those whose file is broken now."""
+    versions = {name: app.version for name, app in memory.apps.items()} | dict(desired.apps)
+    found = {name: bounds_in_force(version.app.scaling, now) for name, version in versions.items()}
     return {name: bounds for name, bounds in found.items() if bounds is not None}
 
 

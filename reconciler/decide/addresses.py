@@ -8,8 +8,54 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection
+from functools import cached_property
 
-from reconciler.model.observed import Network
+from reconciler.model.actions import CreateReplica
+from reconciler.model.memory import Memory
+from reconciler.model.observed import Network, Observed
+
+
+class NameOf:
+    """Names the replicas of one app: ``PREFIXAPP-SLOT``."""
+
+    def __init__(self, prefix: str, app_name: str) -> None:
+        self._stem = f"{prefix}{app_name}-"
+
+    def __call__(self, slot: int) -> str:
+        return f"{self._stem}{slot}"
+
+
+class Addresses:
+    """The addresses still to be given in this tick. Mutable on purpose: two replicas must not get the same one."""
+
+    def __init__(self, observed: Observed, memory: Memory) -> None:
+        self.last = memory.last_address
+        self.network = observed.network
+        self._observed = observed
+        self._memory = memory
+
+    def take(self, kept: str) -> str | None:
+        """``kept``, the one the slot had, where it is free and still of this network; else the next free one that no
+        slot had; None when the network is full."""
+        if kept and kept not in self._in_use and _is_in(self.network, kept):
+            self._in_use.add(kept)
+            return kept
+        address = next_address(self.network, self._known, self.last)
+        if address is not None:
+            self._known.add(address)
+            self.last = address
+        return address
+
+    @cached_property
+    def _in_use(self) -> set[str]:
+        seen = {c.address for c in self._observed.containers if c.address}
+        making = {a.address for a in self._observed.in_flight if isinstance(a, CreateReplica)}
+        return seen | making | self._observed.foreign_addresses
+
+    @cached_property
+    def _known(self) -> set[str]:
+        """Those in use, and those that empty slots keep."""
+        return self._in_use | {replica.address for replica in self._memory.replicas.values()}
 
 
 def free_slots(count: int, used_slots: Collection[int], name_of: NameOf, foreign_names: Collection[str]) -> list[int]:
@@ -23,16 +69,6 @@ def free_slots(count: int, used_slots: Collection[int], name_of: NameOf, foreign
     return slots
 
 
-class NameOf:
-    """Names the replicas of one app: ``PREFIXAPP-SLOT``."""
-
-    def __init__(self, prefix: str, app_name: str) -> None:
-        self._stem = f"{prefix}{app_name}-"
-
-    def __call__(self, slot: int) -> str:
-        return f"{self._stem}{slot}"
-
-
 def next_address(network: Network, taken: Collection[str], last_address: str) -> str | None:
     """The first free address after the one given last, wrapping around; None when every one is taken."""
     first, last = network.bounds
@@ -44,3 +80,8 @@ def next_address(network: Network, taken: Collection[str], last_address: str) ->
         if address not in taken:
             return address
     return None
+
+
+def _is_in(network: Network, address: str) -> bool:
+    first, last = network.bounds
+    return first <= int(ipaddress.IPv4Address(address)) <= last

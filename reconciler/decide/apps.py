@@ -6,18 +6,22 @@ if the snapshot was good, nothing suggests that its file is merely broken, and t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from reconciler.decide.scaling import initial_count
-from reconciler.decide.versions import differences
+from reconciler.decide.versions import differences, short
 from reconciler.model.desired import Desired, Version
 from reconciler.model.events import Event
-from reconciler.model.memory import AppMemory, Memory, Repetition
+from reconciler.model.memory import AppMemory, Memory
+from reconciler.model.observed import Observed
 from reconciler.model.plan import Policy
-from reconciler.model.scaling import ScalingMemory
+from reconciler.model.scaling import Bounds, ScalingMemory
 
 BUDGET_APPLIES_FROM_APPS = 4
+KEPT_FORMER_VERSIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,77 +36,74 @@ class Registration:
 
 def last_desired(memory: Memory) -> Desired:
     """What was asked for last: the desired state while the source can't be read."""
-    return Desired(memory.revision, {name: app.version for name, app in memory.apps.items()})
+    present = {name: app.version for name, app in memory.apps.items() if app.missing_since is None}
+    return Desired(memory.revision, present)
 
 
-def register(
-    desired: Desired, memory: Memory, replicas_seen: Mapping[str, int], policy: Policy, now: float
-) -> Registration:
-    """Carry the apps forward to this revision. ``replicas_seen`` counts the containers of each app on the host: an
-    app known only by them is an orphan, and one that is new to memory keeps as many as its policy allows."""
-    orphans = frozenset(replicas_seen) - memory.apps.keys() - desired.apps.keys()
+def register(desired: Desired, memory: Memory, observed: Observed, policy: Policy, now: float) -> Registration:
+    """Carry the apps forward to this revision. An app known only by containers on the host is an orphan."""
+    seen = Counter(container.app_name for container in observed.containers)
+    orphans = seen.keys() - memory.apps.keys() - desired.apps.keys()
     events: list[Event] = []
     apps = dict(memory.apps)
     for name, version in sorted(desired.apps.items()):
-        apps[name], event = _follow(apps.get(name), version, replicas_seen.get(name, 0), now)
-        events += event
+        if (app := apps.get(name)) is not None:
+            apps[name], happened = _follow(app, version, now)
+            events += happened
+            continue
+        apps[name] = _new(version, seen[name], observed.bounds.get(name), now)
+        events.append(Event(now, "app", f"registered from {version.path} at {short(version.revision)}", name))
     if desired.revision != memory.revision:
         events.append(Event(now, "source", f"revision {short(desired.revision)} applied"))
     absent = _absent(desired, apps, orphans)
     known = frozenset(apps) | orphans
     held_back = _over_budget(absent, known, desired.revision, policy)
     for name in absent & apps.keys():
-        apps[name] = replace(apps[name], missing_since=apps[name].missing_since or now)
+        if apps[name].missing_since is None:
+            apps[name] = replace(apps[name], missing_since=now)
     memory = replace(memory, apps=apps, revision=desired.revision)
     return Registration(memory, frozenset() if held_back else absent, tuple(events), held_back)
 
 
-def short(revision: str) -> str:
-    """A revision as people write it: the first twelve characters of a commit."""
-    return revision[:12] if len(revision) == 40 else revision
-
-
-def _follow(app: AppMemory | None, version: Version, seen: int, now: float) -> tuple[AppMemory, list[Event]]:
-    if app is None:
-        message = f"registered from {version.path} at {short(version.revision)}"
-        return _new(version, seen, now), [Event(now, "app", message, version.name)]
-    if app.version is version or app.version == version:
-        return (app if app.missing_since is None else replace(app, missing_since=None)), []
-    changed = app.version.app != version.app or app.version.files != version.files
-    if not changed:
+def _follow(app: AppMemory, version: Version, now: float) -> tuple[AppMemory, list[Event]]:
+    if app.version is version and app.missing_since is None:
+        return app, []
+    if app.version.app == version.app and app.version.files == version.files:
         return replace(app, version=version, missing_since=None), []
     return _change(app, version, now)
 
 
 def _change(app: AppMemory, version: Version, now: float) -> tuple[AppMemory, list[Event]]:
-    fields = differences(app.version, version)
+    before = app.version
+    fields = differences(before, version)
     message = f"spec changed at {short(version.revision)}" + (f": {'; '.join(fields)}" if fields else "")
-    # A changed spec is a new chance: what only another spec could mend may be mended.
-    failed = app.failed if app.version.spec_hash == version.spec_hash else ()
-    app = replace(
-        app,
-        version=version,
-        missing_since=None,
-        updated_at=now,
-        failed=failed,
-        backoff=None,
-        replacement=None,
-        repetition=Repetition(),
-    )
-    return app, [Event(now, "app", message, app.name, {"revision": version.revision})]
+    event = Event(now, "app", message, app.name, {"revision": version.revision})
+    app = replace(app, version=version, missing_since=None, updated_at=now)
+    if before.spec_hash != version.spec_hash:
+        app = replace(app, former=(*app.former, before)[-KEPT_FORMER_VERSIONS:])
+    if _only_scaling_differs(before, version):
+        return app, [event]
+    # A new chance: what only another spec could mend may be mended.
+    return replace(app, failed=None, backoff=None, replacement=None, repetitions=()), [event]
 
 
-def _new(version: Version, seen: int, now: float) -> AppMemory:
+def _only_scaling_differs(before: Version, after: Version) -> bool:
+    old, new = before.app, after.app
+    return old.spec == new.spec and old.health_check == new.health_check and before.files == after.files
+
+
+def _new(version: Version, seen: int, bounds: Bounds | None, now: float) -> AppMemory:
+    """An app that memory doesn't know. Of replicas that are there already it keeps as many as its policy allows."""
     scaling = version.app.scaling
-    count = initial_count(scaling)
-    if scaling.mode == "auto":
-        count = min(max(seen, count), scaling.max_replicas)
+    count = initial_count(scaling, bounds)
+    if scaling.mode == "auto" and scaling.paused_at is None:
+        count = min(max(seen, count), bounds.max_replicas if bounds else scaling.max_replicas)
     return AppMemory(
         name=version.name, version=version, registered_at=now, updated_at=now, scaling=ScalingMemory(count)
     )
 
 
-def _absent(desired: Desired, apps: Mapping[str, AppMemory], orphans: frozenset[str]) -> frozenset[str]:
+def _absent(desired: Desired, apps: Mapping[str, AppMemory], orphans: AbstractSet[str]) -> frozenset[str]:
     broken_paths = {problem.path for problem in desired.problems}
     broken_apps = {problem.app_name for problem in desired.problems if problem.app_name}
     missing = (frozenset(apps) | orphans) - desired.apps.keys() - broken_apps

@@ -12,17 +12,19 @@ LONGEST_SECONDS = 300.0
 FORGOTTEN_AFTER_SECONDS = 600.0
 
 
+def delay_seconds(attempts: int) -> float:
+    """How long to wait after so many failures in a row."""
+    return min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(attempts - 1, 16))
+
+
 def after_failure(
     previous: Backoff | None, reason: str, message: str, now: float, *, until_changed: bool = False
 ) -> Backoff:
     """The back-off after one more failure. ``until_changed``: only another spec can help."""
     attempts = 1 + (previous.attempts if previous else 0)
-    delay = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(attempts - 1, 16))
-    return Backoff(attempts, now + delay, reason, message, until_changed)
+    return Backoff(attempts, now + delay_seconds(attempts), reason, message, until_changed)
 
 
 def blocks(backoff: Backoff | None, now: float) -> bool:
-    """Whether trying again has to wait. A clock set back can lengthen no wait beyond the longest."""
-    if backoff is None:
-        return False
-    return backoff.until_changed or now < backoff.next_at <= now + LONGEST_SECONDS
+    """Whether trying again has to wait."""
+    return backoff is not None and (backoff.until_changed or now < backoff.next_at)

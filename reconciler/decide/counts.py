@@ -6,86 +6,115 @@ still starting are neither idle nor missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property, lru_cache
 
-from reconciler.decide.replicas import Phase
-from reconciler.decide.rollout import AppView
+from reconciler.decide.replicas import PENDING
 from reconciler.decide.scaling import recommend, remember
+from reconciler.decide.view import AppView
 from reconciler.model.events import Event
 from reconciler.model.load import AppLoad
 from reconciler.model.memory import AppMemory
 from reconciler.model.observed import Host, Observed
 from reconciler.model.scaling import Room, ScalingDecision, ScalingSituation
-from reconciler.model.spec import App
+from reconciler.model.spec import Resources
 
 # Measurements alone, without another verdict, are kept this often: enough for `explain`, little for the database.
 REFRESH_SECONDS = 10.0
 # The share of the host that scaling leaves to everything else that runs on it.
 HOST_RESERVE = 0.1
 
-_PENDING = (Phase.CREATING, Phase.CREATED, Phase.STARTING)
+_UNKNOWN = AppLoad()
 
 
-def decide_count(view: AppView, observed: Observed, room: Room | None) -> tuple[AppMemory, tuple[Event, ...]]:
+class HostRoom:
+    """What the host can still hold, counted by limits, since a limit is what a replica may use.
+
+    Mutable on purpose: what one app was given in this tick, the next can't have. Summed up only once somebody asks.
+    """
+
+    def __init__(self, host: Host | None, apps: Mapping[str, AppMemory]) -> None:
+        self._host = host
+        self._apps = apps
+
+    def for_app(self, app: AppMemory) -> Room | None:
+        """How many more replicas there is room for; None where the host, or what one of them may use, is unknown."""
+        resources = app.version.app.spec.resources
+        if self._host is None or resources is None:
+            return None
+        cpu, memory = _limits(resources)
+        by_cpu, by_memory = self._free[0] // cpu, self._free[1] // memory
+        scarce, room = ("cpu", by_cpu) if by_cpu < by_memory else ("memory", by_memory)
+        room = max(0, int(room))
+        return Room(room, f"the host's {scarce} holds {room} more of {cpu}m and {memory / 1024**2:g} MiB")
+
+    def give(self, app: AppMemory, replicas: int) -> None:
+        """So many more replicas of the app were decided on."""
+        if resources := app.version.app.spec.resources:
+            cpu, memory = _limits(resources)
+            self._free[0] -= cpu * replicas
+            self._free[1] -= memory * replicas
+
+    @cached_property
+    def _free(self) -> list[float]:
+        if self._host is None:
+            return [0.0, 0.0]
+        free = [self._host.cpu_millicores * (1 - HOST_RESERVE), self._host.memory_bytes * (1 - HOST_RESERVE)]
+        for app in self._apps.values():
+            if resources := app.version.app.spec.resources:
+                cpu, memory = _limits(resources)
+                free[0] -= cpu * app.count
+                free[1] -= memory * app.count
+        return free
+
+
+@lru_cache(maxsize=4096)
+def _limits(resources: Resources) -> tuple[int, int]:
+    return resources.cpu_millicores, resources.memory_bytes
+
+
+def decide_count(view: AppView, observed: Observed, host_room: HostRoom) -> tuple[AppMemory, tuple[Event, ...]]:
     """The app's memory with the count for this tick, and the event that tells of a change."""
-    app, now = view.app, view.now
-    if app.version.app.spec.suspend:
+    app, scaling = view.app, view.scaling
+    if view.suspended:
         return app, ()
-    scaling = view.target.app.scaling
     situation = ScalingSituation(
         memory=app.scaling,
-        healthy=sum(view.fits(r) and r.ready for r in view.existing),
-        load=observed.loads.get(app.name, AppLoad()),
+        healthy=sum(r.ready for r in view.fit),
+        load=observed.loads.get(app.name, _UNKNOWN),
         unsettled=_unsettled(view),
         bounds=observed.bounds.get(app.name),
-        room=room,
     )
-    decision = recommend(scaling, situation, now)
-    kept = remember(scaling, situation, decision)
-    decided = replace(app, scaling=kept, decision=_latest(app.decision, decision))
-    if kept.count == app.count:
-        return (app if decided == app else decided), ()
-    details = {"from": str(app.count), "to": str(kept.count), "metric": decision.winner or ""}
-    return decided, (Event(now, "scaling", decision.reason, app.name, details),)
+    decision = recommend(scaling, situation, view.now)
+    if decision.target > app.count and scaling.mode == "auto":
+        situation = replace(situation, room=host_room.for_app(app))
+        decision = recommend(scaling, situation, view.now)
+    kept, latest = remember(scaling, situation, decision), _latest(app.decision, decision)
+    if kept.count != app.count:
+        host_room.give(app, kept.count - app.count)
+        details = {"from": str(app.count), "to": str(kept.count), "metric": decision.winner or ""}
+        event = Event(view.now, "scaling", decision.reason, app.name, details)
+        return replace(app, scaling=kept, decision=latest), (event,)
+    if latest is app.decision and kept == app.scaling:
+        return app, ()
+    return replace(app, scaling=kept, decision=latest), ()
 
 
 def _latest(before: ScalingDecision | None, decision: ScalingDecision) -> ScalingDecision:
     """The decision worth keeping: the one before, as long as it says the same or was just made."""
     if before is None or before.gist != decision.gist:
         return decision
-    same = replace(decision, at=before.at) == before
-    return before if same or 0 <= decision.at - before.at < REFRESH_SECONDS else decision
+    return before if 0 <= decision.at - before.at < REFRESH_SECONDS or _same(before, decision) else decision
+
+
+def _same(before: ScalingDecision, decision: ScalingDecision) -> bool:
+    return replace(decision, at=before.at) == before
 
 
 def _unsettled(view: AppView) -> str:
     """What scaling has to wait for, in words that follow "waiting for"."""
     if view.app.rollout is not None:
         return "the rollout to end"
-    starting = [r.name for r in view.existing if view.fits(r) and r.phase in _PENDING and not r.memory.backoff]
-    if starting:
-        return f"{', '.join(starting)} to become ready"
-    return ""
-
-
-def room_for(app: App, apps: Iterable[tuple[App, int]], host: Host | None) -> Room | None:
-    """How many more replicas of ``app`` the host can hold beside ``apps``, each with its count of replicas.
-
-    Counted by limits, since a limit is what a replica may use; an app without limits takes none into account.
-    """
-    limits = app.spec.resources
-    if host is None or limits is None:
-        return None
-    promised = [(other.spec.resources, count) for other, count in apps if other.spec.resources]
-    cpu = host.cpu_millicores * (1 - HOST_RESERVE) - sum(r.cpu_millicores * n for r, n in promised)
-    memory = host.memory_bytes * (1 - HOST_RESERVE) - sum(r.memory_bytes * n for r, n in promised)
-    by_cpu, by_memory = int(cpu // limits.cpu_millicores), int(memory // limits.memory_bytes)
-    scarce, room = ("cpu", by_cpu) if by_cpu < by_memory else ("memory", by_memory)
-    room = max(0, room)
-    return Room(
-        room, f"the host's {scarce} holds {room} more of {limits.cpu_millicores}m and {_mib(limits.memory_bytes)}"
-    )
-
-
-def _mib(size_bytes: int) -> str:
-    return f"{size_bytes / 1024**2:g} MiB"
+    starting = [r.name for r in view.fit if r.phase in PENDING and not r.memory.backoff]
+    return f"{', '.join(starting)} to become ready" if starting else ""

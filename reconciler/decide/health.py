@@ -1,4 +1,4 @@
-"""What probe answers make of a replica, and which replicas to ask.
+"""What probe answers make of a replica's health.
 
 Failures count against a replica only after it was first healthy: a slow start is the progress deadline's business.
 Engine trouble is not a failure of the replica; whoever could not ask sends no sample.
@@ -7,8 +7,9 @@ Engine trouble is not a failure of the replica; whoever could not ask sends no s
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
-from reconciler.model.health import Health, Verdict
+from reconciler.model.health import Health, Tally, Verdict
 from reconciler.model.observed import ProbeSample
 from reconciler.model.spec import App, HealthCheck
 
@@ -17,9 +18,22 @@ def health_check_of(app: App) -> HealthCheck | None:
     """The check in force: the one given or, for an app with a port, that the port accepts. None: running is enough."""
     if app.health_check is not None:
         return app.health_check
-    if app.main_port is None:
-        return None
-    return HealthCheck(protocol="TCP", port=app.main_port)
+    return None if app.main_port is None else _accepts_connections(app.main_port)
+
+
+@lru_cache(maxsize=65536)
+def _accepts_connections(port: int) -> HealthCheck:
+    return HealthCheck(protocol="TCP", port=port)
+
+
+def trusted(now: float) -> Health:
+    """Healthy until an answer says otherwise: for a replica that ran before anybody of us knew it."""
+    return Health(Verdict.HEALTHY, since=now)
+
+
+def begun_anew(health: Health) -> Health:
+    """The health of a program that was started again: only its totals are what they were."""
+    return Health(tally=replace(health.tally, consecutive_successes=0))
 
 
 def after_sample(health: Health, sample: ProbeSample, check: HealthCheck) -> Health:
@@ -28,29 +42,20 @@ def after_sample(health: Health, sample: ProbeSample, check: HealthCheck) -> Hea
 
 
 def _after_success(health: Health, at: float, check: HealthCheck) -> Health:
-    successes = health.tally.consecutive_successes + 1
-    tally = replace(
-        health.tally,
-        checks=health.tally.checks + 1,
-        consecutive_successes=successes,
-        last_check_at=at,
-        last_success_at=at,
-    )
+    before = health.tally
+    successes = before.consecutive_successes + 1
+    tally = Tally(before.checks + 1, before.failures, successes, at, at, before.last_failure_at)
     health = replace(health, tally=tally, consecutive_failures=0, detail="")
-    if health.verdict is Verdict.HEALTHY or successes < check.success_threshold:
-        return health
-    return replace(health, verdict=Verdict.HEALTHY, since=at, first_healthy_at=health.first_healthy_at or at)
+    if health.verdict is not Verdict.HEALTHY:
+        if successes < check.success_threshold:
+            return health
+        health = replace(health, verdict=Verdict.HEALTHY, since=at)
+    return health if health.first_healthy_at is not None else replace(health, first_healthy_at=at)
 
 
 def _after_failure(health: Health, sample: ProbeSample, check: HealthCheck) -> Health:
-    tally = replace(
-        health.tally,
-        checks=health.tally.checks + 1,
-        failures=health.tally.failures + 1,
-        consecutive_successes=0,
-        last_check_at=sample.at,
-        last_failure_at=sample.at,
-    )
+    before = health.tally
+    tally = Tally(before.checks + 1, before.failures + 1, 0, sample.at, before.last_success_at, sample.at)
     failures = health.consecutive_failures + 1
     health = replace(health, tally=tally, consecutive_failures=failures, detail=sample.detail)
     if health.verdict is not Verdict.HEALTHY or failures < check.failure_threshold:

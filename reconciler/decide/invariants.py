@@ -1,18 +1,20 @@
 """What must hold of every plan, checked before any of it is done.
 
-Written against the plan's result and not its reasoning: a mistake in `rollout` or `steps` must not be able to hide
+Written against the plan's result and not its reasoning: a mistake in `choice` or `steps` must not be able to hide
 here. A violation is a bug of ours; the app concerned is left alone, and the others go on.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from reconciler.decide.rollout import AppView
+from reconciler.decide.view import AppView
 from reconciler.model.actions import Action, CreateReplica, EnsureImage, RemoveReplica
 from reconciler.model.observed import Observed
+
+_FOREIGN = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,46 +24,49 @@ class Violation:
 
 
 def violations(
-    actions: Iterable[Action],
-    views: Mapping[str, AppView],
-    leaving: frozenset[str],
-    observed: Observed,
-    routed: frozenset[str],
+    actions: tuple[Action, ...], views: Mapping[str, AppView], observed: Observed, routed: frozenset[str]
 ) -> tuple[Violation, ...]:
-    """Everything these actions would break."""
-    actions = tuple(actions)
+    """Everything these actions would break. ``views`` are of apps that stay; ``routed`` the names in the table that
+    is being served."""
+    if not actions:
+        return ()
     found = [*_ours_only(actions, observed), *_unique(actions, observed), *_nothing_routed(actions, routed)]
-    for name, view in views.items():
-        if name not in leaving:
-            found += _counts(name, view, [a for a in actions if a.app_name == name])
+    by_app: defaultdict[str, list[Action]] = defaultdict(list)
+    for action in actions:
+        by_app[action.app_name].append(action)
+    for name, own in by_app.items():
+        if name in views:
+            found += _counts(views[name], own)
     return tuple(found)
 
 
 def _ours_only(actions: tuple[Action, ...], observed: Observed) -> Iterable[Violation]:
-    ours = {(c.id, c.name) for c in observed.containers}
+    ours = {(container.id, container.name) for container in observed.containers}
     for action in actions:
-        if isinstance(action, EnsureImage):
+        if isinstance(action, CreateReplica) and action.name in observed.foreign_names:
+            yield Violation(action.app_name, f"would create {action.name}, the name of a container that is not ours")
+        if isinstance(action, CreateReplica | EnsureImage):
             continue
-        if isinstance(action, CreateReplica):
-            if action.name in observed.foreign_names:
-                yield Violation(
-                    action.app_name, f"would create {action.name}, the name of a container that is not ours"
-                )
-        elif (action.container_id, action.name) not in ours:
+        if (action.container_id, action.name) not in ours:
             yield Violation(action.app_name, f"would {action.verb} {action.name}, which was not seen as ours")
 
 
 def _unique(actions: tuple[Action, ...], observed: Observed) -> Iterable[Violation]:
-    names = Counter(action.key for action in actions if not isinstance(action, EnsureImage))
-    in_flight = {action.key for action in observed.in_flight}
-    taken = Counter(c.address for c in observed.containers if c.address) | Counter(observed.foreign_addresses)
-    taken += Counter(a.address for a in (*actions, *observed.in_flight) if isinstance(a, CreateReplica))
+    """One action on a replica at a time, and no address for two."""
+    on_replicas = [a for a in (*actions, *observed.in_flight) if not isinstance(a, EnsureImage)]
+    keys = Counter(action.key for action in on_replicas)
+    owners: defaultdict[str, set[str]] = defaultdict(set)
+    for container in observed.containers:
+        owners[container.address or ""].add(container.name)
+    for create in on_replicas:
+        if isinstance(create, CreateReplica):
+            owners[create.address].add(create.name)
+    for address in observed.foreign_addresses:
+        owners[address].add(_FOREIGN)
     for action in actions:
-        if isinstance(action, EnsureImage):
-            continue
-        if names[action.key] > 1 or action.key in in_flight:
+        if keys[action.key] > 1:
             yield Violation(action.app_name, f"would act twice on {action.key}")
-        if isinstance(action, CreateReplica) and taken[action.address] > 1:
+        if isinstance(action, CreateReplica) and owners[action.address] != {action.name}:
             yield Violation(action.app_name, f"would give {action.address} to {action.name}, and it is taken")
 
 
@@ -71,14 +76,14 @@ def _nothing_routed(actions: tuple[Action, ...], routed: frozenset[str]) -> Iter
             yield Violation(action.app_name, f"would remove {action.name}, which the published table routes to")
 
 
-def _counts(name: str, view: AppView, actions: list[Action]) -> Iterable[Violation]:
-    created = sum(isinstance(action, CreateReplica) for action in actions)
-    if created and len(view.existing) + created > view.count + view.surge:
-        yield Violation(
-            name, f"would have {len(view.existing) + created} replicas, {view.count} + {view.surge} allowed"
-        )
+def _counts(view: AppView, actions: list[Action]) -> Iterable[Violation]:
+    existing = {replica.name for replica in view.existing}
+    created = {action.name for action in actions if isinstance(action, CreateReplica)} - existing
+    if created and len(existing) + len(created) > view.count + view.surge:
+        message = f"would have {len(existing) + len(created)} replicas, {view.count} + {view.surge} allowed"
+        yield Violation(view.name, message)
     removed = {action.name for action in actions if isinstance(action, RemoveReplica)}
-    ready = {r.name for r in view.existing if r.ready}
-    least = view.count - view.unavailable
-    if removed & ready and len(ready - removed) < min(least, len(ready)):
-        yield Violation(name, f"would leave {len(ready - removed)} ready replicas, at least {least} are promised")
+    ready = {replica.name for replica in view.existing if replica.ready}
+    if removed & ready and len(ready - removed) < view.least:
+        message = f"would leave {len(ready - removed)} ready replicas, at least {view.least} are promised"
+        yield Violation(view.name, message)

@@ -7,13 +7,14 @@ can help. What an action really did is seen by the next observation, never assum
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 
 from reconciler.decide.backoff import after_failure
+from reconciler.decide.progress import repeated
 from reconciler.model.actions import (
     Action,
     CreateReplica,
     EnsureImage,
-    Failure,
     FailureKind,
     Outcome,
     RemoveReplica,
@@ -21,59 +22,63 @@ from reconciler.model.actions import (
     TakeOverRestarts,
 )
 from reconciler.model.events import Event
-from reconciler.model.memory import AppMemory, Backoff, Memory, ReplicaMemory
-
-IMAGE_REASONS = ("ImageMissing", "ImagePullFailed", "ImageNotFound")
+from reconciler.model.memory import AppMemory, Memory, ReplicaMemory
 
 
 def absorb(memory: Memory, outcomes: tuple[Outcome, ...]) -> tuple[Memory, tuple[Event, ...]]:
     """Memory and events after these outcomes, in the order they finished."""
+    if not outcomes:
+        return memory, ()
     events: list[Event] = []
     apps, replicas = dict(memory.apps), dict(memory.replicas)
-    for outcome in sorted(outcomes, key=lambda o: o.finished_at):
+    for outcome in sorted(outcomes, key=attrgetter("finished_at")):
+        action = outcome.action
         events.append(_event(outcome))
-        app = apps.get(outcome.action.app_name)
-        if app is not None and isinstance(outcome.action, EnsureImage | CreateReplica):
-            apps[app.name] = _app_after(app, outcome)
-        name = outcome.action.key
-        if name in replicas:
-            after = _replica_after(replicas[name], outcome)
-            if after is None:
-                del replicas[name]
-            else:
-                replicas[name] = after
+        if isinstance(action, EnsureImage | CreateReplica) and action.app_name in apps:
+            apps[action.app_name] = _app_after(apps[action.app_name], action, outcome)
+        elif action.key in replicas:
+            replicas[action.key] = _replica_after(replicas[action.key], action, outcome)
     return replace(memory, apps=apps, replicas=replicas), tuple(events)
 
 
-def _app_after(app: AppMemory, outcome: Outcome) -> AppMemory:
-    action, failure = outcome.action, outcome.failure
-    assert isinstance(action, EnsureImage | CreateReplica)
-    if action.version.spec_hash not in (app.version.spec_hash, app.stable.spec_hash if app.stable else None):
+def _app_after(app: AppMemory, action: EnsureImage | CreateReplica, outcome: Outcome) -> AppMemory:
+    spec_hash, failure, at = action.version.spec_hash, outcome.failure, outcome.finished_at
+    if spec_hash not in (app.version.spec_hash, app.stable.spec_hash if app.stable else ""):
         return app  # Of a version that is no longer wanted: nothing to learn from it.
     if failure is None:
+        app = repeated(app, action, at)
         if isinstance(action, EnsureImage):
-            return replace(app, image_ready=action.version.spec_hash, backoff=None)
-        return replace(app, backoff=None)
-    image_ready = None if failure.reason == "ImageMissing" else app.image_ready
-    return replace(app, image_ready=image_ready, backoff=_backoff(app.backoff, failure, outcome.finished_at))
-
-
-def _replica_after(replica: ReplicaMemory, outcome: Outcome) -> ReplicaMemory | None:
-    action, failure = outcome.action, outcome.failure
-    if isinstance(action, RemoveReplica) and failure is None:
-        return None if replica.container_id in ("", action.container_id) else replica
-    if isinstance(action, TakeOverRestarts) and failure is None:
-        return replace(replica, taken_over=True)
-    if isinstance(action, StartReplica | RemoveReplica | TakeOverRestarts) and failure is not None:
-        # Only another spec could help a start that was rejected, and that would be another container.
-        backoff = after_failure(replica.backoff, failure.reason, failure.message, outcome.finished_at)
-        return replace(replica, backoff=backoff)
-    return replica
-
-
-def _backoff(previous: Backoff | None, failure: Failure, at: float) -> Backoff:
+            return replace(app, image_ready=spec_hash)
+        # One that began before the last failure says nothing of what has failed since.
+        recovered = app.backoff is not None and outcome.started_at >= app.backoff.next_at
+        return replace(app, backoff=None) if recovered else app
     rejected = failure.kind is FailureKind.REJECTED
-    return after_failure(previous, failure.reason, failure.message, at, until_changed=rejected)
+    backoff = after_failure(app.backoff, failure.reason, failure.message, at, until_changed=rejected)
+    return replace(app, backoff=backoff, image_ready=None if failure.reason == "ImageMissing" else app.image_ready)
+
+
+def _replica_after(replica: ReplicaMemory, action: Action, outcome: Outcome) -> ReplicaMemory:
+    """The replica after an action on its container; one of a container it no longer has says nothing."""
+    if isinstance(action, EnsureImage | CreateReplica) or action.container_id != replica.container_id:
+        return replica
+    if outcome.failure is None:
+        return _succeeded(replica, action)
+    reason, message, at = outcome.failure.reason, outcome.failure.message, outcome.finished_at
+    if isinstance(action, RemoveReplica):
+        return replace(replica, removal=after_failure(replica.removal, reason, message, at))
+    # Only another spec could help a start that was rejected, and that would be another container.
+    return replace(replica, backoff=after_failure(replica.backoff, reason, message, at))
+
+
+def _succeeded(replica: ReplicaMemory, action: RemoveReplica | StartReplica | TakeOverRestarts) -> ReplicaMemory:
+    match action:
+        case RemoveReplica():
+            return replace(replica, container_id="", ready_at=None, removal=None)
+        case StartReplica():
+            # Found ended at the next look, it has ended once more.
+            return replace(replica, exited_at=None)
+        case TakeOverRestarts():
+            return replace(replica, taken_over=True)
 
 
 def _event(outcome: Outcome) -> Event:

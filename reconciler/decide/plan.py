@@ -1,32 +1,31 @@
 """One decision about the whole host: facts in, plan out.
 
 The one parent that branches. Each app is decided alone, so that no app's trouble is another's; what they share
-(addresses, the deletion budget, the route table) is passed through here. `conclude` finishes the thought once the
-edge has answered.
+(addresses, room on the host, the deletion budget, the route table) is passed through here. `conclude` finishes the
+thought once the edge has answered.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.decide import apps as registry
-from reconciler.decide import counts, invariants, outcomes, probes, replicas, rollout, routes, status
-from reconciler.decide.addresses import NameOf
-from reconciler.decide.progress import without_repetition
-from reconciler.decide.replicas import Replica
-from reconciler.decide.rollout import AppView, Choice
-from reconciler.decide.steps import Addresses, Steps, remove_all, steps
-from reconciler.decide.versions import differences, target_of
+from reconciler.decide import choice, counts, healing, invariants, outcomes, probes, rollout, routes, status, tracking
+from reconciler.decide.addresses import Addresses, NameOf
+from reconciler.decide.clock import without_future
+from reconciler.decide.publication import after_publication
+from reconciler.decide.replicas import Replica, classify
+from reconciler.decide.steps import Steps, remove_all, steps
+from reconciler.decide.versions import differences, short, target_of
+from reconciler.decide.view import AppView
 from reconciler.model.actions import Action, CreateReplica
-from reconciler.model.desired import Desired
+from reconciler.model.desired import Desired, Problem
 from reconciler.model.events import Event
-from reconciler.model.memory import AppMemory, Memory, Repetition, ReplicaMemory
+from reconciler.model.memory import AppMemory, Memory, ReplicaMemory
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Plan, Policy, Wait
 from reconciler.model.routes import AppRoutes, Publication
-from reconciler.model.scaling import Room
 from reconciler.model.status import AppStatus
 
 IN_FLIGHT_POLL_SECONDS = 0.25
@@ -39,6 +38,32 @@ class Decision:
 
     plan: Plan
     facts: Mapping[str, status.AppFacts]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """What every app's decision looks at. ``memory`` is the one carried over this observation; ``replicas`` and
+    ``published`` are by app name. Addresses and room on the host are given to one app after the other."""
+
+    observed: Observed
+    memory: Memory
+    policy: Policy
+    now: float
+    replicas: Mapping[str, tuple[Replica, ...]]
+    published: Mapping[str, AppRoutes]
+    problems: tuple[Problem, ...]
+    addresses: Addresses
+    host_room: counts.HostRoom
+
+    def view(self, app: AppMemory) -> AppView:
+        target = target_of(app)
+        unready = tuple(name for name in target.app.spec.depends_on if not self._has_been_ready(name))
+        part = self.published.get(app.name)
+        return AppView(app, target, self.replicas.get(app.name, ()), part, self.now, unready)
+
+    def _has_been_ready(self, app_name: str) -> bool:
+        app = self.memory.apps.get(app_name)
+        return app is not None and app.stable is not None
 
 
 @dataclass(slots=True)
@@ -64,188 +89,175 @@ class _Draft:
         self.actions = [action for action in self.actions if action.app_name not in names]
         self.waits += [Wait(v.app_name, f"refused by an invariant, which is a bug: {v.message}") for v in broken]
 
+    @property
+    def views(self) -> list[AppView]:
+        return [fact.view for fact in self.facts.values()]
+
 
 def decide(desired: Desired, observed: Observed, memory: Memory, now: float, policy: Policy) -> Decision:
     """What to do now. The same arguments always give the same decision."""
-    memory, finished = outcomes.absorb(memory, observed.outcomes)
-    registration = registry.register(desired, memory, Counter(c.app_name for c in observed.containers), policy, now)
-    memory, happened = replicas.follow(registration.memory, observed, now)
+    memory, finished = outcomes.absorb(without_future(memory, now), observed.outcomes)
+    registration = registry.register(desired, memory, observed, policy, now)
+    memory, happened = tracking.follow(registration.memory, observed, now)
     draft = _Draft(dict(memory.apps), [*finished, *registration.events, *happened])
-    grouped = _group(memory, observed)
-    addresses = _addresses(observed, memory)
+    scene = _set_scene(observed, memory, policy, now, desired.problems, draft)
     for name in sorted(memory.apps):
-        view = _view(memory.apps[name], grouped.get(name, ()), memory, now)
         if name in registration.leaving:
-            _leave(draft, view, observed, desired.revision)
+            _leave(draft, scene, memory.apps[name], desired.revision)
         else:
-            _keep(draft, view, desired, observed, addresses, memory, policy)
-    draft.add(_remove_orphans(grouped, memory, registration.leaving, observed))
-    if registration.held_back:
-        draft.waits.append(Wait(None, registration.held_back))
-    views = {name: fact.view for name, fact in draft.facts.items()}
-    routed = memory.published.table.routed_names()
-    draft.drop(invariants.violations(tuple(draft.actions), views, registration.leaving, observed, routed))
-    _forget_gone_apps(draft, registration.leaving, memory, now)
-    memory = replace(memory, apps=draft.apps, replicas=_remembered(draft, grouped, memory), last_address=addresses.last)
-    return _finish(draft, desired, observed, memory, registration.held_back, now)
-
-
-def _finish(
-    draft: _Draft, desired: Desired, observed: Observed, memory: Memory, held_back: str, now: float
-) -> Decision:
-    views = [fact.view for fact in draft.facts.values()]
-    plan = Plan(
-        actions=tuple(draft.actions),
-        waits=tuple(draft.waits),
-        routes=routes.table_of(draft.parts),
-        probes=probes.targets(views),
-        memory=memory,
-        events=tuple(draft.events),
-        notices=(*desired.notices, *([held_back] if held_back else [])),
-        wake_at=_wake_at(draft.waits, views, observed, now),
-        differences=_differences(views),
-    )
-    return Decision(plan, {name: fact for name, fact in draft.facts.items() if name in draft.apps})
+            _keep(draft, scene, memory.apps[name])
+    for name in sorted(registration.leaving - memory.apps.keys()):
+        _remove_orphans(draft, scene, name)
+    staying = {view.name: view for view in draft.views if view.name not in registration.leaving}
+    draft.drop(invariants.violations(tuple(draft.actions), staying, observed, memory.published.table.routed_names()))
+    _forget_gone_apps(draft, scene, registration.leaving)
+    held_back = (registration.held_back,) if registration.held_back else ()
+    draft.waits += [Wait(None, message) for message in held_back]
+    return _finish(draft, scene, (*desired.notices, *held_back))
 
 
 def conclude(
     decision: Decision, publication: Publication | None, observed: Observed, now: float
 ) -> tuple[Memory, Mapping[str, AppStatus], tuple[Event, ...]]:
-    """Memory, statuses and events once the edge has answered (None: there was nothing to publish)."""
-    memory, events = routes.after_publication(decision.plan.memory, publication, now)
-    loads = dict(observed.replica_loads)
-    statuses = {name: status.describe(fact, memory, loads) for name, fact in decision.facts.items()}
-    updated = {
-        name: app if app.conditions == statuses[name].conditions else replace(app, conditions=statuses[name].conditions)
-        for name, app in memory.apps.items()
+    """Memory, statuses and events once the edge has answered (None: it could not)."""
+    memory, events = after_publication(decision.plan.memory, publication, now)
+    parts = {part.app_name: part for part in memory.published.table.apps}
+    statuses = {}
+    for name, facts in decision.facts.items():
+        refusals = tuple(one for one in memory.published.refusals if one.app_name == name)
+        served = status.Served(parts.get(name), refusals)
+        statuses[name] = status.describe(facts, served, memory.replicas, observed.replica_loads)
+    changed = {
+        name: replace(memory.apps[name], conditions=told.conditions)
+        for name, told in statuses.items()
+        if memory.apps[name].conditions != told.conditions
     }
-    if any(updated[name] is not app for name, app in memory.apps.items()):
-        memory = replace(memory, apps=updated)
-    return memory, statuses, events
+    return (replace(memory, apps={**memory.apps, **changed}) if changed else memory), statuses, events
 
 
-def _keep(
-    draft: _Draft,
-    view: AppView,
-    desired: Desired,
-    observed: Observed,
-    addresses: Addresses,
-    memory: Memory,
-    policy: Policy,
-) -> None:
-    """Decide an app that stays: its count, its rollout, its replicas, its routes."""
-    app, events = rollout.advance(view)
-    view = replace(view, app=app, target=target_of(app))
-    app, scaled = counts.decide_count(view, observed, _room(view, draft.apps, observed))
-    view = replace(view, app=app, count=app.count)
-    choice = _after_dependencies(view, rollout.choose(view), memory)
-    found = steps(view, choice, observed, addresses, NameOf(policy.name_prefix, app.name))
-    part, held = routes.routes_of(view, choice, _published_part(memory, app.name))
-    app = rollout.paced(app, choice, view.now)
-    if rollout.complete(view):
-        app = app if app.repetition == Repetition() else replace(app, repetition=Repetition())
-    app, allowed, stalled = without_repetition(app, found.actions, view.now)
-    found = Steps(allowed, (*found.waits, *held, *stalled), found.created if allowed else {})
-    problems = tuple(p for p in desired.problems if p.app_name == app.name or p.path == app.version.path)
-    draft.apps[app.name] = app
-    draft.events += (*events, *scaled)
+# -- one app --------------------------------------------------------------------------------------------------------
+
+
+def _keep(draft: _Draft, scene: _Scene, app: AppMemory) -> None:
+    """Decide an app that stays: its rollout, its count, its replicas, its routes."""
+    view = scene.view(app)
+    advance = rollout.advance(view, scene.observed.version_loads)
+    view = view.after(advance.app)
+    app, scaled = counts.decide_count(view, scene.observed, scene.host_room)
+    view = view.after(app)
+    chosen = choice.choose(view)
+    found = steps(view, chosen, scene.observed, scene.addresses, NameOf(scene.policy.name_prefix, app.name))
+    part, said = routes.routes_of(view, chosen)
+    waits = (*advance.waits, *found.waits, *said)
+    view = view.after(healing.paced(app, view, found.actions))
+    problems = tuple(p for p in scene.problems if p.app_name == app.name or p.path == app.version.path)
+    draft.apps[app.name] = view.app
+    draft.events += (*advance.events, *scaled)
     draft.parts += [part] if part else []
-    draft.facts[app.name] = status.AppFacts(replace(view, app=app), choice, found.waits, bool(found.actions), problems)
-    draft.add(found)
+    draft.facts[app.name] = status.AppFacts(view, chosen, waits, bool(found.actions), problems)
+    draft.add(replace(found, waits=waits))
 
 
-def _room(view: AppView, apps: Mapping[str, AppMemory], observed: Observed) -> Room | None:
-    """What the host can still hold for this app. Counts decided earlier in this tick are taken into account."""
-    if view.target.app.scaling.mode == "manual":
-        return None
-    return counts.room_for(view.target.app, ((app.version.app, app.count) for app in apps.values()), observed.host)
-
-
-def _leave(draft: _Draft, view: AppView, observed: Observed, revision: str) -> None:
+def _leave(draft: _Draft, scene: _Scene, app: AppMemory, revision: str) -> None:
     """Take an app away: out of the route table by being no part of it, then drained, then removed."""
-    grace = view.target.app.spec.termination_grace_period_seconds
-    cause = f"app removed at revision {registry.short(revision)}"
-    found = remove_all(view.replicas, cause, grace, view.routed, observed)
-    draft.facts[view.app.name] = status.AppFacts(view, Choice(), found.waits, bool(found.actions), leaving=True)
+    view = scene.view(app)
+    grace_seconds = view.target.app.spec.termination_grace_period_seconds
+    cause = f"app removed at revision {short(revision)}"
+    found = remove_all(view.existing, cause, grace_seconds, view.routed, scene.observed)
+    draft.facts[app.name] = status.AppFacts(view, choice.Choice(), found.waits, bool(found.actions), leaving=True)
     draft.add(found)
 
 
-def _remove_orphans(
-    grouped: Mapping[str, tuple[Replica, ...]], memory: Memory, leaving: frozenset[str], observed: Observed
-) -> Steps:
+def _remove_orphans(draft: _Draft, scene: _Scene, app_name: str) -> None:
     """Containers labelled ours whose app neither the source nor memory knows."""
-    members = tuple(r for name in sorted(leaving - memory.apps.keys()) for r in grouped.get(name, ()))
-    return remove_all(
-        members, "its app is in no spec", ORPHAN_GRACE_SECONDS, memory.published.table.routed_names(), observed
+    members = (r for r in scene.replicas.get(app_name, ()) if r.container is not None)
+    draft.add(remove_all(members, "its app is in no spec", ORPHAN_GRACE_SECONDS, frozenset(), scene.observed))
+
+
+def _forget_gone_apps(draft: _Draft, scene: _Scene, leaving: frozenset[str]) -> None:
+    """Forget an app once nothing of it is left, on the host or at the edge."""
+    for name in sorted(leaving & draft.apps.keys()):
+        if name not in scene.published and not draft.facts[name].view.existing:
+            del draft.apps[name], draft.facts[name]
+            draft.events.append(Event(scene.now, "app", "removed; its named volumes are kept", name))
+
+
+# -- what they share ------------------------------------------------------------------------------------------------
+
+
+def _set_scene(
+    observed: Observed, memory: Memory, policy: Policy, now: float, problems: tuple[Problem, ...], draft: _Draft
+) -> _Scene:
+    return _Scene(
+        observed=observed,
+        memory=memory,
+        policy=policy,
+        now=now,
+        replicas=_group(memory, observed),
+        published={part.app_name: part for part in memory.published.table.apps},
+        problems=problems,
+        addresses=Addresses(observed, memory),
+        host_room=counts.HostRoom(observed.host, draft.apps),
     )
-
-
-def _after_dependencies(view: AppView, choice: Choice, memory: Memory) -> Choice:
-    """The first start waits for the apps this one depends on; later ones don't."""
-    if view.app.stable is not None:
-        return choice
-    missing = [
-        name for name in view.target.app.spec.depends_on if name not in memory.apps or memory.apps[name].stable is None
-    ]
-    if not missing:
-        return choice
-    wait = Wait(view.app.name, f"waiting for {', '.join(missing)} to be ready first (dependsOn)")
-    return replace(choice, create=0, waits=(*choice.waits, wait))
-
-
-def _view(app: AppMemory, members: tuple[Replica, ...], memory: Memory, now: float) -> AppView:
-    return AppView(app, target_of(app), app.count, members, memory.published.table.routed_names(), now)
-
-
-def _published_part(memory: Memory, app_name: str) -> AppRoutes | None:
-    return next((part for part in memory.published.table.apps if part.app_name == app_name), None)
 
 
 def _group(memory: Memory, observed: Observed) -> dict[str, tuple[Replica, ...]]:
     """The replicas of each app, remembered or seen, by slot."""
-    containers = {c.name: c for c in observed.containers}
+    containers = {container.name: container for container in observed.containers}
     busy = {action.key: action for action in observed.in_flight}
     grouped: dict[str, list[Replica]] = {}
     for name, remembered in memory.replicas.items():
-        replica = replicas.classify(remembered, containers.get(name), busy.get(name))
+        replica = classify(remembered, containers.get(name), busy.get(name), observed.foreign_addresses)
         grouped.setdefault(remembered.app_name, []).append(replica)
-    return {app_name: tuple(sorted(found, key=lambda r: r.slot)) for app_name, found in grouped.items()}
+    return {app_name: tuple(sorted(found, key=lambda r: (r.slot, r.name))) for app_name, found in grouped.items()}
 
 
-def _addresses(observed: Observed, memory: Memory) -> Addresses:
-    taken = {c.address for c in observed.containers if c.address} | observed.foreign_addresses
-    taken |= {a.address for a in observed.in_flight if isinstance(a, CreateReplica)}
-    taken |= {r.address for r in memory.replicas.values() if r.address}
-    return Addresses(observed, taken, memory.last_address)
+def _finish(draft: _Draft, scene: _Scene, notices: tuple[str, ...]) -> Decision:
+    memory = replace(
+        scene.memory, apps=draft.apps, replicas=_remembered(draft, scene), last_address=scene.addresses.last
+    )
+    changed = {view.name: differences(view.app.stable, view.target) for view in draft.views}
+    plan = Plan(
+        actions=tuple(draft.actions),
+        waits=tuple(draft.waits),
+        routes=routes.table_of(draft.parts),
+        probes=probes.targets(draft.views),
+        memory=memory,
+        events=tuple(draft.events),
+        notices=notices,
+        wake_at=_wake_at(draft, scene),
+        differences={name: fields for name, fields in changed.items() if fields},
+    )
+    return Decision(plan, draft.facts)
 
 
-def _forget_gone_apps(draft: _Draft, leaving: frozenset[str], memory: Memory, now: float) -> None:
-    """Forget an app once nothing of it is left, on the host or at the edge."""
-    for name in sorted(leaving & draft.apps.keys()):
-        if _published_part(memory, name) is None and not draft.facts[name].view.existing:
-            del draft.apps[name]
-            draft.events.append(Event(now, "app", "removed; its named volumes are kept", name))
-
-
-def _remembered(draft: _Draft, grouped: Mapping[str, tuple[Replica, ...]], memory: Memory) -> dict[str, ReplicaMemory]:
+def _remembered(draft: _Draft, scene: _Scene) -> dict[str, ReplicaMemory]:
     """Replicas that exist or are being made, and empty slots of apps that still lack replicas (for their address)."""
     made = {action.name for action in draft.actions if isinstance(action, CreateReplica)}
     kept: dict[str, ReplicaMemory] = {}
-    for app_name, members in grouped.items():
-        app = memory.apps.get(app_name)
-        lacking = app is not None and sum(r.exists for r in members) < app.count
+    for app_name, members in scene.replicas.items():
+        app = draft.apps.get(app_name)
+        existing = sum(r.exists for r in members)
+        lacking = app is not None and existing < app.count
         kept |= {r.name: r.memory for r in members if r.exists or lacking}
     return kept | {name: replica for name, replica in draft.created.items() if name in made}
 
 
-def _wake_at(waits: list[Wait], views: list[AppView], observed: Observed, now: float) -> float | None:
-    moments = [wait.until for wait in waits if wait.until is not None]
-    moments += [moment for view in views for moment in rollout.moments(view)]
-    if observed.in_flight:
-        moments.append(now + IN_FLIGHT_POLL_SECONDS)
-    return min((moment for moment in moments if moment > now), default=None)
+def _wake_at(draft: _Draft, scene: _Scene) -> float | None:
+    """When something changes by itself: a wait ends, a replica has been ready for long enough, a deadline passes."""
+    moments = [wait.until for wait in draft.waits if wait.until is not None]
+    for view in draft.views:
+        moments += _moments(view)
+    if scene.observed.in_flight:
+        moments.append(scene.now + IN_FLIGHT_POLL_SECONDS)
+    return min((moment for moment in moments if moment > scene.now), default=None)
 
 
-def _differences(views: list[AppView]) -> dict[str, tuple[str, ...]]:
-    changed = {view.app.name: differences(view.app.stable, view.target) for view in views}
-    return {name: fields for name, fields in changed.items() if fields}
+def _moments(view: AppView) -> list[float]:
+    if view.complete and view.app.rollout is None:
+        return []
+    least = view.target.app.spec.strategy.min_ready_seconds
+    found = [r.memory.ready_at + least for r in view.existing if r.memory.ready_at is not None]
+    found += [until for r in view.replicas if (until := routes.in_place_until(r)) is not None]
+    deadline = rollout.deadline_of(view)
+    return found if deadline is None else [*found, deadline]

@@ -7,8 +7,8 @@ from typing import Literal
 
 from reconciler.decide.health import health_check_of
 from reconciler.decide.replicas import Phase, Replica
-from reconciler.decide.rollout import AppView
 from reconciler.decide.versions import version_for
+from reconciler.decide.view import AppView
 from reconciler.model.health import Health
 from reconciler.model.observed import ContainerState
 from reconciler.model.plan import ProbeTarget
@@ -27,23 +27,22 @@ def targets(views: Iterable[AppView]) -> tuple[ProbeTarget, ...]:
 
 
 def _answers(replica: Replica) -> bool:
-    running = replica.container is not None and replica.container.state is ContainerState.RUNNING
-    return running and bool(replica.memory.address) and replica.phase is not Phase.LEAVING and not replica.busy
+    container, leaving = replica.container, replica.phase is Phase.LEAVING
+    return container is not None and container.state is ContainerState.RUNNING and not leaving and not replica.busy
 
 
 def _of_replica(replica: Replica, app: App) -> Iterable[ProbeTarget]:
     if (check := health_check_of(app)) is not None:
         yield from _target(replica, app, "health", check, replica.memory.health)
-    if app.spec.readiness is not None:
-        yield from _target(replica, app, "readiness", app.spec.readiness, replica.memory.readiness)
+    if (check := app.spec.readiness) is not None:
+        yield from _target(replica, app, "readiness", check, replica.memory.readiness)
 
 
 def _target(
     replica: Replica, app: App, kind: Literal["health", "readiness"], check: HealthCheck, health: Health
 ) -> Iterable[ProbeTarget]:
-    port = check.port or app.main_port
-    if port is not None:
-        memory = replica.memory
+    memory, port = replica.memory, check.port or app.main_port
+    if port is not None and memory.address:
         first_at = memory.created_at + check.initial_delay_seconds
         quick = health.first_healthy_at is None
         yield ProbeTarget(memory.container_id, kind, memory.address, port, check, quick, first_at)

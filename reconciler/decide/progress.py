@@ -1,38 +1,38 @@
-"""Rule nine: a plan that repeats without progress stops, backs off, and says what keeps differing."""
+"""Rule nine: an action that succeeds again and again without any effect that lasts is paced, and says what it was for.
+
+Failures have their own back-off, starts that of their replica. This is for what nobody foresaw: something that
+removes each container just after it was made, or an Engine that reports another spec than it was given.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide.backoff import after_failure, blocks
-from reconciler.model.actions import Action, CreateReplica, EnsureImage, StartReplica
+from reconciler.decide.backoff import delay_seconds
+from reconciler.model.actions import CreateReplica, EnsureImage
 from reconciler.model.memory import AppMemory, Repetition
 from reconciler.model.plan import Wait
 
 REPEATS_ALLOWED = 5
 
 
-def without_repetition(
-    app: AppMemory, actions: tuple[Action, ...], now: float
-) -> tuple[AppMemory, tuple[Action, ...], tuple[Wait, ...]]:
-    """The actions still allowed, and the memory of how often the very same ones were planned in a row.
-
-    Starts are paced by their replica's own back-off and failures by their app's: neither counts here.
-    """
-    backoff = app.backoff
-    if backoff and blocks(backoff, now) and backoff.reason == "NoProgress":
-        return app, (), (Wait(app.name, backoff.message, backoff.next_at),)
-    signature = tuple(sorted(f"{a.verb} {a.key} {_version(a)}" for a in actions if not isinstance(a, StartReplica)))
-    if not signature or backoff:
-        return app, actions, ()
-    times = app.repetition.times + 1 if app.repetition.actions == signature else 1
-    app = replace(app, repetition=Repetition(signature, times))
-    if times <= REPEATS_ALLOWED:
-        return app, actions, ()
-    message = f"no progress after {times - 1} times {actions[0].verb} {actions[0].key} ({actions[0].cause})"
-    app = replace(app, backoff=after_failure(backoff, "NoProgress", message, now))
-    return app, (), (Wait(app.name, message, app.backoff.next_at if app.backoff else None),)
+def repeated(app: AppMemory, action: CreateReplica | EnsureImage, at: float) -> AppMemory:
+    """The app after this action succeeded. What it did is forgotten once the app is complete."""
+    key = _key(action)
+    times = 1 + next((one.times for one in app.repetitions if one.action == key), 0)
+    others = tuple(one for one in app.repetitions if one.action != key)
+    return replace(app, repetitions=(*others, Repetition(key, times, at)))
 
 
-def _version(action: Action) -> str:
-    return action.version.spec_hash if isinstance(action, CreateReplica | EnsureImage) else action.container_id
+def pause(app: AppMemory, action: CreateReplica | EnsureImage, now: float) -> Wait | None:
+    """Why the action is not done yet another time just now; None where it may be."""
+    before = next((one for one in app.repetitions if one.action == _key(action)), None)
+    if before is None or before.times < REPEATS_ALLOWED:
+        return None
+    until = before.at + delay_seconds(before.times + 1 - REPEATS_ALLOWED)
+    message = f"no progress: done {before.times} times, and still needed: {action.summary} ({action.cause})"
+    return Wait(app.name, message, until) if now < until else None
+
+
+def _key(action: CreateReplica | EnsureImage) -> str:
+    return f"{action.verb} {action.key} {action.version.spec_hash}"

@@ -1,76 +1,114 @@
-"""Which requests go where: the route table, and what its publication means for the replicas.
+"""Which requests go where: the route table.
 
-Only replicas fit for traffic are in it, with two mercies: one that was just disturbed keeps its place while it comes
-back at its own address, and an app whose replicas are all unwell stays routed, since taking every server away helps
-nobody. Changes of one step are held together, because each may cost a reload.
+Only replicas fit for traffic are in it, with three mercies: one that was just disturbed keeps its place while it comes
+back at its own address; when most of an app's replicas turn unhealthy together they keep theirs, since it is probably
+the checker; and an app whose replicas are all unwell stays routed, since taking every server away helps nobody.
+Changes of one step are held together, because each may cost a reload.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from reconciler.decide import canary
+from reconciler.decide.choice import Choice, settling_until
+from reconciler.decide.healing import most_are_unhealthy
 from reconciler.decide.replicas import Phase, Replica
-from reconciler.decide.rollout import AppView, Choice, settling_until
+from reconciler.decide.rollout import CANARY_FAILED
 from reconciler.decide.versions import version_for
-from reconciler.model.events import Event
-from reconciler.model.memory import Memory, Published, ReplicaMemory
+from reconciler.decide.view import AppView
 from reconciler.model.plan import Wait
-from reconciler.model.routes import AppRoutes, Publication, RouteTable, Server
+from reconciler.model.routes import AppRoutes, RouteTable, Server
 
 # How long a replica that ended keeps its place in the table while it comes back in place.
 IN_PLACE_SECONDS = 10.0
 
-_COMING_BACK = (Phase.RESTARTING, Phase.CRASHED, Phase.CREATED, Phase.CREATING, Phase.STARTING, Phase.GONE)
-_UNWELL = (Phase.UNHEALTHY, Phase.UNREADY)
+_COMING_BACK = frozenset({Phase.RESTARTING, Phase.CRASHED, Phase.CREATED, Phase.CREATING, Phase.STARTING, Phase.GONE})
+_UNWELL = frozenset({Phase.UNHEALTHY, Phase.UNREADY})
 
 
-def routes_of(view: AppView, choice: Choice, published: AppRoutes | None) -> tuple[AppRoutes | None, tuple[Wait, ...]]:
+def routes_of(view: AppView, choice: Choice) -> tuple[AppRoutes | None, tuple[Wait, ...]]:
     """The app's part of the table now, and what is said about it. None: the app has no routes."""
-    app = view.target.app
-    if view.app.version.app.spec.suspend:
+    app, published = view.target.app, view.published
+    if view.suspended and published is not None:
         return published, ()
-    if not app.routes or app.main_port is None:
+    if not app.routes:
         return None, ()
+    live, waits = _live(view, choice)
+    servers = (*_servers(view, live), *_draining(view, live))
+    new = AppRoutes(view.name, app.routes, tuple(sorted(servers, key=lambda s: s.name)), app.spec.edge)
+    return _unless_same(new, published), waits
+
+
+def table_of(parts: Iterable[AppRoutes]) -> RouteTable:
+    return RouteTable(tuple(sorted(parts, key=lambda part: part.app_name)))
+
+
+def _live(view: AppView, choice: Choice) -> tuple[list[Replica], tuple[Wait, ...]]:
+    """The replicas that get requests."""
     staying = [r for r in view.replicas if r.name not in choice.retire and r.phase is not Phase.LEAVING]
-    held = settling_until(view) if view.routed else None
+    if view.app.failed and view.app.failed.reason == CANARY_FAILED:
+        # Paused, it may be looked at, but nobody has to put up with it.
+        staying = [r for r in staying if r.spec_hash != view.app.failed.spec_hash]
+    held = settling_until(view)
     live = [r for r in staying if _routable(view, r, held)]
-    waits: list[Wait] = []
+    unwell = [r for r in staying if r.phase in _UNWELL]
+    if unwell and not live:
+        return unwell, (Wait(view.name, f"all {len(unwell)} replicas are unwell; they stay routed"),)
+    unhealthy = [r for r in unwell if r.phase is Phase.UNHEALTHY]
+    if most_are_unhealthy(staying):
+        live += [r for r in unhealthy if r.name in view.routed]
     if held and any(r.ready and r not in live for r in staying):
-        waits.append(Wait(view.app.name, "waiting for the rest of the step before changing routes", held))
-    if not live:
-        live = [r for r in staying if r.phase in _UNWELL]
-        if live:
-            message = f"all {len(live)} replicas are unwell; they stay routed"
-            waits.append(Wait(view.app.name, message))
-    servers = (*_servers(view, live), *_draining(view, published, live))
-    new = AppRoutes(view.app.name, app.routes, tuple(sorted(servers, key=lambda s: s.name)), app.spec.edge)
-    return _unless_same(new, published), tuple(waits)
+        return live, (Wait(view.name, "waiting for the rest of the step before changing routes", held),)
+    return live, ()
 
 
 def _routable(view: AppView, replica: Replica, held: float | None) -> bool:
     if replica.ready:
         return held is None or replica.name in view.routed
-    disturbed_at = replica.memory.disturbed_at
-    if replica.name not in view.routed or disturbed_at is None or replica.memory.taken_over:
+    back_by = in_place_until(replica)
+    if replica.name not in view.routed or back_by is None:
         return False
-    return replica.phase in _COMING_BACK and 0 <= view.now - disturbed_at < IN_PLACE_SECONDS
+    return replica.phase in _COMING_BACK and view.now < back_by
 
 
-def _servers(view: AppView, replicas: Iterable[Replica]) -> list[Server]:
+def in_place_until(replica: Replica) -> float | None:
+    """Until when a replica that was disturbed keeps its place; None where it wasn't, or isn't expected back soon."""
+    disturbed_at = replica.memory.disturbed_at
+    return None if disturbed_at is None or replica.memory.taken_over else disturbed_at + IN_PLACE_SECONDS
+
+
+def _servers(view: AppView, live: list[Replica]) -> list[Server]:
+    weight_of = _weights(view, live)
     return [
-        Server(r.name, r.memory.address, version_for(view.app, r.spec_hash).app.main_port or 0)
-        for r in replicas
+        Server(
+            name=r.name,
+            address=r.memory.address,
+            port=version_for(view.app, r.spec_hash).app.main_port or 0,
+            weight=weight_of(r.spec_hash),
+        )
+        for r in live
         if r.memory.address
     ]
 
 
-def _draining(view: AppView, published: AppRoutes | None, live: list[Replica]) -> list[Server]:
+def _weights(view: AppView, live: list[Replica]) -> Callable[[str], int]:
+    """The weight of a server by its spec hash: all the same, unless a canary is to get its share."""
+    if view.canary is None:
+        return lambda _: 1
+    target = view.target.spec_hash
+    new = sum(r.spec_hash == target for r in live)
+    each_new, each_old = canary.weights(view.canary.weight, new, len(live) - new)
+    return lambda spec_hash: each_new if spec_hash == target else each_old
+
+
+def _draining(view: AppView, live: list[Replica]) -> list[Server]:
     """Servers of the published table that leave it: marked down, so that sticky clients of the others stay put."""
     staying = {r.name for r in live}
-    existing = {r.name for r in view.existing}
-    servers = published.servers if published else ()
-    return [replace(s, draining=True) for s in servers if s.name not in staying and s.name in existing]
+    leaving = {r.name for r in view.existing} - staying
+    servers = view.published.servers if view.published else ()
+    return [replace(server, draining=True) for server in servers if server.name in leaving]
 
 
 def _unless_same(new: AppRoutes, published: AppRoutes | None) -> AppRoutes:
@@ -82,56 +120,3 @@ def _unless_same(new: AppRoutes, published: AppRoutes | None) -> AppRoutes:
 
 def _for_requests(app: AppRoutes) -> AppRoutes:
     return replace(app, servers=tuple(s for s in app.servers if not s.draining))
-
-
-def after_publication(memory: Memory, publication: Publication | None, now: float) -> tuple[Memory, tuple[Event, ...]]:
-    """Memory once the edge has answered: the published table, and since when each replica is out of it."""
-    events: tuple[Event, ...] = ()
-    published = memory.published
-    if publication is not None:
-        new = Published(publication.table, publication.generation, now, publication.refusals)
-        if (new.table, new.refusals, new.generation) != (published.table, published.refusals, published.generation):
-            events = _publication_events(published, new, publication.how, now)
-            published = new
-    routed = published.table.routed_names()
-    replicas = {name: _marked(replica, name in routed, now) for name, replica in memory.replicas.items()}
-    if published is memory.published and replicas == memory.replicas:
-        return memory, ()
-    return replace(memory, published=published, replicas=replicas), events
-
-
-def _marked(replica: ReplicaMemory, routed: bool, now: float) -> ReplicaMemory:
-    if routed:
-        if replica.ever_routed and replica.unrouted_at is None:
-            return replica
-        return replace(replica, ever_routed=True, unrouted_at=None)
-    if replica.ever_routed and replica.unrouted_at is None:
-        return replace(replica, unrouted_at=now)
-    return replica
-
-
-def _publication_events(before: Published, after: Published, how: str, now: float) -> tuple[Event, ...]:
-    old = {app.app_name: app for app in before.table.apps}
-    new = {app.app_name: app for app in after.table.apps}
-    events = []
-    for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name):
-            message = f"routes {how}: {_summary(old.get(name))} → {_summary(new.get(name))}"
-            events.append(Event(now, "routes", message, name, {"generation": after.generation}))
-    known = set(before.refusals)
-    for refusal in after.refusals:
-        if refusal not in known:
-            message = f"nginx refuses its configuration, which is left out: {refusal.message}"
-            events.append(Event(now, "routes", message, refusal.app_name))
-    return tuple(events)
-
-
-def _summary(app: AppRoutes | None) -> str:
-    if app is None:
-        return "none"
-    live = [server.name for server in app.servers if not server.draining]
-    return ", ".join(live) or "nobody (503)"
-
-
-def table_of(parts: Iterable[AppRoutes | None]) -> RouteTable:
-    return RouteTable(tuple(sorted((part for part in parts if part is not None), key=lambda part: part.app_name)))

@@ -5,26 +5,32 @@ Derived from the same view the actions came from, so that status and deeds can't
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from reconciler.decide.apps import short
-from reconciler.decide.replicas import Phase, Replica
-from reconciler.decide.rollout import AppView, Choice
-from reconciler.decide.versions import failure_of, version_for
+from reconciler.decide.choice import Choice
+from reconciler.decide.health import health_check_of
+from reconciler.decide.progress import REPEATS_ALLOWED
+from reconciler.decide.replicas import RUNNING, Phase, Replica
+from reconciler.decide.rollout import deadline_of, evidence
+from reconciler.decide.versions import short, version_for
+from reconciler.decide.view import AppView
 from reconciler.model.desired import Problem
 from reconciler.model.health import Verdict
 from reconciler.model.load import ReplicaLoad
-from reconciler.model.memory import Memory
+from reconciler.model.memory import ReplicaMemory
 from reconciler.model.plan import Wait
-from reconciler.model.spec import Route
+from reconciler.model.routes import AppRoutes, Refusal
+from reconciler.model.spec import App, Route
 from reconciler.model.status import AppStatus, Condition, InstanceStatus, Vitals
+
+_NO_LOAD = ReplicaLoad()
 
 
 @dataclass(frozen=True, slots=True)
 class AppFacts:
-    """What one tick knows of an app once it has decided and published."""
+    """What one tick knows of an app once it has decided."""
 
     view: AppView
     choice: Choice
@@ -34,34 +40,50 @@ class AppFacts:
     leaving: bool = False
 
 
-def describe(facts: AppFacts, memory: Memory, loads: dict[str, ReplicaLoad]) -> AppStatus:
-    """The status of one app. ``memory`` is the one after publication; its conditions keep their ``since``."""
-    view = facts.view
-    routed = memory.published.table.routed_names()
-    instances = tuple(_instance(facts, r, memory, routed, loads) for r in view.existing)
-    error = _error(facts, memory)
-    ready = sum(view.fits(r) and view.available(r) for r in view.existing)
-    wants_routes = bool(view.target.app.routes)
-    routed_fit = sum(view.fits(r) and r.name in routed for r in view.existing)
-    complete = (
-        ready == view.count == len(view.existing)
-        and view.app.rollout is None
-        and (not wants_routes or routed_fit == view.count)
-        and not facts.leaving
-    )
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the edge serves of one app now."""
+
+    part: AppRoutes | None = None
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def routed(self) -> frozenset[str]:
+        servers = self.part.servers if self.part else ()
+        return frozenset(server.name for server in servers if not server.draining)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing people should mend: ``reason`` for machines, one sentence, and what is known beyond it, by lines."""
+
+    reason: str
+    message: str
+    details: str = ""
+
+
+def describe(
+    facts: AppFacts, served: Served, replicas: Mapping[str, ReplicaMemory], loads: Mapping[str, ReplicaLoad]
+) -> AppStatus:
+    """The status of one app. ``replicas`` are as remembered after the edge has answered."""
+    view, routed = facts.view, served.routed
+    trouble = next(iter(_troubles(facts, served)), None)
     return AppStatus(
-        name=view.app.name,
+        name=view.name,
         revision=view.target.revision,
         spec_hash=view.target.spec_hash,
-        mode=view.target.app.scaling.mode,
+        mode=view.scaling.mode,
         desired=0 if facts.leaving else view.count,
-        current=sum(r.container is not None and r.phase not in (Phase.CRASHED, Phase.CREATED) for r in view.existing),
-        ready=ready,
+        current=sum(r.phase in RUNNING for r in view.existing),
+        ready=sum(r.ready for r in view.existing),
         routed=sum(r.name in routed for r in view.existing),
-        conditions=_conditions(facts, complete, ready, error),
-        instances=instances,
+        conditions=_conditions(facts, routed, trouble),
+        instances=tuple(
+            _instance(facts, r, replicas.get(r.name, r.memory), routed, loads.get(r.name, _NO_LOAD))
+            for r in view.existing
+        ),
         routes=tuple(route_text(route) for route in view.target.app.routes),
-        error=error[1],
+        error="" if trouble is None else "\n".join(filter(None, (trouble.message, trouble.details))),
     )
 
 
@@ -70,128 +92,166 @@ def route_text(route: Route) -> str:
     return f"{route.host or '*'}{route.path}"
 
 
-def _conditions(facts: AppFacts, complete: bool, ready: int, error: tuple[str, str]) -> tuple[Condition, ...]:
-    view = facts.view
-    suspended = view.app.version.app.spec.suspend
-    waiting = facts.waits[0].message if facts.waits else ""
-    counts = f"{ready} of {view.count} replicas ready"
-    if complete:
-        ready_words, progress_words = ("Converged", counts), ("Idle", "nothing to do")
-    else:
-        ready_words = ("NotReady", f"{counts}; {waiting}" if waiting else counts)
-        progress_words = (_progress_reason(facts), waiting or "acting")
-    return (
-        _condition(view, "Ready", complete or (suspended and ready >= view.count), ready_words),
-        _condition(view, "Progressing", not complete and not suspended, progress_words),
-        _condition(view, "Degraded", bool(error[0]), error if error[0] else ("AsExpected", "")),
+def blinded(status: AppStatus, message: str, now: float) -> AppStatus:
+    """The last status again while the Engine can't be seen: health unknown, and why."""
+    instances = tuple(
+        replace(instance, health=replace(instance.health, verdict=Verdict.UNKNOWN)) for instance in status.instances
     )
+    conditions = tuple(
+        _since(status.conditions, Condition("Degraded", True, "EngineUnreachable", message, now))
+        if condition.type == "Degraded"
+        else condition
+        for condition in status.conditions
+    )
+    return replace(status, instances=instances, conditions=conditions, error=message)
 
 
-def _progress_reason(facts: AppFacts) -> str:
-    if facts.view.app.version.app.spec.suspend:
-        return "Suspended"
+# -- conditions -----------------------------------------------------------------------------------------------------
+
+
+def _conditions(facts: AppFacts, routed: frozenset[str], trouble: Trouble | None) -> tuple[Condition, ...]:
+    view = facts.view
+    found = (
+        _ready_condition(facts, routed),
+        _progress_condition(facts, routed),
+        Condition(
+            "Degraded",
+            trouble is not None,
+            trouble.reason if trouble else "AsExpected",
+            trouble.message if trouble else "",
+            view.now,
+        ),
+    )
+    return tuple(_since(view.app.conditions, condition) for condition in found)
+
+
+def _ready_condition(facts: AppFacts, routed: frozenset[str]) -> Condition:
+    """Whether as many replicas serve as are wanted, of whichever version."""
+    view = facts.view
+    serving = sum(r.ready and _reached(view, r, routed) for r in view.existing)
+    ready = serving >= view.count and not facts.leaving
+    message = f"{serving} of {view.count} replicas ready"
+    if not ready and facts.waits:
+        message += f"; {facts.waits[0].message}"
+    return Condition("Ready", ready, "ReplicasReady" if ready else "ReplicasNotReady", message, view.now)
+
+
+def _progress_condition(facts: AppFacts, routed: frozenset[str]) -> Condition:
+    view, failed = facts.view, facts.view.app.failed
+    waiting = facts.waits[0].message if facts.waits else ""
     if facts.leaving:
-        return "Leaving"
-    return "Acting" if facts.acting else "Waiting"
+        return Condition("Progressing", True, "Leaving", waiting or "acting", view.now)
+    if view.suspended:
+        return Condition("Progressing", False, "Suspended", waiting, view.now)
+    if failed and failed.spec_hash == view.target.spec_hash:
+        return Condition("Progressing", False, "RolloutFailed", waiting, view.now)
+    reached = all(_reached(view, r, routed) for r in view.available)
+    if view.complete and view.app.rollout is None and reached:
+        return Condition("Progressing", False, "Idle", "nothing to do", view.now)
+    reason = "RollingOut" if view.app.rollout else "Acting" if facts.acting else "Waiting"
+    return Condition("Progressing", True, reason, waiting or "acting", view.now)
 
 
-def _condition(
-    view: AppView, type_: Literal["Ready", "Progressing", "Degraded"], status: bool, words: tuple[str, str]
-) -> Condition:
-    before = next((c for c in view.app.conditions if c.type == type_), None)
-    since = before.since if before is not None and before.status == status else view.now
-    return Condition(type_, status, words[0], words[1], since)
+def _reached(view: AppView, replica: Replica, routed: frozenset[str]) -> bool:
+    """Whether requests reach it, where the app has any."""
+    return replica.name in routed or not view.target.app.routes
 
 
-def _error(facts: AppFacts, memory: Memory) -> tuple[str, str]:
-    """Reason and message of the worst trouble, or two empty strings. The order is by what people must mend first."""
-    for reason, message in _errors(facts, memory):
-        return reason, message
-    return "", ""
+def _since(before: Iterable[Condition], condition: Condition) -> Condition:
+    """The condition with the time at which its status last changed."""
+    same = next((c for c in before if c.type == condition.type and c.status == condition.status), None)
+    return condition if same is None else replace(condition, since=same.since)
 
 
-def _errors(facts: AppFacts, memory: Memory) -> Iterable[tuple[str, str]]:
-    view, app = facts.view, facts.view.app
+# -- trouble --------------------------------------------------------------------------------------------------------
+
+
+def _troubles(facts: AppFacts, served: Served) -> Iterable[Trouble]:
+    """All that is wrong, in the order of what people must mend first."""
+    app = facts.view.app
     if facts.problems:
         more = f" (and {len(facts.problems) - 1} more)" if len(facts.problems) > 1 else ""
-        yield "InvalidSpec", f"{facts.problems[0]}{more}; the last good spec keeps running"
-    if failed := failure_of(app):
+        yield Trouble("InvalidSpec", f"{facts.problems[0]}{more}; the last good spec keeps running")
+    if failed := app.failed:
         serving = f"; serving revision {short(app.stable.revision)}" if app.stable else ""
-        yield "RolloutFailed", f"revision {short(failed.revision)} failed: {failed.message}{serving}"
+        message = f"revision {short(failed.revision)} failed: {failed.message}{serving}"
+        yield Trouble("RolloutFailed", message, evidence(failed))
     if app.backoff:
-        yield app.backoff.reason, app.backoff.message
-    for refusal in memory.published.refusals:
-        if refusal.app_name == app.name:
-            yield "RoutesRefused", refusal.message
-    for replica in view.existing:
-        if replica.memory.backoff:
-            backoff = replica.memory.backoff
-            yield backoff.reason, f"{replica.name} {backoff.message} (attempt {backoff.attempts})"
-    unhealthy = [r.name for r in view.existing if r.phase is Phase.UNHEALTHY and r.name not in facts.choice.retire]
-    if unhealthy:
-        yield "Unhealthy", f"{', '.join(unhealthy)} unhealthy: {_detail(view, unhealthy[0])}"
-    yield from _overdue(facts)
+        yield Trouble(app.backoff.reason, app.backoff.message)
+    for refusal in served.refusals:
+        yield Trouble("RoutesRefused", refusal.message)
+    if app.missing_since is not None and not facts.leaving:
+        yield Trouble(
+            "AbsentFromSource", "its spec is absent from the source; it keeps running until that is confirmed"
+        )
+    yield from _troubles_of_replicas(facts)
+    for one in app.repetitions:
+        if one.times >= REPEATS_ALLOWED:
+            yield Trouble("NoProgress", f"no progress: {one.action.rsplit(' ', 1)[0]} was done {one.times} times")
 
 
-def _overdue(facts: AppFacts) -> Iterable[tuple[str, str]]:
+def _troubles_of_replicas(facts: AppFacts) -> Iterable[Trouble]:
     view = facts.view
-    if view.app.rollout is None:
-        return
-    seconds = view.target.app.spec.strategy.progress_deadline_seconds
-    late = view.now - view.app.rollout.progressed_at >= seconds
-    starting = [r.name for r in view.existing if view.fits(r) and not r.ready]
-    if late and starting:
-        yield "ProgressDeadlineExceeded", f"not ready within {seconds:g} s: {_detail(view, starting[0])}"
+    for replica in view.existing:
+        memory, backoff = replica.memory, replica.memory.backoff
+        if backoff and not replica.ready:
+            log = f"last log lines of {replica.name}:\n{memory.last_log}" if memory.last_log else ""
+            yield Trouble(backoff.reason, f"{replica.name} {backoff.message} (attempt {backoff.attempts})", log)
+        if memory.removal:
+            yield Trouble(memory.removal.reason, f"{replica.name} can't be removed: {memory.removal.message}")
+    unhealthy = [r for r in view.existing if r.phase is Phase.UNHEALTHY and r.name not in facts.choice.retire]
+    if unhealthy:
+        names = ", ".join(r.name for r in unhealthy)
+        yield Trouble("Unhealthy", f"{names} unhealthy: {unhealthy[0].memory.health.detail}")
+    deadline = deadline_of(view)
+    late = [r for r in view.fit if not r.ready]
+    if deadline is not None and view.now >= deadline and late:
+        seconds = view.target.app.spec.strategy.progress_deadline_seconds
+        detail = late[0].memory.health.detail or late[0].memory.readiness.detail or f"it is {late[0].phase}"
+        yield Trouble("ProgressDeadlineExceeded", f"{late[0].name} not ready within {seconds:g} s: {detail}")
 
 
-def _detail(view: AppView, name: str) -> str:
-    replica = next(r for r in view.existing if r.name == name)
-    return replica.memory.health.detail or replica.memory.readiness.detail or f"{name} is {replica.phase}"
+# -- instances ------------------------------------------------------------------------------------------------------
 
 
 def _instance(
-    facts: AppFacts, replica: Replica, memory: Memory, routed: frozenset[str], loads: dict[str, ReplicaLoad]
+    facts: AppFacts, replica: Replica, memory: ReplicaMemory, routed: frozenset[str], load: ReplicaLoad
 ) -> InstanceStatus:
-    kept = memory.replicas.get(replica.name, replica.memory)
-    load = loads.get(replica.name, ReplicaLoad())
-    leaving = facts.leaving or replica.name in facts.choice.retire or replica.phase is Phase.LEAVING
-    state: Literal["ready", "draining", "down"] = "down"
-    if leaving:
-        state = "draining"
-    elif replica.ready and (replica.name in routed or not facts.view.target.app.routes):
-        state = "ready"
+    view = facts.view
+    own = version_for(view.app, replica.spec_hash).app
     return InstanceStatus(
         name=replica.name,
-        container_id=kept.container_id,
-        slot=kept.slot,
-        address=kept.address or None,
-        port=version_for(facts.view.app, replica.spec_hash).app.main_port,
+        container_id=memory.container_id,
+        slot=memory.slot,
+        address=memory.address or None,
+        port=own.main_port,
         spec_hash=replica.spec_hash,
-        state=state,
+        state=_state(facts, replica, routed),
         phase=str(replica.phase),
-        note=_note(facts, replica, routed),
-        health=kept.health,
-        restarts=kept.restart_count,
-        vitals=Vitals(load.cpu_percent, load.memory_percent, facts.view.now if replica.container else None),
+        note=_note(facts, replica, own, routed),
+        health=memory.health,
+        restarts=memory.restart_count,
+        vitals=Vitals(load.cpu_percent, load.memory_percent, view.now if replica.container else None),
     )
 
 
-def _note(facts: AppFacts, replica: Replica, routed: frozenset[str]) -> str:
+def _state(facts: AppFacts, replica: Replica, routed: frozenset[str]) -> Literal["ready", "draining", "down"]:
+    if facts.leaving or replica.name in facts.choice.retire or replica.phase is Phase.LEAVING:
+        return "draining"
+    return "ready" if replica.ready and _reached(facts.view, replica, routed) else "down"
+
+
+def _note(facts: AppFacts, replica: Replica, own: App, routed: frozenset[str]) -> str:
     """Why this replica is, or is not, routed."""
-    view, memory = facts.view, replica.memory
+    memory = replica.memory
     if cause := facts.choice.retire.get(replica.name):
         return f"leaving: {cause}"
-    if memory.backoff:
+    if memory.backoff and not replica.ready:
         return f"{memory.backoff.reason}: {memory.backoff.message}"
-    own = version_for(view.app, replica.spec_hash).app
     if replica.phase is Phase.STARTING:
-        check = own.health_check
-        needed = check.success_threshold if check else 1
-        seen = memory.health.tally.consecutive_successes
-        last = f"; last answer: {memory.health.detail}" if memory.health.detail else ""
-        return f"not ready yet: {seen} of {needed} successes{last}"
-    if memory.health.verdict is Verdict.UNHEALTHY:
-        return f"unhealthy: {memory.health.detail}"
+        return _not_ready_yet(memory, own)
+    if replica.phase is Phase.UNHEALTHY:
+        return f"unhealthy: {memory.health.detail}" + (", but still routed" if replica.name in routed else "")
     if replica.phase is Phase.UNREADY:
         return f"readiness fails: {memory.readiness.detail}"
     if replica.ready and own.routes and replica.name not in routed:
@@ -199,12 +259,13 @@ def _note(facts: AppFacts, replica: Replica, routed: frozenset[str]) -> str:
     return ""
 
 
-def blinded(status: AppStatus, message: str, now: float) -> AppStatus:
-    """The last status again while the Engine can't be seen: health unknown, and why."""
-    instances = tuple(
-        replace(instance, health=replace(instance.health, verdict=Verdict.UNKNOWN)) for instance in status.instances
-    )
-    kept = tuple(c for c in status.conditions if c.type != "Degraded")
-    before = next((c for c in status.conditions if c.type == "Degraded" and c.status), None)
-    degraded = Condition("Degraded", True, "EngineUnreachable", message, before.since if before else now)
-    return replace(status, instances=instances, conditions=(*kept, degraded), error=message)
+def _not_ready_yet(memory: ReplicaMemory, own: App) -> str:
+    for what, check, health in (
+        ("", health_check_of(own), memory.health),
+        (" of its readiness", own.spec.readiness, memory.readiness),
+    ):
+        if check is not None and health.verdict is not Verdict.HEALTHY:
+            last = f"; last answer: {health.detail}" if health.detail else ""
+            successes = health.tally.consecutive_successes
+            return f"not ready yet: {successes} of {check.success_threshold} successes{what}{last}"
+    return "not ready yet"

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from reconciler.decide.addresses import NameOf, free_slots, next_address
+from reconciler.decide.addresses import Addresses, NameOf, free_slots
 from reconciler.decide.backoff import blocks
-from reconciler.decide.replicas import Phase, Replica
-from reconciler.decide.rollout import AppView, Choice
+from reconciler.decide.choice import Choice
+from reconciler.decide.progress import pause
+from reconciler.decide.replicas import RUNNING, Phase, Replica
+from reconciler.decide.tracking import CRASH_LOOP, exit_words, successor
+from reconciler.decide.view import AppView
 from reconciler.model.actions import (
     Action,
     CreateReplica,
@@ -28,143 +31,176 @@ from reconciler.model.plan import Wait
 DRAIN_POLL_SECONDS = 0.25
 
 
-@dataclass(slots=True)
-class Addresses:
-    """The addresses still to be given in this tick. Mutable on purpose: two apps must not get the same one."""
-
-    observed: Observed
-    taken: set[str]
-    last: str
-
-    def take(self, preferred: str) -> str | None:
-        """The preferred address where it is ours to give, else the next free one; None when the network is full."""
-        if preferred:
-            return preferred
-        address = next_address(self.observed.network, self.taken, self.last)
-        if address is not None:
-            self.taken.add(address)
-            self.last = address
-        return address
-
-
 @dataclass(frozen=True, slots=True)
 class Steps:
+    """``created`` is what is remembered from now on of replicas that are being made."""
+
     actions: tuple[Action, ...] = ()
     waits: tuple[Wait, ...] = ()
     created: Mapping[str, ReplicaMemory] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, found: Iterable[Action | Wait | None], created: Mapping[str, ReplicaMemory] | None = None) -> Steps:
+        steps = [step for step in found if step is not None]
+        return cls(
+            tuple(step for step in steps if not isinstance(step, Wait)),
+            tuple(step for step in steps if isinstance(step, Wait)),
+            created or {},
+        )
+
 
 def steps(view: AppView, choice: Choice, observed: Observed, addresses: Addresses, name_of: NameOf) -> Steps:
     """The next actions of one app, and what it waits for."""
+    if view.complete:
+        return Steps(waits=choice.waits)
     grace_seconds = view.target.app.spec.termination_grace_period_seconds
-    found: list[Action | Wait | None] = []
-    for replica in view.replicas:
-        if replica.busy or not replica.exists:
-            continue
-        if cause := choice.retire.get(replica.name):
-            found.append(retire(replica, cause, grace_seconds, view.routed, observed))
-        else:
+    found: list[Action | Wait | None] = list(choice.waits)
+    created: dict[str, ReplicaMemory] = {}
+    for replica in view.existing:
+        cause = choice.retire.get(replica.name)
+        if cause or replica.phase is Phase.LEAVING:
+            found.append(retire(replica, cause or "", grace_seconds, view.routed, observed))
+        elif not view.suspended:
             found.append(_recover(view, replica))
-    actions = tuple(step for step in found if step is not None and not isinstance(step, Wait))
-    waits = (*choice.waits, *(step for step in found if isinstance(step, Wait)))
-    if not choice.create:
-        return Steps(actions, waits)
-    made = _create(view, choice, observed, addresses, name_of)
-    return Steps((*actions, *made.actions), (*waits, *made.waits), made.created)
+    if choice.pull:
+        found.append(_pull(view, observed))
+    for slot in _new_slots(view, choice, observed, name_of):
+        step = _create(view, choice, slot, name_of, addresses, observed)
+        found.append(step)
+        if isinstance(step, CreateReplica):
+            created[step.name] = _remembered(view, step)
+    return Steps.of(found, created)
 
 
 def remove_all(
     replicas: Iterable[Replica], cause: str, grace_seconds: float, routed: frozenset[str], observed: Observed
 ) -> Steps:
     """Let every one of these go, each as soon as nothing reaches it."""
-    found = [retire(r, cause, grace_seconds, routed, observed) for r in replicas if r.exists and not r.busy]
-    actions = tuple(step for step in found if not isinstance(step, Wait))
-    return Steps(actions, tuple(step for step in found if isinstance(step, Wait)))
+    return Steps.of(retire(r, cause, grace_seconds, routed, observed) for r in replicas)
 
 
 def retire(
     replica: Replica, cause: str, grace_seconds: float, routed: frozenset[str], observed: Observed
 ) -> Action | Wait:
     """Remove the replica if nothing reaches it any more; else say what is still to happen first."""
-    memory = replica.memory
-    if replica.container is None or replica.phase is Phase.LEAVING:
+    memory, removal = replica.memory, replica.memory.removal
+    if replica.phase is Phase.LEAVING:
         return Wait(memory.app_name, f"waiting for {memory.name} to be gone")
+    if replica.container is None or replica.busy:
+        return Wait(memory.app_name, f"waiting for the action in flight on {memory.name}")
     if memory.name in routed:
         return Wait(memory.app_name, f"waiting for nginx to stop routing to {memory.name}")
-    if left := _drain_left(replica, grace_seconds, observed):
-        until, message = left
-        return Wait(memory.app_name, f"draining {memory.name}: {message}", until)
+    if removal and blocks(removal, observed.at):
+        attempt = f"trying again (attempt {removal.attempts + 1})"
+        return Wait(memory.app_name, f"{memory.name} is not removed: {removal.message}; {attempt}", removal.next_at)
+    if draining := _draining(replica, grace_seconds, observed):
+        return draining
     return RemoveReplica(memory.app_name, memory.name, replica.container.id, grace_seconds, cause)
 
 
-def _drain_left(replica: Replica, grace_seconds: float, observed: Observed) -> tuple[float, str] | None:
-    """Until when, and for what, a replica that left the route table still has to run; None when it may stop."""
+def _draining(replica: Replica, grace_seconds: float, observed: Observed) -> Wait | None:
+    """What a replica that left the route table still has to run for; None when it may stop."""
     memory, now = replica.memory, observed.at
-    serving = replica.phase in (Phase.READY, Phase.UNREADY, Phase.UNHEALTHY, Phase.STARTING)
-    if not memory.ever_routed or not serving:
+    if not memory.ever_routed or replica.phase not in RUNNING:
         return None
     if memory.unrouted_at is None:
-        return now, "waiting for a published route table without it"
-    open_requests = observed.open_requests.get(memory.address)
+        return Wait(memory.app_name, f"waiting for a published route table without {memory.name}")
     end = memory.unrouted_at + grace_seconds
-    if open_requests == 0 or not now < end <= now + grace_seconds:
+    open_requests = observed.open_requests.get(memory.address)
+    if open_requests == 0 or now >= end:
         return None
     if open_requests is None:
-        return end, f"{end - now:.1f} s left for requests in flight"
-    return min(end, now + DRAIN_POLL_SECONDS), f"{open_requests} requests in flight, {end - now:.1f} s left"
+        return Wait(memory.app_name, f"draining {memory.name} for {grace_seconds:g} s", end)
+    message = f"draining {memory.name} for at most {grace_seconds:g} s: {open_requests} requests in flight"
+    return Wait(memory.app_name, message, min(end, now + DRAIN_POLL_SECONDS))
 
 
 def _recover(view: AppView, replica: Replica) -> Action | Wait | None:
     """Bring a replica that should run back to running, in place; or hand its crash loop to the back-off."""
-    memory, container, app_name = replica.memory, replica.container, view.app.name
-    if container is None or view.app.version.app.spec.suspend:
-        return None
-    looping = memory.backoff is not None and memory.backoff.reason == "CrashLoopBackOff"
-    if looping and not memory.taken_over and replica.phase in (Phase.RESTARTING, Phase.CRASHED, Phase.STARTING):
-        cause = f"{memory.backoff.message}: the controller paces its restarts from here" if memory.backoff else ""
-        return TakeOverRestarts(app_name, memory.name, container.id, cause)
+    memory, container, backoff = replica.memory, replica.container, replica.memory.backoff
+    if replica.busy or container is None:
+        return Wait(view.name, f"waiting for the action in flight on {memory.name}")
+    looping = backoff is not None and backoff.reason == CRASH_LOOP and not replica.ready
+    if backoff and looping and not memory.taken_over:
+        cause = f"{backoff.message}; the controller paces its restarts from here"
+        return TakeOverRestarts(view.name, memory.name, container.id, cause)
     if replica.phase is Phase.PAUSED:
-        return Wait(app_name, f"{memory.name} was paused from outside; `docker unpause {memory.name}` lets it go on")
+        return Wait(view.name, f"{memory.name} was paused from outside; `docker unpause {memory.name}` lets it go on")
     if replica.phase not in (Phase.CRASHED, Phase.CREATED):
+        return _unready(view, replica)
+    if backoff and blocks(backoff, view.now):
+        message = f"{memory.name} {backoff.message}; next start is attempt {backoff.attempts + 1}"
+        return Wait(view.name, message, backoff.next_at)
+    if replica.phase is Phase.CREATED:
+        return _finish_creating(view, replica)
+    return StartReplica(view.name, memory.name, container.id, exit_words(memory.exit_code))
+
+
+def _unready(view: AppView, replica: Replica) -> Wait | None:
+    """What a replica that runs still lacks."""
+    memory, least = replica.memory, view.target.app.spec.strategy.min_ready_seconds
+    if not view.fits(replica) or replica.available(least, view.now):
         return None
-    if memory.backoff and blocks(memory.backoff, view.now):
-        attempt = f"next start is attempt {memory.backoff.attempts + 1}"
-        return Wait(app_name, f"{memory.name} {memory.backoff.message}; {attempt}", memory.backoff.next_at)
-    cause = "created, but never started"
-    if replica.phase is Phase.CRASHED:
-        cause = f"exited with code {memory.exit_code}" if memory.exit_code is not None else "not running"
-    return StartReplica(app_name, memory.name, container.id, cause)
+    if memory.ready_at is None:
+        answer = memory.health.detail or memory.readiness.detail
+        return Wait(view.name, f"waiting for {memory.name} to become ready" + (f": {answer}" if answer else ""))
+    if view.now < memory.ready_at + least:
+        message = f"waiting for {memory.name} to have been ready for {least:g} s (minReadySeconds)"
+        return Wait(view.name, message, memory.ready_at + least)
+    return Wait(view.name, f"waiting for the first answer of {memory.name}, which was there before us")
 
 
-def _create(view: AppView, choice: Choice, observed: Observed, addresses: Addresses, name_of: NameOf) -> Steps:
-    app = view.app
-    if app.image_ready != view.target.spec_hash:
-        return _ensure_image(view, observed)
-    used = {r.slot for r in view.replicas if r.exists}
-    remembered = {r.slot: r.memory for r in view.replicas if not r.exists}
-    actions: list[Action] = []
-    created: dict[str, ReplicaMemory] = {}
-    for slot in free_slots(choice.create, used, name_of, observed.foreign_names):
-        name, previous = name_of(slot), remembered.get(slot)
-        address = addresses.take(previous.address if previous else "")
-        if address is None:
-            message = f"no address is left on network {observed.network.name}; remove replicas, or use another"
-            return Steps(tuple(actions), (Wait(app.name, message),), created)
-        cause = choice.create_cause + _displaced(slot, used, name_of, observed.foreign_names)
-        actions.append(CreateReplica(app.name, view.target, slot, name, address, view.count, cause))
-        created[name] = previous or ReplicaMemory(name, app.name, slot, "", address, view.target.spec_hash, view.now)
-    return Steps(tuple(actions), (), created)
+def _finish_creating(view: AppView, replica: Replica) -> Action | Wait | None:
+    """Creating was cut off, so its files may be missing: the same action again does what is left of it."""
+    if not view.fits(replica):
+        return None
+    memory, cause = replica.memory, "created, but never started"
+    action = CreateReplica(view.name, view.target, memory.slot, memory.name, memory.address, view.count, cause)
+    return pause(view.app, action, view.now) or action
 
 
-def _displaced(slot: int, used: Iterable[int], name_of: NameOf, foreign_names: frozenset[str]) -> str:
+def _pull(view: AppView, observed: Observed) -> Action | Wait:
+    spec = view.target.app.spec
+    cause = f"needed before creating replicas (imagePullPolicy {spec.image_pull_policy})"
+    action = EnsureImage(view.name, view.target, cause)
+    if any(busy.key == action.key for busy in observed.in_flight):
+        return Wait(view.name, f"waiting for image {spec.image}")
+    return pause(view.app, action, view.now) or action
+
+
+def _new_slots(view: AppView, choice: Choice, observed: Observed, name_of: NameOf) -> list[int]:
+    if not choice.create:
+        return []
+    return free_slots(choice.create, {r.slot for r in view.existing}, name_of, observed.foreign_names)
+
+
+def _create(
+    view: AppView, choice: Choice, slot: int, name_of: NameOf, addresses: Addresses, observed: Observed
+) -> Action | Wait:
+    before = _predecessor(view, name_of(slot))
+    address = addresses.take(before.address if before else "")
+    if address is None:
+        message = f"no address is left on network {addresses.network.name}; remove replicas, or use another"
+        return Wait(view.name, message)
+    cause = choice.create_cause + _displaced(view, slot, name_of, observed.foreign_names)
+    action = CreateReplica(view.name, view.target, slot, name_of(slot), address, view.count, cause)
+    return pause(view.app, action, view.now) or action
+
+
+def _remembered(view: AppView, action: CreateReplica) -> ReplicaMemory:
+    """What is known of a replica from the moment it is asked for."""
+    spec_hash = action.version.spec_hash
+    if before := _predecessor(view, action.name):
+        return successor(before, "", action.address, spec_hash, 0, view.now)
+    return ReplicaMemory(action.name, view.name, action.slot, "", action.address, spec_hash, view.now)
+
+
+def _predecessor(view: AppView, name: str) -> ReplicaMemory | None:
+    return next((r.memory for r in view.replicas if r.name == name), None)
+
+
+def _displaced(view: AppView, slot: int, name_of: NameOf, foreign_names: frozenset[str]) -> str:
+    """Which lower slots were passed over, since somebody else's container has their name."""
+    used = {r.slot for r in view.existing}
     names = [name_of(lower) for lower in range(1, slot) if lower not in used and name_of(lower) in foreign_names]
     return f" ({', '.join(names)} is the name of a container that is not ours)" if names else ""
-
-
-def _ensure_image(view: AppView, observed: Observed) -> Steps:
-    image = view.target.app.spec.image
-    policy = view.target.app.spec.image_pull_policy
-    action = EnsureImage(view.app.name, view.target, f"needed before creating replicas (imagePullPolicy {policy})")
-    if any(busy.key == action.key for busy in observed.in_flight):
-        return Steps(waits=(Wait(view.app.name, f"waiting for image {image}"),))
-    return Steps((action,))

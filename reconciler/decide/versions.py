@@ -5,31 +5,42 @@ from __future__ import annotations
 from typing import Any
 
 from reconciler.model.desired import Version, container_fields
-from reconciler.model.memory import AppMemory, FailedVersion
+from reconciler.model.memory import AppMemory
 
 
 def target_of(app: AppMemory) -> Version:
     """The version to converge to: the newest one or, after it failed and is to be rolled back, the last stable one."""
-    if failure_of(app) and app.stable is not None and app.version.app.spec.strategy.on_failure == "rollback":
+    if app.failed and app.stable is not None and app.version.app.spec.strategy.on_failure == "rollback":
         return app.stable
     return app.version
 
 
-def failure_of(app: AppMemory) -> FailedVersion | None:
-    """Why the newest version is not tried (again), if it failed."""
-    return next((failed for failed in app.failed if failed.spec_hash == app.version.spec_hash), None)
+def is_change(app: AppMemory, target: Version) -> bool:
+    """Whether the target replaces another version: what a first deploy, a rollback and scaling never do."""
+    return app.stable is not None and app.stable.spec_hash != target.spec_hash
 
 
 def version_for(app: AppMemory, spec_hash: str) -> Version:
     """The version a container with this hash came from, as far as it is still known; else the newest."""
-    if app.stable is not None and spec_hash == app.stable.spec_hash != app.version.spec_hash:
-        return app.stable
-    return app.version
+    if spec_hash == app.version.spec_hash:
+        return app.version
+    known = (app.stable, *app.former)
+    return next((version for version in known if version and version.spec_hash == spec_hash), app.version)
+
+
+def short(revision: str) -> str:
+    """A revision as people write it: the first twelve characters of a commit."""
+    return revision[:12] if len(revision) == 40 else revision
+
+
+def naming(version: Version) -> str:
+    """A version in a few words."""
+    return f"{version.app.spec.image} of revision {short(version.revision)} (spec {version.spec_hash})"
 
 
 def differences(old: Version | None, new: Version) -> tuple[str, ...]:
-    """The container fields that differ, each as ``spec.image: "web:1" → "web:2"``; empty where ``old`` is unknown."""
-    if old is None:
+    """The container fields that differ, each as ``spec.image: web:1 → web:2``; empty where ``old`` is unknown."""
+    if old is None or old.spec_hash == new.spec_hash:
         return ()
     before, after = container_fields(old.app), container_fields(new.app)
     changed = [

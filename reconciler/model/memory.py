@@ -34,11 +34,12 @@ class Backoff:
 class ReplicaMemory:
     """One replica, by its name. A new container in the same slot starts anew, but for its back-off.
 
-    ``unrouted_at`` is when a successfully published table first lacked it, None while it is in one or never was;
-    ``ever_routed`` tells those two apart. ``ready_at`` is when it last became fit for traffic, None while it is not.
-    ``exited_at`` is when it was last seen to have ended, None while it runs; ``disturbed_at`` when it last ended or
-    vanished, None once it is ready again. ``crashes`` are the times of recent exits; ``taken_over`` says that the
-    Engine no longer restarts it.
+    ``container_id`` is "" while there is no container. ``unrouted_at`` is when a successfully published table first
+    lacked it, None while it is in one or never was; ``ever_routed`` tells those two apart. ``ready_at`` is when it last
+    became fit for traffic, None while it is not. ``exited_at`` is when it was last seen to have ended, None while it
+    runs; ``disturbed_at`` when it last ended or vanished, None once it is ready again. ``crashes`` are the times of
+    recent exits; ``taken_over`` says that the Engine no longer restarts it. ``backoff`` paces its starts, ``removal``
+    attempts to remove it.
     """
 
     name: str
@@ -59,39 +60,53 @@ class ReplicaMemory:
     disturbed_at: float | None = None
     taken_over: bool = False
     backoff: Backoff | None = None
+    removal: Backoff | None = None
     last_log: str = ""
     exit_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A change of version under way. ``progressed_at`` is when a new replica last became ready."""
+    """A change of version under way. ``progressed_at`` is when a new replica last became ready.
+
+    ``canary_at`` is when the canary began to get its share of the traffic, None before; ``promoted`` says that the
+    verdict was good.
+    """
 
     from_hash: str | None
     to_hash: str
     started_at: float
     progressed_at: float
-    paused: bool = False
-    message: str = ""
+    canary_at: float | None = None
+    promoted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FailedVersion:
-    """A version that is not tried again until the spec changes."""
+    """A version that is not tried again until the spec changes.
+
+    ``replica`` is the one that failed, "" where it wasn't one: with its last failed probe ``answer``, its exit code,
+    and the last lines of its ``log``.
+    """
 
     spec_hash: str
     revision: str
     at: float
     reason: str
     message: str
+    replica: str = ""
+    answer: str = ""
+    exit_code: int | None = None
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """How often the very same actions were performed in a row without any effect that lasted."""
+    """How often one action succeeded since its app was last complete, and when it did so last."""
 
-    actions: tuple[str, ...] = ()
-    times: int = 0
+    action: str
+    times: int
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +114,10 @@ class AppMemory:
     """One app.
 
     ``version`` is its last good spec; ``stable`` the last version all of whose replicas were ready, to return to;
+    ``former`` are further versions that some replica still runs; ``failed`` says that ``version`` is not tried (again).
     ``scaling`` holds the number of replicas decided last, ``decision`` how it came about; ``image_ready`` is the spec
-    hash whose image is known to be on the host; ``replacement`` paces the replacing of unhealthy replicas;
-    ``missing_since`` is when the app was first absent from the source.
+    hash whose image is known to be on the host; ``backoff`` paces creating replicas, ``replacement`` the replacing of
+    unhealthy ones. ``missing_since`` is when the app was first absent from the source.
     """
 
     name: str
@@ -110,16 +126,16 @@ class AppMemory:
     updated_at: float
     scaling: ScalingMemory
     stable: Version | None = None
+    former: tuple[Version, ...] = ()
     rollout: Rollout | None = None
-    failed: tuple[FailedVersion, ...] = ()
+    failed: FailedVersion | None = None
     decision: ScalingDecision | None = None
     image_ready: str | None = None
     backoff: Backoff | None = None
-    repetition: Repetition = Repetition()
+    repetitions: tuple[Repetition, ...] = ()
     replacement: Backoff | None = None
     missing_since: float | None = None
     conditions: tuple[Condition, ...] = ()
-    canary_promoted: str | None = None
 
     @property
     def count(self) -> int:

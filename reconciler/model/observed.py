@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Literal
 
 from reconciler.model.actions import Action, Outcome
-from reconciler.model.load import AppLoad, ReplicaLoad
+from reconciler.model.load import AppLoad, ReplicaLoad, VersionLoad
 from reconciler.model.scaling import Bounds
 
 
@@ -91,8 +91,9 @@ class Observed:
 
     ``foreign_names`` and ``foreign_addresses`` belong to containers that are not ours: to be avoided, never touched.
     ``in_flight`` are actions submitted earlier that have not finished; ``outcomes`` those that have.
-    ``open_requests`` counts requests in flight by replica address, where the edge can tell. ``bounds`` are those that
-    an app's schedule puts in force now. ``host`` is None where its size isn't known.
+    ``version_loads``, by app name and spec hash, is there for apps with a canary. ``open_requests`` counts requests in
+    flight by replica address, where the edge can tell. ``bounds`` are those that an app's schedule puts in force now.
+    ``host`` is None where its size isn't known.
     """
 
     at: float
@@ -105,6 +106,7 @@ class Observed:
     outcomes: tuple[Outcome, ...] = ()
     loads: Mapping[str, AppLoad] = field(default_factory=dict)
     replica_loads: Mapping[str, ReplicaLoad] = field(default_factory=dict)
+    version_loads: Mapping[tuple[str, str], VersionLoad] = field(default_factory=dict)
     open_requests: Mapping[str, int] = field(default_factory=dict)
     bounds: Mapping[str, Bounds] = field(default_factory=dict)
     host: Host | None = None

@@ -68,6 +68,6 @@ class AppStatus:
 
     @property
     def converged(self) -> bool:
-        return any(c.type == "Ready" and c.status for c in self.conditions) and not any(
-            c.type == "Progressing" and c.status for c in self.conditions
-        )
+        """All that was asked for is so: a version that was rolled back is ready, and yet not what was asked for."""
+        true = {condition.type for condition in self.conditions if condition.status}
+        return true == {"Ready"}

@@ -1,0 +1,164 @@
+"""Which replicas an app should have: how many to create, which ones to let go, and why.
+
+One algorithm serves first deploys, changed versions, scaling, healing and rollback: replicas that fit are kept up to
+the wanted count, the others go as fast as `maxSurge` and `maxUnavailable` allow. It says who should go, never when a
+container may be stopped; that is `steps`' gate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.decide import healing
+from reconciler.decide.backoff import blocks
+from reconciler.decide.replicas import PENDING, Phase, Replica
+from reconciler.decide.versions import differences, is_change, naming, short
+from reconciler.decide.view import AppView
+from reconciler.model.plan import Wait
+
+# How long the first replicas of a step that became ready wait for the others, to share one change of routes.
+SETTLE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """``create`` replicas more, for ``create_cause``, once their image is there (``pull``); let those in ``retire``
+    go, each for its cause."""
+
+    create: int = 0
+    create_cause: str = ""
+    pull: bool = False
+    retire: Mapping[str, str] = field(default_factory=dict)
+    waits: tuple[Wait, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """The replicas that are there, by what is to become of them.
+
+    ``kept`` stay; ``surplus`` are as good and too many; ``sick`` are of the target version and unhealthy; ``idle``
+    are of another version, or dead, and serve nobody; ``others`` are of another version and serve.
+    """
+
+    kept: tuple[Replica, ...]
+    surplus: tuple[Replica, ...]
+    sick: tuple[Replica, ...]
+    idle: tuple[Replica, ...]
+    others: tuple[Replica, ...]
+
+    @classmethod
+    def of(cls, view: AppView) -> _Sides:
+        best = sorted(view.fit, key=_first_to_stay)
+        rest = [r for r in view.existing if not view.fits(r) and r.phase is not Phase.LEAVING]
+        sick = [r for r in rest if r.phase is Phase.UNHEALTHY and r.spec_hash == view.target.spec_hash]
+        misfit = [r for r in rest if r.phase is not Phase.UNHEALTHY or r.spec_hash != view.target.spec_hash]
+        return cls(
+            kept=tuple(best[: view.aim]),
+            surplus=tuple(best[view.aim :]),
+            sick=tuple(sick),
+            idle=tuple(r for r in misfit if not view.serving(r)),
+            others=tuple(r for r in misfit if view.serving(r)),
+        )
+
+
+def choose(view: AppView) -> Choice:
+    """Who should be there. Pure arithmetic over phases; the same view always gives the same choice."""
+    if frozen := _frozen(view):
+        return Choice(waits=(Wait(view.name, frozen),))
+    if view.complete:
+        return Choice()
+    sides = _Sides.of(view)
+    healed = healing.heal(view, sides.kept, sides.sick)
+    missing = max(0, view.aim - len(sides.kept) - healed.held)
+    hindrance = _hindrance(view) if missing else None
+    pull = missing > 0 and hindrance is None and view.app.image_ready != view.target.spec_hash
+    room = max(0, view.count + view.surge - len(view.existing))
+    create = 0 if hindrance or pull else min(room, missing)
+    retire = {r.name: _surplus_cause(view) for r in sides.surplus}
+    retire |= {r.name: _misfit_cause(view, r) for r in sides.idle}
+    if not hindrance and not pull and not settling_until(view):
+        retire |= {r.name: _misfit_cause(view, r) for r in _expendable(view, sides, healed, missing)}
+    waits = (*healed.waits, *([hindrance] if hindrance else []))
+    return Choice(create, _create_cause(view, sides, healed) if missing else "", pull, retire, waits)
+
+
+def settling_until(view: AppView) -> float | None:
+    """Until when changes of routes wait for the rest of the step; None when there is nothing to wait for."""
+    fresh = [r.memory.ready_at for r in view.fit if r.ready and r.name not in view.routed and r.memory.ready_at]
+    if not fresh or not view.routed or not any(r.phase in PENDING for r in view.fit):
+        return None
+    until = min(fresh) + SETTLE_SECONDS
+    return until if view.now < until else None
+
+
+def _frozen(view: AppView) -> str:
+    failed = view.app.failed
+    if view.suspended:
+        return "suspended by its spec: left exactly as it is"
+    if failed and failed.spec_hash == view.target.spec_hash:
+        return f"rollout paused, since {failed.message}; a changed spec or restartToken goes on"
+    return ""
+
+
+def _hindrance(view: AppView) -> Wait | None:
+    """Why no replica can be created just now."""
+    backoff = view.app.backoff
+    if view.app.stable is None and view.unready_dependencies:
+        names = ", ".join(view.unready_dependencies)
+        return Wait(view.name, f"waiting for {names} to be ready first (dependsOn)")
+    if backoff is None or not blocks(backoff, view.now):
+        return None
+    if backoff.until_changed:
+        return Wait(view.name, f"{backoff.message}; waiting for a changed spec")
+    return Wait(view.name, f"{backoff.message}; trying again (attempt {backoff.attempts + 1})", backoff.next_at)
+
+
+def _expendable(view: AppView, sides: _Sides, healed: healing.Healing, missing: int) -> list[Replica]:
+    """Those that are to be replaced, as far as enough others go on serving; those that serve badly go first."""
+    unready = [*(r for r in sides.others if not r.ready), *healed.replaceable]
+    ready = sorted((r for r in sides.others if r.ready), key=lambda r: (r.name in view.routed, r.slot))
+    spare = len(view.available) + len(sides.others) + len(sides.sick) - view.least
+    if view.canary:
+        # The old version stays whole beside the canary, but for the room that the canary needs.
+        spare = min(spare, len(view.existing) + missing - view.count - view.surge)
+    going = unready[: max(0, spare)]
+    spare_ready = min(spare - len(going), len(view.available) + len(ready) - view.least)
+    return going + ready[: max(0, spare_ready)]
+
+
+def _first_to_stay(replica: Replica) -> tuple[bool, float, int]:
+    """Scaling in takes unready replicas first, then the newest."""
+    return not replica.ready, replica.memory.created_at, replica.slot
+
+
+# -- causes ---------------------------------------------------------------------------------------------------------
+
+
+def _wanted(view: AppView) -> str:
+    return f"{view.count} replica{'s' if view.count != 1 else ''} wanted by {view.scaling.mode} scaling"
+
+
+def _surplus_cause(view: AppView) -> str:
+    return f"{_wanted(view)}, this one is surplus"
+
+
+def _misfit_cause(view: AppView, replica: Replica) -> str:
+    if replica.phase is Phase.DEAD:
+        return "the Engine reports its container as dead"
+    if replica.phase is Phase.DISPLACED:
+        return f"it can't start: a container that is not ours has its address {replica.memory.address}"
+    if replica.spec_hash == view.target.spec_hash:
+        return f"unhealthy ({replica.memory.health.detail}), and replaced"
+    return f"replaced by {naming(view.target)}"
+
+
+def _create_cause(view: AppView, sides: _Sides, healed: healing.Healing) -> str:
+    if len(sides.kept) + len(sides.sick) >= view.aim:
+        return f"replaces unhealthy {', '.join(r.name for r in healed.replaceable)}"
+    if view.app.stable is None:
+        return f"first deploy at revision {short(view.target.revision)}"
+    if is_change(view.app, view.target):
+        changed = "; ".join(differences(view.app.stable, view.target))
+        return f"changed at revision {short(view.target.revision)}: {changed}"
+    return f"{_wanted(view)}, {len(sides.kept) + len(sides.sick)} there"

@@ -1,0 +1,100 @@
+"""What a clock that was set back means: nothing remembered lies in the future.
+
+Without this, a wait would become as long as the clock's step: a drain, a deadline, a back-off of hours. Clamped to
+now, each costs its own length once more at the most. A clock set forward needs no rule: it is as if nobody had looked
+for a while, which a controller that was down has to cope with as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from reconciler.decide.backoff import LONGEST_SECONDS
+from reconciler.model.memory import AppMemory, Backoff, Memory, ReplicaMemory, Rollout
+
+
+def without_future(memory: Memory, now: float) -> Memory:
+    """The memory with every moment later than ``now`` moved to it; itself where there is none."""
+    apps = {name: _app(app, now) for name, app in memory.apps.items() if _ahead(_moments_of_app(app), now)}
+    replicas = {
+        name: _replica(replica, now) for name, replica in memory.replicas.items() if _ahead(_moments(replica), now)
+    }
+    if not apps and not replicas:
+        return memory
+    return replace(memory, apps={**memory.apps, **apps}, replicas={**memory.replicas, **replicas})
+
+
+def _ahead(moments: Iterable[float | None], now: float) -> bool:
+    return any(moment is not None and moment > now for moment in moments)
+
+
+def _moments(replica: ReplicaMemory) -> tuple[float | None, ...]:
+    return (
+        replica.created_at,
+        replica.ready_at,
+        replica.unrouted_at,
+        replica.exited_at,
+        replica.disturbed_at,
+        _start_of(replica.backoff),
+        _start_of(replica.removal),
+        *replica.crashes,
+    )
+
+
+def _moments_of_app(app: AppMemory) -> tuple[float | None, ...]:
+    rollout = app.rollout
+    return (
+        _start_of(app.backoff),
+        _start_of(app.replacement),
+        *((rollout.started_at, rollout.progressed_at, rollout.canary_at) if rollout else ()),
+        *(repetition.at for repetition in app.repetitions),
+    )
+
+
+def _start_of(backoff: Backoff | None) -> float | None:
+    """The latest moment a back-off can have begun at, if it is to make sense."""
+    return backoff.next_at - LONGEST_SECONDS if backoff else None
+
+
+def _replica(replica: ReplicaMemory, now: float) -> ReplicaMemory:
+    return replace(
+        replica,
+        created_at=min(replica.created_at, now),
+        ready_at=_at_most(replica.ready_at, now),
+        unrouted_at=_at_most(replica.unrouted_at, now),
+        exited_at=_at_most(replica.exited_at, now),
+        disturbed_at=_at_most(replica.disturbed_at, now),
+        crashes=tuple(min(at, now) for at in replica.crashes),
+        backoff=_sooner(replica.backoff, now),
+        removal=_sooner(replica.removal, now),
+    )
+
+
+def _app(app: AppMemory, now: float) -> AppMemory:
+    return replace(
+        app,
+        rollout=_rollout(app.rollout, now),
+        backoff=_sooner(app.backoff, now),
+        replacement=_sooner(app.replacement, now),
+        repetitions=tuple(replace(one, at=min(one.at, now)) for one in app.repetitions),
+    )
+
+
+def _rollout(rollout: Rollout | None, now: float) -> Rollout | None:
+    if rollout is None:
+        return None
+    return replace(
+        rollout,
+        started_at=min(rollout.started_at, now),
+        progressed_at=min(rollout.progressed_at, now),
+        canary_at=_at_most(rollout.canary_at, now),
+    )
+
+
+def _at_most(moment: float | None, now: float) -> float | None:
+    return None if moment is None else min(moment, now)
+
+
+def _sooner(backoff: Backoff | None, now: float) -> Backoff | None:
+    return backoff and replace(backoff, next_at=min(backoff.next_at, now + LONGEST_SECONDS))

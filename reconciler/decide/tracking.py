@@ -1,0 +1,239 @@
+"""What is remembered of each replica, carried over one observation: new containers, crashes, answers of probes.
+
+It notes what happened and tells of it. What to do about it is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from operator import attrgetter
+
+from reconciler.decide.backoff import FORGOTTEN_AFTER_SECONDS, after_failure, delay_seconds
+from reconciler.decide.health import after_sample, begun_anew, health_check_of, trusted
+from reconciler.decide.versions import version_for
+from reconciler.model.events import Event
+from reconciler.model.health import Health, Verdict
+from reconciler.model.memory import AppMemory, Memory, ReplicaMemory
+from reconciler.model.observed import Container, ContainerState, Observed, ProbeSample
+from reconciler.model.spec import App
+
+CRASH_WINDOW_SECONDS = 60.0
+CRASHES_UNTIL_TAKEN_OVER = 3
+CRASH_LOOP = "CrashLoopBackOff"
+
+_ENDED = (ContainerState.EXITED, ContainerState.RESTARTING)
+
+
+def follow(memory: Memory, observed: Observed, now: float) -> tuple[Memory, tuple[Event, ...]]:
+    """The memory of every replica after this observation, and what happened to them since the last one."""
+    events: list[Event] = []
+    samples = _by_container(observed.samples)
+    replicas = dict(memory.replicas)
+    for container in sorted(observed.containers, key=attrgetter("name")):
+        app = memory.apps.get(container.app_name)
+        known = _identify(replicas.get(container.name), container, app, now)
+        current, happened = _after_state(known, container, now)
+        events += happened
+        if app is not None:
+            # Each replica is judged by the checks of its own version, not by those of its successor.
+            own = version_for(app, container.spec_hash).app
+            current = _newly_checked(current, own, now)
+            current, happened = _after_samples(current, _of_this_run(samples.get(container.id, ()), container), own)
+            events += happened
+            current = _readiness(current, container, own, now)
+        replicas[container.name] = current
+    events += _vanished(replicas, observed, now)
+    return replace(memory, replicas=replicas), tuple(events)
+
+
+def successor(
+    before: ReplicaMemory, container_id: str, address: str, spec_hash: str, restart_count: int, now: float
+) -> ReplicaMemory:
+    """What is known of a new container in the slot of another one: where requests reach it and, unless its spec
+    differs, how its predecessor crashed."""
+    same_spec = before.spec_hash == spec_hash
+    return ReplicaMemory(
+        name=before.name,
+        app_name=before.app_name,
+        slot=before.slot,
+        container_id=container_id,
+        address=address,
+        spec_hash=spec_hash,
+        created_at=now,
+        restart_count=restart_count,
+        ever_routed=before.ever_routed,
+        unrouted_at=before.unrouted_at,
+        disturbed_at=before.disturbed_at,
+        crashes=before.crashes if same_spec else (),
+        backoff=before.backoff if same_spec else None,
+    )
+
+
+def exit_words(exit_code: int | None) -> str:
+    """How a program ended."""
+    return "exited" if exit_code is None else f"exited with code {exit_code}"
+
+
+def _by_container(samples: Iterable[ProbeSample]) -> Mapping[str, list[ProbeSample]]:
+    grouped: defaultdict[str, list[ProbeSample]] = defaultdict(list)
+    for sample in sorted(samples, key=attrgetter("at")):
+        grouped[sample.container_id].append(sample)
+    return grouped
+
+
+# -- which container it is ------------------------------------------------------------------------------------------
+
+
+def _identify(before: ReplicaMemory | None, container: Container, app: AppMemory | None, now: float) -> ReplicaMemory:
+    if before is None:
+        return _adopt(container, app, now)
+    address = container.address or before.address
+    if before.container_id == container.id:
+        return before if address == before.address else replace(before, address=address)
+    return successor(before, container.id, address, container.spec_hash, container.restart_count or 0, now)
+
+
+def _adopt(container: Container, app: AppMemory | None, now: float) -> ReplicaMemory:
+    """A container that nobody remembers. One that runs when its app is first heard of is left over from before a
+    database was lost: it stays in traffic, though nothing else relies on it before it has answered for itself."""
+    adopted = ReplicaMemory(
+        name=container.name,
+        app_name=container.app_name,
+        slot=container.slot,
+        container_id=container.id,
+        address=container.address or "",
+        spec_hash=container.spec_hash,
+        created_at=now,
+        restart_count=container.restart_count or 0,
+        ever_routed=app is None or bool(app.version.app.routes),
+    )
+    if app is None or app.registered_at < now or container.state is not ContainerState.RUNNING:
+        return adopted
+    own = version_for(app, container.spec_hash).app
+    return replace(
+        adopted,
+        health=trusted(now) if health_check_of(own) else Health(),
+        readiness=trusted(now) if own.spec.readiness else Health(),
+    )
+
+
+def _vanished(replicas: dict[str, ReplicaMemory], observed: Observed, now: float) -> list[Event]:
+    """Mark the replicas whose container is gone though nobody here is removing it."""
+    accounted = {container.name for container in observed.containers} | {action.key for action in observed.in_flight}
+    events = []
+    for name in sorted(replicas.keys() - accounted):
+        memory = replicas[name]
+        if memory.container_id:
+            events.append(Event(now, "health", f"{name}'s container is gone", memory.app_name, {"replica": name}))
+            replicas[name] = replace(memory, container_id="", ready_at=None, exited_at=now, disturbed_at=now)
+    return events
+
+
+# -- crashes --------------------------------------------------------------------------------------------------------
+
+
+def _after_state(memory: ReplicaMemory, container: Container, now: float) -> tuple[ReplicaMemory, tuple[Event, ...]]:
+    if _has_crashed(memory, container):
+        return _crashed(memory, container, now)
+    if memory.exited_at is not None and container.state is ContainerState.RUNNING:
+        memory = replace(memory, exited_at=None)
+    if container.restart_count not in (None, memory.restart_count):
+        memory = replace(memory, restart_count=container.restart_count or 0)
+    well_since = memory.ready_at
+    if memory.backoff and well_since is not None and now - well_since >= FORGOTTEN_AFTER_SECONDS:
+        memory = replace(memory, backoff=None, crashes=())
+    return memory, ()
+
+
+def _has_crashed(memory: ReplicaMemory, container: Container) -> bool:
+    """Whether it ended since the last look. The Engine counts restarts of its own; other ends are seen as a state.
+
+    However often it did so counts once, since the Engine's count may go back further than our memory.
+    """
+    if container.restart_count is not None and container.restart_count > memory.restart_count:
+        return True
+    return container.state is ContainerState.EXITED and memory.exited_at is None
+
+
+def _crashed(memory: ReplicaMemory, container: Container, now: float) -> tuple[ReplicaMemory, tuple[Event, ...]]:
+    recent = tuple(at for at in memory.crashes if now - at < CRASH_WINDOW_SECONDS)
+    exit_code = memory.exit_code if container.exit_code is None else container.exit_code
+    memory = replace(
+        memory,
+        restart_count=memory.restart_count if container.restart_count is None else container.restart_count,
+        crashes=(*recent, now)[-CRASHES_UNTIL_TAKEN_OVER:],
+        exited_at=now if container.state in _ENDED else None,
+        disturbed_at=now,
+        health=begun_anew(memory.health),
+        readiness=begun_anew(memory.readiness),
+        ready_at=None,
+        last_log=container.last_log or memory.last_log,
+        exit_code=exit_code,
+    )
+    message = f"{memory.name} {exit_words(exit_code)}"
+    if len(memory.crashes) >= CRASHES_UNTIL_TAKEN_OVER or memory.taken_over:
+        backoff = after_failure(memory.backoff, CRASH_LOOP, f"keeps crashing: {exit_words(exit_code)}", now)
+        memory = replace(memory, backoff=backoff)
+        message += f" again; next start in {delay_seconds(backoff.attempts):g} s (attempt {backoff.attempts + 1})"
+    details = {"container": container.id, "exit_code": str(exit_code), "log": memory.last_log}
+    return memory, (Event(now, "health", message, memory.app_name, details),)
+
+
+# -- health ---------------------------------------------------------------------------------------------------------
+
+
+def _newly_checked(memory: ReplicaMemory, app: App, now: float) -> ReplicaMemory:
+    """A check that is given to a replica which serves already must not take it out of traffic before its first
+    answer."""
+    if memory.ready_at is None:
+        return memory
+    if memory.health.verdict is Verdict.UNKNOWN and health_check_of(app) is not None:
+        memory = replace(memory, health=trusted(now))
+    if memory.readiness.verdict is Verdict.UNKNOWN and app.spec.readiness is not None:
+        memory = replace(memory, readiness=trusted(now))
+    return memory
+
+
+def _of_this_run(samples: Iterable[ProbeSample], container: Container) -> Iterable[ProbeSample]:
+    """Without what an earlier run of the program in the same container has answered."""
+    if container.state is not ContainerState.RUNNING:
+        return ()
+    return (sample for sample in samples if container.started_at is None or sample.at >= container.started_at)
+
+
+def _after_samples(
+    memory: ReplicaMemory, samples: Iterable[ProbeSample], app: App
+) -> tuple[ReplicaMemory, tuple[Event, ...]]:
+    events: list[Event] = []
+    for sample in samples:
+        check = health_check_of(app) if sample.check == "health" else app.spec.readiness
+        if check is None:
+            continue
+        before = memory.health if sample.check == "health" else memory.readiness
+        after = after_sample(before, sample, check)
+        memory = replace(memory, health=after) if sample.check == "health" else replace(memory, readiness=after)
+        if after.verdict is not before.verdict:
+            events.append(_verdict_event(memory, sample, after))
+    return memory, tuple(events)
+
+
+def _verdict_event(memory: ReplicaMemory, sample: ProbeSample, health: Health) -> Event:
+    why = f": {health.consecutive_failures} failures in a row, last {health.detail}" if health.detail else ""
+    subject = "" if sample.check == "health" else " (readiness)"
+    message = f"{memory.name} is {health.verdict}{subject}{why}"
+    details = {"container": memory.container_id, "verdict": str(health.verdict), "answer": health.detail}
+    return Event(sample.at, "health", message, memory.app_name, details)
+
+
+def _readiness(memory: ReplicaMemory, container: Container, app: App, now: float) -> ReplicaMemory:
+    """Ready: running, healthy by its check (or without one), and ready by its readiness check where it has one."""
+    well = (
+        container.state is ContainerState.RUNNING
+        and (memory.health.verdict is Verdict.HEALTHY or health_check_of(app) is None)
+        and (memory.readiness.verdict is Verdict.HEALTHY or app.spec.readiness is None)
+    )
+    if well == (memory.ready_at is not None):
+        return memory
+    return replace(memory, ready_at=now, disturbed_at=None) if well else replace(memory, ready_at=None)

@@ -1,0 +1,124 @@
+"""One app as one tick sees it: what is wanted, what there is, and who is being routed to.
+
+Every decision about an app reads this one value, so that count, rollout, actions, routes and status can't disagree.
+It names what is so, and decides nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from reconciler.decide.replicas import Phase, Replica
+from reconciler.decide.versions import is_change, target_of
+from reconciler.model.desired import Version
+from reconciler.model.memory import AppMemory
+from reconciler.model.routes import AppRoutes
+from reconciler.model.spec import Canary, Scaling
+
+_NOT_FIT = frozenset({Phase.LEAVING, Phase.GONE, Phase.DEAD, Phase.DISPLACED, Phase.UNHEALTHY})
+
+
+@dataclass(frozen=True)
+class AppView:
+    """``target`` is the version to converge to, ``count`` how many replicas are wanted; ``replicas`` are in the order
+    of their slots. ``published`` is the app's part of the route table that is being served, None where it has none.
+    ``unready_dependencies`` are apps that its first start has to wait for."""
+
+    app: AppMemory
+    target: Version
+    replicas: tuple[Replica, ...]
+    published: AppRoutes | None
+    now: float
+    unready_dependencies: tuple[str, ...] = ()
+
+    def after(self, app: AppMemory) -> AppView:
+        """The same, now that this is remembered of the app: its target and count may have changed."""
+        return self if app is self.app else replace(self, app=app, target=target_of(app))
+
+    @property
+    def name(self) -> str:
+        return self.app.name
+
+    @property
+    def count(self) -> int:
+        """The number of replicas wanted."""
+        return self.app.count
+
+    @property
+    def suspended(self) -> bool:
+        return self.app.version.app.spec.suspend
+
+    @property
+    def scaling(self) -> Scaling:
+        """The newest policy: how many replicas run is no part of a version, so it outlives a version that failed."""
+        return self.app.version.app.scaling
+
+    @cached_property
+    def surge(self) -> int:
+        """How many replicas there may be above the wanted count."""
+        return resolve(self.target.app.max_surge, self.count, round_up=True)
+
+    @cached_property
+    def least(self) -> int:
+        """How many replicas have to go on serving through whatever we do."""
+        allowed = resolve(self.target.app.max_unavailable, self.count, round_up=False)
+        return max(0, self.count - (allowed if allowed or self.surge else 1))
+
+    @cached_property
+    def routed(self) -> frozenset[str]:
+        """Names of the replicas that may be receiving requests now."""
+        servers = self.published.servers if self.published else ()
+        return frozenset(server.name for server in servers if not server.draining)
+
+    @cached_property
+    def existing(self) -> tuple[Replica, ...]:
+        return tuple(r for r in self.replicas if r.exists)
+
+    @cached_property
+    def fit(self) -> tuple[Replica, ...]:
+        """Replicas that may stay: of the target version, and not unhealthy."""
+        return tuple(r for r in self.replicas if self.fits(r))
+
+    @cached_property
+    def available(self) -> tuple[Replica, ...]:
+        """Fit replicas that can be relied on: ready for ``minReadySeconds``."""
+        seconds = self.target.app.spec.strategy.min_ready_seconds
+        return tuple(r for r in self.fit if r.available(seconds, self.now))
+
+    @cached_property
+    def complete(self) -> bool:
+        """Whether exactly the wanted replicas are there, all of the target version and available."""
+        return len(self.available) == self.count == len(self.existing)
+
+    def fits(self, replica: Replica) -> bool:
+        return replica.spec_hash == self.target.spec_hash and replica.phase not in _NOT_FIT
+
+    def serving(self, replica: Replica) -> bool:
+        """Whether requests may be reaching it, or could at once."""
+        return replica.ready or replica.name in self.routed
+
+    @cached_property
+    def canary(self) -> Canary | None:
+        """The trial that the rollout under way still has to pass. Both versions must have room beside each other."""
+        rollout, canary = self.app.rollout, self.target.app.spec.strategy.canary
+        if canary is None or rollout is None or rollout.promoted or not is_change(self.app, self.target):
+            return None
+        return canary if self.count and self.count + self.surge >= 2 else None
+
+    @cached_property
+    def aim(self) -> int:
+        """How many replicas of the target version there should be now: all, or those that a canary takes."""
+        if self.canary is None:
+            return self.count
+        share = math.ceil(self.count * self.canary.weight / 100)
+        return min(share, max(1, self.surge), self.count)
+
+
+def resolve(amount: int | str, count: int, *, round_up: bool) -> int:
+    """Replicas of a count or a percentage: surge rounds up, unavailable rounds down, as in Kubernetes."""
+    if isinstance(amount, int):
+        return amount
+    share = count * int(amount.rstrip("%")) / 100
+    return math.ceil(share) if round_up else math.floor(share)
