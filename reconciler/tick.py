@@ -81,7 +81,6 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
         loads=loads.apps,
         replica_loads=loads.replicas,
         version_loads=loads.versions,
-        version_loads=loads.versions,
         bounds=_scheduled(desired, state.memory, now),
     )
     decision = decide(desired, observed, state.memory, now, world.policy)
