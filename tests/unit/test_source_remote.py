@@ -12,6 +12,7 @@ import pytest
 from reconciler.ports import Unavailable
 from reconciler.source import OpenSource, git, open_source
 from reconciler.source.git import Mirror, Unreachable
+from reconciler.source.remote import RemoteSource
 from reconciler.source.urls import Remote, checked_branch, checked_directory, checked_remote, is_url
 from tests.support import githttps
 from tests.support.repositories import Repository
@@ -165,6 +166,21 @@ def test_a_fetch_that_takes_too_long_is_ended(
     monkeypatch.setattr(git, "FETCH_TIMEOUT_SECONDS", 0.3)
     with pytest.raises(Unreachable, match=r"ssh://host\.invalid/x: Timeout"):
         Mirror(tmp_path / "mirror.git").fetch(Remote("ssh://host.invalid/x", "ssh"), None)
+
+
+def test_reading_never_waits_for_the_network(tmp_path: Path, wakes: Wakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = tmp_path / "ssh"
+    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
+    hanging.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(hanging))
+    monkeypatch.setattr(git, "FETCH_TIMEOUT_SECONDS", 0.5)
+    source = RemoteSource(Remote("ssh://host.invalid/x", "ssh"), None, "", tmp_path, wakes, 3600)
+    with pytest.raises(Unavailable, match=r"ssh://host\.invalid/x is being fetched for the first time"):
+        source.read()
+    source.wait_for_first_fetch(20)
+    with pytest.raises(Unavailable, match="Timeout"):
+        source.read()
+    source.close()
 
 
 def test_ssh_never_asks(origin: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
