@@ -24,11 +24,15 @@ class LogRotation:
         self._max_bytes = max_bytes
         self._reopen = reopen
         self._next_try = 0.0
+        self._obstacle = ""
 
     def keep_bounded(self) -> str:
         """Rotate if it is time; what is in the way, in a sentence, or "" where nothing is."""
-        if time.monotonic() < self._next_try:
-            return ""
+        if time.monotonic() >= self._next_try:
+            self._obstacle = self._rotate()
+        return self._obstacle
+
+    def _rotate(self) -> str:
         try:
             if self._path.exists() and self._path.stat().st_size > self._max_bytes:
                 self._path.replace(self._before)

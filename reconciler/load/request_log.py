@@ -58,6 +58,7 @@ class RequestLog:
         """The apps to keep windows for, each with the shortest and longest window asked of it, in seconds."""
         if not self._places:
             self._places.append(Position({}, now))
+            self.keep_place(self.recorded_until)
         self._windows.configure(spans, now if self._seen_at else self._places[0].at)
 
     def look(self, now: float) -> Iterator[Mapping[Key, Traffic]]:

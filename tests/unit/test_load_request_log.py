@@ -118,6 +118,7 @@ def test_a_foreign_log_is_told_of(tmp_path: Path) -> None:
 def test_a_state_file_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
     controller = Controller(tmp_path, {})
     controller.second(_START)
+    controller.state_file.unlink()
     controller.state_file.mkdir()
     controller.requests.keep_place(_START)
     controller.requests.close()
