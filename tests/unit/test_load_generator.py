@@ -1,0 +1,101 @@
+"""The load generator tells every way to fail from every other: what it counts decides what benchmarks claim."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+
+import pytest
+
+from tests.support.load import Stream, Tally, load
+from tests.support.tcp import Script, answer, never_accepting, serving, unused_port
+
+
+def tally(port: int, seconds: float = 0.3, **options: object) -> Tally:
+    stream = Stream("it", "/", **{"per_second": 50.0, "clients": 2, **options})  # type: ignore[arg-type]
+    with load(port, [stream]) as running:
+        time.sleep(seconds)
+    return running.tallies["it"]
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def kept(answers: int) -> Script:
+    """So many answers on one connection; the next request finds it closed."""
+
+    def script(connection: socket.socket) -> None:
+        for number in range(answers + 1):
+            if number and not connection.recv(65536):
+                return
+            if number < answers:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    return script
+
+
+def closed_in_the_middle(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf")
+
+
+def test_good_answers_are_counted_and_timed() -> None:
+    with serving(answer(200, b"ok", "Connection: close")) as server:
+        found = tally(server.port, keep_alive=False)
+    assert found.sent == len(server.requests) > 5
+    assert found.failures == ()
+    assert 0 < found.p50_ms <= found.p99_ms
+    assert b"Connection: close" in server.requests[0]
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (answer(503), "503"),
+        (lambda connection: None, "closed"),
+        (closed_in_the_middle, "closed"),
+        (reset, "reset"),
+    ],
+)
+def test_each_way_to_fail_has_its_name(script: Script, reason: str) -> None:
+    with serving(script) as server:
+        found = tally(server.port, keep_alive=False)
+    assert found.reasons == {reason: found.sent}
+
+
+def test_nobody_there_is_refused() -> None:
+    found = tally(unused_port())
+    assert found.reasons == {"refused": found.sent}
+
+
+def test_no_answer_is_a_time_out_and_holds_up_no_other_request() -> None:
+    with never_accepting() as port:
+        found = tally(port, timeout_seconds=0.2)
+    assert found.sent > 5
+    assert found.reasons == {"time-out": found.sent}
+    assert found.longest_gap_seconds > 0.2
+
+
+def test_a_kept_connection_is_used_again() -> None:
+    with serving(kept(1000)) as server:
+        found = tally(server.port)
+    assert found.sent > 5
+    assert found.failures == ()
+    assert len(server.requests) == 2, "one connection a client"
+
+
+def test_a_request_on_a_closed_connection_fails_but_for_the_client_that_retries() -> None:
+    with serving(kept(2)) as server:
+        strict, patient = tally(server.port), tally(server.port, retries=True)
+    assert strict.failed
+    assert strict.reasons.keys() <= {"closed", "reset"}
+    assert patient.failures == ()
+    assert patient.retried
+
+
+def test_failures_can_be_told_by_when_they_were_sent() -> None:
+    began = time.time()
+    found = tally(unused_port())
+    assert len(found.sent_since(began)) == found.failed
+    assert found.sent_since(time.time()) == []
