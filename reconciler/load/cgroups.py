@@ -113,7 +113,7 @@ class Cgroups:
         self._layout = _V2 if (root / "cgroup.controllers").exists() else _V1
         self._groups: dict[str, _Group] = {}
         soft_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._most_kept = soft_limit // 2 // 3
+        self._most_kept = soft_limit // 4  # of three files each: a quarter is left to everything else
 
     def usage(self, container_id: str) -> Usage | None:
         """What the container has used by now; None where its files can't be read."""
