@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from docker.errors import ImageNotFound
+
 from tests.support.engine import client
 from tests.support.tcp import unused_port
 from tests.support.waiting import eventually
@@ -22,7 +24,7 @@ http: {{addr: "127.0.0.1:{port}"}}
 
 @contextlib.contextmanager
 def registry(directory: Path) -> Iterator[str]:
-    """Its address, as images are named by it."""
+    """Its address, as images are named by it. Afterwards the host knows no image by such a name."""
     port = unused_port()
     config = directory / "registry.yml"
     config.write_text(_CONFIG.format(root=directory / "images", port=port), encoding="utf-8")
@@ -34,6 +36,7 @@ def registry(directory: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(timeout=20)
+        _forget(f"127.0.0.1:{port}/")
 
 
 def push(image: str, name: str) -> None:
@@ -43,6 +46,14 @@ def push(image: str, name: str) -> None:
     for step in client().push(repository, tag=tag, stream=True, decode=True):
         assert "error" not in step, step
     client().remove_image(name)
+
+
+def _forget(prefix: str) -> None:
+    for image in client().images(all=True):
+        for name in (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())):
+            if name.startswith(prefix):
+                with contextlib.suppress(ImageNotFound):  # a digest goes with its last tag
+                    client().remove_image(name)
 
 
 def _accepts(port: int) -> bool:

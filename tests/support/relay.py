@@ -59,7 +59,9 @@ class Relay:
     def _serve(self, client: socket.socket) -> None:
         with contextlib.ExitStack() as stack:
             stack.enter_context(contextlib.suppress(OSError))
-            client = stack.enter_context(self._tls.wrap_socket(client, server_side=True) if self._tls else client)
+            stack.enter_context(client)
+            if self._tls is not None:
+                client = stack.enter_context(self._tls.wrap_socket(client, server_side=True))
             server = stack.enter_context(socket.socket(socket.AF_UNIX))
             server.connect(self._target)
             with self._lock:
