@@ -145,6 +145,7 @@ def run(
     stop = Stop(waker.wake)
     stop.listen()
     with open_world(settings, waker) as world:
+        stop.on_hangup(world.source.refresh)
         code = run_loop(world, waker, stop, settings.tick, Until(once, until_converged, timeout))
     raise typer.Exit(code)
 

@@ -34,6 +34,7 @@ class Executor:
         self._lock = threading.Lock()
         self._unfinished = 0
         self._flights: dict[str, _Flight] = {}
+        self._outcomes: tuple[Outcome, ...] = ()
 
     @property
     def in_flight(self) -> tuple[Action, ...]:
@@ -51,10 +52,15 @@ class Executor:
             self._flights[action.key] = _Flight(action, pool.submit(self._perform, action))
 
     def collect(self) -> tuple[Outcome, ...]:
-        """The outcomes of what has finished, oldest first. Each is given once."""
+        """The outcomes of what has finished, oldest first; given again each time until `acknowledge`."""
         finished = [key for key, flight in self._flights.items() if flight.future.done()]
         outcomes = [self._flights.pop(key).future.result() for key in finished]
-        return tuple(sorted(outcomes, key=lambda outcome: outcome.finished_at))
+        self._outcomes += tuple(sorted(outcomes, key=lambda outcome: outcome.finished_at))
+        return self._outcomes
+
+    def acknowledge(self) -> None:
+        """The outcomes collected last are on record."""
+        self._outcomes = ()
 
     def finish(self, timeout_seconds: float) -> tuple[Outcome, ...]:
         """Let what has begun come to its end, begin nothing more, and collect."""

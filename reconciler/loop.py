@@ -14,12 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reconciler.model.events import Event
-from reconciler.ports import Record, Unavailable
+from reconciler.ports import CHECKPOINT_SECONDS, Record, Unavailable
 from reconciler.tick import State, World, tick
 
 # Wake-ups closer together than this share a tick.
 SPACING_SECONDS = 0.03
-CHECKPOINT_SECONDS = 15.0
 STORE_PAUSE_SECONDS = 2.0
 FINISH_SECONDS = 30.0
 
@@ -61,6 +60,10 @@ class Stop:
     def listen(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.request())
+
+    def on_hangup(self, refresh: Callable[[], None]) -> None:
+        """Let SIGHUP, which a webhook can send, ask for a fresh look at the source."""
+        signal.signal(signal.SIGHUP, lambda *_: refresh())
 
     def request(self) -> None:
         self.requested = True

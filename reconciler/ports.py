@@ -69,6 +69,9 @@ class Source(Protocol):
     def read(self) -> Desired:
         """One consistent snapshot, parsed. Raises Unavailable when there is none to be had."""
 
+    def refresh(self) -> None:
+        """Look anew now, in the background, and wake the loop if there is news. Never waits."""
+
     def close(self) -> None: ...
 
 

@@ -5,6 +5,7 @@ Nothing here is about apps: what apps ask for is in git, how this controller wor
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,6 +89,11 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> Path:
         return self.secrets_dir or self.directory / "secrets"
+
+    @property
+    def source_name(self) -> str:
+        """The source as it may be shown: without the credentials of a URL."""
+        return re.sub(r"//[^/@]*@", "//", self.source)
 
     @property
     def network_name(self) -> str:

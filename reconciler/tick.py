@@ -14,7 +14,6 @@ from reconciler.decide.apps import last_desired
 from reconciler.decide.plan import conclude, decide
 from reconciler.decide.status import blinded
 from reconciler.executor import Executor
-from reconciler.model.actions import Outcome
 from reconciler.model.desired import Desired
 from reconciler.model.events import Event
 from reconciler.model.memory import Memory
@@ -40,12 +39,12 @@ class World:
     executor: Executor
     clock: Clock
     policy: Policy
+    source_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What one tick hands to the next. ``trouble`` are sides that could not be reached, in words for people;
-    ``outcomes`` are of actions that finished while nothing could be seen."""
+    """What one tick hands to the next. ``trouble`` are sides that could not be reached, in words for people."""
 
     memory: Memory
     statuses: Mapping[str, AppStatus] = field(default_factory=dict)
@@ -53,7 +52,6 @@ class State:
     events: tuple[Event, ...] = ()
     trouble: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
-    outcomes: tuple[Outcome, ...] = ()
 
     @property
     def converged(self) -> bool:
@@ -68,11 +66,10 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
     now = world.clock.now()
     desired, trouble = _read(world.source, state.memory)
     # Collected before we look, so that what is seen includes what they did.
-    outcomes, in_flight = (*state.outcomes, *world.executor.collect()), world.executor.in_flight
+    outcomes, in_flight = world.executor.collect(), world.executor.in_flight
     observed = _observe(world, state.memory, now)
     if isinstance(observed, str):
-        blind = _blind(world, state, desired, (*trouble, observed), now, checkpoint=checkpoint)
-        return replace(blind, outcomes=outcomes)
+        return _blind(world, state, desired, (*trouble, observed), now, checkpoint=checkpoint)
     loads = world.meter.read([version.app for version in desired.apps.values()], observed.containers, now)
     observed = replace(
         observed,
@@ -85,9 +82,10 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
     )
     decision = decide(desired, observed, state.memory, now, world.policy)
     plan = decision.plan
-    news = Record(now, plan.memory, state.statuses, plan.events, plan.actions, observed.outcomes)
+    news = Record(now, plan.memory, state.statuses, plan.events, plan.actions, outcomes)
     if plan.actions:  # Intent before the deed: a crash in between is repaired by the next tick.
         world.store.save(news)
+        world.executor.acknowledge()
         news = Record(now, plan.memory, state.statuses)
         world.executor.submit(plan.actions)
     world.prober.watch(plan.probes)
@@ -104,8 +102,10 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
         problems=desired.problems,
         samples=loads.samples,
         edge=world.edge.describe(),
+        source=world.source_name,
     )
     world.store.save(record, checkpoint=checkpoint)
+    world.executor.acknowledge()
     problems = tuple(str(problem) for problem in desired.problems)
     return State(memory, statuses, plan, (*plan.events, *published), trouble, problems)
 

@@ -66,6 +66,7 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
             executor=Executor(runtime, clock, waker.wake, settings.concurrency),
             clock=clock,
             policy=policy_of(settings),
+            source_name=settings.source_name,
         )
 
 

@@ -150,7 +150,7 @@ def _keep(draft: _Draft, scene: _Scene, app: AppMemory) -> None:
     part, said = routes.routes_of(view, chosen)
     waits = (*advance.waits, *found.waits, *said)
     view = view.after(healing.paced(app, view, found.actions))
-    problems = tuple(p for p in scene.problems if p.app_name == app.name or p.path == app.version.path)
+    problems = tuple(p for p in scene.problems if _concerns(p, app))
     draft.apps[app.name] = view.app
     draft.events += (*advance.events, *scaled)
     draft.parts += [part] if part else []
@@ -261,3 +261,8 @@ def _moments(view: AppView) -> list[float]:
     found += [until for r in view.replicas if (until := routes.in_place_until(r)) is not None]
     deadline = rollout.deadline_of(view)
     return found if deadline is None else [*found, deadline]
+
+
+def _concerns(problem: Problem, app: AppMemory) -> bool:
+    """Whether it is this app's: named, or in its file where nobody can tell whose it is."""
+    return problem.app_name == app.name or (problem.app_name is None and problem.path == app.version.path)

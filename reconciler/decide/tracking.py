@@ -33,6 +33,9 @@ def follow(memory: Memory, observed: Observed, now: float) -> tuple[Memory, tupl
     replicas = dict(memory.replicas)
     for container in sorted(observed.containers, key=attrgetter("name")):
         app = memory.apps.get(container.app_name)
+        if container.name not in replicas:
+            message = f"adopted {container.name}, which nothing on record tells of: kept as it is"
+            events.append(Event(now, "controller", message, container.app_name, {"container": container.id}))
         known = _identify(replicas.get(container.name), container, app, now)
         current, happened = _after_state(known, container, now)
         events += happened

@@ -163,7 +163,7 @@ class Site:
 
 def _in_order(app: Mapping[str, Any]) -> bool:
     conditions = {c["type"]: c["status"] for c in app["conditions"]}
-    return bool(conditions["Ready"] and not conditions["Progressing"])
+    return bool(conditions.get("Ready") and not conditions.get("Progressing"))
 
 
 @contextmanager

@@ -439,7 +439,7 @@ def test_ports_are_given_once() -> None:
     [
         ("ports: [{containerPort: 80}]", "", 8, "spec.ports", "a list of 1"),
         ("routes: []", "", 8, "spec.routes", "routes of type: worker"),
-        ("edge: {}", "", 8, "spec.edge", "edge of type: worker"),
+        ("edge: {retries: 1}", "", 8, "spec.edge", "edge of type: worker"),
         ("strategy: {canary: {}}", "", 8, "spec.strategy.canary", "a mapping"),
         (
             "environment: [{name: P, source: sdk, key: instance.port}]",
