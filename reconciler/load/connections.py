@@ -11,6 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from statistics import fmean
 
+# Of a longer window than as many looks, the mean is over its last part.
+MOST_COUNTS = 600
+
 Count = Callable[[], Mapping[str, int]]
 
 
@@ -27,7 +30,7 @@ class Connections:
         if self._count is None:
             return
         self._now = _by_host(self._count())
-        self._totals = {app_name: self._totals.get(app_name, deque()) for app_name in addresses}
+        self._totals = {name: self._totals.get(name) or deque(maxlen=MOST_COUNTS) for name in addresses}
         at = time.monotonic()
         for app_name, of_app in addresses.items():
             counted = [self._now[address] for address in of_app if address in self._now]

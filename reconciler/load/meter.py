@@ -158,7 +158,7 @@ class Meter:
         histories = [self._containers.history(c.id) for c in view.replicas]
         return Gauges(
             replicas=len(view.replicas),
-            cpu_percent=_mean_of_all(history.cpu_percent(0) for history in histories),
+            cpu_percent=_mean_of_all(history.latest_cpu_percent for history in histories),
             memory_percent=_mean_of_all(history.memory_percent for history in histories),
             connections=self._connections.of_app(view.app.name),
             custom=self._custom_values(view.app),

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+# Looks kept of one container, whatever the window.
+MOST_KEPT = 300
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -32,44 +35,59 @@ class HostSize:
 
 
 class UsageHistory:
-    """One container's recent looks, kept for ``span_seconds``."""
+    """One container's recent looks, for windows up to ``span_seconds``; of a long span not every look is kept."""
 
     def __init__(self, host: HostSize) -> None:
         self.span_seconds = 0.0
         self._host = host
-        self._looks: deque[Usage] = deque()
+        self._kept: deque[Usage] = deque()
+        self._before: Usage | None = None
+        self._latest: Usage | None = None
 
     def add(self, usage: Usage | None) -> None:
         """None, where the container could not be seen, is where history begins anew."""
-        if usage is None:
-            self._looks.clear()
-            return
-        if self._looks and usage.at <= self._looks[-1].at:
+        latest = self._latest
+        if usage and latest and usage.at <= latest.at:
             return  # the same look again
-        if self._looks and usage.cpu_seconds < self._looks[-1].cpu_seconds:
-            self._looks.clear()
-        self._looks.append(usage)
-        while len(self._looks) > 2 and self._looks[1].at <= usage.at - self.span_seconds:
-            self._looks.popleft()
+        if usage is None or latest is None or usage.cpu_seconds < latest.cpu_seconds:
+            self._kept.clear()
+            self._before, self._latest = None, usage
+        else:
+            self._before, self._latest = latest, usage
+        if usage:
+            self._keep(usage)
 
     def cpu_percent(self, window_seconds: float) -> float | None:
         """The mean over the window, or over the part of it that was seen; in percent of the limit."""
-        if len(self._looks) < 2:
+        if self._latest is None or self._before is None:
             return None
-        last = self._looks[-1]
-        first = next(look for look in self._looks if look.at >= last.at - window_seconds or look is self._looks[-2])
-        cores = (last.cpu_seconds - first.cpu_seconds) / (last.at - first.at)
-        return 100 * cores / (last.cpu_limit_cores or self._host.cores)
+        since = self._latest.at - window_seconds
+        oldest = next((look for look in self._kept if since <= look.at < self._before.at), self._before)
+        return self._percent(oldest, self._latest)
+
+    @property
+    def latest_cpu_percent(self) -> float | None:
+        """The mean since the look before the latest."""
+        return self._percent(self._before, self._latest) if self._before and self._latest else None
 
     @property
     def memory_percent(self) -> float | None:
         """The latest look, in percent of the limit."""
-        if not self._looks:
+        if self._latest is None:
             return None
-        last = self._looks[-1]
-        limit_bytes = min(last.memory_limit_bytes or self._host.memory_bytes, self._host.memory_bytes)
-        return 100 * last.memory_bytes / limit_bytes
+        limit_bytes = min(self._latest.memory_limit_bytes or self._host.memory_bytes, self._host.memory_bytes)
+        return 100 * self._latest.memory_bytes / limit_bytes
 
     @property
     def memory_bytes(self) -> int | None:
-        return self._looks[-1].memory_bytes if self._looks else None
+        return self._latest.memory_bytes if self._latest else None
+
+    def _keep(self, usage: Usage) -> None:
+        if not self._kept or usage.at - self._kept[-1].at >= self.span_seconds / MOST_KEPT:
+            self._kept.append(usage)
+        while self._kept[0].at < usage.at - self.span_seconds:
+            self._kept.popleft()
+
+    def _percent(self, first: Usage, last: Usage) -> float:
+        cores = (last.cpu_seconds - first.cpu_seconds) / (last.at - first.at)
+        return 100 * cores / (last.cpu_limit_cores or self._host.cores)
