@@ -134,4 +134,5 @@ def tear_down(settings: Settings) -> Iterator[str]:
         runtime.close()
     yield from (f"removed container {name}" for name in removed.containers)
     yield from (f"removed network {name}" for name in removed.networks)
+    yield from (f"kept network {name}: other containers use it" for name in removed.kept_networks)
     yield from (f"kept volume {name}: remove it with `docker volume rm {name}`" for name in removed.kept_volumes)

@@ -71,7 +71,8 @@ def private_engine(pool: str = "10.201.0.0/16") -> Iterator[PrivateEngine]:
     root = Path(tempfile.mkdtemp(prefix="engine-"))
     log = (root / "log").open("wb")
     arguments = ["--data-root", root / "data", "--exec-root", root / "exec", "--pidfile", root / "pid"]
-    pools = ["--bridge", "none", "--default-address-pool", f"base={pool},size=20"]
+    # Without a bridge of its own it shares the default one, which nobody here uses: `--bridge none` would delete it.
+    pools = ["--default-address-pool", f"base={pool},size=20"]
     command = ["dockerd", "--host", f"unix://{root}/docker.sock", *arguments, *pools]
     process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     engine = PrivateEngine(root, process)
