@@ -156,7 +156,7 @@ class AppSpec(Part):
     @classmethod
     def _http_only(cls, value: object, info: ValidationInfo) -> object:
         kind = info.data.get("type", "http")
-        if value not in (None, EdgeOptions()) and kind != "http":  # A stored spec spells its defaults out.
+        if value is not None and kind != "http":
             raise wrong(f"no {info.field_name}, which are for type: http", found=f"{info.field_name} of type: {kind}")
         return value
 

@@ -39,7 +39,8 @@ class Codec(Generic[T]):
         return TypeAdapter(self._type | None, config=_EXACT)
 
     def encode(self, value: T) -> str:
-        return self._adapter.dump_json(value).decode()
+        # A spec is kept as it was written: spelt out, a default may be an option that the app must not have.
+        return self._adapter.dump_json(value, exclude_unset=True).decode()
 
     def decode(self, text: str) -> T:
         """Raises Unreadable."""
