@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,8 +16,10 @@ from reconciler.model.events import Event
 from reconciler.ports import CHECKPOINT_SECONDS, Record, Unavailable
 from reconciler.tick import State, World, tick
 
-# Wake-ups closer together than this share a tick.
+# Wake-ups closer together than this share a tick. While actions are in flight each of them causes several, and a tick
+# for every one would take from the Engine the processor that it starts containers with.
 SPACING_SECONDS = 0.03
+BUSY_SPACING_SECONDS = 0.25
 STORE_PAUSE_SECONDS = 2.0
 FINISH_SECONDS = 30.0
 
@@ -26,19 +27,26 @@ log = logging.getLogger("orchestry")
 
 
 class Waker:
-    """The loop's alarm clock. `wake` may be called from any thread, and from signal handlers."""
+    """The loop's alarm clock. Both wakes may be called from any thread, and from signal handlers."""
 
     def __init__(self) -> None:
         self._woken = threading.Event()
+        self._urgent = threading.Event()
 
     def wake(self) -> None:
         self._woken.set()
 
-    def sleep(self, seconds: float) -> None:
-        """Sleep until woken, at most ``seconds``; wake-ups that come in the next moment are taken along."""
-        if seconds > 0 and self._woken.wait(seconds):
-            time.sleep(SPACING_SECONDS)
+    def wake_at_once(self) -> None:
+        """Wake, and let nothing more be taken along."""
+        self._urgent.set()
+        self._woken.set()
+
+    def sleep(self, seconds: float, spacing_seconds: float) -> None:
+        """Sleep until woken, at most ``seconds``; wake-ups that come within the spacing are taken along."""
+        if self._woken.wait(seconds):
+            self._urgent.wait(spacing_seconds)
         self._woken.clear()
+        self._urgent.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +92,23 @@ def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Unti
             log.error("store: %s; nothing is done until it can be written", error)
             if until.once or _late(until, started_at, now):
                 return 1
-            waker.sleep(STORE_PAUSE_SECONDS)
+            waker.sleep(STORE_PAUSE_SECONDS, STORE_PAUSE_SECONDS)
             continue
         last_checkpoint = now if due else last_checkpoint
         said = _log(state, said)
         if (code := _verdict(state, until, started_at, now)) is not None:
             _finish(world, state)
             return code
-        waker.sleep(_pause(state, tick_seconds, world.clock.now()))
+        spacing = BUSY_SPACING_SECONDS if world.executor.in_flight else SPACING_SECONDS
+        waker.sleep(_pause(state, tick_seconds, world.clock.now()), spacing)
     log.info("stopping: actions in hand are finished, apps keep running")
     _finish(world, state)
     return 0
 
 
 def _pause(state: State, tick_seconds: float, now: float) -> float:
+    if state.events:  # What happened may be what something else waits for: a drain begins, a dependency is ready.
+        return 0.0
     wake_at = state.plan.wake_at if state.plan else None
     return tick_seconds if wake_at is None else min(tick_seconds, max(0.0, wake_at - now))
 

@@ -128,4 +128,5 @@ def _over_budget(absent: frozenset[str], known: frozenset[str], revision: str, p
 
 
 def _confirmed(confirmed: str | None, revision: str) -> bool:
-    return bool(confirmed) and len(confirmed or "") >= 7 and revision.startswith(confirmed or "")
+    """By the whole revision, or by as much of it as git takes for unambiguous."""
+    return confirmed is not None and (revision == confirmed or len(confirmed) >= 7 and revision.startswith(confirmed))

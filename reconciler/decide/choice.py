@@ -77,8 +77,11 @@ def choose(view: AppView) -> Choice:
     create = 0 if hindrance or pull else min(room, missing)
     retire = {r.name: _surplus_cause(view) for r in sides.surplus}
     retire |= {r.name: _misfit_cause(view, r) for r in sides.idle}
-    if not hindrance and not pull and not settling_until(view):
-        retire |= {r.name: _misfit_cause(view, r) for r in _expendable(view, sides, healed, missing)}
+    going = _expendable(view, sides, healed, missing)
+    if hindrance or pull or settling_until(view):
+        # Nobody new takes over just now: only those that are on their way out already go on.
+        going = [r for r in going if r.memory.unrouted_at is not None]
+    retire |= {r.name: _misfit_cause(view, r) for r in going}
     waits = (*healed.waits, *([hindrance] if hindrance else []))
     return Choice(create, _create_cause(view, sides, healed) if missing else "", pull, retire, waits)
 

@@ -37,9 +37,9 @@ def heal(view: AppView, kept: tuple[Replica, ...], sick: tuple[Replica, ...]) ->
 
 
 def most_are_unhealthy(replicas: Sequence[Replica]) -> bool:
-    """Whether more than half of those that have been ready are unhealthy: hardly a coincidence."""
+    """Whether several, and more than half of those that have been ready, are unhealthy: hardly a coincidence."""
     unhealthy = sum(r.phase is Phase.UNHEALTHY for r in replicas)
-    return 2 * unhealthy > sum(r.phase not in PENDING for r in replicas)
+    return unhealthy > 1 and 2 * unhealthy > sum(r.phase not in PENDING for r in replicas)
 
 
 def paced(app: AppMemory, view: AppView, actions: tuple[Action, ...]) -> AppMemory:
@@ -61,6 +61,6 @@ def _replaced_now(
         return 0, (wait,)
     if not most_are_unhealthy((*kept, *sick)):
         return wanted, ()
-    message = f"{len(sick)} of {view.aim} replicas turned unhealthy together: replacing one at a time"
+    message = f"{len(sick)} replicas, more than half, are unhealthy together: replacing one at a time"
     under_way = any(not r.ready for r in kept)
     return (0 if under_way else 1), (Wait(view.name, message),)

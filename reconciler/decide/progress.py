@@ -24,13 +24,14 @@ def repeated(app: AppMemory, action: CreateReplica | EnsureImage, at: float) -> 
     return replace(app, repetitions=(*others, Repetition(key, times, at)))
 
 
-def pause(app: AppMemory, action: CreateReplica | EnsureImage, now: float) -> Wait | None:
-    """Why the action is not done yet another time just now; None where it may be."""
+def pause(app: AppMemory, action: CreateReplica | EnsureImage, differing: str, now: float) -> Wait | None:
+    """Why the action is not done yet another time just now; None where it may be. ``differing``: what is still not as
+    it should be, in words that follow "and"."""
     before = next((one for one in app.repetitions if one.action == _key(action)), None)
     if before is None or before.times < REPEATS_ALLOWED:
         return None
     until = before.at + delay_seconds(before.times + 1 - REPEATS_ALLOWED)
-    message = f"no progress: done {before.times} times, and still needed: {action.summary} ({action.cause})"
+    message = f"no progress: {action.summary} was done {before.times} times, and {differing}"
     return Wait(app.name, message, until) if now < until else None
 
 

@@ -62,8 +62,11 @@ def deadline_of(view: AppView) -> float | None:
 
 def evidence(failed: FailedVersion) -> str:
     """What is known of the replica that failed, in lines for people; "" where nothing is."""
-    lines = [f"last answer of {failed.replica}: {failed.answer}"] if failed.answer else []
-    lines += [f"{failed.replica} {exit_words(failed.exit_code)}"] if failed.exit_code is not None else []
+    lines = []
+    if failed.answer and failed.answer not in failed.message:
+        lines.append(f"last answer of {failed.replica}: {failed.answer}")
+    if failed.exit_code is not None and exit_words(failed.exit_code) not in failed.message:
+        lines.append(f"{failed.replica} {exit_words(failed.exit_code)}")
     lines += [f"last log lines of {failed.replica}:", failed.log] if failed.log else []
     return "\n".join(lines)
 
@@ -159,7 +162,7 @@ def _failure(view: AppView) -> _Failure | None:
         return None
     for replica in view.fit:
         own = replica.memory.backoff
-        if own and own.reason == CRASH_LOOP and not replica.ready:
+        if own and own.reason == CRASH_LOOP:
             return _Failure(CRASH_LOOP, f"{replica.name} {own.message}", replica)
     if backoff and backoff.until_changed:
         return _Failure(backoff.reason, backoff.message)
@@ -185,9 +188,7 @@ def _trouble(view: AppView, deadline: float) -> _Failure | None:
             return _Failure("", f"{replica.name} is {replica.phase}", replica)
         asked_at = max(memory.health.tally.last_check_at or 0.0, memory.readiness.tally.last_check_at or 0.0)
         if replica.phase in (Phase.STARTING, Phase.UNREADY) and asked_at >= deadline:
-            return _Failure(
-                "", f"{replica.name} answers: {answer}" if answer else f"{replica.name} is not ready", replica
-            )
+            return _Failure("", f"{replica.name}: {answer}" if answer else f"{replica.name} is not ready", replica)
     return None
 
 

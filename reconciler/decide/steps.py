@@ -120,8 +120,7 @@ def _recover(view: AppView, replica: Replica) -> Action | Wait | None:
     memory, container, backoff = replica.memory, replica.container, replica.memory.backoff
     if replica.busy or container is None:
         return Wait(view.name, f"waiting for the action in flight on {memory.name}")
-    looping = backoff is not None and backoff.reason == CRASH_LOOP and not replica.ready
-    if backoff and looping and not memory.taken_over:
+    if backoff and backoff.reason == CRASH_LOOP and not memory.taken_over:
         cause = f"{backoff.message}; the controller paces its restarts from here"
         return TakeOverRestarts(view.name, memory.name, container.id, cause)
     if replica.phase is Phase.PAUSED:
@@ -147,7 +146,7 @@ def _unready(view: AppView, replica: Replica) -> Wait | None:
     if view.now < memory.ready_at + least:
         message = f"waiting for {memory.name} to have been ready for {least:g} s (minReadySeconds)"
         return Wait(view.name, message, memory.ready_at + least)
-    return Wait(view.name, f"waiting for the first answer of {memory.name}, which was there before us")
+    return Wait(view.name, f"waiting for {memory.name} to answer its check for the first time")
 
 
 def _finish_creating(view: AppView, replica: Replica) -> Action | Wait | None:
@@ -156,7 +155,7 @@ def _finish_creating(view: AppView, replica: Replica) -> Action | Wait | None:
         return None
     memory, cause = replica.memory, "created, but never started"
     action = CreateReplica(view.name, view.target, memory.slot, memory.name, memory.address, view.count, cause)
-    return pause(view.app, action, view.now) or action
+    return pause(view.app, action, "it still does not run", view.now) or action
 
 
 def _pull(view: AppView, observed: Observed) -> Action | Wait:
@@ -165,7 +164,7 @@ def _pull(view: AppView, observed: Observed) -> Action | Wait:
     action = EnsureImage(view.name, view.target, cause)
     if any(busy.key == action.key for busy in observed.in_flight):
         return Wait(view.name, f"waiting for image {spec.image}")
-    return pause(view.app, action, view.now) or action
+    return pause(view.app, action, "it is still missing", view.now) or action
 
 
 def _new_slots(view: AppView, choice: Choice, observed: Observed, name_of: NameOf) -> list[int]:
@@ -184,14 +183,21 @@ def _create(
         return Wait(view.name, message)
     cause = choice.create_cause + _displaced(view, slot, name_of, observed.foreign_names)
     action = CreateReplica(view.name, view.target, slot, name_of(slot), address, view.count, cause)
-    return pause(view.app, action, view.now) or action
+    return pause(view.app, action, _differing(view, before), view.now) or action
+
+
+def _differing(view: AppView, before: ReplicaMemory | None) -> str:
+    """What became of the replica the last time it was created."""
+    if before is not None and before.spec_hash != view.target.spec_hash:
+        return f"its label orchestry.spec-hash is {before.spec_hash} instead of {view.target.spec_hash}"
+    return "its container is gone again"
 
 
 def _remembered(view: AppView, action: CreateReplica) -> ReplicaMemory:
     """What is known of a replica from the moment it is asked for."""
     spec_hash = action.version.spec_hash
     if before := _predecessor(view, action.name):
-        return successor(before, "", action.address, spec_hash, 0, view.now)
+        return successor(before, "", action.address, spec_hash, view.now)
     return ReplicaMemory(action.name, view.name, action.slot, "", action.address, spec_hash, view.now)
 
 

@@ -51,9 +51,7 @@ def follow(memory: Memory, observed: Observed, now: float) -> tuple[Memory, tupl
     return replace(memory, replicas=replicas), tuple(events)
 
 
-def successor(
-    before: ReplicaMemory, container_id: str, address: str, spec_hash: str, restart_count: int, now: float
-) -> ReplicaMemory:
+def successor(before: ReplicaMemory, container_id: str, address: str, spec_hash: str, now: float) -> ReplicaMemory:
     """What is known of a new container in the slot of another one: where requests reach it and, unless its spec
     differs, how its predecessor crashed."""
     same_spec = before.spec_hash == spec_hash
@@ -65,7 +63,6 @@ def successor(
         address=address,
         spec_hash=spec_hash,
         created_at=now,
-        restart_count=restart_count,
         ever_routed=before.ever_routed,
         unrouted_at=before.unrouted_at,
         disturbed_at=before.disturbed_at,
@@ -95,7 +92,7 @@ def _identify(before: ReplicaMemory | None, container: Container, app: AppMemory
     address = container.address or before.address
     if before.container_id == container.id:
         return before if address == before.address else replace(before, address=address)
-    return successor(before, container.id, address, container.spec_hash, container.restart_count or 0, now)
+    return successor(before, container.id, address, container.spec_hash, now)
 
 
 def _adopt(container: Container, app: AppMemory | None, now: float) -> ReplicaMemory:

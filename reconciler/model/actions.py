@@ -24,7 +24,7 @@ class EnsureImage:
 
     @property
     def key(self) -> str:
-        return f"image of {self.app_name}"
+        return f"image {self.version.app.spec.image} of {self.app_name}"
 
     @property
     def summary(self) -> str:

@@ -6,9 +6,10 @@ No threads, no I/O, nothing shared with the real adapters: it lets a test play w
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from reconciler.decide.plan import conclude, decide
+from reconciler.decide.plan import Decision, conclude, decide
 from reconciler.model.actions import (
     Action,
     CreateReplica,
@@ -18,14 +19,15 @@ from reconciler.model.actions import (
     Outcome,
     RemoveReplica,
     StartReplica,
+    TakeOverRestarts,
 )
 from reconciler.model.desired import Desired
 from reconciler.model.events import Event
-from reconciler.model.load import AppLoad
+from reconciler.model.load import AppLoad, VersionLoad
 from reconciler.model.memory import Memory
 from reconciler.model.observed import Container, ContainerState, Host, Network, Observed, ProbeSample
-from reconciler.model.plan import Plan, Policy
-from reconciler.model.routes import Publication, RouteTable
+from reconciler.model.plan import Plan, Policy, ProbeTarget
+from reconciler.model.routes import Publication, Refusal, RouteTable
 from reconciler.model.status import AppStatus
 from reconciler.report.plan import format_plan
 
@@ -34,47 +36,49 @@ NETWORK = Network("orchestry", "10.0.0.2", "10.0.255.254")
 
 @dataclass
 class Stage:
-    """``sick`` are replicas whose checks fail; ``mute`` those that never answer; ``missing_images`` can't be pulled."""
+    """``broken`` are images whose replicas don't get well. ``failing`` says how an action fails, by its key; ``held``
+    are keys of actions that stay in flight. The edge is ``down``, or has ``refused`` these apps."""
 
     desired: Desired
     now: float = 1000.0
     policy: Policy = field(default_factory=Policy)
     memory: Memory = field(default_factory=Memory)
     containers: dict[str, Container] = field(default_factory=dict)
-    sick: set[str] = field(default_factory=set)
-    mute: set[str] = field(default_factory=set)
-    missing_images: set[str] = field(default_factory=set)
-    refusing_edge: bool = False
+    broken: set[str] = field(default_factory=set)
+    failing: dict[str, Failure] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+    down: bool = False
+    refused: set[str] = field(default_factory=set)
     foreign_names: frozenset[str] = frozenset()
+    foreign_addresses: frozenset[str] = frozenset()
     loads: dict[str, AppLoad] = field(default_factory=dict)
+    version_loads: dict[tuple[str, str], VersionLoad] = field(default_factory=dict)
     open_requests: dict[str, int] = field(default_factory=dict)
     host: Host | None = None
     outcomes: list[Outcome] = field(default_factory=list)
+    in_flight: dict[str, Action] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     statuses: dict[str, AppStatus] = field(default_factory=dict)
     published: list[RouteTable] = field(default_factory=list)
     plan: Plan | None = None
     _ids: int = 0
+    _sick: set[tuple[str, str]] = field(default_factory=set)
+    _images: dict[str, str] = field(default_factory=dict)
 
     def observe(self) -> Observed:
-        samples = []
-        probes = self.plan.probes if self.plan else ()
-        names = {c.id: c for c in self.containers.values()}
-        for probe in probes:
-            container = names.get(probe.container_id)
-            if container is None or container.state is not ContainerState.RUNNING or container.name in self.mute:
-                continue
-            ok = container.name not in self.sick
-            samples.append(ProbeSample(container.id, probe.kind, self.now, ok, "" if ok else "answered 503"))
+        self._land()
         outcomes, self.outcomes = tuple(self.outcomes), []
         return Observed(
             at=self.now,
             containers=tuple(self.containers.values()),
             network=NETWORK,
             foreign_names=self.foreign_names,
-            samples=tuple(samples),
+            foreign_addresses=self.foreign_addresses,
+            samples=tuple(self._samples()),
             outcomes=outcomes,
+            in_flight=tuple(self.in_flight.values()),
             loads=self.loads,
+            version_loads=self.version_loads,
             open_requests=self.open_requests,
             host=self.host,
         )
@@ -85,18 +89,9 @@ class Stage:
         decision = decide(self.desired, observed, self.memory, self.now, self.policy)
         self.plan = decision.plan
         for action in decision.plan.actions:
-            self.outcomes.append(Outcome(action, self.now, self.now, self._perform(action)))
-        publication = None
-        if not self.refusing_edge:
-            how = "unchanged" if decision.plan.routes == self.memory.published.table else "reloaded"
-            publication = Publication(decision.plan.routes, f"g{len(self.published)}", how)
-            if how == "reloaded":
-                self.published.append(decision.plan.routes)
-            else:
-                publication = replace(publication, generation=self.memory.published.generation)
-        self.memory, statuses, published = conclude(decision, publication, observed, self.now)
-        self.statuses = dict(statuses)
-        self.events += [*decision.plan.events, *published]
+            self.in_flight[action.key] = action
+        self._land()
+        self._conclude(decision, observed)
         self.now += seconds
         return decision.plan
 
@@ -108,8 +103,39 @@ class Stage:
                 return count
         raise AssertionError(f"not converged after {most_ticks} ticks:\n{self.text()}")
 
-    def crash(self, name: str, exit_code: int = 1) -> None:
-        self.containers[name] = replace(self.containers[name], state=ContainerState.EXITED, exit_code=exit_code)
+    # --- what happens to it
+
+    def crash(self, name: str, exit_code: int = 1, log: str = "") -> None:
+        """Its program ends, and nobody has restarted it yet."""
+        state = ContainerState.EXITED
+        self.containers[name] = replace(self.containers[name], state=state, exit_code=exit_code, last_log=log)
+
+    def restart(self, name: str, exit_code: int = 1, log: str = "") -> None:
+        """Its program ended, and the Engine has restarted it."""
+        before = self.containers[name]
+        count = (before.restart_count or 0) + 1
+        self.containers[name] = replace(
+            before,
+            state=ContainerState.RUNNING,
+            exit_code=exit_code,
+            restart_count=count,
+            started_at=self.now,
+            last_log=log,
+        )
+
+    def sicken(self, *names: str, check: str = "health") -> None:
+        """From now on these containers, though not their successors, fail this check."""
+        self._sick |= {(self.containers[name].id, check) for name in names}
+
+    def heal(self) -> None:
+        """All of them answer well again."""
+        self._sick.clear()
+
+    def remove(self, name: str) -> None:
+        """Somebody removes it by hand."""
+        del self.containers[name]
+
+    # --- what can be read off it
 
     def text(self) -> str:
         """The last plan as users see it."""
@@ -125,28 +151,89 @@ class Stage:
     def routed(self) -> list[str]:
         return sorted(self.memory.published.table.routed_names())
 
+    # --- inside
+
+    def _conclude(self, decision: Decision, observed: Observed) -> None:
+        self.memory, statuses, published = conclude(decision, self._publish(decision.plan), observed, self.now)
+        self.statuses = dict(statuses)
+        self.events += [*decision.plan.events, *published]
+
+    def _publish(self, plan: Plan) -> Publication | None:
+        if self.down:
+            return None
+        before = self.memory.published
+        kept = tuple(app for app in before.table.apps if app.app_name in self.refused)
+        taken = tuple(app for app in plan.routes.apps if app.app_name not in self.refused)
+        table = RouteTable(tuple(sorted((*kept, *taken), key=lambda app: app.app_name)))
+        wanted = {app.app_name for app in plan.routes.apps}
+        refusals = tuple(Refusal(name, "no such variable") for name in sorted(self.refused & wanted))
+        if table == before.table:
+            return Publication(table, before.generation, "unchanged", refusals)
+        self.published.append(table)
+        return Publication(table, f"g{len(self.published)}", "reloaded", refusals)
+
+    def _samples(self) -> Iterable[ProbeSample]:
+        """Every container that is probed answers at each tick."""
+        by_id = {container.id: container for container in self.containers.values()}
+        for probe in self.plan.probes if self.plan else ():
+            container = by_id.get(probe.container_id)
+            if container and self._answers(container) and probe.first_at <= self.now:
+                well = self._is_well(container, probe)
+                yield ProbeSample(container.id, probe.kind, self.now, well, "" if well else "answered 503")
+
+    def _answers(self, container: Container) -> bool:
+        """Whether it runs, and has done so for a moment."""
+        return container.state is ContainerState.RUNNING and (container.started_at or 0.0) < self.now
+
+    def _is_well(self, container: Container, probe: ProbeTarget) -> bool:
+        if self._images.get(container.id) in self.broken:
+            return False
+        return (container.id, probe.kind) not in self._sick
+
+    def _land(self) -> None:
+        """Perform what is in flight and not held there."""
+        for key in [key for key in self.in_flight if key not in self.held]:
+            action = self.in_flight.pop(key)
+            self.outcomes.append(Outcome(action, self.now, self.now, self._perform(action)))
+
     def _perform(self, action: Action) -> Failure | None:
+        if action.key in self.failing:
+            return self.failing[action.key]
         match action:
-            case EnsureImage() if action.version.app.spec.image in self.missing_images:
-                return Failure(FailureKind.TRY_LATER, "ImagePullFailed", f"no image {action.version.app.spec.image}")
             case CreateReplica():
-                assert action.name not in self.containers, f"{action.name} is there already"
-                assert action.address not in {c.address for c in self.containers.values()}
-                self._ids += 1
-                self.containers[action.name] = Container(
-                    id=f"id{self._ids}",
-                    name=action.name,
-                    app_name=action.app_name,
-                    slot=action.slot,
-                    spec_hash=action.version.spec_hash,
-                    revision=action.version.revision,
-                    state=ContainerState.RUNNING,
-                    address=action.address,
-                )
+                self._create(action)
             case StartReplica():
                 running = ContainerState.RUNNING
                 self.containers[action.name] = replace(self.containers[action.name], state=running, exit_code=None)
             case RemoveReplica():
                 assert action.name not in self.memory.published.table.routed_names(), f"{action.name} is routed"
                 del self.containers[action.name]
+            case EnsureImage() | TakeOverRestarts():
+                pass
         return None
+
+    def _create(self, action: CreateReplica) -> None:
+        before = self.containers.pop(action.name, None)
+        assert before is None or before.state is ContainerState.CREATED, f"{action.name} is there already"
+        taken = {c.address for c in self.containers.values()} | self.foreign_addresses
+        assert action.address not in taken, f"{action.address} is taken"
+        self._ids += 1
+        self._images[f"id{self._ids}"] = action.version.app.spec.image
+        self.containers[action.name] = Container(
+            id=f"id{self._ids}",
+            name=action.name,
+            app_name=action.app_name,
+            slot=action.slot,
+            spec_hash=action.version.spec_hash,
+            revision=action.version.revision,
+            state=ContainerState.RUNNING,
+            address=action.address,
+        )
+
+
+def try_later(reason: str, message: str) -> Failure:
+    return Failure(FailureKind.TRY_LATER, reason, message)
+
+
+def rejected(reason: str, message: str) -> Failure:
+    return Failure(FailureKind.REJECTED, reason, message)
