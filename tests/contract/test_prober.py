@@ -263,8 +263,8 @@ def test_watching_the_same_again_keeps_the_rhythm(watched: Watched) -> None:
             return watched.collect()
 
         eventually(lambda: len(asked_while_watching()) >= 4)
-    gaps = [later.at - earlier.at for earlier, later in itertools.pairwise(watched.samples)]
-    assert min(gaps) > 0.25
+    elapsed_seconds = watched.samples[-1].at - watched.samples[0].at
+    assert elapsed_seconds > 0.5 * (len(watched.samples) - 2)  # the first may have been late
 
 
 def test_a_target_that_became_ready_is_asked_at_its_period(watched: Watched) -> None:
