@@ -61,6 +61,7 @@ class Generations:
     def __init__(self, root: Path, keep: int) -> None:
         self.root = root
         self._keep = keep
+        self._manifests: dict[str, Manifest] = {}
         self.prepare()
 
     def prepare(self) -> None:
@@ -79,10 +80,12 @@ class Generations:
 
     def manifest(self, name: str) -> Manifest | None:
         """What a generation serves; None where that can't be read, so that it is published anew."""
-        try:
-            return _MANIFEST.validate_json((self._directory(name) / _MANIFEST_FILE).read_bytes())
-        except (FileNotFoundError, ValidationError):
-            return None
+        if name not in self._manifests:
+            try:
+                self._manifests[name] = _MANIFEST.validate_json((self._directory(name) / _MANIFEST_FILE).read_bytes())
+            except (FileNotFoundError, ValidationError):
+                return None
+        return self._manifests[name]
 
     def next_sequence(self) -> int:
         return max((int(name.partition("-")[0]) for name in self._names()), default=0) + 1
@@ -110,6 +113,7 @@ class Generations:
             _sync(path)
 
     def discard(self, name: str) -> None:
+        self._manifests.pop(name, None)
         shutil.rmtree(self._directory(name), ignore_errors=True)
 
     def seal(self, name: str, manifest: Manifest) -> None:
@@ -118,6 +122,7 @@ class Generations:
         (directory / _MANIFEST_FILE).write_bytes(_MANIFEST.dump_json(manifest))
         for path in (*directory.iterdir(), directory):
             _sync(path)
+        self._manifests[name] = manifest
 
     def activate(self, name: str | None) -> None:
         """Make a generation current, in one step; None: none."""

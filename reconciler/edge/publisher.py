@@ -7,7 +7,7 @@ not proven, never load nginx twice for one table, and never at all where only re
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -122,9 +122,9 @@ class NginxEdge:
             self._generations.add_asset(LUA_FILE, LUA_SOURCE)
         trial = _Trial(self._nginx, self._generations, renderer, wanted.certificates, served)
         try:
-            apps, refusals = largest_accepted(wanted.table.apps, _fallbacks(wanted.table, served), trial.check)
+            apps, refusals = largest_accepted(wanted.table.apps, _by_name(served), trial.check)
         except Hopeless as error:
-            raise Unavailable(f"nginx refuses its configuration, whatever the apps: {error}") from error
+            raise Unavailable(f"nginx refuses its configuration: {error}") from error
         table, refusals = RouteTable(apps), (*refusals, *_stale_certificates(apps, refusals, wanted.problems))
         rendering = trial.render(apps)
         if current and served and rendering.digest == served.digest:
@@ -211,9 +211,12 @@ class _Trial:
         self._certificates = certificates
         self._served_digest = served.digest if served else None
         self._sequence = generations.next_sequence()
+        self._rendered: tuple[Apps, Rendering] | None = None
 
     def render(self, apps: Apps) -> Rendering:
-        return self._renderer.render(RouteTable(apps), self._certificates, self._sequence)
+        if self._rendered is None or self._rendered[0] is not apps:
+            self._rendered = apps, self._renderer.render(RouteTable(apps), self._certificates, self._sequence)
+        return self._rendered[1]
 
     def check(self, apps: Apps) -> Verdict | None:
         try:
@@ -251,15 +254,8 @@ def _by_address(answer: str) -> dict[str, int]:
     return dict(counts)
 
 
-def _fallbacks(wanted: RouteTable, served: Manifest | None) -> dict[str, Sequence[AppRoutes]]:
-    """What an app may keep when its new configuration is refused: its old routes and options with the servers of
-    now, so that replicas still come and go; and if that won't do, all of the old."""
-    before = {app.app_name: app for app in served.table.apps} if served else {}
-    return {
-        app.app_name: (replace(before[app.app_name], servers=app.servers), before[app.app_name])
-        for app in wanted.apps
-        if app.app_name in before
-    }
+def _by_name(served: Manifest | None) -> dict[str, AppRoutes]:
+    return {app.app_name: app for app in served.table.apps} if served else {}
 
 
 def _stale_certificates(apps: Apps, refusals: tuple[Refusal, ...], problems: Mapping[str, str]) -> list[Refusal]:

@@ -21,7 +21,7 @@ from reconciler.edge.settings import Build, EdgeSettings
 from reconciler.edge.sites import Certificate, Place, Site, sites
 from reconciler.model.access_log import FIELDS
 from reconciler.model.routes import AppRoutes, RouteTable
-from reconciler.model.spec import memory_bytes
+from reconciler.model.spec import EdgeOptions, memory_bytes
 
 LUA_SOURCE = files("reconciler.edge").joinpath("lua/orchestry.lua").read_text()
 LUA_FILE = f"assets/orchestry-{hashlib.sha256(LUA_SOURCE.encode()).hexdigest()[:12]}.lua"
@@ -63,6 +63,7 @@ class Renderer:
         self._settings = settings
         self._build = build
         self._environment = _environment(settings)
+        self._environment.globals |= {"settings": settings, "build": build, "default_limits": _limits(EdgeOptions())}
         # A table that changes in one app of a thousand costs one app's rendering.
         self._upstream = lru_cache(maxsize=4096)(self._render_upstream)
         self._location = lru_cache(maxsize=16384)(self._render_location)
@@ -133,7 +134,7 @@ class Renderer:
 
     def _template(self, name: str, values: Mapping[str, Any]) -> str:
         try:
-            return self._environment.get_template(name).render(settings=self._settings, build=self._build, **values)
+            return self._environment.get_template(name).render(values)
         except jinja2.TemplateError as error:
             app = values.get("app")
             raise RenderError(app.app_name if app else None, f"template {name}: {error}") from error
@@ -186,10 +187,9 @@ def _marked(app_name: str, text: str) -> str:
 
 
 def _app_values(app: AppRoutes) -> dict[str, Any]:
-    """What the templates of one app may use. Times in whole milliseconds, sizes in bytes."""
+    """What the templates of one app may use."""
     options = app.options
     variable = "orchestry_" + app.app_name.replace("-", "_")
-    retries_in_time = options.retries if options.retry_timeout_seconds > 0 else 0
     return {
         "app": app,
         "options": options,
@@ -198,13 +198,30 @@ def _app_values(app: AppRoutes) -> dict[str, Any]:
         "sticky_key": {"cookie": f"{variable}_key", "ip": "binary_remote_addr"}.get(options.sticky or ""),
         "rate": _rate(options.rate_limit.requests_per_second) if options.rate_limit else "",
         "live": any(not server.draining for server in app.servers),
-        "max_body_bytes": memory_bytes(options.max_body_size),
-        "connect_ms": _ms(options.connect_timeout_seconds),
-        "send_ms": _ms(options.send_timeout_seconds),
-        "read_ms": _ms(options.read_timeout_seconds),
-        "retry_ms": _ms(options.retry_timeout_seconds),
-        "tries": retries_in_time + 1,
+        "tries": _tries(options),
+        "limits": _limits(options),
     }
+
+
+def _limits(options: EdgeOptions) -> dict[str, str]:
+    """The directives that bound a request in size, time and tries. nginx takes whole milliseconds."""
+    return {
+        "client_max_body_size": str(memory_bytes(options.max_body_size)),
+        "proxy_connect_timeout": _time(options.connect_timeout_seconds),
+        "proxy_send_timeout": _time(options.send_timeout_seconds),
+        "proxy_read_timeout": _time(options.read_timeout_seconds),
+        "proxy_next_upstream_tries": str(_tries(options)),
+        "proxy_next_upstream_timeout": _time(options.retry_timeout_seconds),
+    }
+
+
+def _tries(options: EdgeOptions) -> int:
+    """The first one and its repetitions; for nginx a time of 0 would be no limit."""
+    return 1 + (options.retries if options.retry_timeout_seconds > 0 else 0)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:g}s" if seconds == int(seconds) else f"{round(seconds * 1000)}ms"
 
 
 def _rate(requests_per_second: float) -> str:
@@ -222,7 +239,3 @@ def _megabytes(servers: ServerList) -> int:
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)

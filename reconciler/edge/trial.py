@@ -1,15 +1,15 @@
 """Which apps nginx takes, when it does not take all of them.
 
-Decides who is left out: as few as possible, found in about two tests for each, by the line nginx blames. A blame is
-believed only when the app fails alone as well (an unbalanced brace is reported in the next app's lines); where it
-can't be told, halves are tried. An app that is left out falls back to what it had before. It must never lay at an
-app's door what nginx refuses without any app as well.
+Decides who is left out: as few as possible. First every app is looked at apart from the others, in groups, so that few
+tests find the few bad ones among many; an app that fails falls back to what it had. Then all are put together, and
+where two apps want the same, the one that has it keeps it. It must never lay at an app's door what nginx refuses
+without any app as well, nor leave out an app that is being served: then the whole configuration stays as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from reconciler.model.routes import AppRoutes, Refusal
 
@@ -22,18 +22,16 @@ class Verdict:
     app_name: str | None = None
 
 
+class Hopeless(Exception):
+    """Leaving apps out would not help, or would cost one that is being served. The message says what nginx said."""
+
+
 Apps = tuple[AppRoutes, ...]
 Check = Callable[[Apps], Verdict | None]
 
 
-class Hopeless(Exception):
-    """nginx refuses even a configuration without apps. The message is nginx's."""
-
-
-def largest_accepted(
-    wanted: Apps, fallbacks: Mapping[str, Sequence[AppRoutes]], check: Check
-) -> tuple[Apps, tuple[Refusal, ...]]:
-    """The apps to serve, in order of name, and the refusals. ``fallbacks``: by app name, the best first.
+def largest_accepted(wanted: Apps, served: Mapping[str, AppRoutes], check: Check) -> tuple[Apps, tuple[Refusal, ...]]:
+    """The apps to serve, in order of name, and the refusals. ``served``: what there is now, by app name.
 
     Raises Hopeless.
     """
@@ -41,35 +39,73 @@ def largest_accepted(
         return wanted, ()
     if verdict := check(()):
         raise Hopeless(verdict.message)
-    accepted, refused = _grow((), wanted, check)
-    left = set(refused)
-    for rank in range(max((len(fallbacks.get(name, ())) for name in left), default=0)):
-        candidates = tuple(fallbacks[name][rank] for name in sorted(left) if len(fallbacks.get(name, ())) > rank)
-        accepted, again = _grow(accepted, candidates, check)
-        left -= {app.app_name for app in candidates} - set(again)
-    return accepted, tuple(Refusal(name, message) for name, message in sorted(refused.items()))
+    sound, refused = _sound(wanted, check)
+    kept = _as_before([app for app in wanted if app.app_name in refused], served, check)
+    for name in refused.keys() & served.keys() - {app.app_name for app in kept}:
+        raise Hopeless(f"{name}, also as it was before: {refused[name]}")
+    accepted, conflicts = _compatible((*kept, *sound), served, check)
+    return accepted, tuple(Refusal(name, message) for name, message in sorted((refused | conflicts).items()))
+
+
+def _sound(apps: Apps, check: Check) -> tuple[Apps, dict[str, str]]:
+    """The apps that nginx takes apart from others, and why it does not take the rest."""
+    if not apps or (verdict := check(apps)) is None:
+        return apps, {}
+    if len(apps) == 1:
+        return (), {apps[0].app_name: verdict.message}
+    sound: Apps = ()
+    refused: dict[str, str] = {}
+    for part in _parts(apps, verdict.app_name):
+        found, complaints = _sound(part, check)
+        sound, refused = (*sound, *found), refused | complaints
+    return sound, refused
+
+
+def _parts(apps: Apps, blamed_name: str | None) -> tuple[Apps, Apps, Apps]:
+    """The app that was blamed by itself, since the blame may be wrong (a brace that is missing is noticed in the next
+    app's lines), and two halves of the others."""
+    blamed = tuple(app for app in apps if app.app_name == blamed_name)
+    others = tuple(app for app in apps if app.app_name != blamed_name)
+    half = len(others) // 2
+    return blamed, others[:half], others[half:]
+
+
+def _as_before(apps: list[AppRoutes], served: Mapping[str, AppRoutes], check: Check) -> Apps:
+    """What refused apps keep: their old routes and options with the servers of now, so that replicas still come and
+    go; and if that won't do, all of the old."""
+    old = [(served[app.app_name], app) for app in apps if app.app_name in served]
+    kept, refused = _sound(tuple(replace(before, servers=app.servers) for before, app in old), check)
+    unchanged, _ = _sound(tuple(before for before, app in old if app.app_name in refused), check)
+    return (*kept, *unchanged)
+
+
+def _compatible(apps: Apps, served: Mapping[str, AppRoutes], check: Check) -> tuple[Apps, dict[str, str]]:
+    """As many of these as nginx takes together; who is served already comes first."""
+    together = _in_order(apps)
+    if check(together) is None:
+        return together, {}
+    settled = tuple(app for app in together if _claims_what_it_has(app, served.get(app.app_name)))
+    base, first = _grow((), settled, check)
+    base, second = _grow(base, tuple(app for app in together if app not in settled), check)
+    return base, first | second
+
+
+def _claims_what_it_has(app: AppRoutes, before: AppRoutes | None) -> bool:
+    return before is not None and before.routes == app.routes
 
 
 def _grow(base: Apps, more: Apps, check: Check) -> tuple[Apps, dict[str, str]]:
-    """``base`` with as many of ``more`` as nginx takes, and why it does not take the others."""
-    refused: dict[str, str] = {}
-    while more:
-        verdict = check(_together(base, more))
-        if verdict is None:
-            return _together(base, more), refused
-        if len(more) == 1:
-            return base, refused | {more[0].app_name: verdict.message}
-        blamed = tuple(app for app in more if app.app_name == verdict.app_name)
-        alone = check(_together(base, blamed)) if blamed else None
-        if alone is None:
-            half = len(more) // 2
-            base, first = _grow(base, more[:half], check)
-            base, second = _grow(base, more[half:], check)
-            return base, refused | first | second
-        refused[blamed[0].app_name] = alone.message
-        more = tuple(app for app in more if app is not blamed[0])
-    return base, refused
+    """``base`` with as many of ``more`` as nginx takes beside it, and why it does not take the others."""
+    together = _in_order((*base, *more))
+    if not more or (verdict := check(together)) is None:
+        return together, {}
+    if len(more) == 1:
+        return base, {more[0].app_name: verdict.message}
+    half = len(more) // 2
+    base, first = _grow(base, more[:half], check)
+    base, second = _grow(base, more[half:], check)
+    return base, first | second
 
 
-def _together(base: Apps, more: Apps) -> Apps:
-    return tuple(sorted((*base, *more), key=lambda app: app.app_name))
+def _in_order(apps: Apps) -> Apps:
+    return tuple(sorted(apps, key=lambda app: app.app_name))

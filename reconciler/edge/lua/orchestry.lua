@@ -196,9 +196,12 @@ function M.repair()
 end
 
 
--- set_by_lua: "1" where an app has a replica to go to
-function M.live(app)
-    return #replicas_of(app) > 0 and "1" or ""
+-- rewrite_by_lua: an app without a live replica answers 503
+function M.admit(app)
+    if app ~= "-" and #replicas_of(app) == 0 then
+        ngx.header["Retry-After"] = 1
+        return ngx.exit(503)
+    end
 end
 
 
