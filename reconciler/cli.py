@@ -142,7 +142,7 @@ def run(
     )
     logs.set_up(settings.log_format)
     waker = Waker()
-    stop = Stop(waker.wake)
+    stop = Stop(waker.wake_at_once)
     stop.listen()
     with open_world(settings, waker) as world:
         stop.on_hangup(world.source.refresh)

@@ -63,7 +63,7 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
             meter=meter,
             edge=edge,
             store=store,
-            executor=Executor(runtime, clock, waker.wake, settings.concurrency),
+            executor=Executor(runtime, clock, waker.wake_at_once, settings.concurrency),
             clock=clock,
             policy=policy_of(settings),
             source_name=settings.source_name,

@@ -72,7 +72,8 @@ class CloserLooks:
             self._look(container, deaths.get(container.id), api)
         left = {container.id for container in due[LOOKS_AT_ONCE:]}
         self._forget(listed, {died: death for died, death in deaths.items() if died not in left})
-        return tuple(self._known(container) for container in listed.values()), bool(left)
+        fresh = {container.id for container in due} - left
+        return tuple(self._known(container, container.id in fresh) for container in listed.values()), bool(left)
 
     def _is_stale(self, container: Container) -> bool:
         """Whether the list tells something that the last look did not see."""
@@ -93,12 +94,14 @@ class CloserLooks:
                 if self._deaths.get(container_id) is death:  # else it died once more meanwhile
                     del self._deaths[container_id]
 
-    def _known(self, container: Container) -> Container:
+    def _known(self, container: Container, fresh: bool) -> Container:
         look = self._looks.get(container.id)
         if look is None:
             return container
         return replace(
             container,
+            # The Engine tells of a death a moment before its list shows it; a look made after the list knows better.
+            state=look.state if fresh else container.state,
             exit_code=look.exit_code if container.exit_code is None else container.exit_code,
             restart_count=look.restart_count,
             started_at=look.started_at,

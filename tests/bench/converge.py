@@ -118,9 +118,9 @@ def scale_ours(engine: PrivateEngine, sizes: list[int], heals: int) -> tuple[lis
             site.commit({"web.yaml": web(replicas=size)})
             times.append(_until_all_answer(site, size))
             time.sleep(1)
-        healed = statistics.median(_heal(site, by_hand=False) for _ in range(heals))
+        healed = statistics.median(_heal(site, number, by_hand=False) for number in range(heals))
         site.stop()
-        floor = statistics.median(_heal(site, by_hand=True) for _ in range(heals))
+        floor = statistics.median(_heal(site, number, by_hand=True) for number in range(heals, 2 * heals))
     return times, healed, floor
 
 
@@ -151,16 +151,22 @@ def _until_all_answer(site: Site, size: int) -> float:
     return time.perf_counter() - began
 
 
-def _heal(site: Site, *, by_hand: bool) -> float:
-    """Seconds from a kill to the next answer of that container, started again by the controller or right here."""
-    instance = site.app()["instances"][0]
+def _heal(site: Site, number: int, *, by_hand: bool) -> float:
+    """Seconds from a kill to the next answer of that container, started again by the controller or right here.
+
+    Each time another container is killed: one that ends again and again is started ever more slowly, on purpose.
+    """
+    instance = site.app()["instances"][number]
+    container_id = instance["container_id"]
+    started_at = site.api.inspect_container(container_id)["State"]["StartedAt"]
     time.sleep(1)
-    site.api.kill(instance["container_id"])
-    eventually(lambda: not _answers(instance["address"]), every_seconds=0.001)
+    site.api.kill(container_id)
     began = time.perf_counter()
     if by_hand:
-        site.api.start(instance["container_id"])
-    eventually(lambda: _answers(instance["address"]), every_seconds=0.005)
+        site.api.start(container_id)
+    # Nothing is sent to it while it is down: a lost SYN would be sent again only a second later.
+    eventually(lambda: site.api.inspect_container(container_id)["State"]["StartedAt"] != started_at, every_seconds=0.01)
+    eventually(lambda: _answers(instance["address"]), every_seconds=0.002)
     return time.perf_counter() - began
 
 
