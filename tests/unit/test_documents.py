@@ -1,0 +1,63 @@
+"""What the documents promise is there: files they link to, commands and settings they name, and none forgotten."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from reconciler.cli import app
+from reconciler.settings import Settings
+
+_TOP = Path(__file__).parents[2]
+_DOCUMENTS = sorted([*_TOP.glob("*.md"), *(_TOP / "docs").rglob("*.md")])
+_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
+_SETTING_ROW = re.compile(r"^\| `(?:--)?([a-z_-]+)` \| (?:`([^`]*)`)? *\|", re.MULTILINE)
+
+
+def _links(document: Path) -> Iterator[str]:
+    text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return (link for link in _LINK.findall(text) if "://" not in link)
+
+
+@pytest.mark.parametrize("document", _DOCUMENTS, ids=lambda path: str(path.relative_to(_TOP)))
+def test_links_lead_somewhere(document: Path) -> None:
+    dead = [link for link in _links(document) if not (document.parent / link).exists()]
+    assert not dead
+
+
+def test_every_decision_is_listed() -> None:
+    directory = _TOP / "docs" / "decisions"
+    listed = set(_links(directory / "README.md"))
+    assert {path.name for path in directory.glob("[0-9]*.md")} == listed
+
+
+def test_readme_names_every_command() -> None:
+    commands = get_command(app).commands
+    readme = (_TOP / "README.md").read_text(encoding="utf-8")
+    assert [name for name in commands if f"`orchestry {name}" not in readme] == []
+
+
+def test_readme_lists_every_setting_with_its_default() -> None:
+    readme = (_TOP / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## Settings")[2].partition("\n## ")[0]
+    listed = {name.replace("-", "_"): default for name, default in _SETTING_ROW.findall(section)}
+    assert listed == {name: _shown(field.default) for name, field in Settings.model_fields.items()}
+
+
+def _shown(default: object) -> str:
+    if default is None or default == ():
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def test_example_settings_are_settings() -> None:
+    example = _TOP / "deploy" / "settings.example.toml"
+    assert Settings.load(example, {}).edge_port == 80
+    named = re.findall(r"^(?:# )?([a-z_]+) = ", example.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(named) <= Settings.model_fields.keys()
