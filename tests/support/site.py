@@ -7,6 +7,7 @@ teardown, and whatever that should have left behind with it.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from typing import Any
 
 import requests
 
-from reconciler.ports import NothingRecorded
+from reconciler.model.events import Event, EventType
+from reconciler.ports import NothingRecorded, StatusReader
 from reconciler.report.status import status as report_status
 from reconciler.store import open_reader
 from tests.support.dockerd import PrivateEngine
@@ -35,11 +37,13 @@ class Site:
     def __init__(self, root: Path, place: Playground, engine: PrivateEngine | None = None) -> None:
         self.place = place
         self.api = engine.client() if engine else client()
-        self.environment = engine.environment if engine else None
+        self.environment = dict(engine.environment if engine else os.environ)
         self.repository = root / "repository"
         self.state_dir = root / "state"
         self.secrets_dir = root / "secrets"
         self.port = unused_port()
+        self.tls_port = unused_port()
+        self.environment["ORCHESTRY_EDGE_TLS_PORT"] = str(self.tls_port)
         self.log = root / "controller.log"
         self.controller: subprocess.Popen[bytes] | None = None
         (self.repository / "specs").mkdir(parents=True)
@@ -111,12 +115,23 @@ class Site:
     def status(self) -> dict[str, Any]:
         """The status dump, read as `orchestry status -o json` reads it, without the cost of a process."""
         try:
-            with closing(
-                open_reader(None, state_dir=self.state_dir / self.place.instance, instance=self.place.instance)
-            ) as reader:
+            with closing(self._reader()) as reader:
                 return dict(json.loads(report_status(reader, None, "json", now=time.time())[0]))
         except NothingRecorded:
             return {"apps": []}
+
+    def events(self, app_name: str | None = None, type: EventType | None = None) -> list[Event]:
+        """What happened, oldest first."""
+        with closing(self._reader()) as reader:
+            return list(reader.events(app_name=app_name, type=type, limit=10_000))[::-1]
+
+    def reloads(self) -> int:
+        """How often the route table was changed by a reload of nginx."""
+        reloaded = (event for event in self.events(type="routes") if event.message.startswith("routes reloaded"))
+        return len({event.details["generation"] for event in reloaded})
+
+    def _reader(self) -> StatusReader:
+        return open_reader(None, state_dir=self.state_dir / self.place.instance, instance=self.place.instance)
 
     def app(self, name: str = "web") -> dict[str, Any]:
         return next((app for app in self.status()["apps"] if app["name"] == name), {})
@@ -134,8 +149,12 @@ class Site:
         self.wait(converged, within_seconds=within_seconds)
 
     def wait(self, look: Any, *, within_seconds: float = 60) -> Any:
+        def seen() -> Any:
+            assert self.controller is None or self.controller.poll() is None, "the controller has ended"
+            return look()
+
         try:
-            return eventually(look, within_seconds=within_seconds, every_seconds=0.1)
+            return eventually(seen, within_seconds=within_seconds, every_seconds=0.1)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.evidence()}") from None
 

@@ -1,0 +1,129 @@
+"""What `traffic` measured, as a table for people and as figures for tools, held against what is wanted.
+
+Wanted: without reloads no failed request in any planned operation; with a stock nginx none of the clients that retry or
+keep no connection, and of the others no more than its reloads cost by themselves; a crash costs at most the requests
+that were in flight; requests of 5 s finish in every planned operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.bench.table import print_table
+from tests.support.load import Tally
+
+RELOADS = 100
+CHANGES = "100 changes of replicas"
+BY_HAND = "100 reloads by hand"
+CRASH = "crash of a replica"
+KEEPERS = ("keep-alive GET", "keep-alive POST")
+CLIENTS = (*KEEPERS, "retrying GET", "close GET", "5 s GET")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing done in one way, and what became of each kind of client's requests meanwhile.
+
+    ``crashed_at`` (epoch seconds) is given where a replica was crashed.
+    """
+
+    way: str
+    scenario: str
+    tallies: Mapping[str, Tally]
+    seconds: float
+    reloads: int
+    crashed_at: float | None = None
+
+    @property
+    def sent_after_crash(self) -> int:
+        """Failed requests that a crash doesn't excuse."""
+        if self.crashed_at is None:
+            return 0
+        return sum(len(tally.sent_since(self.crashed_at)) for tally in self.tallies.values())
+
+
+def print_report(rows: Sequence[Row]) -> None:
+    """Failed and sent requests of every client in every scenario, and what to hold them against."""
+    head = ("", *CLIENTS, "took", "reloads", "p99", "longest gap")
+    print_table(head, [_cells(row) for row in rows])
+    for row in rows:
+        for name, tally in row.tallies.items():
+            if tally.failures:
+                reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(tally.reasons.items()))
+                after = f"; {row.sent_after_crash} of all were sent after the crash" if row.crashed_at else ""
+                print(f"{row.way}, {row.scenario}, {name}: {reasons}{after}")
+    for name, cost in reload_cost(rows).items():
+        print(f"a reload of the stock nginx costs {name} {cost:.2f} requests by itself")
+    for name, held in verdicts(rows).items():
+        print(f"{'held' if held else 'MISSED'}: {name}")
+
+
+def figures(rows: Sequence[Row]) -> dict[str, Any]:
+    """The same for tools."""
+    found: dict[str, Any] = {}
+    for row in rows:
+        found.setdefault(row.way, {})[row.scenario] = {
+            "seconds": row.seconds,
+            "reloads": row.reloads,
+            "failed_though_sent_after_the_crash": row.sent_after_crash,
+            "clients": {name: _figures(tally) for name, tally in row.tallies.items()},
+        }
+    return {"traffic": found, "cost_of_a_reload": reload_cost(rows), "held": verdicts(rows)}
+
+
+def reload_cost(rows: Iterable[Row]) -> dict[str, float]:
+    """Requests that one reload of the stock nginx costs each client that keeps connections and doesn't retry."""
+    alone = [row for row in rows if (row.way, row.scenario) == ("stock", CHANGES)]
+    return {name: alone[0].tallies[name].failed / RELOADS for name in KEEPERS} if alone else {}
+
+
+def verdicts(rows: Sequence[Row]) -> dict[str, bool]:
+    """What is wanted, and whether it was so in this run."""
+    planned = [row for row in rows if row.scenario not in (CRASH, BY_HAND)]
+    lua, stock = ([row for row in planned if row.way == way] for way in ("lua", "stock"))
+    crashes = [row for row in rows if row.scenario == CRASH and row.way in ("lua", "stock")]
+    cost = reload_cost(rows)
+    found = {}
+    if lua:
+        found["without reloads no request fails"] = not any(t.failures for row in lua for t in row.tallies.values())
+    if stock:
+        others = [tally for row in stock for name, tally in row.tallies.items() if name not in KEEPERS]
+        found["with reloads no request of clients that retry or close fails"] = not any(t.failures for t in others)
+        found["with reloads the others lose no more than reloads alone cost"] = all(
+            row.tallies[name].failed <= cost[name] * row.reloads for row in stock for name in cost if row.reloads
+        )
+    if crashes:
+        found["a crash fails no request that was not in flight"] = not any(row.sent_after_crash for row in crashes)
+    if lua or stock:
+        slow = [row.tallies["5 s GET"] for row in (*lua, *stock)]
+        found["requests of 5 s finish"] = not any(tally.failures for tally in slow)
+    return found
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    counts = (f"{row.tallies[name].failed}/{row.tallies[name].sent}" for name in CLIENTS)
+    quick = [tally for name, tally in row.tallies.items() if name != "5 s GET"]
+    p99, gap = max(t.p99_ms for t in quick), max(t.longest_gap_seconds for t in quick)
+    return (
+        f"{row.way}: {row.scenario}",
+        *counts,
+        f"{row.seconds:.1f} s",
+        str(row.reloads),
+        f"{p99:.0f} ms",
+        f"{gap:.2f} s",
+    )
+
+
+def _figures(tally: Tally) -> dict[str, Any]:
+    return {
+        "sent": tally.sent,
+        "failed": tally.failed,
+        "reasons": dict(tally.reasons),
+        "retried": tally.retried,
+        "p50_ms": tally.p50_ms,
+        "p99_ms": tally.p99_ms,
+        "longest_gap_seconds": tally.longest_gap_seconds,
+        "lag_ms": tally.lag_ms,
+    }
