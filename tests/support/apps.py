@@ -27,9 +27,7 @@ def app(name: str = "web", *, replicas: int | None = 2, scaling: dict[str, Any] 
     return App.model_validate_json(json.dumps(document))
 
 
-def version(
-    name: str = "web", *, revision: str = "r1", files: dict[str, bytes] | None = None, **spec: Any
-) -> Version:
+def version(name: str = "web", *, revision: str = "r1", files: dict[str, bytes] | None = None, **spec: Any) -> Version:
     """An app as a revision has it. ``files`` are contents by path; which of them are mounted is ``mounts``."""
     if mounts := spec.pop("mounts", None):
         spec["files"] = mounts
