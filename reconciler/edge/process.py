@@ -9,6 +9,7 @@ the directories above.
 from __future__ import annotations
 
 import errno
+import grp
 import os
 import pwd
 import shutil
@@ -115,11 +116,11 @@ def _port_trouble(host: str, port: int, error: OSError) -> str:
 
 
 def _worker_user() -> str | None:
-    """Whom workers run as where we are root; an unprivileged nginx can't change."""
+    """User and group that workers run as where we are root; an unprivileged nginx can't change."""
     if os.geteuid() != 0:
         return None
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    return next((name for name in _WORKER_USERS if name in known), None)
+    known = {entry.pw_name: entry.pw_gid for entry in pwd.getpwall()}
+    return next((f"{name} {grp.getgrgid(known[name]).gr_name}" for name in _WORKER_USERS if name in known), None)
 
 
 def _processes() -> Iterator[int]:

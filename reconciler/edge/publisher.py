@@ -25,6 +25,8 @@ from reconciler.edge.trial import Apps, Hopeless, Verdict, largest_accepted
 from reconciler.model.routes import AppRoutes, Publication, Refusal, RouteTable
 from reconciler.ports import Unavailable
 
+_LARGE_ERROR_LOG_BYTES = 16 * 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
@@ -82,7 +84,13 @@ class NginxEdge:
         return f"nginx {build.version_text} ({self._nginx.describe()}), {how}"
 
     def reopen_logs(self) -> None:
-        """Have nginx open its logs anew after they were renamed. Raises Unavailable."""
+        """Have nginx open its logs anew after the access log was renamed; a large error log is put aside as well.
+
+        Raises Unavailable.
+        """
+        errors = self._generations.root / "logs" / "error.log"
+        if errors.exists() and errors.stat().st_size > _LARGE_ERROR_LOG_BYTES:
+            errors.replace(errors.with_name("error.log.1"))
         self._nginx.reopen_logs()
 
     def shut_down(self) -> None:

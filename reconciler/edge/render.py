@@ -21,7 +21,7 @@ from reconciler.edge.settings import Build, EdgeSettings
 from reconciler.edge.sites import Certificate, Place, Site, sites
 from reconciler.model.access_log import FIELDS
 from reconciler.model.routes import AppRoutes, RouteTable
-from reconciler.model.spec import EdgeOptions, memory_bytes
+from reconciler.model.spec import EdgeOptions
 
 LUA_SOURCE = files("reconciler.edge").joinpath("lua/orchestry.lua").read_text()
 LUA_FILE = f"assets/orchestry-{hashlib.sha256(LUA_SOURCE.encode()).hexdigest()[:12]}.lua"
@@ -198,7 +198,6 @@ def _app_values(app: AppRoutes) -> dict[str, Any]:
         "sticky_key": {"cookie": f"{variable}_key", "ip": "binary_remote_addr"}.get(options.sticky or ""),
         "rate": _rate(options.rate_limit.requests_per_second) if options.rate_limit else "",
         "live": any(not server.draining for server in app.servers),
-        "tries": _tries(options),
         "limits": _limits(options),
     }
 
@@ -206,18 +205,13 @@ def _app_values(app: AppRoutes) -> dict[str, Any]:
 def _limits(options: EdgeOptions) -> dict[str, str]:
     """The directives that bound a request in size, time and tries. nginx takes whole milliseconds."""
     return {
-        "client_max_body_size": str(memory_bytes(options.max_body_size)),
+        "client_max_body_size": str(options.max_body_bytes),
         "proxy_connect_timeout": _time(options.connect_timeout_seconds),
         "proxy_send_timeout": _time(options.send_timeout_seconds),
         "proxy_read_timeout": _time(options.read_timeout_seconds),
-        "proxy_next_upstream_tries": str(_tries(options)),
+        "proxy_next_upstream_tries": str(options.retries + 1),
         "proxy_next_upstream_timeout": _time(options.retry_timeout_seconds),
     }
-
-
-def _tries(options: EdgeOptions) -> int:
-    """The first one and its repetitions; for nginx a time of 0 would be no limit."""
-    return 1 + (options.retries if options.retry_timeout_seconds > 0 else 0)
 
 
 def _time(seconds: float) -> str:

@@ -50,13 +50,13 @@ class Build:
 
     ``root`` stands before every path in the configuration: empty where nginx runs in our directory (relative paths
     need no access to the directories above, and no more than the 108 bytes a socket's path may have), else that
-    directory with a slash. ``worker_user`` is whom a master started by root hands its workers to; ``modules`` are
-    the files to load; ``lua`` says that replica changes are pushed; ``main_config`` that ``nginx.conf`` is ours as
-    well; ``binds`` that nginx itself listens at the address people asked for (in a container its ports are published
-    there instead).
+    directory with a slash. ``main_config`` says that ``nginx.conf`` is ours as well, and ``binds`` that nginx itself
+    listens at the address people asked for (a container's ports are published there instead). ``worker_user`` is the
+    user and group a master started by root hands its workers to; ``modules`` are the files to load; ``lua`` says that
+    replica changes are pushed.
     """
 
-    version: tuple[int, ...] = (1, 18)
+    version: tuple[int, ...] = (1, 20)
     root: str = ""
     worker_user: str | None = None
     modules: tuple[str, ...] = ()

@@ -2,7 +2,8 @@
 
 Decides that the longest path wins among all routes that fit a host, and that of equal paths the more exact host wins:
 ``shop.example.com`` before ``*.example.com`` before any host. A route without a host is therefore part of every
-site. It must never drop a claim silently: two routes of one host and path stay two, and nginx refuses the second.
+site, and a certificate serves every host it fits that has none of its own. It must never drop a claim silently: two
+routes of one host and path stay two, and nginx refuses the second.
 """
 
 from __future__ import annotations
@@ -56,14 +57,14 @@ def sites(table: RouteTable, certificates: Mapping[str, Certificate]) -> tuple[S
 
 
 def _site(host: str | None, by_host: Mapping[str | None, list[Place]], certificates: Mapping[str, Certificate]) -> Site:
-    places = list(by_host[host])
-    taken = {place.path for place in places}
-    for wider in _wider_hosts(host):
-        more = [place for place in by_host.get(wider, ()) if place.path not in taken]
-        places += more
-        taken.update(place.path for place in more)
-    certificate = _certificate(places, certificates)
+    fitting = [by_host.get(each, []) for each in (host, *_wider_hosts(host))]
+    places: list[Place] = []
+    for claims in fitting:
+        taken = {place.path for place in places}
+        places += [place for place in claims if place.path not in taken]
     places.sort(key=lambda place: (-len(place.path), place.path, place.app.app_name))
+    secrets = [place.route.tls.secret for claims in fitting for place in claims if place.route.tls]
+    certificate = next((certificates[secret] for secret in secrets if secret in certificates), None)
     return Site(host, tuple(places), certificate)
 
 
@@ -75,9 +76,3 @@ def _wider_hosts(host: str | None) -> Iterable[str | None]:
     for start in range(1, len(labels)):
         yield "*." + ".".join(labels[start:])
     yield None
-
-
-def _certificate(places: list[Place], certificates: Mapping[str, Certificate]) -> Certificate | None:
-    """The certificate of the most exact host among the places, which come in that order."""
-    secrets = [place.route.tls.secret for place in places if place.route.tls]
-    return next((certificates[secret] for secret in secrets if secret in certificates), None)

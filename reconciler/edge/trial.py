@@ -41,10 +41,11 @@ def largest_accepted(wanted: Apps, served: Mapping[str, AppRoutes], check: Check
         raise Hopeless(verdict.message)
     sound, refused = _sound(wanted, check)
     kept = _as_before([app for app in wanted if app.app_name in refused], served, check)
-    for name in refused.keys() & served.keys() - {app.app_name for app in kept}:
+    accepted, conflicts = _together((*kept, *sound), served, check)
+    refused = conflicts | refused
+    for name in sorted(refused.keys() & served.keys() - {app.app_name for app in accepted}):
         raise Hopeless(f"{name}, also as it was before: {refused[name]}")
-    accepted, conflicts = _compatible((*kept, *sound), served, check)
-    return accepted, tuple(Refusal(name, message) for name, message in sorted((refused | conflicts).items()))
+    return accepted, tuple(Refusal(name, message) for name, message in sorted(refused.items()))
 
 
 def _sound(apps: Apps, check: Check) -> tuple[Apps, dict[str, str]]:
@@ -79,31 +80,38 @@ def _as_before(apps: list[AppRoutes], served: Mapping[str, AppRoutes], check: Ch
     return (*kept, *unchanged)
 
 
-def _compatible(apps: Apps, served: Mapping[str, AppRoutes], check: Check) -> tuple[Apps, dict[str, str]]:
-    """As many of these as nginx takes together; who is served already comes first."""
-    together = _in_order(apps)
-    if check(together) is None:
-        return together, {}
-    settled = tuple(app for app in together if _claims_what_it_has(app, served.get(app.app_name)))
-    base, first = _grow((), settled, check)
-    base, second = _grow(base, tuple(app for app in together if app not in settled), check)
-    return base, first | second
+def _together(apps: Apps, served: Mapping[str, AppRoutes], check: Check) -> tuple[Apps, dict[str, str]]:
+    """As many of these as nginx takes beside each other; who is served already comes first, newcomers last."""
+    everyone = _in_order(apps)
+    if check(everyone) is None:
+        return everyone, {}
+    accepted: Apps = ()
+    refused: dict[str, str] = {}
+    for group in _by_claim(everyone, served):
+        accepted, complaints = _grow(accepted, group, served, check)
+        refused |= complaints
+    return accepted, refused
 
 
-def _claims_what_it_has(app: AppRoutes, before: AppRoutes | None) -> bool:
-    return before is not None and before.routes == app.routes
+def _by_claim(apps: Apps, served: Mapping[str, AppRoutes]) -> tuple[Apps, Apps, Apps]:
+    """Those who want what they have, those who want something else, and newcomers."""
+    old = tuple(app for app in apps if app.app_name in served)
+    settled = tuple(app for app in old if app.routes == served[app.app_name].routes)
+    moved = tuple(app for app in old if app.routes != served[app.app_name].routes)
+    return settled, moved, tuple(app for app in apps if app.app_name not in served)
 
 
-def _grow(base: Apps, more: Apps, check: Check) -> tuple[Apps, dict[str, str]]:
+def _grow(base: Apps, more: Apps, served: Mapping[str, AppRoutes], check: Check) -> tuple[Apps, dict[str, str]]:
     """``base`` with as many of ``more`` as nginx takes beside it, and why it does not take the others."""
-    together = _in_order((*base, *more))
-    if not more or (verdict := check(together)) is None:
-        return together, {}
+    everyone = _in_order((*base, *more))
+    if not more or (verdict := check(everyone)) is None:
+        return everyone, {}
     if len(more) == 1:
-        return base, {more[0].app_name: verdict.message}
+        kept = _as_before(list(more), served, lambda old: check(_in_order((*base, *old))))
+        return _in_order((*base, *kept)), {more[0].app_name: verdict.message}
     half = len(more) // 2
-    base, first = _grow(base, more[:half], check)
-    base, second = _grow(base, more[half:], check)
+    base, first = _grow(base, more[:half], served, check)
+    base, second = _grow(base, more[half:], served, check)
     return base, first | second
 
 

@@ -25,7 +25,7 @@ class Field(NamedTuple):
 FIELDS = (
     # epoch seconds with milliseconds, when the request ended
     Field("at", "$msec"),
-    # the app's name; "-" where no route matched
+    # the app's name; "-" where no route matched, and where a body was too large to look any further (413)
     Field("app", "$orchestry_app"),
     # "ADDRESS:PORT" of every replica tried
     Field("upstream_addresses", "$upstream_addr"),

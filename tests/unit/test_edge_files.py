@@ -1,0 +1,189 @@
+"""The edge's own files: generations that are whole or not current, certificates that hold together."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from reconciler.edge.certificates import Certificates
+from reconciler.edge.generations import Generations, Manifest
+from reconciler.edge.nginx import complaint, parse_version, place
+from reconciler.edge.sites import Certificate
+from reconciler.model.routes import RouteTable
+from reconciler.model.spec import Route
+from reconciler.ports import Unavailable
+from tests.support.nginx import app_routes, make_certificate, table
+
+SHOP = table(app_routes("shop", (), Route.model_validate({"tls": {"secret": "shop"}})))
+
+
+def publish(generations: Generations, name: str, **values: object) -> None:
+    generations.write(name, {"http.conf": f"# {name}"})
+    generations.seal(name, Manifest(digest="d", door=name, table=RouteTable(), **values))  # type: ignore[arg-type]
+    generations.activate(name)
+
+
+def names(root: Path) -> list[str]:
+    return sorted(path.name for path in (root / "generations").iterdir())
+
+
+def test_a_generation_is_known_again_by_another_process(tmp_path: Path) -> None:
+    first = Generations(tmp_path, keep=3)
+    first.write("000001-a", {"http.conf": "x"})
+    manifest = Manifest("d", "000001-a", table(app_routes("web")), {"s": Certificate("s", "c", "k")}, "e", ("c", "k"))
+    first.seal("000001-a", manifest)
+    assert first.current is None
+    first.activate("000001-a")
+    again = Generations(tmp_path, keep=3)
+    assert again.current == "000001-a"
+    assert again.manifest("000001-a") == manifest
+    assert again.next_sequence() == 2
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"digest": 1}', "not json"])
+def test_a_manifest_that_can_not_be_read_is_none(tmp_path: Path, content: str) -> None:
+    publish(Generations(tmp_path, keep=3), "000001-a")
+    (tmp_path / "current" / "manifest.json").write_text(content)
+    assert Generations(tmp_path, keep=3).manifest("000001-a") is None
+
+
+def test_the_last_few_are_kept_and_the_current_one_always(tmp_path: Path) -> None:
+    generations = Generations(tmp_path, keep=2)
+    for number in range(1, 6):
+        publish(generations, f"00000{number}-a")
+    generations.activate("000001-a")
+    generations.write("000006-trial", {"http.conf": "refused"})
+    generations.prune()
+    assert names(tmp_path) == ["000001-a", "000004-a", "000005-a"]
+
+
+def test_what_a_kept_generation_refers_to_is_kept(tmp_path: Path) -> None:
+    generations = Generations(tmp_path, keep=1)
+    for name in ("old.crt", "new.crt"):
+        (tmp_path / "assets" / name).write_text(name)
+    publish(generations, "000001-a", assets=("assets/old.crt",))
+    publish(generations, "000002-a", assets=("assets/new.crt",))
+    generations.prune()
+    assert [path.name for path in (tmp_path / "assets").iterdir()] == ["new.crt"]
+
+
+def test_a_derived_generation_shares_what_is_the_same(tmp_path: Path) -> None:
+    generations = Generations(tmp_path, keep=3)
+    generations.write("000001-a", {"http.conf": "same", "servers": "old"})
+    generations.derive("000002-b", "000001-a", {"servers": "new"})
+    directories = [tmp_path / "generations" / name for name in ("000001-a", "000002-b")]
+    assert [(path / "servers").read_text() for path in directories] == ["old", "new"]
+    assert len({(path / "http.conf").stat().st_ino for path in directories}) == 1
+
+
+def test_a_link_that_leads_nowhere_is_no_generation(tmp_path: Path) -> None:
+    generations = Generations(tmp_path, keep=3)
+    publish(generations, "000001-a")
+    shutil.rmtree(tmp_path / "generations" / "000001-a")
+    assert generations.current is None
+
+
+def test_the_directories_are_as_open_as_workers_need_and_no_more(tmp_path: Path) -> None:
+    Generations(tmp_path / "edge", keep=3)
+    modes = {name: stat.S_IMODE((tmp_path / "edge" / name).stat().st_mode) for name in ("run", "assets", "logs", ".")}
+    assert modes == {"run": 0o700, "assets": 0o700, "logs": 0o755, ".": 0o711}
+
+
+def certificates(tmp_path: Path) -> Certificates:
+    (tmp_path / "assets").mkdir(exist_ok=True)
+    return Certificates(tmp_path / "assets", tmp_path / "secrets")
+
+
+def test_a_certificate_is_copied_under_a_name_of_its_content(tmp_path: Path) -> None:
+    make_certificate(tmp_path / "secrets" / "shop", "shop.example.com")
+    reader = certificates(tmp_path)
+    found, problems = reader.read(SHOP, {})
+    assert not problems
+    key = tmp_path / found["shop"].key_file
+    assert key.read_bytes() == (tmp_path / "secrets/shop/tls.key").read_bytes()
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert reader.read(SHOP, {}) == (found, problems)
+    make_certificate(tmp_path / "secrets" / "shop", "shop.example.com")
+    assert reader.read(SHOP, {})[0] != found
+
+
+@pytest.mark.parametrize("part", ["tls.crt", "tls.key"])
+@pytest.mark.parametrize("damage", ["missing", "rubbish", "other"])
+def test_a_broken_secret_keeps_its_last_good_content_and_says_so(tmp_path: Path, part: str, damage: str) -> None:
+    secret = tmp_path / "secrets" / "shop"
+    make_certificate(secret, "shop.example.com")
+    reader = certificates(tmp_path)
+    good, _ = reader.read(SHOP, {})
+    if damage == "missing":
+        (secret / part).unlink()
+    elif damage == "rubbish":
+        (secret / part).write_text("-----BEGIN RUBBISH-----")
+    else:
+        make_certificate(tmp_path / "other", "shop.example.com")
+        shutil.copy(tmp_path / "other" / part, secret / part)
+    found, problems = reader.read(SHOP, good)
+    assert found == good
+    assert problems["shop"].startswith("TLS secret shop: ")
+    assert "PRIVATE" not in problems["shop"]
+    assert reader.read(SHOP, {})[0] == {}
+
+
+def test_a_key_with_a_passphrase_is_a_problem_and_never_a_prompt(tmp_path: Path) -> None:
+    secret = tmp_path / "secrets" / "shop"
+    make_certificate(secret, "shop.example.com")
+    encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIBvTBXBgkqhkiG9w0BBQ0wSjApBgkqhkiG9w0BBQwwHAQI\n"
+    (secret / "tls.key").write_text(f"{encrypted}-----END ENCRYPTED PRIVATE KEY-----\n")
+    assert "shop" in certificates(tmp_path).read(SHOP, {})[1]
+
+
+def test_without_a_secrets_directory_the_remedy_is_named(tmp_path: Path) -> None:
+    found, problems = Certificates(tmp_path, None).read(SHOP, {})
+    assert found == {}
+    assert "--secrets-dir" in problems["shop"]
+
+
+def test_a_copy_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    make_certificate(tmp_path / "secrets" / "shop", "shop.example.com")
+    reader = certificates(tmp_path)
+    found, _ = reader.read(SHOP, {})
+    (tmp_path / found["shop"].key_file).unlink()
+    assert reader.read(SHOP, {})[0] == found
+    assert (tmp_path / found["shop"].key_file).exists()
+
+
+SAID = """\
+nginx: [warn] something unimportant
+2026/11/24 15:25:39 [emerg] 12#12: duplicate location "/web" in ./generations/000004-60/http.conf:50
+nginx: configuration file ./generations/000004-60/nginx.conf test failed
+"""
+
+
+def test_of_what_nginx_says_the_sentence_that_matters_is_told() -> None:
+    assert complaint(SAID) == 'duplicate location "/web"'
+    assert place(SAID) == 50
+
+
+def test_what_is_not_nginxs_own_is_told_by_its_last_line() -> None:
+    assert complaint("Unable to find image\ndocker: pull access denied\n") == "docker: pull access denied"
+    assert complaint("") == "no reason given"
+    assert place("x in /etc/nginx/nginx.conf:3") is None
+
+
+@pytest.mark.parametrize(
+    ("output", "version"),
+    [
+        ("nginx version: nginx/1.22.1\nbuilt with", (1, 22, 1)),
+        ("nginx version: openresty/1.25.3.1", (1, 25, 3, 1)),
+        ("nginx version: nginx/1.27.4 (Ubuntu)", (1, 27, 4)),
+    ],
+)
+def test_versions(output: str, version: tuple[int, ...]) -> None:
+    assert parse_version(output) == version
+
+
+def test_what_is_no_nginx_is_said() -> None:
+    with pytest.raises(Unavailable, match="did not tell a version but: bash"):
+        parse_version("bash: nginx")

@@ -1,0 +1,191 @@
+"""nginx's configuration as it is written, byte for byte, and what may never get into it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reconciler.edge.render import LUA_FILE, Renderer, RenderError, Rendering, app_at
+from reconciler.edge.settings import Build, EdgeSettings
+from reconciler.edge.sites import Certificate
+from reconciler.model.routes import AppRoutes, RouteTable, Server
+from reconciler.model.spec import EdgeOptions, Route
+from tests.support.golden import GOLDEN, assert_golden
+from tests.support.nginx import app_routes, table
+
+STOCK = Build(version=(1, 22, 1), worker_user="www-data www-data")
+LUA = replace(STOCK, lua=True, modules=("/usr/lib/nginx/modules/ndk_http_module.so",))
+NEW = Build(version=(1, 28, 0))
+SHOP = Certificate("shop", "assets/shop-0123.crt", "assets/shop-0123.key")
+TLS = {"host": "shop.example.com", "tls": {"secret": "shop"}}
+
+
+def servers(name: str, count: int = 2) -> list[Server]:
+    return [Server(f"{name}-{n}", f"10.210.0.{n + 1}", 8080) for n in range(1, count + 1)]
+
+
+def route(**values: object) -> Route:
+    return Route.model_validate({"path": "/"} | values)
+
+
+TABLES = {
+    "empty": table(),
+    "default-route": table(app_routes("web", servers("web"))),
+    "outage": table(app_routes("web"), app_routes("api", [replace(servers("api", 1)[0], draining=True)])),
+    "draining-and-canary": table(
+        app_routes(
+            "web",
+            [
+                Server("web-1", "10.210.0.2", 8080, weight=9),
+                Server("web-2", "10.210.0.3", 8080, draining=True, weight=9),
+                Server("web-3", "10.210.0.4", 8080),
+            ],
+        )
+    ),
+    "hosts-and-paths": table(
+        app_routes("any", servers("any", 1), route(path="/any", stripPrefix=True)),
+        app_routes("shop", servers("shop", 1), route(host="shop.example.com"), route(host="*.example.com")),
+        app_routes("static", servers("static", 1), route(host="shop.example.com", path="/static/")),
+    ),
+    "tls": table(
+        app_routes("shop", servers("shop", 1), route(**TLS)),
+        app_routes("web", servers("web", 1), route(path="/web")),
+    ),
+    "limits-and-sticky": table(
+        app_routes(
+            "my-web",
+            servers("my-web"),
+            sticky="cookie",
+            maxBodySize="20Mi",
+            readTimeoutSeconds=0.5,
+            rateLimit={"requestsPerSecond": 0.5, "burst": 3},
+            retries=0,
+        ),
+        app_routes("api", servers("api"), sticky="ip", rateLimit={"requestsPerSecond": 100}),
+    ),
+}
+BUILDS = {"stock": STOCK, "lua": LUA, "new": NEW}
+CASES = [("stock", name) for name in TABLES]
+CASES += [("lua", "draining-and-canary"), ("lua", "limits-and-sticky"), ("new", "tls")]
+
+
+def render(wanted: RouteTable, build: Build = STOCK, settings: EdgeSettings | None = None) -> Rendering:
+    return Renderer(settings or EdgeSettings(), build).render(wanted, {"shop": SHOP}, 7)
+
+
+@pytest.mark.parametrize(("build", "name"), CASES)
+def test_the_configuration_of(build: str, name: str) -> None:
+    rendering = render(TABLES[name], BUILDS[build])
+    text = rendering.files["http.conf"].replace(rendering.generation, "GENERATION").replace(LUA_FILE, "assets/LUA")
+    assert_golden(f"nginx/{name}.{build}.conf", text)
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_the_main_configuration_of(build: str) -> None:
+    assert_golden(f"nginx/main.{build}.conf", render(table(), BUILDS[build]).files["nginx.conf"])
+
+
+def test_every_golden_configuration_has_its_case() -> None:
+    expected = {f"{name}.{build}" for build, name in CASES} | {f"main.{build}" for build in BUILDS}
+    assert {path.stem for path in (GOLDEN / "nginx").glob("*.conf")} == expected
+
+
+def test_the_order_of_routes_within_an_app_changes_nothing() -> None:
+    routes = (route(path="/a"), route(path="/b"), route(host="x.example.com"))
+    one, other = (render(table(app_routes("web", servers("web"), *order))) for order in (routes, routes[::-1]))
+    assert one == other
+
+
+def test_with_lua_replicas_are_no_part_of_what_is_loaded() -> None:
+    few, many = (render(table(app_routes("web", servers("web", count))), LUA) for count in (1, 9))
+    assert few.digest == many.digest
+    assert few.servers_digest != many.servers_digest
+    assert few.generation != many.generation
+
+
+def test_a_replica_of_another_name_at_the_same_address_changes_nothing() -> None:
+    one = table(app_routes("web", servers("web")))
+    renamed = [replace(server, name=f"{server.name}-x") for server in servers("web")]
+    assert render(one).files == render(table(app_routes("web", renamed))).files
+
+
+def test_paths_stand_under_the_root_where_nginx_runs_elsewhere() -> None:
+    build = replace(STOCK, root="/srv/edge/", main_config=False)
+    rendering = render(TABLES["tls"], build)
+    assert set(rendering.files) == {"http.conf"}
+    for place in ("unix:/srv/edge/run/", "/srv/edge/logs/access.log", f"/srv/edge/{SHOP.certificate_file}"):
+        assert place in rendering.files["http.conf"]
+
+
+def test_the_address_to_listen_on() -> None:
+    text = render(table(), settings=EdgeSettings(bind="127.0.0.1", port=9000)).files["http.conf"]
+    assert re.findall(r"listen (\S+)", text)[0] == "127.0.0.1:9000"
+
+
+def test_lines_are_laid_at_their_apps_door() -> None:
+    text = render(TABLES["hosts-and-paths"]).files["http.conf"]
+    owners = {app_at(text, number) for number, _ in enumerate(text.splitlines(), start=1)}
+    assert owners == {None, "any", "shop", "static"}
+    line = next(n for n, text in enumerate(text.splitlines(), start=1) if "upstream orchestry_shop" in text)
+    assert app_at(text, line) == "shop"
+    assert app_at(text, 1) is None
+
+
+def test_a_missing_certificate_is_its_apps_error() -> None:
+    other = AppRoutes("other", (route(host="a.example.com", tls={"secret": "none"}),), ())
+    with pytest.raises(RenderError, match="none has no usable certificate") as caught:
+        render(table(other))
+    assert caught.value.app_name == "other"
+
+
+def test_a_second_certificate_for_a_host_is_the_second_apps_error() -> None:
+    second = AppRoutes("web", (route(host="shop.example.com", path="/x", tls={"secret": "web"}),), ())
+    certificates = {"shop": SHOP, "web": replace(SHOP, secret="web")}
+    with pytest.raises(RenderError, match="has TLS secret shop by app shop already") as caught:
+        Renderer(EdgeSettings(), STOCK).render(table(app_routes("shop", (), route(**TLS)), second), certificates, 1)
+    assert caught.value.app_name == "web"
+
+
+def test_a_template_of_ones_own_replaces_the_built_in_one(tmp_path: Path) -> None:
+    (tmp_path / "upstream.conf.j2").write_text("upstream {{ upstream }} { random; server 10.0.0.1; }\n")
+    text = render(TABLES["default-route"], settings=EdgeSettings(templates_dir=tmp_path)).files["http.conf"]
+    assert "random; server 10.0.0.1;" in text
+    assert "least_conn" not in text
+    assert "location /web/" in text
+
+
+@pytest.mark.parametrize("mistake", ["{{ no_such_value }}", "{% if %}", "{{ app.no_such_field.x }}"])
+def test_a_template_with_a_mistake_is_its_apps_error(tmp_path: Path, mistake: str) -> None:
+    (tmp_path / "location.conf.j2").write_text(mistake)
+    with pytest.raises(RenderError, match="location.conf.j2") as caught:
+        render(TABLES["default-route"], settings=EdgeSettings(templates_dir=tmp_path))
+    assert caught.value.app_name == "web"
+
+
+def test_a_mistake_in_a_template_of_all_is_nobodys(tmp_path: Path) -> None:
+    (tmp_path / "http.conf.j2").write_text("{{ no_such_value }}")
+    with pytest.raises(RenderError) as caught:
+        render(TABLES["default-route"], settings=EdgeSettings(templates_dir=tmp_path))
+    assert caught.value.app_name is None
+
+
+def test_every_option_of_the_edge_reaches_the_configuration() -> None:
+    """An option that is added to the model and forgotten here would be accepted and ignored."""
+    changed = {
+        "sticky": "ip",
+        "max_body_size": "7Mi",
+        "connect_timeout_seconds": 7.0,
+        "read_timeout_seconds": 7.0,
+        "send_timeout_seconds": 7.0,
+        "rate_limit": {"requests_per_second": 7.0},
+        "retries": 7,
+        "retry_timeout_seconds": 7.0,
+    }
+    assert changed.keys() == EdgeOptions.model_fields.keys()
+    plain = render(TABLES["default-route"]).digest
+    for name, value in changed.items():
+        app = AppRoutes("web", (Route(path="/web"),), tuple(servers("web")), EdgeOptions.model_validate({name: value}))
+        assert render(table(app)).digest != plain, name
