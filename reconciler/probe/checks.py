@@ -11,13 +11,14 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
+from http.client import BadStatusLine, IncompleteRead, RemoteDisconnected
 from typing import Any
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
+from urllib3.exceptions import NewConnectionError
 
 from reconciler.model.plan import ProbeTarget
 from reconciler.probe.sockets import Connections
@@ -26,9 +27,6 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_DETAIL_LENGTH = 200
 _CHUNK_BYTES = 16 * 1024
 _HEADERS = {"User-Agent": "orchestry-probe", "Accept": "*/*", "Connection": "close"}
-
-# All that hostile bytes, or none, can make the libraries raise.
-_FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ class HttpCheck:
         timeout_seconds = self._target.check.timeout_seconds
         try:
             status, body = self._exchange(timeout_seconds)
-        except _FAILURES as error:
+        except Exception as error:  # noqa: BLE001 whatever bytes make the libraries raise, it is a failed check
             return Answer(False, _explain(error, timeout_seconds))
         return self._judge(status, body)
 
@@ -125,7 +123,12 @@ class _BoundedConnection(HTTPConnection):
 
     def connect(self) -> None:
         assert self.timeout is not None
-        self.sock = self._connections.open(self.host, self.port, self.timeout)
+        try:
+            self.sock = self._connections.open(self.host, self.port, self.timeout)
+        except (
+            OSError
+        ) as error:  # said in the pool's own words: it passes over a bare reset and goes on without a socket
+            raise NewConnectionError(self, "can't connect") from error
 
 
 def _prepare(target: ProbeTarget) -> requests.PreparedRequest:

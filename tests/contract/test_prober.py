@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import threading
 import time
@@ -15,6 +16,8 @@ from reconciler.model.plan import ProbeTarget
 from reconciler.model.spec import HealthCheck
 from reconciler.ports import Prober
 from reconciler.probe import open_prober
+from reconciler.probe.checks import check_for
+from reconciler.probe.sockets import BoundedSocket, Connections
 from tests.support.tcp import Script, answer, never_accepting, serving, unused_port
 from tests.support.waiting import eventually
 
@@ -165,6 +168,19 @@ def test_the_timeout_bounds_everything_together(watched: Watched, script: Script
     sample = ask(watched, script, timeoutSeconds=0.4)
     assert (sample.ok, sample.detail) == (False, "timed out after 0.4 s")
     assert 0.4 <= sample.duration_seconds < 4
+
+
+class _Resetting(Connections):
+    """A network that resets a connection while it is being made."""
+
+    def open(self, address: str, port: int, timeout_seconds: float) -> BoundedSocket:
+        raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+
+@pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
+def test_a_reset_while_connecting_is_a_failed_check(protocol: str) -> None:
+    answer = check_for(target_of(1, protocol=protocol), _Resetting())()
+    assert (answer.ok, answer.detail) == (False, "closed the connection before the answer was complete")
 
 
 @pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
@@ -374,7 +390,7 @@ def test_it_wakes_for_news_only(watched: Watched) -> None:
         assert _woken_by(watched, three_more) == 0
 
 
-def test_close_is_quick_whatever_is_under_way_and_leaves_no_thread() -> None:
+def test_close_is_quick_whatever_is_under_way_and_leaves_no_thread(caplog: pytest.LogCaptureFixture) -> None:
     before = set(threading.enumerate())
     prober = open_prober(wake=lambda: None)
     with serving(lambda connection: connection.recv(1)) as server, never_accepting() as port:
@@ -387,3 +403,4 @@ def test_close_is_quick_whatever_is_under_way_and_leaves_no_thread() -> None:
         assert time.monotonic() - started < 10  # of 600
         assert not any(thread.is_alive() for thread in own if thread.name.startswith("probe"))
         assert not prober.collect()
+        assert not caplog.records
