@@ -125,9 +125,8 @@ class _BoundedConnection(HTTPConnection):
         assert self.timeout is not None
         try:
             self.sock = self._connections.open(self.host, self.port, self.timeout)
-        except (
-            OSError
-        ) as error:  # said in the pool's own words: it passes over a bare reset and goes on without a socket
+        except OSError as error:
+            # In the pool's own words: it passes over a bare reset, and goes on without a socket.
             raise NewConnectionError(self, "can't connect") from error
 
 
