@@ -326,11 +326,21 @@ def _settings(file: Path | None, **flags: Any) -> Settings:
     except FileNotFoundError as error:
         _fail(f"settings file {error} is not there; name one that is, or leave --settings out")
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        _fail(f"setting {name}: {first['msg']} (found {first['input']!r})")
+        _fail("; ".join(_setting_problem(problem) for problem in error.errors(include_url=False)))
     except ValueError as error:  # A settings file that is no TOML.
         _fail(f"settings: {error}")
+
+
+def _setting_problem(problem: Any) -> str:
+    from difflib import get_close_matches
+
+    from reconciler.settings import Settings
+
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"setting {name}: found {problem['input']!r}; {problem['msg'].lower()}"
+    close = get_close_matches(name, Settings.model_fields, 1)
+    return f"setting {name}: there is no such setting" + (f"; is {close[0]} meant?" if close else "")
 
 
 def _plain(value: Any) -> Any:

@@ -16,6 +16,7 @@ from reconciler.decide.status import blinded
 from reconciler.executor import Executor
 from reconciler.model.desired import Desired
 from reconciler.model.events import Event
+from reconciler.model.load import LoadSample
 from reconciler.model.memory import Memory
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Plan, Policy
@@ -44,7 +45,8 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What one tick hands to the next. ``trouble`` are sides that could not be reached, in words for people."""
+    """What one tick hands to the next. ``trouble`` are sides that could not be reached, in words for people;
+    ``samples`` are kept for the next checkpoint, so that measuring alone writes nothing in between."""
 
     memory: Memory
     statuses: Mapping[str, AppStatus] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class State:
     events: tuple[Event, ...] = ()
     trouble: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    samples: tuple[LoadSample, ...] = ()
 
     @property
     def converged(self) -> bool:
@@ -80,6 +83,7 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
         version_loads=loads.versions,
         bounds=_scheduled(desired, state.memory, now),
     )
+    samples = (*state.samples, *loads.samples)
     decision = decide(desired, observed, state.memory, now, world.policy)
     plan = decision.plan
     news = Record(now, plan.memory, state.statuses, plan.events, plan.actions, outcomes)
@@ -100,14 +104,15 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
         intents=(),
         notices=(*trouble, *plan.notices, *loads.notices),
         problems=desired.problems,
-        samples=loads.samples,
+        samples=samples if checkpoint else (),
         edge=world.edge.describe(),
         source=world.source_name,
     )
     world.store.save(record, checkpoint=checkpoint)
     world.executor.acknowledge()
     problems = tuple(str(problem) for problem in desired.problems)
-    return State(memory, statuses, plan, (*plan.events, *published), trouble, problems)
+    kept = () if checkpoint else samples
+    return State(memory, statuses, plan, (*plan.events, *published), trouble, problems, kept)
 
 
 def _read(source: Source, memory: Memory) -> tuple[Desired, tuple[str, ...]]:

@@ -1,0 +1,109 @@
+"""The same job with another database, another nginx, other settings, and beside another instance."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.support.nginx import nginx_image
+from tests.support.postgres import postgres_server, postgres_url
+from tests.support.site import Site, web
+from tests.support.site import site as make_site
+
+pytestmark = [pytest.mark.engine, pytest.mark.nginx]
+
+__all__ = ["postgres_server", "postgres_url"]
+
+
+@pytest.mark.postgres
+def test_on_postgresql(site: Site, postgres_url: str) -> None:
+    site.environment = {**os.environ, "ORCHESTRY_DATABASE": postgres_url}
+    revision = site.commit({"web.yaml": web()})
+    site.converge()
+    before = {name: c["Id"] for name, c in site.containers().items()}
+    site.converge()
+    assert {name: c["Id"] for name, c in site.containers().items()} == before
+    shown = json.loads(site.command("status", "-o", "json").stdout)
+    assert shown["apps"][0]["revision"] == revision
+    assert site.command("status", "--exit-code").returncode == 0
+    assert "registered" in site.command("events", "--app", "web").stdout
+    assert not list(site.state_dir.rglob("*.db"))
+    assert postgres_url.split("@")[0].split(":")[-1] not in site.command("status", "-o", "json").stdout
+
+
+def test_behind_an_nginx_in_a_container(site: Site) -> None:
+    site.environment = {**os.environ, "ORCHESTRY_EDGE_IMAGE": nginx_image()}
+    site.commit({"web.yaml": web()})
+    site.start("--edge", "container")
+    site.wait_converged(site.git("rev-parse", "HEAD"))
+    assert site.get("/web/").status_code == 200
+    site.wait_converged(site.commit({"web.yaml": web(replicas=3)}))
+    assert len({site.get("/web/").text for _ in range(24)}) == 3
+    site.stop()
+    assert site.get("/web/").status_code == 200, "it goes on without the controller"
+    done = site.command("teardown", "--yes", "--edge", "container")
+    assert done.returncode == 0, done.stderr
+    with pytest.raises(requests.ConnectionError):
+        site.get("/web/")
+
+
+def test_without_an_edge(site: Site) -> None:
+    site.commit({"web.yaml": web()})
+    site.converge("--edge", "none")
+    addresses = [instance["address"] for instance in site.app()["instances"]]
+    assert {requests.get(f"http://{a}:8080/", timeout=5).status_code for a in addresses} == {200}
+
+
+def test_two_instances_share_a_host(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "second").mkdir()
+    with make_site(tmp_path / "second") as other:
+        site.commit({"web.yaml": web(replicas=1)})
+        other.commit({"web.yaml": web(replicas=2)})
+        site.converge()
+        other.converge()
+        assert len(site.containers()) == 1
+        assert len(other.containers()) == 2
+        assert site.get("/web/").text not in {other.get("/web/").text for _ in range(6)}
+    assert site.get("/web/").status_code == 200, "tearing down the other one touched nothing of this"
+
+
+def test_settings_come_from_flags_then_variables_then_the_file(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(f'concurrency = 3\nstate_dir = "{site.state_dir}"\ninstance = "in-the-file"\n')
+    site.environment = {**os.environ, "ORCHESTRY_SETTINGS": str(file), "ORCHESTRY_INSTANCE": "in-a-variable"}
+    site.commit({"web.yaml": web(replicas=1)})
+    site.converge()
+    assert len(site.containers()) == 1, "the flag's instance is the one that counts"
+    file.write_text("concurency = 3\n")
+    wrong = site.command("status")
+    assert wrong.returncode == 1
+    assert "is concurrency meant?" in wrong.stderr
+    site.environment = None
+    assert "Traceback" not in wrong.stderr
+
+
+def test_secrets_reach_the_program_and_nothing_else(site: Site) -> None:
+    (site.secrets_dir / "database").mkdir()
+    (site.secrets_dir / "database" / "password").write_text("hunter2-very-secret")
+    spec = web(replicas=1).replace(
+        "  environment:\n",
+        "  environment:\n    - {name: DB_PASSWORD, source: secret, key: database, field: password}\n",
+    )
+    site.commit({"web.yaml": spec})
+    site.converge()
+    environment = site.api.inspect_container(site.containers()["web-1"]["Id"])["Config"]["Env"]
+    assert "DB_PASSWORD=hunter2-very-secret" in environment
+    for command in (
+        ["status", "-o", "json"],
+        ["status", "web"],
+        ["events"],
+        ["explain", "web"],
+        ["plan"],
+        ["history", "web"],
+    ):
+        assert "hunter2" not in site.command(*command).stdout
+    assert b"hunter2" not in (site.state_dir / site.place.instance / "orchestry.db").read_bytes()
