@@ -112,7 +112,7 @@ class Control:
         """Every door but this one that is still open, to see it close. nginx gets the files back, to delete them."""
         with ExitStack() as stack:
             leaving = []
-            for path in [path for path in self._directory.iterdir() if path.is_socket()]:
+            for path in self._sockets():
                 name = path.name.removesuffix(_PARKED)
                 other = stack.enter_context(closing(Door(path)))
                 if not other.accepts():
@@ -129,6 +129,10 @@ class Control:
             _pause(deadline, f"{seen or 'nothing'} is served instead of {state}")
         while any(other.accepts() for other in leaving):
             _pause(deadline, "workers of the previous configuration still take requests")
+
+    def _sockets(self) -> list[Path]:
+        known = self._directory.iterdir() if self._directory.is_dir() else ()
+        return [path for path in known if path.is_socket()]
 
     def _parked(self, door: str) -> Path:
         return self._directory / f"{door}{_PARKED}"

@@ -62,7 +62,6 @@ class Generations:
         self.root = root
         self._keep = keep
         self._manifests: dict[str, Manifest] = {}
-        self.prepare()
 
     def prepare(self) -> None:
         """Make what is missing; harmless when nothing is."""

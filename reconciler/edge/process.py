@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from reconciler.edge.nginx import complaint, parse_version, run
@@ -51,17 +52,19 @@ class ProcessNginx:
         if master is not None:
             os.kill(master, signal.SIGHUP)
             return
-        if not self._retire_leftovers():
+        if not self._retire():
             self._check_port()
         code, output = self._run("-c", "current/nginx.conf")
         if code != 0:
             raise Unavailable(f"nginx did not start: {complaint(output)}")
 
     def reopen_logs(self) -> None:
-        self._signal(signal.SIGUSR1)
+        master = self._master()
+        if master is not None:
+            os.kill(master, signal.SIGUSR1)
 
     def stop(self) -> None:
-        self._signal(signal.SIGQUIT)
+        self._retire()
 
     def describe(self) -> str:
         return "process"
@@ -71,11 +74,6 @@ class ProcessNginx:
             raise Unavailable(_NOT_INSTALLED)
         command = (self._command, "-p", "./", *arguments)
         return run(command, self._settings.command_timeout_seconds, directory=self._root, missing=_NOT_INSTALLED)
-
-    def _signal(self, number: signal.Signals) -> None:
-        master = self._master()
-        if master is not None:
-            os.kill(master, number)
 
     def _master(self) -> int | None:
         """Our running master, whose directory is still there."""
@@ -87,14 +85,15 @@ class ProcessNginx:
             return noted
         return next((pid for pid in _processes() if _is_ours(pid, self._root, "master")), None)
 
-    def _retire_leftovers(self) -> bool:
-        """Ask what an earlier nginx of ours left behind to finish: workers without a master, or one whose directory
-        was removed under it. They give the port free at once."""
+    def _retire(self) -> bool:
+        """Ask every nginx of ours to finish what it has, and whether there was one. Also what an earlier one left
+        behind: workers without a master, or one whose directory was removed. They give the port free at once."""
         gone = Path(f"{self._root} (deleted)")
-        left = [pid for pid in _processes() if _is_ours(pid, self._root, "") or _is_ours(pid, gone, "")]
-        for pid in left:
-            os.kill(pid, signal.SIGQUIT)
-        return bool(left)
+        ours = [pid for pid in _processes() if _is_ours(pid, self._root, "") or _is_ours(pid, gone, "")]
+        for pid in ours:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGQUIT)
+        return bool(ours)
 
     def _check_port(self) -> None:
         """nginx itself would try for 2.5 s before it says so."""

@@ -106,6 +106,7 @@ class NginxEdge:
     def _get_to_know(self) -> tuple[Build, Renderer]:
         """Asked of nginx once: it may not be there yet when the controller starts."""
         if self._known is None:
+            self._generations.prepare()
             build, version_output = self._nginx.identify()
             if self._settings.lua == "auto":
                 build = with_lua(build, self._nginx, self._generations, version_output)

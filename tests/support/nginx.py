@@ -18,7 +18,7 @@ import ssl
 import subprocess
 import tarfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -137,8 +137,9 @@ class Front:
         if self.mode == "container":
             subprocess.run(["docker", "kill", self.container], check=True, capture_output=True, timeout=60)
             return
-        for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
+        for pid in (*self.processes("nginx: master"), *self.processes("nginx: worker")):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         eventually(lambda: not self.processes())
 
     def start_alone(self) -> None:

@@ -20,6 +20,12 @@ from tests.support.nginx import app_routes, make_certificate, table
 SHOP = table(app_routes("shop", (), Route.model_validate({"tls": {"secret": "shop"}})))
 
 
+def made(root: Path, *, keep: int) -> Generations:
+    generations = Generations(root, keep)
+    generations.prepare()
+    return generations
+
+
 def publish(generations: Generations, name: str, **values: object) -> None:
     generations.write(name, {"http.conf": f"# {name}"})
     generations.seal(name, Manifest(digest="d", door=name, table=RouteTable(), **values))  # type: ignore[arg-type]
@@ -31,13 +37,13 @@ def names(root: Path) -> list[str]:
 
 
 def test_a_generation_is_known_again_by_another_process(tmp_path: Path) -> None:
-    first = Generations(tmp_path, keep=3)
+    first = made(tmp_path, keep=3)
     first.write("000001-a", {"http.conf": "x"})
     manifest = Manifest("d", "000001-a", table(app_routes("web")), {"s": Certificate("s", "c", "k")}, "e", ("c", "k"))
     first.seal("000001-a", manifest)
     assert first.current is None
     first.activate("000001-a")
-    again = Generations(tmp_path, keep=3)
+    again = made(tmp_path, keep=3)
     assert again.current == "000001-a"
     assert again.manifest("000001-a") == manifest
     assert again.next_sequence() == 2
@@ -45,13 +51,13 @@ def test_a_generation_is_known_again_by_another_process(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "{}", '{"digest": 1}', "not json"])
 def test_a_manifest_that_can_not_be_read_is_none(tmp_path: Path, content: str) -> None:
-    publish(Generations(tmp_path, keep=3), "000001-a")
+    publish(made(tmp_path, keep=3), "000001-a")
     (tmp_path / "current" / "manifest.json").write_text(content)
-    assert Generations(tmp_path, keep=3).manifest("000001-a") is None
+    assert made(tmp_path, keep=3).manifest("000001-a") is None
 
 
 def test_the_last_few_are_kept_and_the_current_one_always(tmp_path: Path) -> None:
-    generations = Generations(tmp_path, keep=2)
+    generations = made(tmp_path, keep=2)
     for number in range(1, 6):
         publish(generations, f"00000{number}-a")
     generations.activate("000001-a")
@@ -61,7 +67,7 @@ def test_the_last_few_are_kept_and_the_current_one_always(tmp_path: Path) -> Non
 
 
 def test_what_a_kept_generation_refers_to_is_kept(tmp_path: Path) -> None:
-    generations = Generations(tmp_path, keep=1)
+    generations = made(tmp_path, keep=1)
     for name in ("old.crt", "new.crt"):
         (tmp_path / "assets" / name).write_text(name)
     publish(generations, "000001-a", assets=("assets/old.crt",))
@@ -71,7 +77,7 @@ def test_what_a_kept_generation_refers_to_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_derived_generation_shares_what_is_the_same(tmp_path: Path) -> None:
-    generations = Generations(tmp_path, keep=3)
+    generations = made(tmp_path, keep=3)
     generations.write("000001-a", {"http.conf": "same", "servers": "old"})
     generations.derive("000002-b", "000001-a", {"servers": "new"})
     directories = [tmp_path / "generations" / name for name in ("000001-a", "000002-b")]
@@ -80,14 +86,14 @@ def test_a_derived_generation_shares_what_is_the_same(tmp_path: Path) -> None:
 
 
 def test_a_link_that_leads_nowhere_is_no_generation(tmp_path: Path) -> None:
-    generations = Generations(tmp_path, keep=3)
+    generations = made(tmp_path, keep=3)
     publish(generations, "000001-a")
     shutil.rmtree(tmp_path / "generations" / "000001-a")
     assert generations.current is None
 
 
 def test_the_directories_are_as_open_as_workers_need_and_no_more(tmp_path: Path) -> None:
-    Generations(tmp_path / "edge", keep=3)
+    made(tmp_path / "edge", keep=3)
     modes = {name: stat.S_IMODE((tmp_path / "edge" / name).stat().st_mode) for name in ("run", "assets", "logs", ".")}
     assert modes == {"run": 0o700, "assets": 0o700, "logs": 0o755, ".": 0o711}
 
