@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 
 from reconciler.edge import EdgeSettings, NginxEdge, NoEdge, open_edge
 from reconciler.executor import Executor
+from reconciler.instance_lock import InstanceLock
 from reconciler.load import open_meter
 from reconciler.loop import Waker
 from reconciler.model.plan import Policy
@@ -42,6 +43,7 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
         opened.callback(source.close)
         runtime = open_runtime(settings, waker)
         opened.callback(runtime.close)
+        opened.callback(InstanceLock(runtime.engine_id(), settings.instance).release)
         runtime.prepare()
         prober = open_prober(wake=waker.wake, concurrency=settings.probe_concurrency)
         opened.callback(prober.close)
