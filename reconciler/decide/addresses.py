@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection
 from functools import cached_property
+from itertools import chain
 
 from reconciler.model.actions import CreateReplica
 from reconciler.model.memory import Memory
@@ -75,7 +76,7 @@ def next_address(network: Network, taken: Collection[str], last_address: str) ->
     start = int(ipaddress.IPv4Address(last_address)) + 1 if last_address else first
     if not first <= start <= last:
         start = first
-    for number in (*range(start, last + 1), *range(first, start)):
+    for number in chain(range(start, last + 1), range(first, start)):
         address = str(ipaddress.IPv4Address(number))
         if address not in taken:
             return address

@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 
 from reconciler.decide.replicas import PENDING
 from reconciler.decide.scaling import recommend, remember
+from reconciler.decide.versions import is_change
 from reconciler.decide.view import AppView
 from reconciler.model.events import Event
 from reconciler.model.load import AppLoad
@@ -114,7 +115,7 @@ def _same(before: ScalingDecision, decision: ScalingDecision) -> bool:
 
 def _unsettled(view: AppView) -> str:
     """What scaling has to wait for, in words that follow "waiting for"."""
-    if view.app.rollout is not None:
+    if view.app.rollout is not None or view.app.stable is None or is_change(view.app, view.target):
         return "the rollout to end"
     starting = [r.name for r in view.fit if r.phase in PENDING and not r.memory.backoff]
     return f"{', '.join(starting)} to become ready" if starting else ""

@@ -42,8 +42,9 @@ def most_are_unhealthy(replicas: Sequence[Replica]) -> bool:
     return unhealthy > 1 and 2 * unhealthy > sum(r.phase not in PENDING for r in replicas)
 
 
-def paced(app: AppMemory, view: AppView, actions: tuple[Action, ...]) -> AppMemory:
+def paced(view: AppView, actions: tuple[Action, ...]) -> AppMemory:
     """The app after these actions: an unhealthy replica that is removed slows the next replacement down."""
+    app = view.app
     removed = {action.name for action in actions if isinstance(action, RemoveReplica)}
     if any(r.phase is Phase.UNHEALTHY and r.name in removed for r in view.existing):
         return replace(app, replacement=after_failure(app.replacement, "Unhealthy", "replaced", view.now))

@@ -7,7 +7,6 @@ can help. What an action really did is seen by the next observation, never assum
 from __future__ import annotations
 
 from dataclasses import replace
-from operator import attrgetter
 
 from reconciler.decide.backoff import after_failure
 from reconciler.decide.progress import repeated
@@ -31,7 +30,7 @@ def absorb(memory: Memory, outcomes: tuple[Outcome, ...]) -> tuple[Memory, tuple
         return memory, ()
     events: list[Event] = []
     apps, replicas = dict(memory.apps), dict(memory.replicas)
-    for outcome in sorted(outcomes, key=attrgetter("finished_at")):
+    for outcome in sorted(outcomes, key=lambda outcome: (outcome.finished_at, outcome.action.key)):
         action = outcome.action
         events.append(_event(outcome))
         if isinstance(action, EnsureImage | CreateReplica) and action.app_name in apps:

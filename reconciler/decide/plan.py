@@ -139,20 +139,20 @@ def conclude(
 
 
 def _keep(draft: _Draft, scene: _Scene, app: AppMemory) -> None:
-    """Decide an app that stays: its rollout, its count, its replicas, its routes."""
+    """Decide an app that stays: its count, its rollout, its replicas, its routes."""
     view = scene.view(app)
-    advance = rollout.advance(view, scene.observed.version_loads)
-    view = view.after(advance.app)
     app, scaled = counts.decide_count(view, scene.observed, scene.host_room)
     view = view.after(app)
+    advance = rollout.advance(view, scene.observed.version_loads)
+    view = view.after(advance.app)
     chosen = choice.choose(view)
     found = steps(view, chosen, scene.observed, scene.addresses, NameOf(scene.policy.name_prefix, app.name))
     part, said = routes.routes_of(view, chosen)
     waits = (*advance.waits, *found.waits, *said)
-    view = view.after(healing.paced(app, view, found.actions))
+    view = view.after(healing.paced(view, found.actions))
     problems = tuple(p for p in scene.problems if _concerns(p, app))
     draft.apps[app.name] = view.app
-    draft.events += (*advance.events, *scaled)
+    draft.events += (*scaled, *advance.events)
     draft.parts += [part] if part else []
     draft.facts[app.name] = status.AppFacts(view, chosen, waits, bool(found.actions), problems)
     draft.add(replace(found, waits=waits))
@@ -164,6 +164,8 @@ def _leave(draft: _Draft, scene: _Scene, app: AppMemory, revision: str) -> None:
     grace_seconds = view.target.app.spec.termination_grace_period_seconds
     cause = f"app removed at revision {short(revision)}"
     found = remove_all(view.existing, cause, grace_seconds, view.routed, scene.observed)
+    if view.published and not view.existing:
+        found = Steps(waits=(Wait(app.name, "waiting for nginx to drop its routes"),))
     draft.facts[app.name] = status.AppFacts(view, choice.Choice(), found.waits, bool(found.actions), leaving=True)
     draft.add(found)
 

@@ -41,7 +41,7 @@ def advance(view: AppView, loads: Mapping[tuple[str, str], VersionLoad]) -> Adva
     if app.rollout is None and app.stable is not None and not is_change(app, target):
         return Advance(_settled(view))
     if app.rollout is None or app.rollout.to_hash != target.spec_hash:
-        return _start(app, target, now)
+        return _started(view)
     if view.complete:
         return _complete(view, app.rollout)
     if app.failed and app.failed.spec_hash == target.spec_hash:
@@ -80,6 +80,15 @@ def _settled(view: AppView) -> AppMemory:
     if view.complete and (app.repetitions or app.backoff or app.former):
         app = replace(app, repetitions=(), backoff=None, former=())
     return app
+
+
+def _started(view: AppView) -> Advance:
+    """A new rollout; one that finds everything there already is over at once."""
+    started = _start(view.app, view.target, view.now)
+    if not view.complete or started.app.rollout is None:
+        return started
+    complete = _complete(view.after(started.app), started.app.rollout)
+    return replace(complete, events=(*started.events, *complete.events))
 
 
 def _start(app: AppMemory, target: Version, now: float) -> Advance:

@@ -53,6 +53,7 @@ def _live(view: AppView, choice: Choice) -> tuple[list[Replica], tuple[Wait, ...
         staying = [r for r in staying if r.spec_hash != view.app.failed.spec_hash]
     held = settling_until(view)
     live = [r for r in staying if _routable(view, r, held)]
+    fresh = ", ".join(r.name for r in live if r.name not in view.routed)
     unwell = [r for r in staying if r.phase in _UNWELL]
     if unwell and not live:
         return unwell, (Wait(view.name, f"all {len(unwell)} replicas are unwell; they stay routed"),)
@@ -61,7 +62,7 @@ def _live(view: AppView, choice: Choice) -> tuple[list[Replica], tuple[Wait, ...
         live += [r for r in unhealthy if r.name in view.routed]
     if held and any(r.ready and r not in live for r in staying):
         return live, (Wait(view.name, "waiting for the rest of the step before changing routes", held),)
-    return live, ()
+    return live, (Wait(view.name, f"waiting for nginx to route to {fresh}"),) if fresh else ()
 
 
 def _routable(view: AppView, replica: Replica, held: float | None) -> bool:

@@ -43,7 +43,8 @@ def follow(memory: Memory, observed: Observed, now: float) -> tuple[Memory, tupl
             # Each replica is judged by the checks of its own version, not by those of its successor.
             own = version_for(app, container.spec_hash).app
             current = _newly_checked(current, own, now)
-            current, happened = _after_samples(current, _of_this_run(samples.get(container.id, ()), container), own)
+            answers = _of_this_run(samples.get(container.id, ()), container, now)
+            current, happened = _after_samples(current, answers, own)
             events += happened
             current = _readiness(current, container, own, now)
         replicas[container.name] = current
@@ -196,11 +197,14 @@ def _newly_checked(memory: ReplicaMemory, app: App, now: float) -> ReplicaMemory
     return memory
 
 
-def _of_this_run(samples: Iterable[ProbeSample], container: Container) -> Iterable[ProbeSample]:
+def _of_this_run(samples: Iterable[ProbeSample], container: Container, now: float) -> Iterable[ProbeSample]:
     """Without what an earlier run of the program in the same container has answered."""
+    started_at = container.started_at
     if container.state is not ContainerState.RUNNING:
         return ()
-    return (sample for sample in samples if container.started_at is None or sample.at >= container.started_at)
+    if started_at is None or started_at > now:  # The clock was set back since.
+        return samples
+    return (sample for sample in samples if sample.at >= started_at)
 
 
 def _after_samples(

@@ -101,11 +101,13 @@ class AppView:
 
     @cached_property
     def canary(self) -> Canary | None:
-        """The trial that the rollout under way still has to pass. Both versions must have room beside each other."""
+        """The trial that the rollout under way still has to pass; None without an old version to hold it against, or
+        without room for both beside each other."""
         rollout, canary = self.app.rollout, self.target.app.spec.strategy.canary
         if canary is None or rollout is None or rollout.promoted or not is_change(self.app, self.target):
             return None
-        return canary if self.count and self.count + self.surge >= 2 else None
+        has_old = any(r.exists and r.spec_hash != self.target.spec_hash for r in self.replicas)
+        return canary if has_old and self.count and self.count + self.surge >= 2 else None
 
     @cached_property
     def aim(self) -> int:

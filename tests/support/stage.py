@@ -63,18 +63,20 @@ class Stage:
     plan: Plan | None = None
     _ids: int = 0
     _sick: set[tuple[str, str]] = field(default_factory=set)
+    _just_started: set[str] = field(default_factory=set)
     _images: dict[str, str] = field(default_factory=dict)
 
     def observe(self) -> Observed:
         self._land()
         outcomes, self.outcomes = tuple(self.outcomes), []
+        samples, self._just_started = tuple(self._samples()), set()
         return Observed(
             at=self.now,
             containers=tuple(self.containers.values()),
             network=NETWORK,
             foreign_names=self.foreign_names,
             foreign_addresses=self.foreign_addresses,
-            samples=tuple(self._samples()),
+            samples=samples,
             outcomes=outcomes,
             in_flight=tuple(self.in_flight.values()),
             loads=self.loads,
@@ -114,6 +116,7 @@ class Stage:
         """Its program ended, and the Engine has restarted it."""
         before = self.containers[name]
         count = (before.restart_count or 0) + 1
+        self._just_started.add(before.id)
         self.containers[name] = replace(
             before,
             state=ContainerState.RUNNING,
@@ -177,13 +180,10 @@ class Stage:
         by_id = {container.id: container for container in self.containers.values()}
         for probe in self.plan.probes if self.plan else ():
             container = by_id.get(probe.container_id)
-            if container and self._answers(container) and probe.first_at <= self.now:
+            running = container is not None and container.state is ContainerState.RUNNING
+            if container and running and container.id not in self._just_started and probe.first_at <= self.now:
                 well = self._is_well(container, probe)
                 yield ProbeSample(container.id, probe.kind, self.now, well, "" if well else "answered 503")
-
-    def _answers(self, container: Container) -> bool:
-        """Whether it runs, and has done so for a moment."""
-        return container.state is ContainerState.RUNNING and (container.started_at or 0.0) < self.now
 
     def _is_well(self, container: Container, probe: ProbeTarget) -> bool:
         if self._images.get(container.id) in self.broken:
@@ -200,6 +200,8 @@ class Stage:
         if action.key in self.failing:
             return self.failing[action.key]
         match action:
+            case CreateReplica() if action.name in self.foreign_names or action.address in self.foreign_addresses:
+                return try_later("AddressTaken", f"{action.summary}: somebody else has its name or address")
             case CreateReplica():
                 self._create(action)
             case StartReplica():
@@ -215,8 +217,7 @@ class Stage:
     def _create(self, action: CreateReplica) -> None:
         before = self.containers.pop(action.name, None)
         assert before is None or before.state is ContainerState.CREATED, f"{action.name} is there already"
-        taken = {c.address for c in self.containers.values()} | self.foreign_addresses
-        assert action.address not in taken, f"{action.address} is taken"
+        assert action.address not in {c.address for c in self.containers.values()}, f"{action.address} is taken"
         self._ids += 1
         self._images[f"id{self._ids}"] = action.version.app.spec.image
         self.containers[action.name] = Container(

@@ -1,0 +1,243 @@
+"""What holds of every decision, whatever has happened before: properties over random lives of a few apps.
+
+They are written against what the decisions lead to, with arithmetic of their own, and share nothing with
+`decide.invariants`. ``EXAMPLES=2000`` looks further than the usual few.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.decide.plan import conclude, decide
+from reconciler.model.actions import CreateReplica, EnsureImage, RemoveReplica
+from reconciler.model.desired import Desired, Problem, Version
+from reconciler.model.memory import AppMemory, Memory
+from reconciler.model.observed import Observed
+from reconciler.model.plan import Plan, Policy
+from reconciler.model.routes import Publication
+from tests.support.apps import desired
+from tests.support.mishaps import Mishap, lives, peace
+from tests.support.stage import Stage
+
+T = TypeVar("T")
+
+POLICY = Policy()
+FEW = settings(max_examples=int(os.environ.get("EXAMPLES", "25")))
+
+
+def lived(life: Sequence[Mishap]) -> Iterator[Stage]:
+    """A stage before each tick of this life."""
+    stage = Stage(desired(), policy=POLICY)
+    for mishap in life:
+        mishap.strike(stage)
+        for _ in range(mishap.ticks):
+            yield stage
+            stage.tick(mishap.seconds)
+
+
+def seen_by(stage: Stage) -> Observed:
+    """What the next tick will see; the stage itself doesn't move on."""
+    outcomes = list(stage.outcomes)
+    observed = stage.observe()
+    stage.outcomes = [*observed.outcomes] if observed.outcomes else outcomes
+    return observed
+
+
+def decided(stage: Stage, observed: Observed) -> Plan:
+    return decide(stage.desired, observed, stage.memory, stage.now, POLICY).plan
+
+
+@FEW
+@given(lives(), st.randoms(use_true_random=False))
+def test_the_order_of_inputs_does_not_matter(life: list[Mishap], chance: random.Random) -> None:
+    for stage in lived(life):
+        observed = seen_by(stage)
+        assert (
+            decided(stage, observed)
+            == decide(
+                _shuffled_desired(stage.desired, chance),
+                _shuffled_observed(observed, chance),
+                _shuffled_memory(stage.memory, chance),
+                stage.now,
+                POLICY,
+            ).plan
+        )
+
+
+@FEW
+@given(lives())
+def test_a_look_at_which_nothing_has_changed_tells_nothing_and_remembers_the_same(life: list[Mishap]) -> None:
+    for stage in lived(life):
+        observed = seen_by(stage)
+        decision = decide(stage.desired, observed, stage.memory, stage.now, POLICY)
+        if decision.plan.routes != stage.memory.published.table:
+            continue  # What is published changes what is next.
+        publication = Publication(decision.plan.routes, stage.memory.published.generation, "unchanged")
+        memory, statuses, _ = conclude(decision, publication, observed, stage.now)
+        under_way = (*observed.in_flight, *decision.plan.actions)
+        again = replace(observed, samples=(), outcomes=(), in_flight=under_way)
+        second = decide(stage.desired, again, memory, stage.now, POLICY)
+        assert second.plan.events == ()
+        assert second.plan.actions == ()
+        if not decision.plan.actions and not decision.plan.events:
+            assert conclude(second, publication, again, stage.now) == (memory, statuses, ())
+
+
+@FEW
+@given(lives())
+def test_never_more_than_replicas_and_surge_by_what_we_do(life: list[Mishap]) -> None:
+    for stage in lived(life):
+        observed = seen_by(stage)
+        plan = decided(stage, observed)
+        there = {c.name: c.app_name for c in observed.containers}
+        there |= {a.name: a.app_name for a in observed.in_flight if isinstance(a, CreateReplica)}
+        for name, app in plan.memory.apps.items():
+            created = {a.name for a in plan.actions if isinstance(a, CreateReplica) and a.app_name == name}
+            existing = {one for one, app_name in there.items() if app_name == name}
+            if created - existing:
+                assert len(existing | created) <= app.count + surge_of(app)
+
+
+@FEW
+@given(lives())
+def test_never_fewer_ready_and_routed_than_promised_by_what_we_do(life: list[Mishap]) -> None:
+    for stage in lived(life):
+        if stage.down or stage.refused:
+            continue
+        observed = seen_by(stage)
+        plan = decided(stage, observed)
+        ready = {name for name, replica in plan.memory.replicas.items() if replica.ready_at is not None}
+        before, after = stage.memory.published.table.routed_names(), plan.routes.routed_names()
+        for name, app in plan.memory.apps.items():
+            own = {one for one in ready if plan.memory.replicas[one].app_name == name}
+            if app.missing_since is None and app.version.app.spec.type == "http" and own & after < own & before:
+                assert len(own & after) >= least_of(app), (name, sorted(own & before), sorted(own & after))
+
+
+@FEW
+@given(lives())
+def test_nothing_that_is_published_is_stopped_and_nothing_foreign_is_named(life: list[Mishap]) -> None:
+    for stage in lived(life):
+        observed = seen_by(stage)
+        plan = decided(stage, observed)
+        ours = {container.id for container in observed.containers}
+        routed = stage.memory.published.table.routed_names()
+        for action in plan.actions:
+            if isinstance(action, EnsureImage):
+                continue
+            assert action.name not in observed.foreign_names
+            assert isinstance(action, CreateReplica) or action.container_id in ours
+            assert not isinstance(action, RemoveReplica) or action.name not in routed
+        assert not any("invariant" in wait.message for wait in plan.waits)
+
+
+@FEW
+@given(lives())
+def test_addresses_are_never_given_twice(life: list[Mishap]) -> None:
+    for stage in lived(life):
+        observed = seen_by(stage)
+        created = [a for a in decided(stage, observed).actions if isinstance(a, CreateReplica)]
+        fresh = [action.address for action in created]
+        others = [c.address for c in observed.containers if c.name not in {action.name for action in created}]
+        assert len(set(fresh)) == len(fresh)
+        assert not set(fresh) & {*others, *observed.foreign_addresses}
+
+
+@FEW
+@given(lives())
+def test_a_spec_that_was_broken_is_as_if_it_had_not_been_touched(life: list[Mishap]) -> None:
+    for stage in lived(life):
+        observed = seen_by(stage)
+        untouched = replace(stage.desired, apps={name: app.version for name, app in stage.memory.apps.items()})
+        for name, app in stage.memory.apps.items():
+            problem = Problem(app.version.path, 1, "", "a mess", "a spec", name)
+            others = {other: version for other, version in untouched.apps.items() if other != name}
+            broken = replace(untouched, apps=others, problems=(problem,))
+            expected = decide(untouched, observed, stage.memory, stage.now, POLICY).plan
+            plan = decide(broken, observed, stage.memory, stage.now, POLICY).plan
+            assert plan.actions == expected.actions
+            assert plan.routes == expected.routes
+
+
+@FEW
+@given(lives())
+def test_whatever_is_not_as_asked_for_is_being_done_or_waited_for(life: list[Mishap]) -> None:
+    for stage in lived(life):
+        if stage.plan is None:
+            continue
+        said = {wait.app_name for wait in stage.plan.waits} | {a.app_name for a in stage.in_flight.values()}
+        said |= {action.app_name for action in stage.plan.actions}
+        for name, status in stage.statuses.items():
+            moving = any(c.type == "Progressing" and c.status for c in status.conditions)
+            assert not moving or name in said or status.error, status
+
+
+@FEW
+@given(lives(most=20))
+def test_once_nothing_goes_wrong_any_more_everything_becomes_as_asked_for(life: list[Mishap]) -> None:
+    *_, stage = lived(life)
+    peace(stage)
+    for _ in range(80):
+        stage.tick(10.0)
+    assert stage.plan is not None
+    assert stage.plan.actions == ()
+    for name, status in stage.statuses.items():
+        app = stage.memory.apps[name]
+        if app.backoff and app.backoff.until_changed:
+            continue  # Rejected: only another spec can help.
+        states = {condition.type: condition.status for condition in status.conditions}
+        assert not states["Progressing"], status
+        if not app.version.app.spec.suspend and not app.failed:
+            assert status.ready == status.desired == len(status.instances), status
+
+
+def surge_of(app: AppMemory) -> int:
+    """The larger one of the two versions that may be aimed at."""
+    return max(amount(version.app.max_surge, app.count, math.ceil) for version in _possible_targets(app))
+
+
+def least_of(app: AppMemory) -> int:
+    """How many have to serve, by the more generous one of the two versions that may be aimed at."""
+    allowed = [amount(version.app.max_unavailable, app.count, math.floor) for version in _possible_targets(app)]
+    return app.count - max(1 if surge_of(app) == 0 else 0, *allowed)
+
+
+def _possible_targets(app: AppMemory) -> list[Version]:
+    return [version for version in (app.version, app.stable) if version is not None]
+
+
+def amount(given: int | str, count: int, rounding: Callable[[float], int]) -> int:
+    return given if isinstance(given, int) else rounding(int(given.removesuffix("%")) * count / 100)
+
+
+def _shuffled_desired(wanted: Desired, chance: random.Random) -> Desired:
+    return replace(wanted, apps=_shuffled(wanted.apps, chance))
+
+
+def _shuffled_observed(observed: Observed, chance: random.Random) -> Observed:
+    def shuffle(values: tuple[T, ...]) -> tuple[T, ...]:
+        return tuple(chance.sample(values, len(values)))
+
+    return replace(
+        observed,
+        containers=shuffle(observed.containers),
+        samples=shuffle(observed.samples),
+        outcomes=shuffle(observed.outcomes),
+        in_flight=shuffle(observed.in_flight),
+    )
+
+
+def _shuffled_memory(memory: Memory, chance: random.Random) -> Memory:
+    return replace(memory, apps=_shuffled(memory.apps, chance), replicas=_shuffled(memory.replicas, chance))
+
+
+def _shuffled(mapping: Mapping[str, T], chance: random.Random) -> dict[str, T]:
+    return dict(chance.sample(list(mapping.items()), len(mapping)))
