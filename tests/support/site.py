@@ -139,6 +139,17 @@ class Site:
     def condition(self, kind: str, name: str = "web") -> dict[str, Any]:
         return next((c for c in self.app(name).get("conditions", ()) if c["type"] == kind), {})
 
+    def ids(self, name: str = "web") -> dict[str, str]:
+        """The app's containers: their ids by name, without the instance's prefix."""
+        mine = {n: c for n, c in self.containers().items() if c["Labels"]["orchestry.app"] == name}
+        return {n: str(container["Id"]) for n, container in mine.items()}
+
+    def deploy(self, files: Mapping[str, str | None], *names: str, within_seconds: float = 60) -> str:
+        """Commit, and wait until these apps are at that revision and in order; the commit's id."""
+        revision = self.commit(files)
+        self.wait_converged(revision, *names, within_seconds=within_seconds)
+        return revision
+
     def wait_converged(self, revision: str, *names: str, within_seconds: float = 60) -> None:
         """Wait until these apps are at the revision and in order."""
 
@@ -203,10 +214,13 @@ def web(
     image: str = "orchestry-demo:1",
     replicas: int = 2,
     grace: float = 2,
+    routes: str = "",
+    check: str = "{path: /healthz, periodSeconds: 0.5, timeoutSeconds: 1}",
     extra: str = "",
     **env: str,
 ) -> str:
-    """The spec of a demo app as YAML. ``extra`` goes under ``spec``, indented by two; ``env`` into the environment."""
+    """The spec of a demo app as YAML, by default at ``/NAME``. ``extra`` goes under ``spec``, indented by two; ``env``
+    into the environment."""
     environment = "".join(f"\n    - {{name: {key}, value: {json.dumps(value)}}}" for key, value in env.items())
     return f"""apiVersion: v1
 kind: App
@@ -216,11 +230,11 @@ spec:
   image: {image}
   imagePullPolicy: Never
   ports: [{{name: web, containerPort: 8080, protocol: HTTP}}]
-  routes: [{{path: /{name}, stripPrefix: true}}]
+  routes: [{routes or f"{{path: /{name}, stripPrefix: true}}"}]
   terminationGracePeriodSeconds: {grace}
   environment:
     - {{name: INSTANCE_IP, source: sdk, key: instance.ip}}{environment}
 {extra}
 scaling: {{mode: manual, replicas: {replicas}}}
-healthCheck: {{path: /healthz, periodSeconds: 0.5, timeoutSeconds: 1}}
+healthCheck: {check}
 """

@@ -99,7 +99,7 @@ class Swarm:
 
 @contextlib.contextmanager
 def swarm(engine: PrivateEngine) -> Iterator[Swarm]:
-    """The Engine as a Swarm of one; the Engine's own end cleans up."""
+    """The Engine as a Swarm of one, for as long as the block runs."""
     api = engine.client()
     api.init_swarm(advertise_addr="127.0.0.1")
     made = Swarm(api, api.create_network("swarm", driver="overlay", attachable=True)["Id"])
@@ -108,6 +108,7 @@ def swarm(engine: PrivateEngine) -> Iterator[Swarm]:
     finally:
         if made.service:
             made.remove()
+        api.leave_swarm(force=True)
 
 
 @contextlib.contextmanager

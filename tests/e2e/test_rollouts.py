@@ -1,0 +1,133 @@
+"""How apps change while people use them: updates, reverts, drains, order. None of it may drop a request."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.engine import demo_image
+from tests.support.site import Site, web
+from tests.support.undisturbed import undisturbed
+
+pytestmark = [pytest.mark.engine, pytest.mark.nginx]
+
+V1, V2, V3 = (f"orchestry-demo:{version}" for version in "123")
+
+
+def images(site: Site, name: str) -> set[str]:
+    return {c["Image"] for n, c in site.containers().items() if n in site.ids(name)}
+
+
+def test_requests_in_flight_finish_in_a_rollout_when_scaling_in_and_when_the_app_goes(shared: Site) -> None:
+    names = ("rolled", "scaled", "removed")
+    shared.deploy({f"{name}.yaml": web(name, grace=8) for name in names}, *names)
+    with ThreadPoolExecutor(12) as clients:
+        # Four requests of each app, two on each replica, most of which have to go.
+        urls = [f"/{name}/slow?ms=5000" for name in names for _ in range(4)]
+        answers = [clients.submit(shared.get, url) for url in urls]
+        time.sleep(0.5)
+        shared.commit(
+            {
+                "rolled.yaml": web("rolled", grace=8, image=V2),
+                "scaled.yaml": web("scaled", grace=8, replicas=1),
+                "removed.yaml": None,
+            }
+        )
+        shared.wait(lambda: shared.get("/removed/").status_code == 404)
+        assert not any(answer.done() for answer in answers), "they were in flight when their replicas left the routes"
+        assert {answer.result().status_code for answer in answers} == {200}
+    shared.wait(lambda: (images(shared, "rolled"), len(shared.ids("scaled")), shared.ids("removed")) == ({V2}, 1, {}))
+
+
+def test_a_revert_in_mid_rollout_recreates_no_old_replica(shared: Site) -> None:
+    shared.deploy({"revert.yaml": web("revert", replicas=4, grace=0)}, "revert")
+    before = shared.ids("revert")
+    with undisturbed(shared, "revert"):
+        slow = web("revert", replicas=4, grace=0, image=V2, START_DELAY_MS="1500")
+        shared.commit({"revert.yaml": slow})
+        shared.wait(lambda: not before.items() <= shared.ids("revert").items())
+        shared.deploy({"revert.yaml": web("revert", replicas=4, grace=0)}, "revert")
+    after = shared.ids("revert")
+    assert len(set(before.values()) & set(after.values())) >= 2, "those that were still there stayed"
+    assert images(shared, "revert") == {V1}
+
+
+def test_a_commit_in_mid_rollout_retargets_it_at_once(shared: Site) -> None:
+    demo_image("3")
+    shared.deploy({"retarget.yaml": web("retarget", replicas=3, grace=0)}, "retarget")
+    with undisturbed(shared, "retarget"):
+        shared.commit({"retarget.yaml": web("retarget", replicas=3, grace=0, image=V2, START_DELAY_MS="60000")})
+        shared.wait(lambda: V2 in images(shared, "retarget"))
+        shared.deploy({"retarget.yaml": web("retarget", replicas=3, grace=0, image=V3)}, "retarget")
+    assert images(shared, "retarget") == {V3}
+    done = [event.message for event in shared.events("retarget", "rollout") if "complete" in event.message]
+    assert [V1 in done[0], V3 in done[1], len(done)] == [True, True, 2], "the one in between never counted"
+
+
+def test_an_app_that_ignores_sigterm_is_killed_after_its_grace(shared: Site) -> None:
+    shared.deploy({"stubborn.yaml": web("stubborn", grace=1, IGNORE_TERM="1")}, "stubborn")
+    before = shared.ids("stubborn")
+    with undisturbed(shared, "stubborn"):
+        shared.deploy({"stubborn.yaml": web("stubborn", grace=1, image=V2, IGNORE_TERM="1")}, "stubborn")
+    assert not set(before.values()) & set(shared.ids("stubborn").values())
+
+
+def test_a_changed_file_is_rolled_out(shared: Site) -> None:
+    extra = "  files: [{path: conf/message.txt, mountPath: /etc/message}]"
+    spec = web("filed", extra=extra, MESSAGE_FILE="/etc/message")
+    shared.deploy({"filed.yaml": spec, "conf/message.txt": "first\n"}, "filed")
+    assert shared.get("/filed/message").text == "first\n"
+    before = shared.ids("filed")
+    with undisturbed(shared, "filed"):
+        shared.deploy({"conf/message.txt": "second\n"}, "filed")
+    assert {shared.get("/filed/message").text for _ in range(6)} == {"second\n"}
+    assert not set(before.values()) & set(shared.ids("filed").values())
+    changes = [event.message for event in shared.events("filed", "rollout")]
+    assert any("file conf/message.txt: content" in message for message in changes), changes
+
+
+def test_a_changed_restart_token_restarts_every_replica(shared: Site) -> None:
+    shared.deploy({"token.yaml": web("token", extra="  restartToken: 1")}, "token")
+    before = shared.ids("token")
+    with undisturbed(shared, "token"):
+        shared.deploy({"token.yaml": web("token", extra="  restartToken: 2")}, "token")
+    assert not set(before.values()) & set(shared.ids("token").values())
+
+
+def test_the_first_start_waits_for_what_it_depends_on(shared: Site) -> None:
+    files = {
+        "first.yaml": web("first", START_DELAY_MS="1500"),
+        "second.yaml": web("second", extra="  dependsOn: [first]"),
+    }
+    revision = shared.commit(files)
+    shared.wait(lambda: "waiting for first to be ready" in shared.condition("Ready", "second").get("message", ""))
+    assert shared.ids("second") == {}
+    shared.wait_converged(revision, "first", "second")
+    ready = shared.condition("Ready", "first")["since"]
+    assert all(one["created_at"] >= ready for one in shared.app("second")["instances"])
+
+
+def test_a_suspended_app_is_left_exactly_as_it_is(shared: Site) -> None:
+    shared.deploy({"still.yaml": web("still")}, "still")
+    before = shared.ids("still")
+    changed = web("still", image=V2, replicas=3)
+    revision = shared.commit({"still.yaml": changed.replace("  type: http", "  type: http\n  suspend: true")})
+    shared.wait(lambda: shared.condition("Progressing", "still").get("reason") == "Suspended")
+    shared.wait(lambda: shared.app("still")["revision"] == revision)
+    time.sleep(1.5)
+    assert shared.ids("still") == before
+    assert shared.get("/still/version").text == "1\n"
+    shared.deploy({"still.yaml": changed}, "still")
+    assert len(shared.ids("still")) == 3
+    assert images(shared, "still") == {V2}
+
+
+def test_an_app_that_writes_to_a_volume_is_replaced_stop_first(shared: Site) -> None:
+    volume = "  volumes: [{name: data, mountPath: /data}]"
+    shared.deploy({"writer.yaml": web("writer", replicas=1, grace=0, extra=volume)}, "writer")
+    shared.deploy({"writer.yaml": web("writer", replicas=1, grace=0, extra=volume, image=V2)}, "writer")
+    verbs = [event.message.split()[0] for event in shared.events("writer", "action")]
+    assert images(shared, "writer") == {V2}
+    assert verbs.index("remove") < len(verbs) - 1 - verbs[::-1].index("create"), verbs
