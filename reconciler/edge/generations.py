@@ -87,7 +87,7 @@ class Generations:
         return self._manifests[name]
 
     def next_sequence(self) -> int:
-        return max((int(name.partition("-")[0]) for name in self._names()), default=0) + 1
+        return max(map(_sequence, self._names()), default=0) + 1
 
     def write(self, name: str, files: Mapping[str, str]) -> None:
         """A generation on trial: on disk, and nothing more."""
@@ -119,8 +119,10 @@ class Generations:
         """Complete a generation that passed its trial, durably: after a power cut it is whole or not current."""
         directory = self._directory(name)
         (directory / _MANIFEST_FILE).write_bytes(_MANIFEST.dump_json(manifest))
-        for path in (*directory.iterdir(), directory):
-            _sync(path)
+        for path in directory.iterdir():
+            if path.stat().st_nlink == 1:  # else it was synced with the generation it comes from
+                _sync(path)
+        _sync(directory)
         self._manifests[name] = manifest
 
     def activate(self, name: str | None) -> None:
@@ -148,10 +150,16 @@ class Generations:
                 path.unlink()
 
     def _names(self) -> list[str]:
-        return sorted(path.name for path in (self.root / "generations").iterdir())
+        """Oldest first; whatever else lies there, such as a probe that was cut short, before all."""
+        return sorted((path.name for path in (self.root / "generations").iterdir()), key=_sequence)
 
     def _directory(self, name: str) -> Path:
         return self.root / "generations" / name
+
+
+def _sequence(name: str) -> int:
+    number = name.partition("-")[0]
+    return int(number) if number.isdecimal() else 0
 
 
 def _sync(path: Path) -> None:

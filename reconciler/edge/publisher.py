@@ -220,12 +220,9 @@ class _Trial:
         self._certificates = certificates
         self._served_digest = served.digest if served else None
         self._sequence = generations.next_sequence()
-        self._rendered: tuple[Apps, Rendering] | None = None
 
     def render(self, apps: Apps) -> Rendering:
-        if self._rendered is None or self._rendered[0] is not apps:
-            self._rendered = apps, self._renderer.render(RouteTable(apps), self._certificates, self._sequence)
-        return self._rendered[1]
+        return self._renderer.render(RouteTable(apps), self._certificates, self._sequence)
 
     def check(self, apps: Apps) -> Verdict | None:
         try:

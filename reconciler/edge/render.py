@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -67,6 +67,7 @@ class Renderer:
         # A table that changes in one app of a thousand costs one app's rendering.
         self._upstream = lru_cache(maxsize=4096)(self._render_upstream)
         self._location = lru_cache(maxsize=16384)(self._render_location)
+        self._last_body: tuple[object, str] = (None, "")
 
     def render(self, table: RouteTable, certificates: Mapping[str, Certificate], sequence: int) -> Rendering:
         """The configuration for a table. ``sequence`` numbers the generation and has no part in the digest.
@@ -74,7 +75,7 @@ class Renderer:
         Raises RenderError where a user's own template fails or a certificate is missing.
         """
         servers = ServerList.of(table) if self._build.lua else None
-        body = self._body(table, certificates, servers)
+        body = self._remembered_body(table, certificates, _megabytes(servers) if servers else 0)
         main = self._template("nginx.conf.j2", {}) if self._build.main_config else ""
         digest = _digest(main, body)
         generation = f"{sequence:06d}-{_digest(digest, servers.digest) if servers else digest}"
@@ -89,11 +90,20 @@ class Renderer:
         files = [name for each in certificates.values() for name in (each.certificate_file, each.key_file)]
         return (*files, LUA_FILE) if self._build.lua else tuple(files)
 
-    def _body(self, table: RouteTable, certificates: Mapping[str, Certificate], servers: ServerList | None) -> str:
+    def _remembered_body(self, table: RouteTable, certificates: Mapping[str, Certificate], megabytes: int) -> str:
+        """Where replicas are pushed, the built-in templates say nothing of them."""
+        silent = self._build.lua and self._settings.templates_dir is None
+        apps = tuple(replace(app, servers=()) for app in table.apps) if silent else table.apps
+        basis = (apps, certificates, megabytes)
+        if self._last_body[0] != basis:
+            self._last_body = basis, self._body(table, certificates, megabytes)
+        return self._last_body[1]
+
+    def _body(self, table: RouteTable, certificates: Mapping[str, Certificate], megabytes: int) -> str:
         values = {
             "log_format": "\\t".join(field.variable for field in FIELDS),
             "lua_file": LUA_FILE,
-            "replicas_megabytes": _megabytes(servers) if servers else 0,
+            "replicas_megabytes": megabytes,
         }
         parts = [self._template("http.conf.j2", values)]
         parts += [_marked(app.app_name, self._upstream(app)) for app in table.apps]

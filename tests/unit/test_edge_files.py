@@ -62,8 +62,18 @@ def test_the_last_few_are_kept_and_the_current_one_always(tmp_path: Path) -> Non
         publish(generations, f"00000{number}-a")
     generations.activate("000001-a")
     generations.write("000006-trial", {"http.conf": "refused"})
+    generations.write("probe", {"http.conf": "cut short"})
+    assert generations.next_sequence() == 7
     generations.prune()
     assert names(tmp_path) == ["000001-a", "000004-a", "000005-a"]
+
+
+def test_generations_are_in_order_also_after_the_millionth(tmp_path: Path) -> None:
+    generations = made(tmp_path, keep=1)
+    publish(generations, "999999-a")
+    publish(generations, f"{generations.next_sequence():06d}-b")
+    generations.prune()
+    assert names(tmp_path) == ["1000000-b"]
 
 
 def test_what_a_kept_generation_refers_to_is_kept(tmp_path: Path) -> None:

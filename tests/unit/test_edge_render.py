@@ -157,6 +157,13 @@ def test_a_template_of_ones_own_replaces_the_built_in_one(tmp_path: Path) -> Non
     assert "location /web/" in text
 
 
+def test_replicas_in_a_template_of_ones_own_are_never_stale_with_lua_either(tmp_path: Path) -> None:
+    (tmp_path / "upstream.conf.j2").write_text("{% for server in app.servers %}# {{ server.address }}\n{% endfor %}")
+    renderer = Renderer(EdgeSettings(templates_dir=tmp_path), LUA)
+    texts = [renderer.render(table(app_routes("web", servers("web", n))), {}, 1).files["http.conf"] for n in (1, 2)]
+    assert ["10.210.0.3" in text for text in texts] == [False, True]
+
+
 @pytest.mark.parametrize("mistake", ["{{ no_such_value }}", "{% if %}", "{{ app.no_such_field.x }}"])
 def test_a_template_with_a_mistake_is_its_apps_error(tmp_path: Path, mistake: str) -> None:
     (tmp_path / "location.conf.j2").write_text(mistake)
