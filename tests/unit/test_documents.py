@@ -35,6 +35,14 @@ def test_every_decision_is_listed() -> None:
     assert {path.name for path in directory.glob("[0-9]*.md")} == listed
 
 
+def test_architecture_names_every_room_and_every_decision() -> None:
+    text = (_TOP / "docs" / "architecture.md").read_text(encoding="utf-8")
+    top = [path.name for path in (_TOP / "reconciler").iterdir() if not path.name.startswith("_")]
+    rooms = [f"`{name}`" if name.endswith(".py") else f"`{name}/`" for name in top if name != "py.typed"]
+    decisions = [f"`{path.stem}`" for path in (_TOP / "reconciler" / "decide").glob("[!_]*.py")]
+    assert [name for name in (*rooms, *decisions) if name not in text] == []
+
+
 def test_readme_names_every_command() -> None:
     commands = get_command(app).commands
     readme = (_TOP / "README.md").read_text(encoding="utf-8")
