@@ -14,7 +14,7 @@ from reconciler.decide import apps as registry
 from reconciler.decide import choice, counts, healing, invariants, outcomes, probes, rollout, routes, status, tracking
 from reconciler.decide.addresses import Addresses, NameOf
 from reconciler.decide.clock import without_future
-from reconciler.decide.publication import after_publication
+from reconciler.decide.publication import after_publication, expecting
 from reconciler.decide.replicas import Replica, classify
 from reconciler.decide.steps import Steps, remove_all, steps
 from reconciler.decide.versions import differences, short, target_of
@@ -215,14 +215,14 @@ def _group(memory: Memory, observed: Observed) -> dict[str, tuple[Replica, ...]]
 
 
 def _finish(draft: _Draft, scene: _Scene, notices: tuple[str, ...]) -> Decision:
-    memory = replace(
-        scene.memory, apps=draft.apps, replicas=_remembered(draft, scene), last_address=scene.addresses.last
-    )
+    table = routes.table_of(draft.parts)
+    replicas = expecting(_remembered(draft, scene), table)
+    memory = replace(scene.memory, apps=draft.apps, replicas=replicas, last_address=scene.addresses.last)
     changed = {view.name: differences(view.app.stable, view.target) for view in draft.views}
     plan = Plan(
         actions=tuple(draft.actions),
         waits=tuple(draft.waits),
-        routes=routes.table_of(draft.parts),
+        routes=table,
         probes=probes.targets(draft.views),
         memory=memory,
         events=tuple(draft.events),
@@ -260,7 +260,7 @@ def _moments(view: AppView) -> list[float]:
         return []
     least = view.target.app.spec.strategy.min_ready_seconds
     found = [r.memory.ready_at + least for r in view.existing if r.memory.ready_at is not None]
-    found += [until for r in view.replicas if (until := routes.in_place_until(r)) is not None]
+    found += [until for r in view.replicas if (until := r.in_place_until) is not None]
     deadline = rollout.deadline_of(view)
     return found if deadline is None else [*found, deadline]
 

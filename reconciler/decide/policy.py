@@ -1,4 +1,4 @@
-"""What is wrong with a scaling policy before it ever ran: policies that must flap, with the numbers that show it.
+"""What is wrong with a scaling policy before it ever ran: policies that must flap or can't shrink, with the numbers.
 
 Removing one of n replicas multiplies what each of the others carries by n/(n-1). So a policy keeps still under constant
 load only if that never lifts a replica from below the scale-in threshold to above the scale-out threshold, and if what
@@ -11,20 +11,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil, floor
 
-from reconciler.decide.metrics import amount, number
+from reconciler.decide.metrics import amount, listed, number
 from reconciler.decide.strategies import TOLERANCE
 from reconciler.model.scaling import Bounds
-from reconciler.model.spec import Scaling
+from reconciler.model.spec import AppType, Scaling
 
 
-def warnings(scaling: Scaling) -> list[str]:
-    """What people should know of this policy before they merge it; nothing where the count doesn't follow load."""
+def warnings(scaling: Scaling, app_type: AppType = "http") -> list[str]:
+    """What people should know of this policy for such an app before they merge it; nothing where the count doesn't
+    follow load."""
     scheduled = (Bounds(entry.min_replicas, entry.max_replicas, entry.cron) for entry in scaling.schedule)
     bounds = (Bounds(scaling.min_replicas, scaling.max_replicas), *scheduled)
     moving = [pair for pair in bounds if pair.min_replicas < pair.max_replicas]
     if scaling.mode == "manual" or not moving:
         return []
-    return [*_thresholds(scaling, moving), *_latency_alone(scaling), *_short_cooldown(scaling)]
+    return [
+        *_thresholds(scaling, moving),
+        *_latency_alone(scaling),
+        *_short_cooldown(scaling),
+        *(_unmeasured(scaling, moving) if app_type == "tcp" else ()),
+    ]
 
 
 def _thresholds(scaling: Scaling, moving: list[Bounds]) -> Iterator[str]:
@@ -80,4 +86,21 @@ def _short_cooldown(scaling: Scaling) -> Iterator[str]:
             f"goes too far and back: cooldownSeconds ({number(cooldown)}) is less than windowSeconds "
             f"({number(window)}), so for {number(window - cooldown)} s decisions rest on load from before the last "
             f"change; cooldownSeconds of at least {number(window)} would hold still"
+        )
+
+
+def _unmeasured(scaling: Scaling, moving: list[Bounds]) -> Iterator[str]:
+    """Requests to a tcp app don't pass the edge, so whatever is made of them stays unknown."""
+    targets = {
+        "targetRPSPerReplica": scaling.target_rps_per_replica,
+        "maxP95LatencyMs": scaling.max_p95_latency_ms,
+        "maxConnPerReplica": scaling.max_conn_per_replica,
+    }
+    enabled = [f"{field} ({number(target)})" for field, target in targets.items() if target > 0]
+    if enabled:
+        most = max(bounds.max_replicas for bounds in moving)
+        yield (
+            f"grows to as many as {most} replicas and never shrinks: what {listed(enabled)} would be held against "
+            f"can't be measured for type tcp, whose requests don't pass the edge, and a metric without a value rules "
+            f"out scaling in; 0 takes a metric out"
         )

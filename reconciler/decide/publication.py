@@ -1,43 +1,54 @@
-"""What it means for the replicas that the edge has answered: which of them get requests, and since when not.
+"""What a route table means for the replicas: which of them get requests, and since when not.
 
-Only what was really published counts; a configuration that was refused drains nobody.
+Whoever is about to be routed counts as routed before the edge is asked, since nobody may live to record its answer.
+Whoever leaves counts as gone only once a table without it was really published: one that was refused, or never
+answered for, drains nobody.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from reconciler.model.events import Event
 from reconciler.model.memory import Memory, Published, ReplicaMemory
-from reconciler.model.routes import AppRoutes, Publication
+from reconciler.model.routes import AppRoutes, Publication, RouteTable
+
+
+def expecting(replicas: Mapping[str, ReplicaMemory], table: RouteTable) -> dict[str, ReplicaMemory]:
+    """The replicas once this table may be served."""
+    routed = table.routed_names()
+    return {name: _routed(replica) if name in routed else replica for name, replica in replicas.items()}
 
 
 def after_publication(memory: Memory, publication: Publication | None, now: float) -> tuple[Memory, tuple[Event, ...]]:
     """Memory once the edge has answered (None: it could not). Replicas that left the table drain from here."""
-    published, events = _published(memory.published, publication, now)
-    routed = published.table.routed_names()
-    marked = {name: _marked(replica, name in routed, now) for name, replica in memory.replicas.items()}
-    changed = any(marked[name] is not replica for name, replica in memory.replicas.items())
-    if published is memory.published and not changed:
-        return memory, events
-    return replace(memory, published=published, replicas=marked if changed else memory.replicas), events
-
-
-def _published(before: Published, publication: Publication | None, now: float) -> tuple[Published, tuple[Event, ...]]:
     if publication is None:
-        return before, ()
+        return memory, ()
+    routed = publication.table.routed_names()
+    refused = {refusal.app_name for refusal in publication.refusals}
+    left = {
+        name: replace(replica, unrouted_at=now)
+        for name, replica in memory.replicas.items()
+        if replica.ever_routed and replica.unrouted_at is None and name not in routed
+        if replica.app_name not in refused
+    }
+    replicas = {**memory.replicas, **left} if left else memory.replicas
+    published, events = _published(memory.published, publication, now)
+    return replace(memory, published=published, replicas=replicas), events
+
+
+def _published(before: Published, publication: Publication, now: float) -> tuple[Published, tuple[Event, ...]]:
     after = Published(publication.table, publication.generation, now, publication.refusals)
     if replace(after, at=before.at) == before:
         return before, ()
     return after, _events(before, after, publication.how, now)
 
 
-def _marked(replica: ReplicaMemory, routed: bool, now: float) -> ReplicaMemory:
-    if routed and (not replica.ever_routed or replica.unrouted_at is not None):
-        return replace(replica, ever_routed=True, unrouted_at=None)
-    if not routed and replica.ever_routed and replica.unrouted_at is None:
-        return replace(replica, unrouted_at=now)
-    return replica
+def _routed(replica: ReplicaMemory) -> ReplicaMemory:
+    if replica.ever_routed and replica.unrouted_at is None:
+        return replica
+    return replace(replica, ever_routed=True, unrouted_at=None)
 
 
 def _events(before: Published, after: Published, how: str, now: float) -> tuple[Event, ...]:

@@ -15,6 +15,7 @@ class Phase(StrEnum):
     """One word for where a replica stands, in the order in which they are tried."""
 
     LEAVING = "leaving"
+    VANISHING = "vanishing"
     CREATING = "creating"
     GONE = "gone"
     DEAD = "dead"
@@ -29,6 +30,9 @@ class Phase(StrEnum):
     STARTING = "starting"
 
 
+# How long a replica that ended, or is being removed by others, keeps its place while it comes back.
+IN_PLACE_SECONDS = 10.0
+
 # On their way to becoming ready, with nothing known against them yet.
 PENDING = frozenset({Phase.CREATING, Phase.CREATED, Phase.STARTING})
 _STOPPED = frozenset({ContainerState.CREATED, ContainerState.EXITED})
@@ -37,7 +41,7 @@ _STOPPED = frozenset({ContainerState.CREATED, ContainerState.EXITED})
 RUNNING = frozenset({Phase.READY, Phase.UNREADY, Phase.UNHEALTHY, Phase.STARTING})
 
 _BY_STATE = {
-    ContainerState.REMOVING: Phase.LEAVING,
+    ContainerState.REMOVING: Phase.VANISHING,
     ContainerState.DEAD: Phase.DEAD,
     ContainerState.CREATED: Phase.CREATED,
     ContainerState.RESTARTING: Phase.RESTARTING,
@@ -75,6 +79,12 @@ class Replica:
     @property
     def ready(self) -> bool:
         return self.phase is Phase.READY
+
+    @property
+    def in_place_until(self) -> float | None:
+        """Until when it keeps its place after a disturbance; None where there was none, or it isn't expected back."""
+        disturbed_at = self.memory.disturbed_at
+        return None if disturbed_at is None or self.memory.taken_over else disturbed_at + IN_PLACE_SECONDS
 
     def available(self, min_ready_seconds: float, now: float) -> bool:
         """Ready for long enough, by answers of its own, to be relied on."""

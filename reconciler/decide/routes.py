@@ -14,17 +14,14 @@ from dataclasses import replace
 from reconciler.decide import canary
 from reconciler.decide.choice import Choice, settling_until
 from reconciler.decide.healing import most_are_unhealthy
-from reconciler.decide.replicas import Phase, Replica
+from reconciler.decide.replicas import PENDING, Phase, Replica
 from reconciler.decide.rollout import CANARY_FAILED
 from reconciler.decide.versions import version_for
 from reconciler.decide.view import AppView
 from reconciler.model.plan import Wait
 from reconciler.model.routes import AppRoutes, RouteTable, Server
 
-# How long a replica that ended keeps its place in the table while it comes back in place.
-IN_PLACE_SECONDS = 10.0
-
-_COMING_BACK = frozenset({Phase.RESTARTING, Phase.CRASHED, Phase.CREATED, Phase.CREATING, Phase.STARTING, Phase.GONE})
+_COMING_BACK = PENDING | {Phase.RESTARTING, Phase.CRASHED, Phase.VANISHING, Phase.GONE}
 _UNWELL = frozenset({Phase.UNHEALTHY, Phase.UNREADY})
 
 
@@ -68,16 +65,10 @@ def _live(view: AppView, choice: Choice) -> tuple[list[Replica], tuple[Wait, ...
 def _routable(view: AppView, replica: Replica, held: float | None) -> bool:
     if replica.ready:
         return held is None or replica.name in view.routed
-    back_by = in_place_until(replica)
+    back_by = replica.in_place_until
     if replica.name not in view.routed or back_by is None:
         return False
     return replica.phase in _COMING_BACK and view.now < back_by
-
-
-def in_place_until(replica: Replica) -> float | None:
-    """Until when a replica that was disturbed keeps its place; None where it wasn't, or isn't expected back soon."""
-    disturbed_at = replica.memory.disturbed_at
-    return None if disturbed_at is None or replica.memory.taken_over else disturbed_at + IN_PLACE_SECONDS
 
 
 def _servers(view: AppView, live: list[Replica]) -> list[Server]:

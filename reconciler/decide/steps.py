@@ -84,7 +84,7 @@ def retire(
 ) -> Action | Wait:
     """Remove the replica if nothing reaches it any more; else say what is still to happen first."""
     memory, removal = replica.memory, replica.memory.removal
-    if replica.phase is Phase.LEAVING:
+    if replica.phase in (Phase.LEAVING, Phase.VANISHING):
         return Wait(memory.app_name, f"waiting for {memory.name} to be gone")
     if replica.container is None or replica.busy:
         return Wait(memory.app_name, f"waiting for the action in flight on {memory.name}")
@@ -120,6 +120,8 @@ def _recover(view: AppView, replica: Replica) -> Action | Wait | None:
     memory, container, backoff = replica.memory, replica.container, replica.memory.backoff
     if replica.busy or container is None:
         return Wait(view.name, f"waiting for the action in flight on {memory.name}")
+    if replica.phase is Phase.VANISHING:
+        return Wait(view.name, f"{memory.name} is being removed from outside; it is created anew once it is gone")
     if backoff and backoff.reason == CRASH_LOOP and not memory.taken_over:
         cause = f"{backoff.message}; the controller paces its restarts from here"
         return TakeOverRestarts(view.name, memory.name, container.id, cause)

@@ -140,6 +140,8 @@ def _after_state(memory: ReplicaMemory, container: Container, now: float) -> tup
         return _crashed(memory, container, now)
     if memory.exited_at is not None and container.state is ContainerState.RUNNING:
         memory = replace(memory, exited_at=None)
+    if container.state is ContainerState.REMOVING and memory.disturbed_at is None:
+        memory = replace(memory, disturbed_at=now)
     if container.restart_count not in (None, memory.restart_count):
         memory = replace(memory, restart_count=container.restart_count or 0)
     well_since = memory.ready_at

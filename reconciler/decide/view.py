@@ -93,6 +93,8 @@ class AppView:
         return len(self.available) == self.count == len(self.existing)
 
     def fits(self, replica: Replica) -> bool:
+        if replica.phase is Phase.VANISHING and self.now >= (replica.in_place_until or 0.0):
+            return False
         return replica.spec_hash == self.target.spec_hash and replica.phase not in _NOT_FIT
 
     def serving(self, replica: Replica) -> bool:

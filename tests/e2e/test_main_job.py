@@ -249,8 +249,9 @@ def test_stopped_controller_leaves_the_apps_running_and_status_readable(site: Si
     assert ids(site) == before
     assert answers(site)
     assert site.command("status").returncode == 0
+    started_at = site.status()["controller"]["started_at"]
     site.start()
-    time.sleep(2)
+    site.wait(lambda: site.status()["controller"]["started_at"] != started_at)
     assert ids(site) == before
     assert site.stop() == 0
 

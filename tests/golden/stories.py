@@ -409,6 +409,17 @@ def removed_by_hand(story: Story) -> None:
 
 
 @story
+def removed_by_hand_seen_half_way(story: Story) -> None:
+    started(story, web())
+    story.tell("somebody removes the container web-1, which takes a moment")
+    story.stage.begin_removal("web-1")
+    story.run(2)
+    story.tell("it is gone")
+    story.stage.remove("web-1")
+    story.settle()
+
+
+@story
 def no_progress(story: Story) -> None:
     story.commit(web(replicas=1))
     story.run(1)

@@ -134,6 +134,10 @@ class Stage:
         """All of them answer well again."""
         self._sick.clear()
 
+    def begin_removal(self, name: str) -> None:
+        """Somebody is removing it by hand, and the Engine isn't done yet."""
+        self.containers[name] = replace(self.containers[name], state=ContainerState.REMOVING)
+
     def remove(self, name: str) -> None:
         """Somebody removes it by hand."""
         del self.containers[name]
