@@ -281,7 +281,7 @@ def validate(
     from reconciler.source import format_validation
     from reconciler.source import validate as check
 
-    found = check(paths, warn=lambda document: warnings(document.scaling))
+    found = check(paths, warn=lambda document: warnings(document.scaling, document.spec.type))
     typer.echo(format_validation(found, str(output)))
     raise typer.Exit(1 if found.problems else 0)
 

@@ -18,6 +18,9 @@ from reconciler.model.spec_types import (
     wrong,
 )
 
+# What is measured of every app, by the names that decisions use.
+BUILT_IN_METRICS = ("cpu", "memory", "rps", "latency", "connections")
+
 _NONE = (0, "0%", "00%")
 
 
@@ -81,12 +84,22 @@ class ScheduledBounds(Part):
 class CustomMetric(Part):
     """A query to the Prometheus-compatible API named in the controller's settings."""
 
-    name: DnsLabel = Field(description="What the metric is called in decisions.")
+    name: DnsLabel = Field(
+        description="What the metric is called in decisions; none of the built-in ones' names.",
+        json_schema_extra={"not": {"enum": list(BUILT_IN_METRICS)}},
+    )
     query: Annotated[str, Field(min_length=1, max_length=4096)] = Field(description="PromQL with a single value.")
     target_per_replica: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Wanted value per healthy replica; the query gives the total."
     )
     target: Annotated[float, Field(gt=0)] | None = Field(None, description="Wanted value as queried.")
+
+    @field_validator("name")
+    @classmethod
+    def _of_its_own(cls, name: str) -> str:
+        if name in BUILT_IN_METRICS:
+            raise wrong(f"a name that no built-in metric has ({', '.join(BUILT_IN_METRICS)})")
+        return name
 
     @model_validator(mode="after")
     def _one_target(self) -> Self:

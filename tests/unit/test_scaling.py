@@ -8,6 +8,7 @@ from reconciler.decide.scaling import initial_count, recommend
 from reconciler.model.load import AppLoad
 from reconciler.model.scaling import Bounds, ScalingDecision
 from reconciler.model.spec import CustomMetric, Scaling
+from reconciler.model.spec_policy import BUILT_IN_METRICS
 from tests.support.scaling import METRIC_FIELDS, NOW, decide, only, situation
 
 DEFAULT = Scaling()
@@ -238,3 +239,8 @@ class TestCountsThatPeopleSet:
         assert initial_count(Scaling(mode="manual", min_replicas=3)) == 3
         assert initial_count(Scaling(paused_at=4)) == 4
         assert initial_count(Scaling(min_replicas=2), Bounds(4, 9, "schedule")) == 4
+
+
+def test_no_custom_metric_can_have_the_name_of_one_of_these() -> None:
+    decision = recommend(DEFAULT, situation(1, AppLoad()), NOW)
+    assert tuple(factor.metric for factor in decision.factors) == BUILT_IN_METRICS

@@ -93,3 +93,15 @@ def test_a_cooldown_shorter_than_the_window(cooldown: float, warned: bool) -> No
     found = warnings(Scaling(cooldown_seconds=cooldown))
     assert bool(found) is warned
     assert not warned or f"for {20 - cooldown:g} s decisions rest on load from before" in found[0]
+
+
+def test_a_tcp_app_can_only_grow_unless_what_cannot_be_measured_is_0() -> None:
+    assert warnings(Scaling(), "worker") == []
+    (warning,) = warnings(Scaling(max_replicas=7), "tcp")
+    assert "grows to as many as 7 replicas and never shrinks" in warning
+    assert "targetRPSPerReplica (50), maxP95LatencyMs (250) and maxConnPerReplica (80)" in warning
+    (warning,) = warnings(Scaling(target_rps_per_replica=0, max_conn_per_replica=0), "tcp")
+    assert "what maxP95LatencyMs (250) would be" in warning
+    measured = Scaling(target_rps_per_replica=0, max_conn_per_replica=0, max_p95_latency_ms=0)
+    assert warnings(measured, "tcp") == []
+    assert warnings(Scaling(mode="manual"), "tcp") == []

@@ -327,6 +327,12 @@ IN_DOCUMENT = [
         "neither target nor targetPerReplica",
         "a target or a targetPerReplica",
     ),
+    (
+        "scaling: {metrics: [{name: rps, query: up, target: 1}]}",
+        "scaling.metrics[0].name",
+        '"rps"',
+        "a name that no built-in metric has (cpu, memory, rps, latency, connections)",
+    ),
     ("scaling: {metrics: [{name: q, query: up, target: .inf}]}", "scaling.metrics[0].target", "Infinity", "above 0"),
     ("healthCheck: {path: healthz}", "healthCheck.path", '"healthz"', URL_PATH),
     ("healthCheck: {port: 0}", "healthCheck.port", "0", RANGE_PORT),
