@@ -87,7 +87,8 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
     decision = decide(desired, observed, state.memory, now, world.policy)
     plan = decision.plan
     news = Record(now, plan.memory, state.statuses, plan.events, plan.actions, outcomes)
-    if plan.actions:  # Intent before the deed: a crash in between is repaired by the next tick.
+    # Intent before the deed, be it an action or a publication: a crash in between is repaired by the next tick.
+    if plan.actions or plan.routes != state.memory.published.table:
         world.store.save(news)
         world.executor.acknowledge()
         news = Record(now, plan.memory, state.statuses)
