@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.edge.sites import Certificate
+from reconciler.edge.sites import Certificate, secrets_of
 from reconciler.model.routes import RouteTable
 
 
@@ -39,9 +39,8 @@ class Certificates:
         self, table: RouteTable, in_force: Mapping[str, Certificate]
     ) -> tuple[dict[str, Certificate], dict[str, str]]:
         """Certificates by secret name, and problems by secret name. ``in_force``: what is being served."""
-        names = sorted({route.tls.secret for app in table.apps for route in app.routes if route.tls})
         certificates, problems = {}, {}
-        for name in names:
+        for name in secrets_of(table):
             seen = self._look(name)
             if seen.problem:
                 problems[name] = seen.problem

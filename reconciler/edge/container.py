@@ -9,7 +9,6 @@ ours is never touched.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
 from reconciler.edge.nginx import complaint, parse_version, run
@@ -29,11 +28,10 @@ class ContainerNginx:
     def __init__(self, root: Path, instance: str, network: str, settings: EdgeSettings) -> None:
         self._root = root.resolve()
         self._settings = settings
+        self._looked = False
         self.name = "orchestry-edge" if instance == "default" else f"orchestry-{instance}-edge"
         mount = ("--network", network, "--volume", f"{self._root}:{_DIRECTORY}", "--workdir", _DIRECTORY)
         self._program = (*mount, "--entrypoint", settings.nginx, settings.image, "-p", "./")
-        # A container made from other settings is replaced.
-        self._mark = hashlib.sha256("\0".join((*self._published_ports(), *self._program)).encode()).hexdigest()[:12]
 
     def identify(self) -> tuple[Build, str]:
         code, output = self._docker("run", "--rm", *self._program, "-V")
@@ -42,25 +40,30 @@ class ContainerNginx:
         return Build(version=parse_version(output), binds=False), output
 
     def test(self, generation: str) -> str | None:
-        arguments = ("-p", "./", "-t", "-c", f"generations/{generation}/nginx.conf")
-        if self._is_running():
-            code, output = self._docker("exec", self.name, self._settings.nginx, *arguments)
+        arguments = ("-t", "-c", f"generations/{generation}/nginx.conf")
+        if self._running_mark():
+            code, output = self._docker("exec", self.name, self._settings.nginx, "-p", "./", *arguments)
         else:
-            code, output = self._docker("run", "--rm", *self._program, *arguments[2:])
+            code, output = self._docker("run", "--rm", *self._program, *arguments)
         return None if code == 0 else output
 
     def alive(self) -> bool:
+        """A look at the container costs a command, and its socket tells as well: so, only once, for one that was made
+        from other settings."""
+        if not self._looked and not self._fits(self._running_mark()):
+            return False
+        self._looked = True
         return True
 
     def load(self) -> None:
-        if self._is_running():
+        if self._fits(self._running_mark()):
             self._demand("kill", "--signal", "HUP", self.name)
             return
         self._remove()
         output = self._demand(
             *("run", "--detach", "--name", self.name, "--restart", "unless-stopped", "--stop-signal", "QUIT"),
-            *("--label", f"{_LABEL}={self._mark}", *self._published_ports(), *self._program),
-            *("-c", "current/nginx.conf", "-g", "daemon off;"),
+            *("--label", f"{_LABEL}={self._mark(self._wants_tls())}", *self._published_ports(self._wants_tls())),
+            *(*self._program, "-c", "current/nginx.conf", "-g", "daemon off;"),
         )
         self._identity_file.write_text(output.strip())
 
@@ -80,22 +83,30 @@ class ContainerNginx:
         """Which container has *this* directory mounted: it goes with the directory, should that be removed."""
         return self._root / "run" / "container"
 
-    def _published_ports(self) -> tuple[str, ...]:
-        ports = [self._settings.port] + ([self._settings.tls_port] if self._settings.secrets_dir else [])
+    def _published_ports(self, tls: bool) -> tuple[str, ...]:
         address = f"{self._settings.bind}:" if self._settings.bind else ""
+        ports = (self._settings.port, self._settings.tls_port) if tls else (self._settings.port,)
         return tuple(f"--publish={address}{port}:{port}" for port in ports)
 
-    def _is_running(self) -> bool:
-        """Whether our container runs as these settings want it, on the directory there is now."""
+    def _wants_tls(self) -> bool:
+        """Its port is published from the first TLS route on, which takes another container."""
+        return " ssl" in (self._root / "current" / "http.conf").read_text()
+
+    def _mark(self, tls: bool) -> str:
+        """A name for all that a container is made from; one that carries another is replaced."""
+        return hashlib.sha256("\0".join((*self._published_ports(tls), *self._program)).encode()).hexdigest()[:12]
+
+    def _fits(self, mark: str | None) -> bool:
+        return mark == self._mark(tls=True) or (mark == self._mark(tls=False) and not self._wants_tls())
+
+    def _running_mark(self) -> str | None:
+        """The mark of our container, if it runs on the directory there is now."""
         known = self._inspect()
-        if known is None:
-            return False
-        identity, mark, state = known
         noted = self._identity_file.read_text() if self._identity_file.exists() else ""
-        return (identity, mark, state) == (noted, self._mark, "running")
+        return known[2] if known and known[:2] == (noted, "running") else None
 
     def _inspect(self) -> tuple[str, str, str] | None:
-        """Id, mark and state of the container of our name; None without one. Raises Unavailable for a foreign one."""
+        """Id, state and mark of the container of our name; None without one. Raises Unavailable for a foreign one."""
         template = f'{{{{.Id}}}} {{{{.State.Status}}}} {{{{index .Config.Labels "{_LABEL}"}}}}'
         code, output = self._docker("container", "inspect", "--format", template, self.name)
         if code != 0:
@@ -103,7 +114,7 @@ class ContainerNginx:
         identity, state, *mark = output.split()
         if not mark or mark[0] == "<no":
             raise Unavailable(f"a container named {self.name} exists that is not ours: rename or remove it")
-        return identity, mark[0], state
+        return identity, state, mark[0]
 
     def _remove(self) -> None:
         if self._inspect():
@@ -116,5 +127,4 @@ class ContainerNginx:
         return output
 
     def _docker(self, *arguments: str) -> tuple[int, str]:
-        command: Sequence[str] = ("docker", *arguments)
-        return run(command, self._settings.command_timeout_seconds, missing=_NO_DOCKER)
+        return run(("docker", *arguments), self._settings.command_timeout_seconds, missing=_NO_DOCKER)

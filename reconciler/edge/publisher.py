@@ -129,7 +129,9 @@ class NginxEdge:
         build, renderer = self._get_to_know()
         if build.lua:
             self._generations.add_asset(LUA_FILE, LUA_SOURCE)
-        trial = _Trial(self._nginx, self._generations, renderer, wanted.certificates, served)
+        # An app that is refused falls back to what it had, and that may be another certificate.
+        certificates = {**(served.certificates if served else {}), **wanted.certificates}
+        trial = _Trial(self._nginx, self._generations, renderer, certificates, served)
         try:
             apps, refusals = largest_accepted(wanted.table.apps, _by_name(served), trial.check)
         except Hopeless as error:
@@ -140,7 +142,7 @@ class NginxEdge:
             manifest = replace(served, table=table, servers_digest=rendering.servers_digest)
             generation, how = self._change_servers(rendering, manifest, current, served)
         else:
-            manifest = _manifest(rendering, table, wanted.certificates)
+            manifest = _manifest(rendering, table)
             generation, how = self._change_all(rendering, manifest, current)
         self._generations.prune()
         return Publication(table, generation, how, refusals)
@@ -240,12 +242,12 @@ class _Trial:
         return Verdict(complaint(output), app_at(rendering.files["http.conf"], line) if line else None)
 
 
-def _manifest(rendering: Rendering, table: RouteTable, certificates: Mapping[str, Certificate]) -> Manifest:
+def _manifest(rendering: Rendering, table: RouteTable) -> Manifest:
     return Manifest(
         digest=rendering.digest,
         door=rendering.generation,
         table=table,
-        certificates=certificates,
+        certificates=rendering.certificates,
         servers_digest=rendering.servers_digest,
         assets=rendering.assets,
     )

@@ -18,7 +18,7 @@ import jinja2
 
 from reconciler.edge.servers import ServerList
 from reconciler.edge.settings import Build, EdgeSettings
-from reconciler.edge.sites import Certificate, Place, Site, sites
+from reconciler.edge.sites import Certificate, Place, Site, secrets_of, sites
 from reconciler.model.access_log import FIELDS
 from reconciler.model.routes import AppRoutes, RouteTable
 from reconciler.model.spec import EdgeOptions
@@ -42,12 +42,14 @@ class Rendering:
     """One whole configuration.
 
     ``digest`` names what nginx has to be loaded with; ``servers`` are the replicas where those are pushed instead.
-    ``files`` are relative to the generation's directory, ``assets`` the paths of others that they refer to.
+    ``files`` are relative to the generation's directory; ``certificates`` are those in use, ``assets`` the paths of
+    all other files that are referred to.
     """
 
     digest: str
     generation: str
     files: Mapping[str, str]
+    certificates: Mapping[str, Certificate]
     assets: tuple[str, ...]
     servers: ServerList | None = None
 
@@ -74,6 +76,7 @@ class Renderer:
 
         Raises RenderError where a user's own template fails or a certificate is missing.
         """
+        certificates = {name: certificates[name] for name in secrets_of(table) if name in certificates}
         servers = ServerList.of(table) if self._build.lua else None
         body = self._remembered_body(table, certificates, _megabytes(servers) if servers else 0)
         main = self._template("nginx.conf.j2", {}) if self._build.main_config else ""
@@ -84,7 +87,7 @@ class Renderer:
             files["nginx.conf"] = main
         if servers:
             files["servers"] = servers.text
-        return Rendering(digest, generation, files, self._assets(certificates), servers)
+        return Rendering(digest, generation, files, certificates, self._assets(certificates), servers)
 
     def _assets(self, certificates: Mapping[str, Certificate]) -> tuple[str, ...]:
         files = [name for each in certificates.values() for name in (each.certificate_file, each.key_file)]

@@ -46,6 +46,11 @@ class Site:
     certificate: Certificate | None = None
 
 
+def secrets_of(table: RouteTable) -> list[str]:
+    """The names of all TLS secrets that routes ask for, in order."""
+    return sorted({route.tls.secret for app in table.apps for route in app.routes if route.tls})
+
+
 def sites(table: RouteTable, certificates: Mapping[str, Certificate]) -> tuple[Site, ...]:
     """Every host of the table, the site for any other host first. ``certificates`` by secret name."""
     by_host: dict[str | None, list[Place]] = {None: []}

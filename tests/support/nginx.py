@@ -7,6 +7,7 @@ built from the nginx of the machine, so that no registry is needed.
 from __future__ import annotations
 
 import functools
+import hashlib
 import http.client
 import io
 import json
@@ -270,19 +271,30 @@ def _container(directory: Path, changes: dict[str, Any]) -> Iterator[Front]:
 
 @functools.cache
 def nginx_image() -> str:
-    """An image with the machine's own nginx, its modules and its libraries, and nothing else; its name."""
+    """An image with the machine's own nginx, its modules and its libraries, and nothing else; its name.
+
+    It stays for the next run, under a name that changes with the files.
+    """
+    files = sorted(_needed_files())
+    stamps = [(file, Path(file).stat().st_mtime_ns) for file in files]
+    name = f"orchestry-test-nginx:{hashlib.sha256(repr(stamps).encode()).hexdigest()[:12]}"
+    known = subprocess.run(["docker", "image", "inspect", name], capture_output=True, timeout=60, check=False)
+    if known.returncode != 0:
+        _import_image(name, files)
+    return name
+
+
+def _import_image(name: str, files: Iterable[str]) -> None:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w", dereference=True) as tar:
-        for name in sorted(_needed_files()):
-            tar.add(name)
-        for name in ("tmp", "var/log/nginx", "var/lib/nginx", "run"):
-            directory = tarfile.TarInfo(name)
+        for file in files:
+            tar.add(file)
+        for writable in ("tmp", "var/log/nginx", "var/lib/nginx", "run"):
+            directory = tarfile.TarInfo(writable)
             directory.type, directory.mode = tarfile.DIRTYPE, 0o1777
             tar.addfile(directory)
-    name = "orchestry-test-nginx:latest"
     command = ["docker", "import", "--change", "ENV PATH=/usr/sbin:/usr/bin", "-", name]
     subprocess.run(command, input=archive.getvalue(), check=True, capture_output=True, timeout=120)
-    return name
 
 
 def _needed_files() -> set[str]:

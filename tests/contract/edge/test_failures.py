@@ -7,6 +7,7 @@ import secrets
 import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from reconciler.model.spec import Route
 from reconciler.ports import Unavailable
-from tests.support.nginx import Front, app_routes, front, make_certificate, table
+from tests.support.nginx import Front, app_routes, front, make_certificate, nginx_image, table
 from tests.support.replicas import Replica, replicas
 from tests.support.waiting import eventually
 
@@ -142,6 +143,21 @@ def test_a_container_whose_directory_was_removed_is_made_again(container: Front)
     shutil.rmtree(container.root)
     assert container.publish(app_routes("web")).how == "reloaded"
     assert container.get("/web").status == 503
+
+
+@pytest.mark.engine
+def test_a_container_made_from_other_settings_is_replaced(container: Front) -> None:
+    container.publish()
+    first = container.container_id()
+    other = f"{nginx_image()}-again"
+    subprocess.run(["docker", "tag", nginx_image(), other], check=True, timeout=30)
+    try:
+        again = container.reopen(image=other)
+        assert again.publish(table()).how == "reloaded"
+        assert again.publish(table()).how == "unchanged"
+        assert container.container_id() != first
+    finally:
+        subprocess.run(["docker", "rmi", "--force", other], check=True, capture_output=True, timeout=30)
 
 
 @pytest.mark.engine

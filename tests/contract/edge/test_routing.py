@@ -140,6 +140,15 @@ def test_a_secret_that_is_missing_costs_only_its_app(way: Front, two: list[Repli
     assert way.get("/web").status == 200
 
 
+def test_a_secret_that_is_missing_leaves_the_app_its_old_one(way: Front, two: list[Replica]) -> None:
+    authority = make_certificate(_secrets(way) / "shop", "shop.example.com")
+    way.publish(app_routes("shop", way.at(two[0]), route(host="shop.example.com", tls={"secret": "shop"})))
+    moved = app_routes("shop", way.at(two[1]), route(host="shop.example.com", tls={"secret": "nowhere"}))
+    assert [refusal.app_name for refusal in way.publish(moved).refusals] == ["shop"]
+    assert way.get_tls("/", "shop.example.com", authority).replica == "web-2"
+    assert way.publish(moved).how == "unchanged"
+
+
 def test_a_body_may_be_as_large_as_the_app_says(way: Front, two: list[Replica]) -> None:
     way.publish(
         app_routes("small", way.at(two[0]), maxBodySize="1Ki"), app_routes("large", way.at(two[0]), maxBodySize="1Mi")
