@@ -6,7 +6,7 @@ fakes included, has to pass. Adapters catch their library's errors and raise the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -120,8 +120,8 @@ class Loads:
 class LoadMeter(Protocol):
     """Measures what apps and replicas use and serve. Never blocks a tick."""
 
-    def read(self, apps: Sequence[App], containers: Sequence[Container], now: float) -> Loads:
-        """What is known now; what is not known is None."""
+    def read(self, apps: Sequence[App], containers: Sequence[Container], healthy: Collection[str], now: float) -> Loads:
+        """What is known now; what is not known is None. ``healthy`` names the replicas that an app is the mean of."""
 
     def close(self) -> None: ...
 

@@ -73,7 +73,8 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
     observed = _observe(world, state.memory, now)
     if isinstance(observed, str):
         return _blind(world, state, desired, (*trouble, observed), now, checkpoint=checkpoint)
-    loads = world.meter.read([version.app for version in desired.apps.values()], observed.containers, now)
+    apps = [version.app for version in desired.apps.values()]
+    loads = world.meter.read(apps, observed.containers, _in_service(state.memory), now)
     observed = replace(
         observed,
         outcomes=outcomes,
@@ -136,6 +137,11 @@ def _observe(world: World, memory: Memory, now: float) -> Observed | str:
             return f"engine: {first}; nothing is changed until it answers"
     open_requests = world.edge.open_requests() if _draining(memory) else {}
     return replace(seen, samples=samples, open_requests=open_requests)
+
+
+def _in_service(memory: Memory) -> list[str]:
+    """The replicas that an app's measurements are about."""
+    return [name for name, replica in memory.replicas.items() if replica.in_service]
 
 
 def _scheduled(desired: Desired, memory: Memory, now: float) -> dict[str, Bounds]:

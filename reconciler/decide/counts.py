@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, lru_cache
 
-from reconciler.decide.replicas import PENDING
+from reconciler.decide.replicas import PENDING, Replica
 from reconciler.decide.scaling import recommend, remember
 from reconciler.decide.versions import is_change
 from reconciler.decide.view import AppView
@@ -82,7 +82,7 @@ def decide_count(view: AppView, observed: Observed, host_room: HostRoom) -> tupl
         return app, ()
     situation = ScalingSituation(
         memory=app.scaling,
-        healthy=sum(r.ready for r in view.fit),
+        healthy=sum(r.ready and r.memory.in_service for r in view.existing),
         load=observed.loads.get(app.name, _UNKNOWN),
         unsettled=_unsettled(view),
         bounds=observed.bounds.get(app.name),
@@ -115,7 +115,20 @@ def _same(before: ScalingDecision, decision: ScalingDecision) -> bool:
 
 def _unsettled(view: AppView) -> str:
     """What scaling has to wait for, in words that follow "waiting for"."""
+    failed = view.app.failed
+    if failed and failed.spec_hash == view.target.spec_hash:
+        return "a changed spec, since the rollout is paused"
     if view.app.rollout is not None or view.app.stable is None or is_change(view.app, view.target):
         return "the rollout to end"
-    starting = [r.name for r in view.fit if r.phase in PENDING and not r.memory.backoff]
-    return f"{', '.join(starting)} to become ready" if starting else ""
+    if starting := [r.name for r in view.fit if _is_starting(view, r)]:
+        return f"{', '.join(starting)} to become ready"
+    unreached = [r.name for r in view.fit if r.ready and r.memory.in_service and r.name not in view.routed]
+    return f"{', '.join(unreached)} to be routed" if unreached and view.target.app.routes else ""
+
+
+def _is_starting(view: AppView, replica: Replica) -> bool:
+    """Whether it may be ready any moment: not one that failed before, or should have been ready long ago."""
+    memory = replica.memory
+    since = memory.created_at if memory.disturbed_at is None else memory.disturbed_at
+    patience_seconds = view.target.app.spec.strategy.progress_deadline_seconds
+    return replica.phase in PENDING and not memory.backoff and view.now - since < patience_seconds

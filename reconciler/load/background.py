@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from reconciler.load.meter import Meter, Watched
@@ -38,10 +38,16 @@ class BackgroundMeter:
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load-meter", daemon=True)
 
-    def read(self, apps: Sequence[App], containers: Sequence[Container], now: float) -> Loads:  # noqa: ARG002
+    def read(
+        self,
+        apps: Sequence[App],
+        containers: Sequence[Container],
+        healthy: Collection[str],
+        now: float,  # noqa: ARG002
+    ) -> Loads:
         """See `ports.LoadMeter.read`. Calling it says that the samples of the call before are recorded."""
         with self._lock:
-            first, self._watched = self._watched is None, Watched.of(apps, containers)
+            first, self._watched = self._watched is None, Watched.of(apps, containers, healthy)
             samples, self._samples = tuple(self._samples), []
             self._recorded_until = self._handed_out_until
             self._handed_out_until = max((sample.at for sample in samples), default=self._handed_out_until)

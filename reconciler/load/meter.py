@@ -1,13 +1,13 @@
 """One look at everything that is measured, put together by app and by replica.
 
 Decides how measurements are combined, and nothing about what follows from them. An app's cpu and memory are the mean
-over its running replicas, and unknown as soon as one of those is: a blind spot must not pass for an idle replica.
+over its healthy replicas, and unknown as soon as one of those is: a blind spot must not pass for an idle replica.
 Requests to a worker are known to be none; those to a tcp app don't pass the edge, so they are unknown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -27,18 +27,19 @@ NO_API = "custom metrics are unknown: no Prometheus-compatible API is set (prome
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What one look is about. ``replicas`` are the running containers, by app name."""
+    """What one look is about. ``replicas`` are the running containers, by app name; ``healthy`` names of replicas."""
 
     apps: tuple[App, ...]
     replicas: dict[str, list[Container]]
+    healthy: frozenset[str]
 
     @classmethod
-    def of(cls, apps: Sequence[App], containers: Sequence[Container]) -> Watched:
+    def of(cls, apps: Sequence[App], containers: Sequence[Container], healthy: Collection[str]) -> Watched:
         replicas: dict[str, list[Container]] = {app.name: [] for app in apps}
         for container in containers:
             if container.app_name in replicas and container.state is ContainerState.RUNNING:
                 replicas[container.app_name].append(container)
-        return cls(tuple(apps), replicas)
+        return cls(tuple(apps), replicas, frozenset(healthy))
 
 
 class Meter:
@@ -61,7 +62,7 @@ class Meter:
     def look(self, watched: Watched, now: float) -> Loads:
         """Measure once. ``now``: epoch seconds."""
         self._gather(watched, now)
-        views = {app.name: self._view(app, watched.replicas[app.name]) for app in watched.apps}
+        views = {app.name: self._view(app, watched) for app in watched.apps}
         for name, view in views.items():
             self._history.note(name, now, self._gauges(view))
         return Loads(
@@ -103,12 +104,17 @@ class Meter:
             for traffic in self._requests.look(now):
                 self._history.add(traffic)
 
-    def _view(self, app: App, replicas: list[Container]) -> _View:
+    def _view(self, app: App, watched: Watched) -> _View:
+        replicas = watched.replicas[app.name]
+        healthy = [container for container in replicas if container.name in watched.healthy]
+        return _View(app, replicas, healthy, self._window(app))
+
+    def _window(self, app: App) -> Window | None:
         if app.spec.type == "worker":
-            return _View(app, replicas, _NO_REQUESTS)
+            return _NO_REQUESTS
         if self._requests is None or not self._knows_requests_of(app):
-            return _View(app, replicas, None)
-        return _View(app, replicas, self._requests.window(app.name, app.scaling.window_seconds))
+            return None
+        return self._requests.window(app.name, app.scaling.window_seconds)
 
     def _knows_requests_of(self, app: App) -> bool:
         logged = self._requests is not None and self._requests.is_known
@@ -116,7 +122,7 @@ class Meter:
 
     def _app_load(self, view: _View) -> AppLoad:
         seconds = view.app.scaling.window_seconds
-        histories = [self._containers.history(c.id) for c in view.replicas]
+        histories = [self._containers.history(c.id) for c in view.healthy]
         served = view.window.served() if view.window else None
         counted = self._connections.of_app(view.app.name)
         return AppLoad(
@@ -155,9 +161,9 @@ class Meter:
                 yield (view.app.name, spec_hash), _version_load(window, {c.address for c in own})
 
     def _gauges(self, view: _View) -> Gauges:
-        histories = [self._containers.history(c.id) for c in view.replicas]
+        histories = [self._containers.history(c.id) for c in view.healthy]
         return Gauges(
-            replicas=len(view.replicas),
+            replicas=len(view.healthy),
             cpu_percent=_mean_of_all(history.latest_cpu_percent for history in histories),
             memory_percent=_mean_of_all(history.memory_percent for history in histories),
             connections=self._connections.of_app(view.app.name),
@@ -180,10 +186,11 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """One app at one look. ``window`` is None where the log can't tell."""
+    """One app at one look. ``replicas`` run; ``window`` is None where the log can't tell."""
 
     app: App
     replicas: list[Container]
+    healthy: list[Container]
     window: Window | None
 
 

@@ -21,6 +21,7 @@ class ReplicaLoad:
 class AppLoad:
     """One app over its policy's window.
 
+    ``cpu_percent`` and ``memory_percent`` are the mean over healthy replicas, unknown as soon as one of those is;
     ``rps`` and ``connections`` are totals over all replicas; ``p95_latency_ms`` is over all requests of the window;
     ``error_rate`` the share (0–1) of answers with status 500 and above; ``custom`` holds metrics by their name.
     ``connections`` are requests in flight: counted by the edge where ``connections_exact``, else estimated from the

@@ -64,6 +64,11 @@ class ReplicaMemory:
     last_log: str = ""
     exit_code: int | None = None
 
+    @property
+    def in_service(self) -> bool:
+        """Whether it takes its share of the load: fit for traffic, and not taken out of it."""
+        return self.ready_at is not None and self.unrouted_at is None
+
 
 @dataclass(frozen=True, slots=True)
 class Rollout:

@@ -132,7 +132,8 @@ def ask_engine(containers: list[Container]) -> None:
 
 def measure_look(containers: list[Container]) -> float:
     """A whole look, with 5,000 requests a second in the log."""
-    watched = Watched.of([app(f"app-{number}", replicas=None, scaling={}) for number in range(_APPS)], containers)
+    apps = [app(f"app-{number}", replicas=None, scaling={}) for number in range(_APPS)]
+    watched = Watched.of(apps, containers, [container.name for container in containers])
     with busy_log() as (requests, serve):
         meter = Meter(Containers(Cgroups(), None, this_host()), requests, Connections(None), None)
         times = []

@@ -62,13 +62,13 @@ def test_an_apps_metrics_reach_its_load(url: str, tmp_path: Path) -> None:
     watched = app(replicas=None, scaling={"metrics": metrics})
 
     def known() -> AppLoad | None:
-        load = meter.read([watched], [], time.time()).apps.get("web")
+        load = meter.read([watched], [], [], time.time()).apps.get("web")
         return load if load and load.custom["queue"] is not None else None
 
     load = eventually(known, within_seconds=30)
     assert load is not None
     assert load.custom == {"queue": 42, "lost": None}
-    notices = meter.read([watched], [], time.time()).notices
+    notices = meter.read([watched], [], [], time.time()).notices
     assert notices == ("web: metric lost: the query matches no series",)
     meter.close()
 

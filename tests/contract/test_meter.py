@@ -63,7 +63,7 @@ def web(cores: float = 0.2, **scaling: Any) -> App:
 
 
 def read(meter: LoadMeter, containers: Sequence[Container], watched: App | None = None) -> Loads:
-    return meter.read([watched or web()], containers, time.time())
+    return meter.read([watched or web()], containers, [c.name for c in containers], time.time())
 
 
 def replica_when(
@@ -102,16 +102,20 @@ def test_percent_of_the_limit_at_work_and_at_rest(place: Yard, meter: LoadMeter)
     assert at_rest.memory_bytes == pytest.approx(at_rest.memory_percent / 100 * 64 * _MIB)
 
 
-def test_an_app_is_the_mean_of_its_running_replicas(place: Yard, meter: LoadMeter) -> None:
+def test_an_app_is_the_mean_of_its_healthy_replicas(place: Yard, meter: LoadMeter) -> None:
     worker, idle = (place.start(cores=0.2, memory_bytes=64 * _MIB) for _ in range(2))
     worker.burn(60)
     stopped = replace(idle.container, id="f" * 64, name="stopped", state=ContainerState.EXITED)
+    starting = replace(idle.container, id="e" * 64, name="starting")
+    healthy = [worker.container.name, idle.container.name, "stopped"]
 
-    def cpu_percent() -> float | None:
-        app_load = read(meter, [worker.container, idle.container, stopped]).apps.get("web")
-        return app_load.cpu_percent if app_load else None
+    def cpu_percent(of: list[str]) -> float | None:
+        loads = meter.read([web()], [worker.container, idle.container, stopped, starting], of, time.time())
+        return loads.apps["web"].cpu_percent if "web" in loads.apps else None
 
-    eventually(lambda: 40 < (cpu_percent() or 0) < 60, within_seconds=60, every_seconds=0.2)
+    eventually(lambda: 40 < (cpu_percent(healthy) or 0) < 60, within_seconds=60, every_seconds=0.2)
+    eventually(lambda: (cpu_percent(healthy[:1]) or 0) > 80, within_seconds=60, every_seconds=0.2)
+    eventually(lambda: cpu_percent([]) is None, within_seconds=60, every_seconds=0.2)
 
 
 def test_an_app_with_a_replica_that_cannot_be_measured_is_unknown(place: Yard, meter: LoadMeter) -> None:
@@ -150,8 +154,7 @@ def test_what_nobody_asks_about_is_forgotten(place: Yard, meter: LoadMeter) -> N
     busy = place.start(cores=0.2, memory_bytes=64 * _MIB)
     replica_when(meter, busy, known)
     eventually(lambda: not read(meter, []).replicas)
-    assert meter.read([], [busy.container], time.time()).samples is not None
-    eventually(lambda: not meter.read([], [busy.container], time.time()).apps)
+    eventually(lambda: not meter.read([], [busy.container], [], time.time()).apps)
 
 
 def test_without_log_edge_and_prometheus_requests_are_unknown(place: Yard, meter: LoadMeter) -> None:

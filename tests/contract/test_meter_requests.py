@@ -52,7 +52,7 @@ class Metered:
         self.meter = self._open()
 
     def read(self) -> Loads:
-        loads = self.meter.read([self.app], self.containers, time.time())
+        loads = self.meter.read([self.app], self.containers, [c.name for c in self.containers], time.time())
         self.samples |= {sample.at: sample for sample in loads.samples}  # as the store has one of each time
         return loads
 

@@ -1,0 +1,106 @@
+"""How many replicas, in a whole world: what counts as healthy, what scaling waits for, what the host holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reconciler.model.load import AppLoad
+from reconciler.model.observed import Host
+from reconciler.model.scaling import ScalingDecision
+from tests.support.apps import desired, version
+from tests.support.stage import Stage
+
+_SCALING = {"minReplicas": 1, "maxReplicas": 6, "cooldownSeconds": 0, "maxMemoryPercent": 0}
+_MIB = 1024 * 1024
+
+
+def auto(name: str = "web", *, scaling: dict[str, Any] | None = None, **spec: Any) -> Any:
+    return version(name, replicas=None, scaling={**_SCALING, **(scaling or {})}, **spec)
+
+
+def busy(rps: float) -> AppLoad:
+    return AppLoad(cpu_percent=10, memory_percent=10, rps=rps, p95_latency_ms=10, connections=0)
+
+
+def started(*versions: Any, host: Host | None = None) -> Stage:
+    stage = Stage(desired(*versions), host=host)
+    stage.settle()
+    return stage
+
+
+def decision(stage: Stage, name: str = "web") -> ScalingDecision:
+    found = stage.memory.apps[name].decision
+    assert found is not None
+    return found
+
+
+def test_a_replica_that_drains_takes_no_share_of_the_load() -> None:
+    stage = started(auto(scaling={"minReplicas": 3}, terminationGracePeriodSeconds=60))
+    stage.loads["web"] = busy(60)
+    stage.open_requests = {container.address or "": 1 for container in stage.containers.values()}
+    stage.desired = desired(auto(scaling={"maxReplicas": 2, "minReplicas": 2}, terminationGracePeriodSeconds=60))
+    for _ in range(3):
+        stage.tick()
+    assert len(stage.containers) == 3, "one of them drains"
+    (rps,) = (factor for factor in decision(stage).factors if factor.metric == "rps")
+    assert rps.value == 30
+
+
+def test_replicas_that_start_hold_the_count_until_they_should_have_been_ready() -> None:
+    spec = {"strategy": {"progressDeadlineSeconds": 120}}
+    stage = started(auto(**spec))
+    stage.loads["web"] = busy(45)
+    stage.tick()
+    stage.sicken("web-2")
+    stage.loads["web"] = busy(90)
+    for _ in range(15):
+        stage.tick()
+    assert stage.memory.apps["web"].count == 2
+    assert "waiting for web-2 to become ready" in decision(stage).reason
+    stage.now += 120
+    stage.tick()
+    assert stage.memory.apps["web"].count == 5, "no longer held up by one that does not start"
+
+
+def test_what_nginx_does_not_route_yet_holds_the_count() -> None:
+    stage = started(auto())
+    stage.down = True
+    stage.loads["web"] = busy(100)
+    for _ in range(15):
+        stage.tick()
+    assert stage.memory.apps["web"].count == 4
+    stage.loads["web"] = busy(200)
+    for _ in range(15):
+        stage.tick()
+    assert stage.memory.apps["web"].count == 4
+    assert "waiting for web-2, web-3, web-4 to be routed" in decision(stage).reason
+    stage.down = False
+    for _ in range(3):
+        stage.tick()
+    assert stage.memory.apps["web"].count == 5
+
+
+def test_a_paused_rollout_holds_the_count_and_says_so() -> None:
+    strategy = {"progressDeadlineSeconds": 5, "onFailure": "pause"}
+    stage = started(auto(strategy=strategy))
+    stage.broken = {"demo:2"}
+    stage.desired = desired(auto(strategy=strategy, image="demo:2"), revision="r2")
+    stage.loads["web"] = busy(45)
+    for _ in range(20):
+        stage.tick()
+    assert stage.memory.apps["web"].count == 1
+    assert "waiting for a changed spec, since the rollout is paused" in decision(stage).reason
+
+
+def test_the_host_holds_no_more_than_its_size_and_what_one_app_got_no_other_can_have() -> None:
+    limits = {"resources": {"cpu": "500m", "memory": "256Mi"}}
+    stage = started(auto("a", **limits), auto("b", **limits), host=Host(2500, 16 * 1024 * _MIB))
+    stage.loads = {"a": busy(1000), "b": busy(1000)}
+    for _ in range(8):
+        stage.tick()
+    counts = {name: app.count for name, app in stage.memory.apps.items()}
+    assert counts == {"a": 3, "b": 1}, "2250 of 2500 thousandths of a core hold four replicas"
+    for name in counts:
+        assert decision(stage, name).clamps[-1].name == "host"
+        assert "the host's cpu holds 0 more of 500m and 256 MiB" in decision(stage, name).reason
+        assert "once the host has room" in decision(stage, name).next_step
