@@ -12,7 +12,7 @@ import http.client
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -122,10 +122,17 @@ class Control:
                     leaving.append(other)
             yield leaving
 
-    def prove(self, door: str, state: str, leaving: Sequence[Door], timeout_seconds: float) -> None:
-        """Wait until this state is served at this door, and nothing at the leaving ones. Raises NotServed."""
+    def prove(
+        self, door: str, state: str, leaving: Sequence[Door], timeout_seconds: float, obstacle: Callable[[], str | None]
+    ) -> None:
+        """Wait until this state is served at this door, and nothing at the leaving ones.
+
+        ``obstacle`` is asked meanwhile whether there is a reason to give up. Raises NotServed.
+        """
         deadline = time.monotonic() + timeout_seconds
         while (seen := self.state(door)) != state:
+            if reason := obstacle():
+                raise NotServed(reason)
             _pause(deadline, f"{seen or 'nothing'} is served instead of {state}")
         while any(other.accepts() for other in leaving):
             _pause(deadline, "workers of the previous configuration still take requests")

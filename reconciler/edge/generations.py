@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,6 +70,28 @@ class Generations:
             if not directory.is_dir():
                 directory.mkdir(parents=True)
                 directory.chmod(mode)
+
+    @property
+    def access_log(self) -> Path:
+        return self.root / "logs" / "access.log"
+
+    @property
+    def error_log(self) -> Path:
+        """Where an nginx of ours reports; an external one has its own."""
+        return self.root / "logs" / "error.log"
+
+    def listen_to_errors(self) -> Callable[[], str]:
+        """A function that reads what nginx has reported since now."""
+        start = self.error_log.stat().st_size if self.error_log.exists() else 0
+
+        def said() -> str:
+            if not self.error_log.exists():
+                return ""
+            with self.error_log.open(errors="replace") as log:
+                log.seek(start)
+                return log.read()
+
+        return said
 
     @property
     def current(self) -> str | None:

@@ -16,6 +16,10 @@ from reconciler.edge.settings import Build
 from reconciler.ports import Unavailable
 
 _COMPLAINT = re.compile(r"^(?:nginx: |\d{4}/\S+ \S+ )\[(?:emerg|crit)\] (?:\d+#\d+: )?(?P<text>.*)$", re.MULTILINE)
+_REMEDIES = (
+    (re.compile(r"^bind\(\) .*\(13:"), "run as root, or choose ports from 1024 up"),
+    (re.compile(r"^bind\(\) .*\(98:"), "another program has that port: stop it, or choose another"),
+)
 _PLACE = re.compile(r" in (?P<file>\S*/http\.conf):(?P<line>\d+)")
 
 
@@ -45,9 +49,24 @@ class Nginx(Protocol):
 
 
 def complaint(output: str) -> str:
-    """The sentence that matters of what nginx said, without the place, which is gone with the trial."""
+    """The sentence that matters of what nginx said, without the place, which is gone with the trial; with a remedy
+    where one is known."""
+    found = _reasons(output)
+    sentence = [*found, *reversed(output.strip().splitlines()), "no reason given"][0]
+    return sentence + next((f" ({remedy})" for sign, remedy in _REMEDIES if sign.search(sentence)), "")
+
+
+def final_complaint(log: str) -> str | None:
+    """Why nginx did not take a configuration over, out of what it logged since; None while it is still at it."""
+    reasons = _reasons(log)
+    trying = [reason for reason in reasons if reason.startswith("bind() to")]
+    return complaint(log) if len(reasons) > len(trying) else None
+
+
+def _reasons(output: str) -> list[str]:
+    """A socket's file that is gone already is nothing to complain about."""
     found = [_PLACE.sub("", match["text"]) for match in _COMPLAINT.finditer(output)]
-    return [*found, *reversed(output.strip().splitlines()), "no reason given"][0]
+    return [reason for reason in found if not reason.startswith("unlink()")]
 
 
 def place(output: str) -> int | None:

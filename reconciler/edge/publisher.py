@@ -15,7 +15,7 @@ from threading import Lock
 from reconciler.edge.certificates import Certificates
 from reconciler.edge.control import Control, NotServed
 from reconciler.edge.generations import Generations, Manifest
-from reconciler.edge.nginx import Nginx, complaint, place
+from reconciler.edge.nginx import Nginx, complaint, final_complaint, place
 from reconciler.edge.probe import with_lua
 from reconciler.edge.render import LUA_FILE, LUA_SOURCE, Renderer, RenderError, Rendering, app_at
 from reconciler.edge.servers import ServerList
@@ -53,7 +53,7 @@ class NginxEdge:
     @property
     def access_log(self) -> Path:
         """Where nginx logs requests, in the format of `model.access_log`."""
-        return self._generations.root / "logs" / "access.log"
+        return self._generations.access_log
 
     def publish(self, table: RouteTable) -> Publication:
         with self._lock:
@@ -88,7 +88,7 @@ class NginxEdge:
 
         Raises Unavailable.
         """
-        errors = self._generations.root / "logs" / "error.log"
+        errors = self._generations.error_log
         if errors.exists() and errors.stat().st_size > _LARGE_ERROR_LOG_BYTES:
             errors.replace(errors.with_name("error.log.1"))
         self._nginx.reopen_logs()
@@ -176,11 +176,15 @@ class NginxEdge:
 
     def _load(self, generation: str, manifest: Manifest, previous: str | None) -> None:
         """Load a generation and prove it; else the previous one is current again, byte for byte."""
+        timeout_seconds = self._settings.proof_timeout_seconds
+        said = self._generations.listen_to_errors()
         with self._control.leaving(manifest.door) as leaving:
             self._generations.activate(generation)
             try:
                 self._nginx.load()
-                self._control.prove(manifest.door, manifest.state, leaving, self._settings.proof_timeout_seconds)
+                self._control.prove(
+                    manifest.door, manifest.state, leaving, timeout_seconds, lambda: final_complaint(said())
+                )
             except (NotServed, Unavailable) as error:
                 self._go_back(generation, previous)
                 raise Unavailable(f"nginx does not serve the new configuration: {error}") from error

@@ -80,7 +80,7 @@ class Renderer:
         servers = ServerList.of(table) if self._build.lua else None
         body = self._remembered_body(table, certificates, _megabytes(servers) if servers else 0)
         main = self._template("nginx.conf.j2", {}) if self._build.main_config else ""
-        digest = _digest(main, body)
+        digest = _digest(main, body, self._template("control.conf.j2", {"generation": ""}))
         generation = f"{sequence:06d}-{_digest(digest, servers.digest) if servers else digest}"
         files = {"http.conf": body + self._template("control.conf.j2", {"generation": generation})}
         if main:

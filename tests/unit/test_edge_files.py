@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.edge.certificates import Certificates
 from reconciler.edge.generations import Generations, Manifest
-from reconciler.edge.nginx import complaint, parse_version, place
+from reconciler.edge.nginx import complaint, final_complaint, parse_version, place
 from reconciler.edge.sites import Certificate
 from reconciler.model.routes import RouteTable
 from reconciler.model.spec import Route
@@ -186,6 +186,29 @@ def test_what_is_not_nginxs_own_is_told_by_its_last_line() -> None:
     assert complaint("Unable to find image\ndocker: pull access denied\n") == "docker: pull access denied"
     assert complaint("") == "no reason given"
     assert place("x in /etc/nginx/nginx.conf:3") is None
+
+
+def test_a_remedy_is_told_where_one_is_known() -> None:
+    denied = complaint("nginx: [emerg] bind() to 0.0.0.0:80 failed (13: Permission denied)")
+    assert denied.endswith("(run as root, or choose ports from 1024 up)")
+
+
+BIND = "2026/11/24 15:25:39 [emerg] 12#12: bind() to 0.0.0.0:80 failed (98: Address already in use)\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "final"),
+    [
+        ("", False),
+        ("2026/11/24 15:25:39 [error] 12#12: *1 connect() failed (111: Connection refused)\n", False),
+        ("2026/11/24 15:25:39 [emerg] 12#12: unlink() run/1 failed (2: No such file or directory)\n", False),
+        (BIND * 4, False),
+        (BIND * 5 + "2026/11/24 15:25:39 [emerg] 12#12: still could not bind()\n", True),
+        ("2026/11/24 15:25:39 [emerg] 12#12: module is not binary compatible\n", True),
+    ],
+)
+def test_nginx_is_not_given_up_on_while_it_still_tries(log: str, final: bool) -> None:
+    assert (final_complaint(log) is not None) == final
 
 
 @pytest.mark.parametrize(

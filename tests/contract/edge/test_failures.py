@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.edge.process import ProcessNginx
 from reconciler.model.spec import Route
 from reconciler.ports import Unavailable
 from tests.support.nginx import Front, app_routes, front, make_certificate, nginx_image, table
@@ -183,14 +184,25 @@ def test_a_configuration_that_is_not_taken_over_is_taken_back_byte_for_byte(proc
         first = process.publish(plain)
         before = _current(process)
         secure = Route.model_validate({"host": "shop.example.com", "tls": {"secret": "shop"}})
-        impatient = process.reopen(proof_timeout_seconds=0.5)
-        with pytest.raises(Unavailable, match="does not serve the new configuration"):
-            impatient.publish(table(plain, app_routes("shop", process.at(*running), secure)))
+        with pytest.raises(Unavailable, match=r"does not serve .* bind\(\) .*another program has that port"):
+            process.publish(plain, app_routes("shop", process.at(*running), secure))
         assert _current(process) == before
         assert process.get("/web").status == 200
         again = process.edge.publish(table(plain))
         assert again.generation == first.generation
         assert again.how != "reloaded"
+
+
+def test_a_configuration_that_nobody_loads_is_taken_back(process: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    with replicas("web-1") as running:
+        process.publish(app_routes("web", process.at(*running)))
+        before = _current(process)
+        deaf = process.reopen(proof_timeout_seconds=0.2)
+        monkeypatch.setattr(ProcessNginx, "load", lambda _: None)
+        with pytest.raises(Unavailable, match="nothing is served instead of"):
+            deaf.publish(table(app_routes("web", process.at(*running)), app_routes("api")))
+        assert _current(process) == before
+        assert process.get("/web").status == 200
 
 
 def test_a_reload_command_that_fails_takes_the_configuration_back(tmp_path: Path) -> None:
