@@ -8,6 +8,7 @@ Rules that look at two fields stand at the later of the two and look back, so th
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -200,13 +201,14 @@ class App(Part):
     def name(self) -> str:
         return self.metadata.name
 
-    @property
+    # The two below are asked for every replica on every tick, and follow from what can't change.
+    @cached_property
     def main_port(self) -> int | None:
         """The port that is routed (the first HTTP one) or, for ``tcp``, the first; None for a worker."""
         port = main_port(self.spec.type, self.spec.ports)
         return None if port is None else port.container_port
 
-    @property
+    @cached_property
     def routes(self) -> tuple[Route, ...]:
         """The routes in force: those given or, for ``http`` without any, path ``/NAME`` on every host."""
         if self.spec.type != "http":
