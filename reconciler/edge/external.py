@@ -1,6 +1,6 @@
 """An nginx that somebody else runs: we write into a directory, and run the commands given to test and to reload.
 
-Its own ``http`` block includes ``DIRECTORY/current/http.conf``, and it sees the directory under the same path as we.
+Its own ``http`` block includes ``DIRECTORY/current/*.conf``, and it sees the directory under the same path as we.
 The test command tests the whole of that nginx's configuration, so a generation is made current for the test and the
 one before it again afterwards; nginx reads neither in between. Must never guess a command.
 """
@@ -47,7 +47,7 @@ class ExternalNginx:
         self._demand("reload", self._settings.reload_command)
 
     def reopen_logs(self) -> None:
-        self._demand("reopen", self._settings.reopen_command or self._settings.reload_command)
+        self.load()
 
     def stop(self) -> None:
         """It is not ours to end: it loses our routes, and goes on with the rest."""

@@ -22,8 +22,8 @@ class EdgeSettings:
     ``keep_generations`` configurations stay on disk for people to look back on.
     ``lua``: push replica changes without a reload where nginx has the module (``auto``), or never (``off``).
     The rest belongs to one mode: ``nginx`` (process) is the program; ``image`` (container) the image to run;
-    ``external_dir``, ``test_command``, ``reload_command`` and ``reopen_command`` (external) say how to reach an
-    nginx that somebody else runs, whose ``http`` block includes ``EXTERNAL_DIR/current/http.conf``.
+    ``external_dir``, ``test_command`` and ``reload_command`` (external) say how to reach an nginx that somebody else
+    runs, whose ``http`` block includes ``EXTERNAL_DIR/current/*.conf``.
     """
 
     port: int = 8080
@@ -41,7 +41,6 @@ class EdgeSettings:
     external_dir: Path | None = None
     test_command: tuple[str, ...] = ()
     reload_command: tuple[str, ...] = ()
-    reopen_command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
