@@ -264,11 +264,12 @@ def history(
     settings_file: _SettingsFile = None,
 ) -> None:
     """List an app's scaling decisions and rollouts, with its load over time."""
+    from reconciler.decide.metrics import factor_of
     from reconciler.report.history import history as report
 
     settings = _settings(settings_file, database=database, state_dir=state_dir, instance=instance)
     with _reader(settings) as reader:
-        typer.echo(report(reader, app_name, since, limit, str(output), now=time.time()))
+        typer.echo(report(reader, app_name, since, limit, str(output), factor_of=factor_of, now=time.time()))
 
 
 @app.command()

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
 
-from reconciler.model.scaling import Bounds, Factor, ScalingSituation
+from reconciler.model.load import AppLoad, LoadSample
+from reconciler.model.scaling import Bounds, Factor, ScalingMemory, ScalingSituation
 from reconciler.model.spec import CustomMetric, Scaling
 
 
@@ -75,6 +76,20 @@ def largest(factors: Iterable[Factor]) -> Factor | None:
     return max(known, key=lambda factor: factor.factor or 0.0, default=None)
 
 
+def factor_of(scaling: Scaling, sample: LoadSample) -> float | None:
+    """How hard the app worked in a recorded sample, held against a policy; None where nothing is known of it."""
+    load = AppLoad(
+        cpu_percent=sample.cpu_percent,
+        memory_percent=sample.memory_percent,
+        rps=sample.rps,
+        p95_latency_ms=sample.p95_latency_ms,
+        connections=sample.connections,
+        custom=sample.custom,
+    )
+    hardest = largest(factors_of(scaling, ScalingSituation(ScalingMemory(sample.replicas), sample.replicas, load)))
+    return hardest.factor if hardest else None
+
+
 def _custom(metric: CustomMetric, value: float | None, healthy: int) -> tuple[str, float | None, float, str]:
     if metric.target_per_replica is not None:
         return metric.name, _share(value, healthy), metric.target_per_replica, "per replica"
@@ -99,8 +114,13 @@ def listed(words: Iterable[str]) -> str:
 
 
 def number(value: float) -> str:
-    """A measurement as people write it: four digits at most, no exponent for large ones."""
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    """A measurement as people write it: three digits, and as many more as a large one takes."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def seconds(value: float) -> str:
+    """``0.9 s``, ``15 s``."""
+    return f"{number(round(value, 1))} s"
 
 
 def percent(share: float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reconciler.decide.diminishing import diminishing
-from reconciler.decide.metrics import Case, amount, listed, number
+from reconciler.decide.metrics import Case, amount, listed, number, seconds
 from reconciler.decide.strategies import in_factor, out_factor
 from reconciler.model.scaling import Clamp, Factor
 
@@ -18,7 +18,7 @@ def next_step(case: Case, target: int, clamps: Sequence[Clamp]) -> str:
     if target != case.current and case.scaling.dry_run:
         return "acts once scaling.dryRun is off"
     if target != case.current:
-        return f"nothing before the cooldown of {number(case.scaling.cooldown_seconds)} s has passed"
+        return f"nothing before the cooldown of {seconds(case.scaling.cooldown_seconds)} has passed"
     if not case.factors:
         return "a commit that gives a metric a target"
     return _once_released(case, clamps[-1]) if clamps else _thresholds(case)
@@ -29,8 +29,8 @@ def _once_released(case: Case, last: Clamp) -> str:
     if last.name == "settling":
         return f"to {last.before} after waiting for {case.situation.unsettled}, if the load is still the same"
     if last.name == "cooldown":
-        left = number(case.cooldown_left_seconds)
-        return f"to {last.before} once the cooldown has ended, in {left} s, if the load is still the same"
+        left = seconds(case.cooldown_left_seconds)
+        return f"to {last.before} once the cooldown has ended, in {left}, if the load is still the same"
     if last.name == "stabilization":
         return f"to {last.before} once nothing higher was recommended for the whole stabilization window"
     if last.name == "host":
@@ -48,7 +48,7 @@ def _not_before(case: Case) -> str:
     if case.situation.unsettled:
         return f"after waiting for {case.situation.unsettled}: "
     if case.cooldown_left_seconds > 0:
-        return f"once the cooldown has ended, in {number(case.cooldown_left_seconds)} s: "
+        return f"once the cooldown has ended, in {seconds(case.cooldown_left_seconds)}: "
     return ""
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from reconciler.decide.diminishing import diminishing
-from reconciler.decide.metrics import Case, number
+from reconciler.decide.metrics import Case, seconds
 from reconciler.decide.outlook import next_step
 from reconciler.decide.strategies import propose
 from reconciler.model.scaling import Bounds, Clamp, ScalingDecision, ScalingMemory, ScalingSituation, Throughput
@@ -130,7 +130,7 @@ def _settling(case: Case, count: int) -> Clamp | None:
 
 def _cooldown(case: Case, count: int) -> Clamp | None:
     left = case.cooldown_left_seconds
-    reason = f"in the cooldown of {number(case.scaling.cooldown_seconds)} s for another {number(left)} s"
+    reason = f"in the cooldown of {seconds(case.scaling.cooldown_seconds)} for another {seconds(left)}"
     return Clamp("cooldown", count, case.current, reason) if left > 0 else None
 
 
@@ -140,7 +140,7 @@ def _stabilization(case: Case, count: int) -> Clamp | None:
         return None
     history = _in_window(case.situation.memory, case.now, window)
     highest, ended = history[0][1], history[1][0] if len(history) > 1 else case.now
-    reason = f"{highest} were recommended until {number(case.now - ended)} s ago, within the last {number(window)} s"
+    reason = f"{highest} were recommended until {seconds(case.now - ended)} ago, within the last {seconds(window)}"
     return Clamp("stabilization", count, max(count, min(case.current, highest)), reason)
 
 

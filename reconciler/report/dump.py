@@ -39,6 +39,8 @@ def status_of(snapshot: Snapshot, *, now: float, app_name: str | None = None) ->
 def app_record(snapshot: Snapshot, app_name: str) -> AppRecord:
     """The record of one app. Raises NothingRecorded."""
     if app_name not in snapshot.apps:
+        if wrong := [str(problem) for problem in snapshot.controller.problems if problem.app_name == app_name]:
+            raise NothingRecorded(f"app {app_name!r} has never had a valid spec:\n" + "\n".join(wrong))
         known = ", ".join(snapshot.apps) or "none"
         raise NothingRecorded(
             f"there is no app {app_name!r} in instance {snapshot.controller.instance!r}; known: {known}"

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.model.events import Event
-from reconciler.model.memory import AppMemory, Backoff, Published
+from reconciler.model.memory import AppMemory, Backoff, Published, Rollout
 from reconciler.model.recorded import AppRecord, Controller
 from reconciler.model.routes import AppRoutes
 from reconciler.model.scaling import Factor, ScalingDecision
 from reconciler.model.status import AppStatus, InstanceStatus
-from reconciler.ports import StatusReader
+from reconciler.ports import NothingRecorded, StatusReader
 from reconciler.report import dump
 from reconciler.report.decisions import decision_document
 from reconciler.report.events import event_document, event_table
 from reconciler.report.tables import indented, printable, table
-from reconciler.report.times import age, rfc3339
+from reconciler.report.times import age, clock, rfc3339
 
 _EVENTS = 10
 _ESTIMATED = (
@@ -79,8 +79,10 @@ class Subject:
 def explain(reader: StatusReader, app_name: str, output: str = "text", *, now: float) -> str:
     """The explanation as ``text`` or ``json``. Raises NothingRecorded where there is no such app, and Unavailable."""
     snapshot = reader.snapshot()
-    record = dump.app_record(snapshot, app_name)
     events = reader.events(app_name=app_name, limit=_EVENTS)
+    if events and app_name not in snapshot.apps:
+        raise NothingRecorded(f"there is no app {app_name!r} any more; {clock(events[0].at)} UTC: {events[0].message}")
+    record = dump.app_record(snapshot, app_name)
     return explained(Subject(record, snapshot.controller, snapshot.published, events, now), output)
 
 
@@ -129,6 +131,8 @@ def _scaling(subject: Subject) -> Iterator[str]:
     if decision is None:
         yield "no decision yet"
         return
+    if subject.memory and subject.memory.version.app.spec.suspend:
+        yield "suspended by its spec: nothing is decided; the last decision before was this"
     yield f"{decision.reason} ({subject.ago(decision.at)})"
     if decision.factors:
         yield table(("METRIC", "VALUE", "TARGET", "FACTOR", ""), [_factor_row(it, decision) for it in decision.factors])
@@ -149,7 +153,7 @@ def _factor_row(factor: Factor, decision: ScalingDecision) -> tuple[str, ...]:
 
 
 def _number(value: float, unit: str) -> str:
-    return f"{value:.4g} {unit}".rstrip()
+    return f"{value:{'.0f' if abs(value) >= 100 else '.3g'}} {unit}".rstrip()
 
 
 def _rollout(subject: Subject) -> Iterator[str]:
@@ -163,15 +167,27 @@ def _rollout(subject: Subject) -> Iterator[str]:
             f"under way {origin}to {rollout.to_hash}: started {subject.ago(rollout.started_at)}, "
             f"last progress {subject.ago(rollout.progressed_at)}"
         )
-        if rollout.canary_at is not None:
-            verdict = "promoted" if rollout.promoted else "not judged yet"
-            yield f"canary: has its share of the traffic since {subject.ago(rollout.canary_at)}, {verdict}"
+        yield from _rollout_outlook(subject, memory, rollout)
     else:
         yield f"none under way; version {memory.version.spec_hash} of revision {memory.version.revision[:8]}"
     if failed := memory.failed:
         yield f"revision {failed.revision[:8]} failed {subject.ago(failed.at)}, {failed.reason}: {failed.message}"
     if memory.backoff:
         yield _backoff(subject, memory.backoff)
+
+
+def _rollout_outlook(subject: Subject, memory: AppMemory, rollout: Rollout) -> Iterator[str]:
+    """What ends it: the canary's verdict, or the lack of any further ready replica."""
+    strategy = memory.version.app.spec.strategy
+    on_trial = rollout.canary_at is not None and not rollout.promoted
+    if rollout.canary_at is not None and strategy.canary:
+        verdict = f"judged in {age(rollout.canary_at + strategy.canary.hold_seconds - subject.now)}"
+        since = f"canary: has its share of the traffic since {subject.ago(rollout.canary_at)}"
+        yield f"{since}, {verdict if on_trial else 'promoted'}"
+    if not on_trial and not memory.failed:
+        left = age(rollout.progressed_at + strategy.progress_deadline_seconds - subject.now)
+        what = "rolled back" if strategy.on_failure == "rollback" else "paused"
+        yield f"{what} in {left} if no further replica becomes ready"
 
 
 def _health(subject: Subject) -> Iterator[str]:
@@ -190,7 +206,7 @@ def _routed(subject: Subject, one: InstanceStatus) -> str:
     """By the last table that was published, which is what counts."""
     servers = subject.routes.servers if subject.routes else ()
     server = next((server for server in servers if server.name == one.name), None)
-    if server is None:
+    if server is None or (server.draining and one.state != "draining"):
         return "no"
     return "draining" if server.draining else "yes"
 
@@ -199,7 +215,8 @@ def _why(subject: Subject, one: InstanceStatus) -> str:
     memory = subject.record.replicas.get(one.name)
     parts = [one.note] if one.note else []
     if memory and memory.backoff:
-        parts.append(_backoff(subject, memory.backoff))
+        why = _backoff(subject, memory.backoff)
+        parts = [part for part in parts if not why.startswith(part)] + [why]
     if not parts and one.health.since is not None:
         parts.append(f"{one.health.verdict.value} since {subject.ago(one.health.since)}")
     return "; ".join(parts)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import Any
 
 from reconciler.model.events import Event
 from reconciler.model.load import LoadSample
 from reconciler.model.scaling import ScalingDecision
+from reconciler.model.spec import Scaling
 from reconciler.ports import StatusReader
 from reconciler.report import dump
 from reconciler.report.decisions import decision_document
@@ -24,14 +25,19 @@ _WIDEST = 120
 _PIPE_SIZE = (80, 24)
 
 
+# How hard an app worked in a sample by a policy: 1 is exactly on target, None unknown.
+FactorOf = Callable[[Scaling, LoadSample], float | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What is on record of an app's past, each oldest first."""
+    """What is on record of an app's past, each oldest first. ``factors`` are those of the samples by today's policy."""
 
     app_name: str
     decisions: tuple[ScalingDecision, ...]
     rollouts: tuple[Event, ...]
     samples: tuple[LoadSample, ...]
+    factors: Points = ()
 
 
 def history(
@@ -41,13 +47,13 @@ def history(
     limit: int = 100,
     output: str = "text",
     *,
+    factor_of: FactorOf,
     now: float,
 ) -> str:
     """The past as ``text`` (a plot, then a list, newest first) or ``json``. ``limit`` holds for each kind of entry.
 
-    Raises NothingRecorded where there is no such app, BadRequest for a ``since`` that can't be, and Unavailable.
+    Raises NothingRecorded where there is no such app and never was, BadRequest for a ``since`` that can't be, Unavailable.
     """
-    dump.app_record(reader.snapshot(), app_name)
     from_at = parse_since(since, now)
     past = Past(
         app_name,
@@ -55,6 +61,12 @@ def history(
         reader.events(app_name=app_name, type="rollout", since=from_at, limit=limit)[::-1],
         reader.samples(app_name, since=from_at)[::-1],
     )
+    snapshot = reader.snapshot()
+    if app_name in snapshot.apps or not (past.decisions or past.rollouts):
+        record = dump.app_record(snapshot, app_name)
+        scaling = record.memory.version.app.scaling if record.memory else Scaling()
+        found = ((one.at, factor_of(scaling, one)) for one in past.samples)
+        past = replace(past, factors=[(at, factor) for at, factor in found if factor is not None])
     return told(past, output, width=min(_WIDEST, shutil.get_terminal_size(_PIPE_SIZE).columns))
 
 
@@ -62,11 +74,11 @@ def told(past: Past, output: str = "text", *, width: int) -> str:
     """The past as text ``width`` columns wide, or as JSON; pure."""
     if output == "json":
         return json.dumps(_document(past), indent=2, ensure_ascii=False)
-    return printable("\n\n".join(part for part in (plot(_series(past), width=width), _list(past)) if part))
+    return printable("\n\n".join(part for part in (plot(series_of(past), width=width), _list(past)) if part))
 
 
 def _list(past: Past) -> str:
-    decided = ((one.at, "scaling", f"{one.current} → {one.target}", _reason(one)) for one in past.decisions)
+    decided = ((one.at, "scaling", _change(one), _reason(one)) for one in past.decisions)
     rolled = ((one.at, "rollout", "", one.message) for one in past.rollouts)
     entries = sorted(chain(decided, rolled), key=lambda entry: entry[0], reverse=True)
     if not entries:
@@ -75,28 +87,41 @@ def _list(past: Past) -> str:
     return table(("TIME (UTC)", "WHAT", "REPLICAS", "WHY"), rows)
 
 
+def _change(decision: ScalingDecision) -> str:
+    """Decisions to keep the count are on record as well; those that change it stand out."""
+    changed = decision.target != decision.current
+    return f"{decision.current} → {decision.target}" if changed else str(decision.current)
+
+
 def _reason(decision: ScalingDecision) -> str:
     return decision.reason if decision.acted else f"{decision.reason} (not acted upon)"
 
 
-def _series(past: Past) -> tuple[Series, ...]:
+def series_of(past: Past) -> tuple[Series, ...]:
     return (
-        Series("requests per second", [(one.at, one.rps) for one in past.samples if one.rps is not None]),
-        Series("p95 latency, ms", [(it.at, it.p95_latency_ms) for it in past.samples if it.p95_latency_ms is not None]),
-        Series("factor of the metric that works hardest", _factors(past.decisions)),
-        Series("replicas", _replicas(past)),
+        *_load(past.samples),
+        Series("factor of the metric that works hardest, by the policy in force now", past.factors),
+        Series("healthy replicas" if past.samples else "replicas", _replicas(past)),
     )
 
 
-def _factors(decisions: Sequence[ScalingDecision]) -> Points:
-    largest = ((one.at, [it.factor for it in one.factors if it.factor is not None]) for one in decisions)
-    return [(at, max(known)) for at, known in largest if known]
+def _load(samples: Sequence[LoadSample]) -> tuple[Series, ...]:
+    """Requests, or for an app that gets none by way of the edge, what it uses."""
+    if any(one.rps for one in samples):
+        latencies = [(one.at, one.p95_latency_ms) for one in samples if one.p95_latency_ms is not None]
+        return (
+            Series("requests per second", [(one.at, one.rps) for one in samples if one.rps is not None]),
+            Series("p95 latency, ms", latencies),
+        )
+    used = [(one.at, one.cpu_percent) for one in samples if one.cpu_percent is not None]
+    return (Series("cpu, percent of the limit", used),)
 
 
 def _replicas(past: Past) -> Points:
-    """Healthy replicas as sampled or, without samples, the counts decided, as steps."""
+    """Healthy replicas as sampled or, without samples, the counts decided; both as steps."""
     if past.samples:
-        return [(one.at, float(one.replicas)) for one in past.samples]
+        counts = ((one.at - one.resolution_seconds, one.at, float(one.replicas)) for one in past.samples)
+        return [(at, count) for begin, end, count in counts for at in (begin, end)]
     return [(it.at, float(count)) for it in past.decisions if it.acted for count in (it.current, it.target)]
 
 

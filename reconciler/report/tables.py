@@ -25,7 +25,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         made.add_column(heading, no_wrap=True, overflow="fold")
     made.add_column(headings[-1], overflow="fold")
     for row in rows:
-        made.add_row(*map(_cell, row))
+        made.add_row(*(_cell(value, "-" if heading else "") for heading, value in zip(headings, row, strict=True)))
     buffer = io.StringIO()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPE_WIDTH
     Console(file=buffer, width=width, color_system=None, markup=False, highlight=False, emoji=False).print(made)
@@ -41,7 +41,8 @@ def printable(text: str) -> str:
     return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf") else "\ufffd" for c in text)
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, blank: str) -> str:
+    """A column without a heading needs nothing in its place where there is no value."""
     if value is None or value == "":
-        return "-"
+        return blank
     return printable(str(value))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from reconciler.decide.metrics import factor_of
+from reconciler.model.desired import Problem
 from reconciler.model.events import Event
 from reconciler.model.load import LoadSample
 from reconciler.ports import NothingRecorded
@@ -64,16 +67,29 @@ def test_events_pass_their_filters_on(recorded: Place) -> None:
 
 def test_explain_and_history_read_decisions_rollouts_and_samples(recorded: Place) -> None:
     assert "scale out from 2 to 3: cpu is at 121 % of its target" in explain(recorded.reader(), "web", now=NOW)
-    text = history(recorded.reader(), "web", now=NOW)
+    text = history(recorded.reader(), "web", factor_of=factor_of, now=NOW)
     assert "requests per second" in text
     assert "rollout complete" in text
     assert "not web's" not in text
-    found = json.loads(history(recorded.reader(), "web", "5s", output="json", now=NOW + 12))
+    found = json.loads(history(recorded.reader(), "web", "5s", output="json", factor_of=factor_of, now=NOW + 12))
     assert [one["rps"] for one in found["samples"]] == [20.0, 10.0]
     assert found["decisions"] == []
 
 
 def test_nobody_by_that_name_is_said(recorded: Place) -> None:
-    for ask in (status, explain, history):
+    for ask in (status, explain, partial(history, factor_of=factor_of)):
         with pytest.raises(NothingRecorded, match="known: app-2, web"):
-            ask(recorded.reader(), "nope", now=NOW)  # type: ignore[operator]
+            ask(recorded.reader(), "nope", now=NOW)
+
+
+def test_who_is_no_more_or_never_was_is_told_from_nobody(place: Place) -> None:
+    problem = Problem("bad.yaml", 3, "spec.image", "nothing", "an image", "bad")
+    events = (Event(NOW, "rollout", "first rollout", "gone"), Event(NOW + 5, "app", "removed; bye", "gone"))
+    store = place.store()
+    store.save(replace(record(events=events), problems=(problem,)))
+    store.close()
+    with pytest.raises(NothingRecorded, match="no app 'gone' any more; .* UTC: removed; bye"):
+        explain(place.reader(), "gone", now=NOW)
+    assert "first rollout" in history(place.reader(), "gone", factor_of=factor_of, now=NOW)
+    with pytest.raises(NothingRecorded, match="'bad' has never had a valid spec:\nbad.yaml:3: spec.image"):
+        explain(place.reader(), "bad", now=NOW)

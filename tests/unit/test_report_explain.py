@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from reconciler.model.events import Event
 from reconciler.model.health import Health
 from reconciler.model.memory import Backoff, FailedVersion, Published, Rollout
 from reconciler.model.recorded import AppRecord, Controller
-from reconciler.model.routes import Refusal
+from reconciler.model.routes import Refusal, RouteTable
 from reconciler.model.scaling import Clamp, Factor, ScalingMemory
 from reconciler.report.explain import Subject, explained
+from tests.support.apps import version
 from tests.support.records import (
     NOW,
     app_memory,
@@ -69,8 +71,8 @@ Scaling
   scale out from 2 to 3: cpu is over its target (12 s ago)
   METRIC       VALUE           TARGET          FACTOR
   cpu          84.7 %          70 %            1.21     works hardest
-  rps          unknown         50 per replica  unknown  -
-  connections  12 per replica  80 per replica  0.15     -
+  rps          unknown         50 per replica  unknown
+  connections  12 per replica  80 per replica  0.15
   recommended: 6
   maxScaleOutStep: 6 → 5, maxScaleOutStep is 3
   maxReplicas: 5 → 3, maxReplicas is 3
@@ -109,7 +111,7 @@ def test_a_dry_run_is_said() -> None:
 
 def test_rollouts_failures_and_back_offs_are_said() -> None:
     memory = app_memory(
-        rollout=Rollout("abc123", "def456", NOW - 48, NOW - 3, canary_at=NOW - 3),
+        rollout=Rollout("abc123", "def456", NOW - 48, NOW - 3),
         failed=FailedVersion("def456", "99887766aabb", NOW, "Crashed", "web-3 exited with code 1"),
         backoff=Backoff(2, NOW + 20, "ImagePullFailed", "no such image"),
     )
@@ -118,11 +120,51 @@ def test_rollouts_failures_and_back_offs_are_said() -> None:
     record = AppRecord("web", app_status(), memory, {"web-1": doomed, "web-2": crashing})
     text = explained(subject(record))
     assert "under way from abc123 to def456: started 60 s ago, last progress 15 s ago" in text
-    assert "canary: has its share of the traffic since 15 s ago, not judged yet" in text
     assert "revision 99887766 failed 12 s ago, Crashed: web-3 exited with code 1" in text
     assert "ImagePullFailed: no such image (attempt 2, next try in 8 s)" in text
     assert "CrashLoopBackOff: exited with code 3 (attempt 4, next try in 88 s)" in text
     assert "Rejected: no such command (attempt 1, not again until the spec changes)" in text
+
+
+def test_a_rollout_says_what_ends_it() -> None:
+    canary = version(strategy={"canary": {"holdSeconds": 300}, "onFailure": "pause"})
+
+    def told(rollout: Rollout, **changes: Any) -> str:
+        return explained(subject(AppRecord("web", app_status(), app_memory(rollout=rollout, **changes))))
+
+    waiting = Rollout(None, "def456", NOW, NOW)
+    assert "under way to def456: started 12 s ago" in told(waiting)
+    assert "rolled back in 9 min if no further replica becomes ready" in told(waiting)
+    assert "paused in 9 min if no further replica becomes ready" in told(waiting, version=canary)
+    trial = replace(waiting, canary_at=NOW)
+    text = told(trial, version=canary)
+    assert "canary: has its share of the traffic since 12 s ago, judged in 4 min" in text
+    assert "if no further" not in text
+    text = told(replace(trial, promoted=True), version=canary)
+    assert "canary: has its share of the traffic since 12 s ago, promoted" in text
+    assert "if no further" in text
+
+
+def test_a_suspended_app_has_no_new_decisions() -> None:
+    memory = app_memory(version=version(suspend=True), decision=decision())
+    text = explained(subject(AppRecord("web", app_status(), memory)))
+    assert "suspended by its spec: nothing is decided; the last decision before was this" in text
+
+
+def test_a_crash_loop_is_told_once() -> None:
+    words = "CrashLoopBackOff: keeps crashing: exited with code 1"
+    crashed = instance_status(state="down", phase="crashed", note=words)
+    backoff = Backoff(4, NOW + 100, "CrashLoopBackOff", "keeps crashing: exited with code 1")
+    leaving = published("web-1")
+    server = replace(leaving.table.apps[0].servers[0], draining=True)
+    table = RouteTable((replace(leaving.table.apps[0], servers=(server,)),))
+    record = AppRecord(
+        "web", app_status(instances=(crashed,)), app_memory(), {"web-1": replica_memory(backoff=backoff)}
+    )
+    text = explained(subject(record, published=replace(leaving, table=table)))
+    assert f"web-1    crashed  healthy  no      {words} (attempt 4, next try in 88 s)" in text
+    draining = AppRecord("web", app_status(instances=(replace(crashed, state="draining"),)), app_memory())
+    assert "crashed  healthy  draining" in explained(subject(draining, published=replace(leaving, table=table)))
 
 
 def test_why_no_replica_is_routed_is_said() -> None:

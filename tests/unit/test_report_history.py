@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reconciler.model.events import Event
 from reconciler.model.load import LoadSample
 from reconciler.model.scaling import Factor
-from reconciler.report.history import Past, told
+from reconciler.report.history import Past, series_of, told
 from reconciler.report.plots import Series, plot, thinned
 from tests.support.records import NOW, decision
 
@@ -30,6 +30,7 @@ PAST = Past(
     ),
     rollouts=(Event(NOW + 30, "rollout", "rollout of 1f2e3d4c complete", "web"),),
     samples=tuple(LoadSample("web", NOW + at, 10, 1 + at // 60, rps=at * 1.0) for at in range(0, 100, 10)),
+    factors=((NOW, 0.2), (NOW + 90, 1.2)),
 )
 
 
@@ -46,10 +47,29 @@ def test_the_list_mixes_decisions_and_rollouts_newest_first() -> None:
 
 def test_load_factors_and_replicas_are_plotted() -> None:
     text = told(PAST, width=80)
-    titles = ("requests per second", "factor of the metric that works hardest", "replicas")
+    titles = ("requests per second", "factor of the metric that works hardest", "healthy replicas")
     assert [text.index(title) for title in titles] == sorted(text.index(title) for title in titles)
     assert "p95 latency" not in text, "nothing is known of it"
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_decision_to_keep_the_count_looks_like_one() -> None:
+    kept = decision(NOW, 3, 3, reason="keep 3: between 30 % and 80 %")
+    assert "scaling  3         keep 3: between" in told(Past("web", (kept,), (), ()), width=80)
+
+
+def test_replicas_are_plotted_as_steps() -> None:
+    series = series_of(PAST)[-1]
+    assert series.points[8:14] == [
+        (NOW + 30, 1), (NOW + 40, 1), (NOW + 40, 1), (NOW + 50, 1), (NOW + 50, 2), (NOW + 60, 2),
+    ]  # fmt: skip
+
+
+def test_an_app_without_requests_shows_its_cpu() -> None:
+    samples = tuple(LoadSample("web", NOW + at, 10, 1, rps=0.0, cpu_percent=at) for at in (0, 10))
+    text = told(Past("web", (), (), samples), width=80)
+    assert "cpu, percent of the limit" in text
+    assert "requests" not in text
 
 
 def test_without_samples_the_counts_decided_are_plotted() -> None:

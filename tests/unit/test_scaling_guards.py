@@ -163,7 +163,7 @@ class TestDiminishingReturns:
     def test_no_further_when_more_replicas_brought_nothing(self) -> None:
         decision = self.decided(62, 2.0, Throughput(2, 60, "latency", 2.0))
         assert (decision.target, names(decision)) == (4, ["throughput"])
-        assert "not scaling any further: throughput per replica fell by 48.33 %" in decision.reason
+        assert "not scaling any further: throughput per replica fell by 48.3 %" in decision.reason
         assert "(from 30 to 15.5 requests per second) with 4 replicas instead of 2" in decision.reason
 
     @pytest.mark.parametrize(
