@@ -52,7 +52,8 @@ def history(
 ) -> str:
     """The past as ``text`` (a plot, then a list, newest first) or ``json``. ``limit`` holds for each kind of entry.
 
-    Raises NothingRecorded where there is no such app and never was, BadRequest for a ``since`` that can't be, Unavailable.
+    Raises NothingRecorded where there is no such app and never was, BadRequest for a ``since`` that can't be, and
+    Unavailable.
     """
     from_at = parse_since(since, now)
     past = Past(
