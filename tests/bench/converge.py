@@ -112,7 +112,7 @@ def scale_ours(engine: PrivateEngine, sizes: list[int], heals: int) -> tuple[lis
     with _site(engine) as site:
         site.commit({"other.yaml": web("other", replicas=0)})
         site.start()
-        site.wait(lambda: site.app("other"))
+        site.wait_converged(site.git("rev-parse", "HEAD"), "other")
         times = []
         for size in sizes:
             site.commit({"web.yaml": web(replicas=size)})
