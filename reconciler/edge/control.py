@@ -2,8 +2,7 @@
 
 Decides what counts as proof that a configuration is served. nginx opens the new generation's socket when it takes the
 configuration over, and its old workers close the old one in the same breath as the public ports. So: the new socket
-answers with the new name, and the old one refuses — then every new request goes by the new configuration. The old
-socket's file is gone by then; a descriptor on its inode still leads to it, and has no length limit either.
+answers with the new name, and the old one refuses — then every new request goes by the new configuration.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ import http.client
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from reconciler.edge.servers import ServerList
@@ -28,7 +27,10 @@ class NotServed(Exception):
 
 
 class Door:
-    """One generation's control socket, held by its inode. Raises OSError where there is none."""
+    """One generation's control socket, held by a descriptor, since a socket's path has no more than 108 bytes.
+
+    Raises OSError where there is none.
+    """
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -74,8 +76,9 @@ class Door:
 class Control:
     """The control sockets of all generations, under ``run_directory``.
 
-    nginx can't open a socket whose file was left by one that was killed. So a socket that is in use is *parked*
-    under another name, and nginx, restarted by whomever, finds its own name free.
+    nginx can't open a socket whose file was left by one that was killed. So a socket is *parked* under another name as
+    soon as it answers, and nginx, restarted by whomever, finds its own name free. It stays there until it refuses, so
+    that a controller that takes over sees what an earlier one was waiting for.
     """
 
     def __init__(self, run_directory: Path) -> None:
@@ -108,24 +111,21 @@ class Control:
             raise NotServed(f"replicas {digest} are served instead of {servers.digest}")
 
     @contextmanager
-    def leaving(self, door: str) -> Iterator[Sequence[Door]]:
-        """Every door but this one that is still open, to see it close. nginx gets the files back, to delete them."""
-        with ExitStack() as stack:
-            leaving = []
-            for path in self._sockets():
-                name = path.name.removesuffix(_PARKED)
-                other = stack.enter_context(closing(Door(path)))
-                if not other.accepts():
-                    path.unlink()
-                elif name != door:
-                    path.rename(path.with_name(name))
-                    leaving.append(other)
-            yield leaving
+    def reloading(self, door: str) -> Iterator[None]:
+        """Around a load of another generation than those that are open: nginx deletes their sockets by their own
+        names, and would be alarmed to find nothing there."""
+        self._tidy()
+        placeholders = [self._directory / name for name in self._parked_doors() if name != door]
+        for path in placeholders:
+            path.touch()
+        try:
+            yield
+        finally:
+            for path in placeholders:
+                path.unlink(missing_ok=True)
 
-    def prove(
-        self, door: str, state: str, leaving: Sequence[Door], timeout_seconds: float, obstacle: Callable[[], str | None]
-    ) -> None:
-        """Wait until this state is served at this door, and nothing at the leaving ones.
+    def prove(self, door: str, state: str, timeout_seconds: float, obstacle: Callable[[], str | None]) -> None:
+        """Wait until this state is served at this door, and nothing at any other.
 
         ``obstacle`` is asked meanwhile whether there is a reason to give up. Raises NotServed.
         """
@@ -134,15 +134,39 @@ class Control:
             if reason := obstacle():
                 raise NotServed(reason)
             _pause(deadline, f"{seen or 'nothing'} is served instead of {state}")
-        while any(other.accepts() for other in leaving):
-            _pause(deadline, "workers of the previous configuration still take requests")
+        self.wait_for_others(door, deadline - time.monotonic())
 
-    def _sockets(self) -> list[Path]:
-        known = self._directory.iterdir() if self._directory.is_dir() else ()
-        return [path for path in known if path.is_socket()]
+    def wait_for_others(self, door: str, timeout_seconds: float) -> None:
+        """Wait until no worker of another generation takes requests. Raises NotServed."""
+        deadline = time.monotonic() + timeout_seconds
+        while any(_accepts(self._parked(name)) for name in self._parked_doors() if name != door):
+            _pause(deadline, "workers of the previous configuration still take requests")
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Park what still listens, and remove what doesn't, placeholders of a controller that died included."""
+        for path in self._files():
+            if path.is_socket() and _accepts(path):
+                path.rename(self._parked(path.name.removesuffix(_PARKED)))
+            elif path.is_socket() or path.name[0].isdecimal():
+                path.unlink()
+
+    def _parked_doors(self) -> list[str]:
+        return [path.name.removesuffix(_PARKED) for path in self._files() if path.name.endswith(_PARKED)]
+
+    def _files(self) -> list[Path]:
+        return list(self._directory.iterdir()) if self._directory.is_dir() else []
 
     def _parked(self, door: str) -> Path:
         return self._directory / f"{door}{_PARKED}"
+
+
+def _accepts(path: Path) -> bool:
+    try:
+        with closing(Door(path)) as door:
+            return door.accepts()
+    except FileNotFoundError:
+        return False
 
 
 def _state(path: Path) -> str | None:

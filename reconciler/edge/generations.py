@@ -64,12 +64,14 @@ class Generations:
         self._manifests: dict[str, Manifest] = {}
 
     def prepare(self) -> None:
-        """Make what is missing; harmless when nothing is."""
+        """Make what is missing, and undo a trial that was cut short while it was current. Harmless otherwise."""
         for name, mode in _DIRECTORY_MODES.items():
             directory = self.root / name
             if not directory.is_dir():
                 directory.mkdir(parents=True)
                 directory.chmod(mode)
+        if (self.root / "current").is_symlink() and self.current is None:
+            self.activate(next(reversed(self._whole()), None))
 
     @property
     def access_log(self) -> Path:
@@ -97,7 +99,7 @@ class Generations:
     def current(self) -> str | None:
         """The name of the current generation, where there is a whole one."""
         link = self.root / "current"
-        return link.readlink().name if (link / "http.conf").is_file() else None
+        return link.readlink().name if (link / _MANIFEST_FILE).is_file() else None
 
     def manifest(self, name: str) -> Manifest | None:
         """What a generation serves; None where that can't be read, so that it is published anew."""
@@ -160,8 +162,7 @@ class Generations:
 
     def prune(self) -> None:
         """Keep the last few generations and what they refer to; trials that led to nothing go."""
-        whole = [name for name in self._names() if (self._directory(name) / _MANIFEST_FILE).exists()]
-        keep = {*whole[-self._keep :], self.current}
+        keep = {*self._whole()[-self._keep :], self.current}
         for name in self._names():
             if name not in keep:
                 self.discard(name)
@@ -174,6 +175,10 @@ class Generations:
     def _names(self) -> list[str]:
         """Oldest first; whatever else lies there, such as a probe that was cut short, before all."""
         return sorted((path.name for path in (self.root / "generations").iterdir()), key=_sequence)
+
+    def _whole(self) -> list[str]:
+        """Those that were sealed, oldest first."""
+        return [name for name in self._names() if (self._directory(name) / _MANIFEST_FILE).exists()]
 
     def _directory(self, name: str) -> Path:
         return self.root / "generations" / name

@@ -97,7 +97,7 @@ class NginxEdge:
         """End the nginx that is ours, for good. Raises Unavailable."""
         with self._lock:
             self._last = None
-            with self._control.leaving(""):
+            with self._control.reloading(""):
                 self._nginx.stop()
 
     def close(self) -> None:
@@ -164,12 +164,21 @@ class NginxEdge:
             self._generations.derive(generation, current, {"servers": rendering.servers.text})
             self._generations.seal(generation, manifest)
         elif self._serves(manifest):
+            self._finish_reload(manifest)
             return current, "unchanged"
         if rendering.servers and self._nginx.alive() and self._control.state(manifest.door):
             self._push(generation, manifest, rendering.servers, current, ServerList.of(served.table))
+            self._finish_reload(manifest)
             return generation, "pushed"
         self._load(generation, manifest, current)
         return generation, "reloaded"
+
+    def _finish_reload(self, manifest: Manifest) -> None:
+        """A controller before this one may have died between a reload and the end of the old workers."""
+        try:
+            self._control.wait_for_others(manifest.door, self._settings.proof_timeout_seconds)
+        except NotServed as error:
+            raise Unavailable(str(error)) from error
 
     def _serves(self, manifest: Manifest) -> bool:
         return self._nginx.alive() and self._control.state(manifest.door) == manifest.state
@@ -178,13 +187,11 @@ class NginxEdge:
         """Load a generation and prove it; else the previous one is current again, byte for byte."""
         timeout_seconds = self._settings.proof_timeout_seconds
         said = self._generations.listen_to_errors()
-        with self._control.leaving(manifest.door) as leaving:
+        with self._control.reloading(manifest.door):
             self._generations.activate(generation)
             try:
                 self._nginx.load()
-                self._control.prove(
-                    manifest.door, manifest.state, leaving, timeout_seconds, lambda: final_complaint(said())
-                )
+                self._control.prove(manifest.door, manifest.state, timeout_seconds, lambda: final_complaint(said()))
             except (NotServed, Unavailable) as error:
                 self._go_back(generation, previous)
                 raise Unavailable(f"nginx does not serve the new configuration: {error}") from error

@@ -102,6 +102,17 @@ def test_a_link_that_leads_nowhere_is_no_generation(tmp_path: Path) -> None:
     assert generations.current is None
 
 
+def test_a_trial_that_was_cut_short_while_current_is_undone(tmp_path: Path) -> None:
+    generations = made(tmp_path, keep=3)
+    publish(generations, "000001-a")
+    generations.write("000002-b", {"http.conf": "never tested to the end"})
+    generations.activate("000002-b")
+    assert made(tmp_path, keep=3).current == "000001-a"
+    shutil.rmtree(tmp_path / "generations")
+    assert made(tmp_path, keep=3).current is None
+    assert not (tmp_path / "current").is_symlink()
+
+
 def test_the_directories_are_as_open_as_workers_need_and_no_more(tmp_path: Path) -> None:
     made(tmp_path / "edge", keep=3)
     modes = {name: stat.S_IMODE((tmp_path / "edge" / name).stat().st_mode) for name in ("run", "assets", "logs", ".")}

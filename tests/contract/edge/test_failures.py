@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.edge.control import Control
 from reconciler.edge.process import ProcessNginx
 from reconciler.model.spec import Route
 from reconciler.ports import Unavailable
@@ -115,7 +117,7 @@ def test_a_killed_worker_is_replaced_and_its_requests_are_not_counted_for_ever(p
             os.kill(pid, signal.SIGKILL)
         connection.close()
         eventually(lambda: _replica(process))
-        assert sum(process.edge.open_requests().values()) == 0
+        eventually(lambda: sum(process.edge.open_requests().values()) == 0)
         assert process.publish(app_routes("web", process.at(*running))).how == "unchanged"
 
 
@@ -205,6 +207,26 @@ def test_a_configuration_that_nobody_loads_is_taken_back(process: Front, monkeyp
         assert process.get("/web").status == 200
 
 
+@pytest.mark.parametrize("moment", [(ProcessNginx, "load"), (Control, "prove"), (Control, "replace_servers")])
+@pytest.mark.parametrize("change", ["replicas", "routes"])
+def test_a_controller_that_dies_in_the_middle_is_taken_over_by_the_next(
+    process: Front, monkeypatch: pytest.MonkeyPatch, moment: tuple[type, str], change: str
+) -> None:
+    with replicas("web-1", "web-2") as running:
+        process.publish(app_routes("web", process.at(running[0])))
+        more = [app_routes("api")] if change == "routes" else []
+        wanted = table(app_routes("web", process.at(running[1])), *more)
+        with monkeypatch.context() as patch:
+            patch.setattr(*moment, _die)
+            with contextlib.suppress(_Death):
+                process.edge.publish(wanted)
+        publication = process.reopen().publish(wanted)
+        assert publication.table == wanted
+        assert {process.get("/web").replica for _ in range(5)} == {"web-2"}
+        assert process.get("/api").status == (503 if more else 404)
+        assert process.reopen().publish(wanted).how == "unchanged"
+
+
 def test_a_reload_command_that_fails_takes_the_configuration_back(tmp_path: Path) -> None:
     with front("external", tmp_path) as theirs, replicas("web-1") as running:
         theirs.publish(app_routes("web", theirs.at(*running)))
@@ -265,6 +287,14 @@ def container(tmp_path: Path) -> Iterator[Front]:
 def process(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Front]:
     with front("process", tmp_path, lua=request.param, secrets_dir=tmp_path / "secrets") as made:
         yield made
+
+
+class _Death(BaseException):
+    """No handler of ours may catch it, as none catches a SIGKILL."""
+
+
+def _die(*_: object) -> None:
+    raise _Death
 
 
 def _replica(way: Front) -> str | None:
