@@ -46,7 +46,8 @@ class World:
 @dataclass(frozen=True, slots=True)
 class State:
     """What one tick hands to the next. ``trouble`` are sides that could not be reached, in words for people;
-    ``samples`` are kept for the next checkpoint, so that measuring alone writes nothing in between."""
+    ``samples`` are kept for the next checkpoint, so that measuring alone writes nothing in between; ``unwritten`` are
+    events that could not be recorded yet."""
 
     memory: Memory
     statuses: Mapping[str, AppStatus] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class State:
     trouble: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     samples: tuple[LoadSample, ...] = ()
+    unwritten: tuple[Event, ...] = ()
 
     @property
     def converged(self) -> bool:
@@ -65,7 +67,7 @@ class State:
 
 
 def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
-    """One pass. Raises Unavailable only for the store: without a record nothing may be done."""
+    """One pass. Raises Unavailable only for the store, and then nothing was done: without a record nothing may be."""
     now = world.clock.now()
     desired, trouble = _read(world.source, state.memory)
     # Collected before we look, so that what is seen includes what they did.
@@ -87,9 +89,10 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
     samples = (*state.samples, *loads.samples)
     decision = decide(desired, observed, state.memory, now, world.policy)
     plan = decision.plan
-    news = Record(now, plan.memory, state.statuses, plan.events, plan.actions, outcomes)
+    news = Record(now, plan.memory, state.statuses, (*state.unwritten, *plan.events), plan.actions, outcomes)
     # Intent before the deed, be it an action or a publication: a crash in between is repaired by the next tick.
-    if plan.actions or plan.routes != state.memory.published.table:
+    acting = bool(plan.actions) or plan.routes != state.memory.published.table
+    if acting:
         world.store.save(news)
         world.executor.acknowledge()
         news = Record(now, plan.memory, state.statuses)
@@ -110,11 +113,17 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
         edge=world.edge.describe(),
         source=world.source_name,
     )
-    world.store.save(record, checkpoint=checkpoint)
-    world.executor.acknowledge()
     problems = tuple(str(problem) for problem in desired.problems)
-    kept = () if checkpoint else samples
-    return State(memory, statuses, plan, (*plan.events, *published), trouble, problems, kept)
+    after = State(memory, statuses, plan, (*plan.events, *published), trouble, problems)
+    try:
+        world.store.save(record, checkpoint=checkpoint)
+    except Unavailable as error:
+        if not acting:
+            raise
+        # What was done is done, and nobody but us knows of it until it can be written.
+        return replace(after, trouble=(*trouble, f"store: {error}"), samples=samples, unwritten=record.events)
+    world.executor.acknowledge()
+    return after if checkpoint else replace(after, samples=samples)
 
 
 def _read(source: Source, memory: Memory) -> tuple[Desired, tuple[str, ...]]:

@@ -117,8 +117,8 @@ def _phase(
         return Phase.LEAVING
     if isinstance(in_flight, CreateReplica):
         return Phase.CREATING
-    if container is None:
-        return Phase.GONE
+    if container is None:  # Its slot is free only once nothing is in flight in it.
+        return Phase.VANISHING if in_flight else Phase.GONE
     if container.state in _STOPPED and memory.address in foreign_addresses:
         return Phase.DISPLACED
     if container.state is not ContainerState.RUNNING:

@@ -129,7 +129,10 @@ def _try_canary(view: AppView, loads: Mapping[tuple[str, str], VersionLoad]) -> 
         return _begin_canary(view, rollout, canary)
     if rollout.canary_at is None or view.now < rollout.canary_at + canary.hold_seconds:
         return Advance(view.app, waits=(trial.waiting(view, canary, None),))
-    new, old = (loads.get((view.name, spec_hash or "")) for spec_hash in (rollout.to_hash, rollout.from_hash))
+    served = {r.spec_hash: loads[view.name, r.spec_hash] for r in view.existing if (view.name, r.spec_hash) in loads}
+    new = served.pop(rollout.to_hash, None)
+    # Usually there is one old version; more, where a rollout was retargeted: then the one that served most.
+    old = max(served.values(), key=lambda load: load.requests, default=None)
     return _conclude_canary(view, rollout, canary, trial.judge(canary, new, old))
 
 

@@ -30,6 +30,8 @@ from reconciler.model.plan import Wait
 
 DRAIN_POLL_SECONDS = 0.25
 
+_MAY_BE_ANSWERING = RUNNING | {Phase.PAUSED}
+
 
 @dataclass(frozen=True, slots=True)
 class Steps:
@@ -101,10 +103,12 @@ def retire(
 def _draining(replica: Replica, grace_seconds: float, observed: Observed) -> Wait | None:
     """What a replica that left the route table still has to run for; None when it may stop."""
     memory, now = replica.memory, observed.at
-    if not memory.ever_routed or replica.phase not in RUNNING:
+    if not memory.ever_routed:
         return None
     if memory.unrouted_at is None:
         return Wait(memory.app_name, f"waiting for a published route table without {memory.name}")
+    if replica.phase not in _MAY_BE_ANSWERING:
+        return None
     end = memory.unrouted_at + grace_seconds
     open_requests = observed.open_requests.get(memory.address)
     if open_requests == 0 or now >= end:

@@ -134,7 +134,10 @@ def _clock(mishap: Mishap, stage: Stage) -> None:
 class _Fine(dict[tuple[str, str], VersionLoad]):
     """Every version serves many requests, and serves them well."""
 
-    def get(self, key: Any, default: Any = None) -> Any:
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __missing__(self, key: tuple[str, str]) -> VersionLoad:
         return VersionLoad(1000, 0.0, 10.0, 60.0)
 
 
