@@ -37,9 +37,10 @@ def heal(view: AppView, kept: tuple[Replica, ...], sick: tuple[Replica, ...]) ->
 
 
 def most_are_unhealthy(replicas: Sequence[Replica]) -> bool:
-    """Whether several, and more than half of those that have been ready, are unhealthy: hardly a coincidence."""
+    """Whether several, and more than half of those there that have been ready, are unhealthy: hardly a coincidence."""
     unhealthy = sum(r.phase is Phase.UNHEALTHY for r in replicas)
-    return unhealthy > 1 and 2 * unhealthy > sum(r.phase not in PENDING for r in replicas)
+    there = sum(r.container is not None and r.phase not in PENDING for r in replicas)
+    return unhealthy > 1 and 2 * unhealthy > there
 
 
 def paced(view: AppView, actions: tuple[Action, ...]) -> AppMemory:
