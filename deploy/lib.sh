@@ -37,6 +37,7 @@ missing_for_environment() {
     if lacks python3; then echo python3; fi
     if ! can_make_environments; then echo python3-venv; fi
     if lacks git; then echo git; fi
+    if lacks ps; then echo procps; fi # GitPython ends a fetch that hangs by the processes that ps lists
 }
 
 # What `orchestry run` with an nginx of its own and the demo image need on top.
