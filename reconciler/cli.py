@@ -28,6 +28,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+# On a wrong option typer exits with 2, which here means "changes", or "not converged yet"; it is an error like any.
+typer.BadParameter.__mro__[1].exit_code = 1  # type: ignore[attr-defined]
 
 WATCH_SECONDS = 1.0
 
@@ -70,6 +72,7 @@ _Edge = Annotated[EdgeMode | None, typer.Option(help="How nginx is run.")]
 _EdgePort = Annotated[int | None, typer.Option(help="Port nginx listens on.")]
 _Network = Annotated[str | None, typer.Option(help="Docker network of the replicas.")]
 _SecretsDir = Annotated[Path | None, typer.Option(help="Directory that secrets are read from.")]
+_AllowFileUrls = Annotated[bool | None, typer.Option("--allow-file-urls", help="Allow file:// git URLs.")]
 _Confirm = Annotated[
     str | None, typer.Option("--confirm-deletions", metavar="REVISION", help="Confirm the deletions of this revision.")
 ]
@@ -107,7 +110,7 @@ def run(
     tick: Annotated[float | None, typer.Option(help="Seconds between looks when nothing happens.")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Actions performed at a time.")] = None,
     fetch_interval: Annotated[float | None, typer.Option(help="Seconds between fetches of a git URL.")] = None,
-    allow_file_urls: Annotated[bool | None, typer.Option("--allow-file-urls", help="Allow file:// git URLs.")] = None,
+    allow_file_urls: _AllowFileUrls = None,
     confirm_deletions: _Confirm = None,
     log_format: Annotated[LogFormat | None, typer.Option(help="How log lines are written.")] = None,
     settings_file: _SettingsFile = None,
@@ -159,6 +162,7 @@ def plan(
     state_dir: _StateDir = None,
     instance: _Instance = None,
     network: _Network = None,
+    allow_file_urls: _AllowFileUrls = None,
     confirm_deletions: _Confirm = None,
     settings_file: _SettingsFile = None,
     output: _Output = Output.TEXT,
@@ -176,10 +180,11 @@ def plan(
         state_dir=state_dir,
         instance=instance,
         network=network,
+        allow_file_urls=allow_file_urls,
         confirm_deletions=confirm_deletions,
     )
     seen = preview(settings)
-    text, code = format_plan(seen.revision, seen.plan, seen.problems, str(output))
+    text, code = format_plan(seen.revision, seen.plan, seen.problems, str(output), served=seen.served)
     typer.echo(text)
     raise typer.Exit(code)
 
@@ -317,31 +322,12 @@ def teardown(
 
 
 def _settings(file: Path | None, **flags: Any) -> Settings:
-    from pydantic import ValidationError
+    from reconciler.settings import BadSettings, Settings
 
-    from reconciler.settings import Settings
-
-    given = {name: _plain(value) for name, value in flags.items() if value is not None}
     try:
-        return Settings.load(file, given)
-    except FileNotFoundError as error:
-        _fail(f"settings file {error} is not there; name one that is, or leave --settings out")
-    except ValidationError as error:
-        _fail("; ".join(_setting_problem(problem) for problem in error.errors(include_url=False)))
-    except ValueError as error:  # A settings file that is no TOML.
-        _fail(f"settings: {error}")
-
-
-def _setting_problem(problem: Any) -> str:
-    from difflib import get_close_matches
-
-    from reconciler.settings import Settings
-
-    name = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] != "extra_forbidden":
-        return f"setting {name}: found {problem['input']!r}; {problem['msg'].lower()}"
-    close = get_close_matches(name, Settings.model_fields, 1)
-    return f"setting {name}: there is no such setting" + (f"; is {close[0]} meant?" if close else "")
+        return Settings.load(file, {name: _plain(value) for name, value in flags.items() if value is not None})
+    except BadSettings as error:
+        _fail(str(error))
 
 
 def _plain(value: Any) -> Any:

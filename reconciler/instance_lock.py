@@ -25,8 +25,8 @@ class InstanceLock:
             if error.errno != errno.EADDRINUSE:
                 raise
             raise AlreadyRunning(
-                f"another controller runs instance {instance} on this Engine, from another state directory: "
-                f"stop that one, or give this one a name of its own with --instance"
+                f"another controller runs instance {instance} on this Engine: stop that one first, "
+                f"or name another instance with --instance"
             ) from error
 
     def release(self) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from reconciler.decide.plan import decide
 from reconciler.loop import Waker
-from reconciler.model.desired import Problem
+from reconciler.model.desired import Desired, Problem
 from reconciler.model.memory import Memory
 from reconciler.model.plan import Plan
+from reconciler.model.routes import RouteTable
 from reconciler.ports import NothingRecorded
 from reconciler.settings import Settings
 from reconciler.store import open_reader
@@ -17,28 +20,36 @@ from reconciler.wiring import SystemClock, open_runtime, open_spec_source, polic
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A plan that nobody will perform, for this revision, and the source's problems."""
+    """A plan that nobody will perform, for this revision; the routes served now, and the source's problems."""
 
     revision: str
     plan: Plan
+    served: RouteTable
     problems: tuple[Problem, ...]
 
 
 def preview(settings: Settings) -> Preview:
-    """Read the source, look at the host, and decide. Raises Unavailable where one of them can't be read."""
-    waker = Waker()
+    """Read the source, look at the host, and decide. Raises Unavailable or Rejected where one of them can't be read."""
     memory = _memory(settings)
-    source, runtime = open_spec_source(settings, waker), open_runtime(settings, waker)
+    desired = _desired(settings)
+    runtime = open_runtime(settings, Waker())
     try:
-        desired = source.read()
         runtime.survey()
         now = SystemClock().now()
-        observed = runtime.observe(now)
-        decision = decide(desired, observed, memory, now, policy_of(settings))
+        decision = decide(desired, runtime.observe(now), memory, now, policy_of(settings))
     finally:
         runtime.close()
-        source.close()
-    return Preview(desired.revision, decision.plan, desired.problems)
+    return Preview(desired.revision, decision.plan, memory.published.table, desired.problems)
+
+
+def _desired(settings: Settings) -> Desired:
+    """The source as it is now. A git URL is mirrored for the moment only: the controller's own mirror isn't ours."""
+    with TemporaryDirectory(prefix="orchestry-plan-", ignore_cleanup_errors=True) as mirrors:
+        source = open_spec_source(settings, Waker(), Path(mirrors))
+        try:
+            return source.read()
+        finally:
+            source.close()
 
 
 def _memory(settings: Settings) -> Memory:

@@ -6,18 +6,24 @@ Nothing here is about apps: what apps ask for is in git, how this controller wor
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 DEFAULT_FILE = Path("/etc/orchestry/settings.toml")
+
+
+class BadSettings(Exception):
+    """Settings that can't be. The message says which, what was found, and what would be right."""
 
 
 class Settings(BaseSettings):
@@ -70,12 +76,22 @@ class Settings(BaseSettings):
     def load(cls, file: Path | None, flags: dict[str, Any]) -> Settings:
         """Settings from all places. ``flags`` holds only those that were given.
 
-        Raises pydantic's ValidationError for a value that can't be, FileNotFoundError for a named file that isn't.
+        Raises BadSettings for a value that can't be, for a name that isn't one, and for a file that can't be read.
         """
         if file is not None and not file.is_file():
-            raise FileNotFoundError(file)
+            raise BadSettings(f"settings file {file} is not there; name one that is, or leave --settings out")
         chosen = file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
-        return _with_file(chosen)(**flags)
+        try:
+            return _with_file(chosen)(**flags)
+        except ValidationError as error:
+            problems = "; ".join(_explained(problem) for problem in error.errors(include_url=False))
+            raise BadSettings(problems) from None
+        except SettingsError as error:  # only lists are parsed before they are validated
+            raise BadSettings(f'{error}; expected a JSON list such as ["nginx", "-t"]') from None
+        except OSError as error:
+            raise BadSettings(f"settings file {chosen} can't be read: {error.strerror}") from error
+        except ValueError as error:
+            raise BadSettings(f"settings file {chosen} is no TOML: {error}") from error
 
     @property
     def is_default_instance(self) -> bool:
@@ -103,6 +119,14 @@ class Settings(BaseSettings):
     def name_prefix(self) -> str:
         """What stands before container names: nothing for the default instance."""
         return "" if self.is_default_instance else f"{self.instance}-"
+
+
+def _explained(problem: Any) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"setting {name}: found {problem['input']!r}; {problem['msg'].lower()}"
+    close = get_close_matches(name, Settings.model_fields, 1)
+    return f"setting {name}: there is no such setting" + (f"; is {close[0]} meant?" if close else "")
 
 
 def _with_file(file: Path | None) -> type[Settings]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from reconciler.edge import EdgeSettings, NginxEdge, NoEdge, open_edge
 from reconciler.executor import Executor
@@ -16,7 +17,7 @@ from reconciler.instance_lock import InstanceLock
 from reconciler.load import open_meter
 from reconciler.loop import Waker
 from reconciler.model.plan import Policy
-from reconciler.ports import Source
+from reconciler.ports import Rejected, Source
 from reconciler.probe import open_prober
 from reconciler.runtime.docker import DockerRuntime
 from reconciler.settings import Settings
@@ -39,7 +40,7 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
     with ExitStack() as opened:
         store = open_store(settings.database, state_dir=settings.directory, instance=settings.instance)
         opened.callback(store.close)
-        source = open_spec_source(settings, waker)
+        source = open_spec_source(settings, waker, settings.directory)
         opened.callback(source.close)
         runtime = open_runtime(settings, waker)
         opened.callback(runtime.close)
@@ -72,16 +73,20 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
         )
 
 
-def open_spec_source(settings: Settings, waker: Waker) -> Source:
-    return open_source(
-        settings.source,
-        branch=settings.branch,
-        path=settings.path,
-        state_dir=settings.directory,
-        wake=waker.wake,
-        fetch_interval_seconds=settings.fetch_interval,
-        allow_file_urls=settings.allow_file_urls,
-    )
+def open_spec_source(settings: Settings, waker: Waker, mirrors: Path) -> Source:
+    """The source; a git URL is mirrored under ``mirrors``. Raises Rejected for one that can never be read."""
+    try:
+        return open_source(
+            settings.source,
+            branch=settings.branch,
+            path=settings.path,
+            state_dir=mirrors,
+            wake=waker.wake,
+            fetch_interval_seconds=settings.fetch_interval,
+            allow_file_urls=settings.allow_file_urls,
+        )
+    except ValueError as error:
+        raise Rejected("SourceUnfit", f"source: {error}") from error
 
 
 def open_runtime(settings: Settings, waker: Waker) -> DockerRuntime:
@@ -117,23 +122,22 @@ def open_nginx(settings: Settings) -> NginxEdge | NoEdge:
 
 
 def policy_of(settings: Settings) -> Policy:
-    return Policy(
-        name_prefix=settings.name_prefix,
-        confirmed_revision=settings.confirm_deletions,
-        allow_host_paths=settings.allow_host_paths,
-    )
+    return Policy(name_prefix=settings.name_prefix, confirmed_revision=settings.confirm_deletions)
 
 
 def tear_down(settings: Settings) -> Iterator[str]:
-    """Remove what is labelled this instance's, and stop its nginx; yield a line for each."""
-    edge = open_nginx(settings)
-    edge.shut_down()
-    yield "stopped nginx"
-    runtime = open_runtime(settings, Waker())
-    try:
+    """Remove what is labelled this instance's, and stop its nginx; yield a line for each.
+
+    Raises AlreadyRunning while its controller runs, which would make everything anew, and Unavailable without the
+    Engine; nothing was touched then.
+    """
+    with ExitStack() as opened:
+        runtime = open_runtime(settings, Waker())
+        opened.callback(runtime.close)
+        opened.callback(InstanceLock(runtime.engine_id(), settings.instance).release)
+        open_nginx(settings).shut_down()
+        yield "stopped nginx"
         removed = runtime.remove_all()
-    finally:
-        runtime.close()
     yield from (f"removed container {name}" for name in removed.containers)
     yield from (f"removed network {name}" for name in removed.networks)
     yield from (f"kept network {name}: other containers use it" for name in removed.kept_networks)

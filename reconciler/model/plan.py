@@ -23,7 +23,6 @@ class Policy:
 
     name_prefix: str = ""
     confirmed_revision: str | None = None
-    allow_host_paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""A plan as people review it: action by action with causes, the fields that differ, and what is waited for.
+"""A plan as people review it: action by action with causes, the fields that differ, the routes that change, and what is
+waited for.
 
 The text that users see is the text that golden tests compare.
 """
@@ -12,41 +13,71 @@ from typing import Any
 from reconciler.model.actions import Action
 from reconciler.model.desired import Problem
 from reconciler.model.plan import Plan, Wait
-from reconciler.model.routes import AppRoutes
+from reconciler.model.routes import AppRoutes, RouteTable
 
 NOTHING, ERROR, CHANGES = 0, 1, 2
 
 
-def format_plan(revision: str, plan: Plan, problems: Sequence[Problem], output: str) -> tuple[str, int]:
-    """The plan as ``text`` or ``json``, and the exit code: 0 nothing to do, 2 changes, 1 problems in the source."""
-    code = ERROR if problems else CHANGES if plan.actions else NOTHING
+def format_plan(
+    revision: str, plan: Plan, problems: Sequence[Problem], output: str, *, served: RouteTable
+) -> tuple[str, int]:
+    """The plan as ``text`` or ``json``, and the exit code: 0 nothing to do, 2 changes, 1 problems in the source.
+
+    ``served`` are the routes that nginx has now; publishing others is a change like any action.
+    """
+    code = ERROR if problems else CHANGES if plan.actions or plan.routes != served else NOTHING
     if output == "json":
-        return json.dumps(_document(revision, plan, problems), indent=2, ensure_ascii=False), code
-    return _text(revision, plan, problems), code
+        return json.dumps(_document(revision, plan, problems, served), indent=2, ensure_ascii=False), code
+    return _text(revision, plan, problems, served), code
 
 
-def _text(revision: str, plan: Plan, problems: Sequence[Problem]) -> str:
+def _text(revision: str, plan: Plan, problems: Sequence[Problem], served: RouteTable) -> str:
     lines = [f"revision {revision}"]
     lines += [f"problem: {problem}" for problem in problems]
     lines += [f"notice: {notice}" for notice in plan.notices]
-    names = sorted({a.app_name for a in plan.actions} | {w.app_name for w in plan.waits if w.app_name})
+    rerouted = _rerouted(served, plan.routes)
+    names = sorted({a.app_name for a in plan.actions} | {w.app_name for w in plan.waits if w.app_name} | {*rerouted})
     for name in names:
         lines += ["", name]
         lines += [f"  differs: {field}" for field in plan.differences.get(name, ())]
         lines += [f"  {action.summary}: {action.cause}" for action in plan.actions if action.app_name == name]
+        lines += [f"  publish {rerouted[name]}"] if name in rerouted else []
         lines += [f"  wait: {wait.message}" for wait in plan.waits if wait.app_name == name]
-    lines += ["", _summary(plan.actions)]
+    lines += ["", _summary(plan.actions, len(rerouted))]
     return "\n".join(lines)
 
 
-def _summary(actions: Iterable[Action]) -> str:
+def _rerouted(served: RouteTable, planned: RouteTable) -> dict[str, str]:
+    """What changes in nginx, by app."""
+    old = {app.app_name: app for app in served.apps}
+    new = {app.app_name: app for app in planned.apps}
+    changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    return {name: _rerouting(old.get(name), new.get(name)) for name in changed}
+
+
+def _rerouting(old: AppRoutes | None, new: AppRoutes | None) -> str:
+    before, after = _way_in(old), _way_in(new)
+    return f"{after}: its options change" if before == after else f"{after}: was {before}"
+
+
+def _way_in(app: AppRoutes | None) -> str:
+    if app is None:
+        return "nothing"
+    paths = " ".join(f"{route.host or '*'}{route.path}" for route in app.routes)
+    servers = ", ".join(server.name + " (draining)" * server.draining for server in app.servers)
+    return f"{paths} → {servers or 'nobody (503)'}"
+
+
+def _summary(actions: Iterable[Action], rerouted: int) -> str:
     counts: dict[str, int] = {}
     for action in actions:
         counts[action.verb] = counts.get(action.verb, 0) + 1
+    if rerouted:
+        counts["publish"] = rerouted
     return ", ".join(f"{count} to {verb}" for verb, count in counts.items()) or "nothing to do"
 
 
-def _document(revision: str, plan: Plan, problems: Sequence[Problem]) -> dict[str, Any]:
+def _document(revision: str, plan: Plan, problems: Sequence[Problem], served: RouteTable) -> dict[str, Any]:
     return {
         "revision": revision,
         "problems": [str(problem) for problem in problems],
@@ -55,6 +86,7 @@ def _document(revision: str, plan: Plan, problems: Sequence[Problem]) -> dict[st
         "differences": {name: list(fields) for name, fields in plan.differences.items()},
         "waits": [_wait(wait) for wait in plan.waits],
         "routes": [_routes(app) for app in plan.routes.apps],
+        "rerouted": _rerouted(served, plan.routes),
     }
 
 

@@ -50,7 +50,7 @@ def checked_remote(source: str, *, allow_file: bool) -> Remote:
     if protocol == "ssh" and (_SSH.fullmatch(source) or _SCP.fullmatch(source)):
         return Remote(source, "ssh")
     if protocol == "file" and not allow_file:
-        raise ValueError("file URLs are switched off; give the directory itself, or allow them in the settings")
+        raise ValueError("file URLs are switched off; give the directory itself, or allow them with --allow-file-urls")
     if protocol == "file" and _FILE.fullmatch(source):
         return Remote(source, "file")
     allowed = "https://HOST/PATH or ssh://USER@HOST/PATH" + (" or file:///PATH" if allow_file else "")

@@ -145,9 +145,10 @@ class Stage:
     # --- what can be read off it
 
     def text(self) -> str:
-        """The last plan as users see it."""
-        assert self.plan is not None
-        return format_plan(self.desired.revision, self.plan, self.desired.problems, "text")[0]
+        """The last plan as users see it, but for its routes: what became of them is told apart."""
+        plan = self.plan
+        assert plan is not None
+        return format_plan(self.desired.revision, plan, self.desired.problems, "text", served=plan.routes)[0]
 
     def names(self, app_name: str = "web") -> list[str]:
         return sorted(c.name for c in self.containers.values() if c.app_name == app_name)
