@@ -17,7 +17,7 @@ from pathlib import Path
 
 from reconciler.edge.servers import ServerList
 
-_ANSWER_TIMEOUT_SECONDS = 2.0
+_ANSWER_TIMEOUT_SECONDS = 5.0
 _POLL_SECONDS = 0.002
 _PARKED = ".parked"
 

@@ -15,14 +15,15 @@ from threading import Lock
 from reconciler.edge.certificates import Certificates
 from reconciler.edge.control import Control, NotServed
 from reconciler.edge.generations import Generations, Manifest
-from reconciler.edge.nginx import Nginx, complaint, final_complaint, place
+from reconciler.edge.nginx import Nginx, final_complaint
 from reconciler.edge.probe import with_lua
-from reconciler.edge.render import LUA_FILE, LUA_SOURCE, Renderer, RenderError, Rendering, app_at
+from reconciler.edge.rehearsal import Rehearsal
+from reconciler.edge.render import LUA_FILE, LUA_SOURCE, Renderer, Rendering
 from reconciler.edge.servers import ServerList
 from reconciler.edge.settings import Build, EdgeSettings
 from reconciler.edge.sites import Certificate
-from reconciler.edge.trial import Apps, Hopeless, Verdict, largest_accepted
-from reconciler.model.routes import AppRoutes, Publication, Refusal, RouteTable
+from reconciler.edge.trial import Apps, Hopeless
+from reconciler.model.routes import Publication, Refusal, RouteTable
 from reconciler.ports import Unavailable
 
 _LARGE_ERROR_LOG_BYTES = 16 * 2**20
@@ -131,13 +132,13 @@ class NginxEdge:
             self._generations.add_asset(LUA_FILE, LUA_SOURCE)
         # An app that is refused falls back to what it had, and that may be another certificate.
         certificates = {**(served.certificates if served else {}), **wanted.certificates}
-        trial = _Trial(self._nginx, self._generations, renderer, certificates, served)
+        rehearsal = Rehearsal(self._nginx, self._generations, renderer, certificates, served)
         try:
-            apps, refusals = largest_accepted(wanted.table.apps, _by_name(served), trial.check)
+            apps, refusals = rehearsal.largest_accepted(wanted.table.apps)
         except Hopeless as error:
             raise Unavailable(f"nginx refuses its configuration: {error}") from error
         table, refusals = RouteTable(apps), (*refusals, *_stale_certificates(apps, refusals, wanted.problems))
-        rendering = trial.render(apps)
+        rendering = rehearsal.render(apps)
         if current and served and rendering.digest == served.digest:
             manifest = replace(served, table=table, servers_digest=rendering.servers_digest)
             generation, how = self._change_servers(rendering, manifest, current, served)
@@ -216,43 +217,6 @@ class NginxEdge:
             self._nginx.load()
 
 
-class _Trial:
-    """Sets of apps put to nginx, as one publish goes."""
-
-    def __init__(
-        self,
-        nginx: Nginx,
-        generations: Generations,
-        renderer: Renderer,
-        certificates: Mapping[str, Certificate],
-        served: Manifest | None,
-    ) -> None:
-        self._nginx = nginx
-        self._generations = generations
-        self._renderer = renderer
-        self._certificates = certificates
-        self._served_digest = served.digest if served else None
-        self._sequence = generations.next_sequence()
-
-    def render(self, apps: Apps) -> Rendering:
-        return self._renderer.render(RouteTable(apps), self._certificates, self._sequence)
-
-    def check(self, apps: Apps) -> Verdict | None:
-        try:
-            rendering = self.render(apps)
-        except RenderError as error:
-            return Verdict(str(error), error.app_name)
-        if rendering.digest == self._served_digest:
-            return None
-        self._generations.write(rendering.generation, rendering.files)
-        output = self._nginx.test(rendering.generation)
-        if output is None:
-            return None
-        self._generations.discard(rendering.generation)
-        line = place(output)
-        return Verdict(complaint(output), app_at(rendering.files["http.conf"], line) if line else None)
-
-
 def _manifest(rendering: Rendering, table: RouteTable) -> Manifest:
     return Manifest(
         digest=rendering.digest,
@@ -271,10 +235,6 @@ def _by_address(answer: str) -> dict[str, int]:
         server, _, count = line.partition(" ")
         counts[server.rpartition(":")[0]] += int(count)
     return dict(counts)
-
-
-def _by_name(served: Manifest | None) -> dict[str, AppRoutes]:
-    return {app.app_name: app for app in served.table.apps} if served else {}
 
 
 def _stale_certificates(apps: Apps, refusals: tuple[Refusal, ...], problems: Mapping[str, str]) -> list[Refusal]:
