@@ -1,0 +1,191 @@
+"""What requests meet on their way in: routes, TLS, stickiness, limits, websockets, and changes that need no reload."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.support.engine import demo_image
+from tests.support.nginx import make_certificate
+from tests.support.site import Site, web
+from tests.support.undisturbed import undisturbed
+from tests.support.websocket import echo, upgrade
+
+pytestmark = [pytest.mark.engine, pytest.mark.nginx]
+
+SECURE = "{host: secure.example.com, path: /, tls: {secret: site-tls}}"
+
+
+@contextmanager
+def secure(site: Site, authority: Path, protocol: str = "http/1.1") -> Iterator[ssl.SSLSocket]:
+    """A TLS connection to secure.example.com, whose certificate is checked against ``authority``."""
+    context = ssl.create_default_context(cafile=str(authority))
+    context.set_alpn_protocols([protocol])
+    with (
+        socket.create_connection(("127.0.0.1", site.tls_port), timeout=10) as raw,
+        context.wrap_socket(raw, server_hostname="secure.example.com") as connection,
+    ):
+        yield connection
+
+
+def get_securely(site: Site, authority: Path, path: str) -> tuple[int, str]:
+    with secure(site, authority) as connection:
+        client = http.client.HTTPConnection("secure.example.com", timeout=10)
+        client.sock = connection
+        client.request("GET", path, headers={"Host": "secure.example.com"})
+        answer = client.getresponse()
+        return answer.status, answer.read().decode()
+
+
+def is_trusted(site: Site, authority: Path) -> bool:
+    try:
+        return get_securely(site, authority, "/version")[0] == 200
+    except (ssl.SSLError, ConnectionError):
+        return False
+
+
+def test_tls_with_http2_a_redirect_and_a_renewed_certificate(site: Site, tmp_path: Path) -> None:
+    secret = site.secrets_dir / "site-tls"
+    authority = Path(make_certificate(secret, "secure.example.com").rename(tmp_path / "first.crt"))
+    (secret / "tls.crt").write_bytes(authority.read_bytes())
+    site.start()
+    site.deploy({"secure.yaml": web("secure", routes=SECURE)}, "secure")
+    assert get_securely(site, authority, "/version") == (200, "1\n")
+    assert "X-Forwarded-Proto: https" in get_securely(site, authority, "/headers")[1]
+    with secure(site, authority, protocol="h2") as connection:
+        assert connection.selected_alpn_protocol() == "h2"
+    redirect = site.get("/a/path?with=query", headers={"Host": "secure.example.com"}, allow_redirects=False)
+    assert redirect.status_code == 308
+    assert redirect.headers["Location"] == f"https://secure.example.com:{site.tls_port}/a/path?with=query"
+    renewed = make_certificate(secret, "secure.example.com")
+    site.wait(lambda: is_trusted(site, renewed))
+    assert not is_trusted(site, authority)
+    assert site.app("secure")["error"] == ""
+
+
+def test_hosts_and_the_longest_path_decide_and_prefixes_are_stripped_on_demand(shared: Site) -> None:
+    shared.deploy(
+        {
+            "any.yaml": web("any", replicas=1, routes="{path: /tree}"),
+            "branch.yaml": web("branch", replicas=1, routes="{path: /tree/branch, stripPrefix: true}, {path: /also}"),
+            "host.yaml": web("host", replicas=1, routes="{host: tree.example.com, path: /tree}"),
+        },
+        "any",
+        "branch",
+        "host",
+    )
+
+    def who(path: str, host: str = "localhost") -> str:
+        address = shared.get(path, headers={"Host": host}).text.split(" at ")[1].strip()
+        return next(a["name"] for a in shared.status()["apps"] if address in {i["address"] for i in a["instances"]})
+
+    assert who("/tree/leaf") == "any"
+    assert who("/tree/branch/leaf") == "branch"
+    assert who("/tree/branchless") == "any", "a path ends where its name does"
+    assert who("/also/") == "branch"
+    assert who("/tree/leaf", host="tree.example.com") == "host"
+    assert shared.get("/elsewhere").status_code == 404
+
+
+def test_sticky_clients_stay_with_their_replica(shared: Site) -> None:
+    extra = "  edge: {{sticky: {}}}"
+    names = {"by-cookie": "cookie", "by-ip": "ip"}
+    shared.deploy({f"{n}.yaml": web(n, replicas=3, extra=extra.format(how)) for n, how in names.items()}, *names)
+    with requests.Session() as one, requests.Session() as another:
+        one.trust_env = another.trust_env = False
+        url = f"http://127.0.0.1:{shared.port}/by-cookie/"
+        mine = one.get(url, timeout=10).text
+        assert {one.get(url, timeout=10).text for _ in range(10)} == {mine}
+        others = set()
+        for _ in range(20):
+            another.cookies.clear()
+            others.add(another.get(url, timeout=10).text)
+        assert len(others) > 1, "clients without the cookie are spread"
+    assert len({shared.get("/by-ip/").text for _ in range(10)}) == 1
+
+
+def test_large_bodies_and_hasty_clients_are_turned_away(shared: Site) -> None:
+    limits = "  edge: {maxBodySize: 64Ki, rateLimit: {requestsPerSecond: 1, burst: 4}}"
+    shared.deploy(
+        {"limited.yaml": web("limited", replicas=1, extra=limits), "free.yaml": web("free")}, "limited", "free"
+    )
+    url = f"http://127.0.0.1:{shared.port}/limited/echo"
+    assert requests.post(url, data=b"x" * 65_536, timeout=10).status_code == 200
+    assert requests.post(url, data=b"x" * 65_537, timeout=10).status_code == 413
+    codes = [shared.get("/limited/").status_code for _ in range(20)]
+    assert set(codes) == {200, 429}
+    assert codes.count(200) <= 8
+    assert {shared.get("/free/").status_code for _ in range(20)} == {200}, "others have limits of their own"
+
+
+def test_a_websocket_outlives_the_rollout_of_another_app(shared: Site) -> None:
+    shared.deploy({"chat.yaml": web("chat", replicas=1), "busy.yaml": web("busy", replicas=3, grace=0)}, "chat", "busy")
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=10) as connection:
+        upgrade(connection, "/chat/ws")
+        assert echo(connection, b"before") == b"before"
+        with undisturbed(shared, "busy"):
+            shared.deploy({"busy.yaml": web("busy", replicas=3, grace=0, image="orchestry-demo:2")}, "busy")
+        shared.deploy({"new.yaml": web("new", replicas=1)}, "new")  # a new route, and so a reload
+        assert echo(connection, b"after") == b"after"
+
+
+def test_replica_changes_need_no_reload_where_nginx_has_lua(site: Site) -> None:
+    demo_image("2")
+    site.start()
+    site.deploy({"web.yaml": web(grace=0)})
+    assert "without a reload" in site.status()["controller"]["edge"]
+    workers, reloads = nginx_workers(site), site.reloads()
+    with undisturbed(site, "web"):
+        site.deploy({"web.yaml": web(grace=0, image="orchestry-demo:2")})
+        site.deploy({"web.yaml": web(grace=0, image="orchestry-demo:2", replicas=4)})
+    assert nginx_workers(site) == workers
+    assert site.reloads() == reloads
+    # An nginx started alone, as after a reboot, serves the replicas of now.
+    site.stop()
+    restart_nginx(site)
+    assert len({site.get("/web/").text for _ in range(40)}) == 4
+
+
+def test_a_rollout_all_at_once_takes_a_stock_nginx_two_reloads(site: Site) -> None:
+    demo_image("2")
+    site.environment["ORCHESTRY_EDGE_LUA"] = "off"
+    site.start()
+    strategy = "  strategy: {maxSurge: 100%}"
+    site.deploy({"web.yaml": web(replicas=4, extra=strategy)})
+    assert "by reload" in site.status()["controller"]["edge"]
+    reloads = site.reloads()
+    with undisturbed(site, "web"):
+        site.deploy({"web.yaml": web(replicas=4, extra=strategy, image="orchestry-demo:2")})
+    assert site.reloads() - reloads <= 2
+    assert {site.get("/web/version").text for _ in range(8)} == {"2\n"}
+
+
+def edge_directory(site: Site) -> Path:
+    return site.state_dir / site.place.instance / "edge"
+
+
+def master(site: Site) -> int:
+    return int((edge_directory(site) / "run" / "nginx.pid").read_text())
+
+
+def nginx_workers(site: Site) -> set[str]:
+    return set(Path(f"/proc/{master(site)}/task/{master(site)}/children").read_text().split())
+
+
+def restart_nginx(site: Site) -> None:
+    os.kill(master(site), signal.SIGTERM)
+    while (edge_directory(site) / "run" / "nginx.pid").exists():
+        time.sleep(0.02)
+    command = ["nginx", "-p", "./", "-c", "current/nginx.conf"]
+    subprocess.run(command, cwd=edge_directory(site), check=True, timeout=30)
