@@ -21,8 +21,8 @@ from reconciler.model.observed import Host, Observed
 from reconciler.model.scaling import Room, ScalingDecision, ScalingSituation
 from reconciler.model.spec import Resources
 
-# Measurements alone, without another verdict, are kept this often: enough for `explain`, little for the database.
-REFRESH_SECONDS = 10.0
+# Measurements alone, without another verdict, are kept this often; the store writes them at checkpoints only.
+REFRESH_SECONDS = 2.0
 # The share of the host that scaling leaves to everything else that runs on it.
 HOST_RESERVE = 0.1
 

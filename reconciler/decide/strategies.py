@@ -69,11 +69,11 @@ def _proportional(case: Case, factor: float, work: str) -> tuple[int, str]:
     unmeasured = _unmeasured(case) if factor < 1 else 0
     needed = max(0.0, factor * case.situation.healthy + unmeasured)
     if abs(needed / max(1, case.current) - 1) <= TOLERANCE + _ROUNDING or (needed < case.current) != (factor < 1):
-        return case.current, f"{work}, within {percent(TOLERANCE)} of what {case.current} replicas are for"
+        return case.current, f"{work}, within {percent(TOLERANCE)} of what {_replicas(case.current)} can take"
     count = ceil(min(needed, _MOST_REPLICAS) - _ROUNDING)
     if count >= case.current:
-        return count, f"{work}, which takes {count} replicas"
-    return _fewer(case, count, f"{work}, the largest factor, which takes {count} replicas")
+        return count, f"{work}, which takes {_replicas(count)}"
+    return _fewer(case, count, f"{work}, the largest factor, which takes {_replicas(count)}")
 
 
 def _unmeasured(case: Case) -> int:
@@ -84,3 +84,7 @@ def _fewer(case: Case, count: int, why: str) -> tuple[int, str]:
     if case.unknown:
         return case.current, f"{why}, but nothing is known of {case.unknown}, and that rules out scaling in"
     return count, why
+
+
+def _replicas(count: int) -> str:
+    return f"{count} replica{'' if count == 1 else 's'}"

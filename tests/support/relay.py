@@ -7,14 +7,19 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 Address = str | tuple[str, int]
 
 
 class Relay:
-    """Listens on a unix socket's path or on a loopback port, and passes everything on to a unix socket."""
+    """Listens on a unix socket's path or on a loopback port, and passes everything on to a unix socket.
+
+    Where ``refused`` is set, a client that sends anything with these bytes in it is cut off instead.
+    """
+
+    refused = b""
 
     def __init__(self, listen: Address, target: str, tls: ssl.SSLContext | None = None) -> None:
         self._target = target
@@ -68,16 +73,16 @@ class Relay:
                 self._open |= {client, server}
             answers = threading.Thread(target=_copy, args=(server, client), daemon=True)
             answers.start()
-            _copy(client, server)
+            _copy(client, server, lambda data: bool(self.refused) and self.refused in data)
             answers.join()
             with self._lock:
                 self._open -= {client, server}
 
 
-def _copy(source: socket.socket, sink: socket.socket) -> None:
-    """Until either end is over; then both are."""
+def _copy(source: socket.socket, sink: socket.socket, refuse: Callable[[bytes], bool] = lambda _: False) -> None:
+    """Until either end is over, or has sent something to refuse; then both are."""
     with contextlib.suppress(OSError):
-        while data := source.recv(65536):
+        while (data := source.recv(65536)) and not refuse(data):
             sink.sendall(data)
     for each in (source, sink):
         with contextlib.suppress(OSError):

@@ -44,6 +44,7 @@ class Site:
         self.port = unused_port()
         self.tls_port = unused_port()
         self.environment["ORCHESTRY_EDGE_TLS_PORT"] = str(self.tls_port)
+        self.launcher: list[str] = []  # what the controller is started through
         self.log = root / "controller.log"
         self.controller: subprocess.Popen[bytes] | None = None
         (self.repository / "specs").mkdir(parents=True)
@@ -96,7 +97,7 @@ class Site:
 
     def start(self, *args: str) -> None:
         """Start the controller in the background, its log appended to ``log``."""
-        argv = [str(ORCHESTRY), "run", *self.flags("run"), *args]
+        argv = [*self.launcher, str(ORCHESTRY), "run", *self.flags("run"), *args]
         with self.log.open("ab") as log:
             self.controller = subprocess.Popen(
                 argv, stderr=log, stdout=log, stdin=subprocess.DEVNULL, env=self.environment
@@ -216,11 +217,12 @@ def web(
     grace: float = 2,
     routes: str = "",
     check: str = "{path: /healthz, periodSeconds: 0.5, timeoutSeconds: 1}",
+    scaling: str = "",
     extra: str = "",
     **env: str,
 ) -> str:
-    """The spec of a demo app as YAML, by default at ``/NAME``. ``extra`` goes under ``spec``, indented by two; ``env``
-    into the environment."""
+    """The spec of a demo app as YAML, by default at ``/NAME`` with so many replicas. ``extra`` goes under ``spec``,
+    indented by two; ``env`` into the environment."""
     environment = "".join(f"\n    - {{name: {key}, value: {json.dumps(value)}}}" for key, value in env.items())
     return f"""apiVersion: v1
 kind: App
@@ -235,6 +237,6 @@ spec:
   environment:
     - {{name: INSTANCE_IP, source: sdk, key: instance.ip}}{environment}
 {extra}
-scaling: {{mode: manual, replicas: {replicas}}}
+scaling: {scaling or f"{{mode: manual, replicas: {replicas}}}"}
 healthCheck: {check}
 """
