@@ -107,7 +107,7 @@ class Loads:
     """What the meter read: by app name, and by replica (container) name.
 
     ``versions``, by app name and spec hash, is there for apps with a canary. ``samples`` are those that are complete
-    since the last read, to be recorded. ``notices`` say what can't be measured, and why.
+    and not recorded yet. ``notices`` say what can't be measured, and why.
     """
 
     apps: Mapping[str, AppLoad] = field(default_factory=dict)
@@ -122,6 +122,9 @@ class LoadMeter(Protocol):
 
     def read(self, apps: Sequence[App], containers: Sequence[Container], healthy: Collection[str], now: float) -> Loads:
         """What is known now; what is not known is None. ``healthy`` names the replicas that an app is the mean of."""
+
+    def recorded(self, samples: Sequence[LoadSample]) -> None:
+        """These are on record for good: they need not be handed out again, nor measured again after a restart."""
 
     def close(self) -> None: ...
 

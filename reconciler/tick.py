@@ -16,7 +16,6 @@ from reconciler.decide.status import blinded
 from reconciler.executor import Executor
 from reconciler.model.desired import Desired
 from reconciler.model.events import Event
-from reconciler.model.load import LoadSample
 from reconciler.model.memory import Memory
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Plan, Policy
@@ -46,8 +45,7 @@ class World:
 @dataclass(frozen=True, slots=True)
 class State:
     """What one tick hands to the next. ``trouble`` are sides that could not be reached, in words for people;
-    ``samples`` are kept for the next checkpoint, so that measuring alone writes nothing in between; ``unwritten`` are
-    events that could not be recorded yet."""
+    ``unwritten`` are events that could not be recorded yet."""
 
     memory: Memory
     statuses: Mapping[str, AppStatus] = field(default_factory=dict)
@@ -55,7 +53,6 @@ class State:
     events: tuple[Event, ...] = ()
     trouble: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
-    samples: tuple[LoadSample, ...] = ()
     unwritten: tuple[Event, ...] = ()
 
     @property
@@ -86,7 +83,8 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
         version_loads=loads.versions,
         bounds=_scheduled(desired, state.memory, now),
     )
-    samples = (*state.samples, *loads.samples)
+    # Measuring alone is no reason to write: samples wait for the next checkpoint.
+    samples = loads.samples if checkpoint else ()
     decision = decide(desired, observed, state.memory, now, world.policy)
     plan = decision.plan
     news = Record(now, plan.memory, state.statuses, (*state.unwritten, *plan.events), plan.actions, outcomes)
@@ -109,7 +107,7 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
         intents=(),
         notices=(*trouble, *plan.notices, *loads.notices),
         problems=desired.problems,
-        samples=samples if checkpoint else (),
+        samples=samples,
         edge=world.edge.describe(),
         source=world.source_name,
     )
@@ -121,9 +119,11 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
         if not acting:
             raise
         # What was done is done, and nobody but us knows of it until it can be written.
-        return replace(after, trouble=(*trouble, f"store: {error}"), samples=samples, unwritten=record.events)
+        return replace(after, trouble=(*trouble, f"store: {error}"), unwritten=record.events)
     world.executor.acknowledge()
-    return after if checkpoint else replace(after, samples=samples)
+    if samples:
+        world.meter.recorded(samples)
+    return after
 
 
 def _read(source: Source, memory: Memory) -> tuple[Desired, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
@@ -18,6 +19,8 @@ from reconciler.model.spec import App
 from reconciler.ports import Loads
 
 INTERVAL_SECONDS = 1.0
+# Samples that wait to be recorded, at the most: a database that is away for long must not fill the memory.
+MOST_WAITING = 100_000
 LEAST_REST_SECONDS = 0.1
 STALE_AFTER_SECONDS = 15.0
 
@@ -32,8 +35,7 @@ class BackgroundMeter:
         self._watched: Watched | None = None
         self._latest = Loads()
         self._latest_at = float("-inf")
-        self._samples: list[LoadSample] = []
-        self._handed_out_until = 0.0
+        self._waiting: deque[LoadSample] = deque(maxlen=MOST_WAITING)
         self._recorded_until = 0.0
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load-meter", daemon=True)
@@ -45,18 +47,24 @@ class BackgroundMeter:
         healthy: Collection[str],
         now: float,  # noqa: ARG002
     ) -> Loads:
-        """See `ports.LoadMeter.read`. Calling it says that the samples of the call before are recorded."""
+        """See `ports.LoadMeter.read`."""
         with self._lock:
             first, self._watched = self._watched is None, Watched.of(apps, containers, healthy)
-            samples, self._samples = tuple(self._samples), []
-            self._recorded_until = self._handed_out_until
-            self._handed_out_until = max((sample.at for sample in samples), default=self._handed_out_until)
+            samples = tuple(self._waiting)
             latest = self._latest
             if time.monotonic() - self._latest_at > STALE_AFTER_SECONDS:
                 latest = Loads(notices=latest.notices)
         if first:
             self._thread.start()
         return replace(latest, samples=samples)
+
+    def recorded(self, samples: Sequence[LoadSample]) -> None:
+        """See `ports.LoadMeter.recorded`. Samples come in the order of their times, so the latest tells of all."""
+        until = max((sample.at for sample in samples), default=self._recorded_until)
+        with self._lock:
+            self._recorded_until = max(self._recorded_until, until)
+            while self._waiting and self._waiting[0].at <= until:
+                self._waiting.popleft()
 
     def close(self) -> None:
         self._closed.set()
@@ -74,7 +82,7 @@ class BackgroundMeter:
             loads = self._meter.look(watched, self._clock())
             with self._lock:
                 self._latest, self._latest_at = loads, time.monotonic()
-                self._samples.extend(loads.samples)
+                self._waiting.extend(loads.samples)
             if recorded_until > kept_until:
                 self._meter.keep_place(recorded_until)
                 kept_until = recorded_until

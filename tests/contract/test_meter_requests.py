@@ -48,12 +48,15 @@ class Metered:
             Container(f"id-{r.name}", r.name, "web", slot, f"hash-{slot}", "r1", ContainerState.RUNNING, r.address)
             for slot, r in enumerate(running, 1)
         ]
+        self.records = True
         self.samples: dict[float, LoadSample] = {}
         self.meter = self._open()
 
     def read(self) -> Loads:
         loads = self.meter.read([self.app], self.containers, [c.name for c in self.containers], time.time())
         self.samples |= {sample.at: sample for sample in loads.samples}  # as the store has one of each time
+        if self.records:
+            self.meter.recorded(loads.samples)
         return loads
 
     def load(self) -> AppLoad:
@@ -157,6 +160,27 @@ def test_no_request_is_lost_or_counted_twice_over_rotations_and_restarts(
     assert metered.answers() == expected
     logs = sorted(edge.edge.access_log.parent.glob("access.log*"))
     assert [log.name for log in logs] == ["access.log", "access.log.1"]
+
+
+@pytest.mark.slow
+def test_samples_are_handed_out_until_they_are_recorded_also_after_a_restart(
+    edge: Front, two: list[Replica], tmp_path: Path
+) -> None:
+    edge.publish(app_routes("web", edge.at(*two)))
+    metered = Metered(edge, tmp_path, two)
+    metered.records = False
+    metered.read()
+    ask(edge, 20)
+    for _ in range(2):
+        eventually(lambda: metered.answers()["2xx"] == 20, within_seconds=40, every_seconds=0.2)
+        waiting = {sample.at for sample in metered.samples.values() if sample.status_2xx}
+        assert waiting <= {sample.at for sample in metered.read().samples}
+        metered.restart()
+        metered.samples.clear()
+    metered.records = True
+    eventually(lambda: metered.answers()["2xx"] == 20, within_seconds=40, every_seconds=0.2)
+    assert not waiting & {sample.at for sample in metered.read().samples}
+    metered.meter.close()
 
 
 def test_an_idle_app_is_known_to_be_idle(edge: Front, two: list[Replica], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from reconciler.executor import Executor
 from reconciler.model.actions import Action, RemoveReplica
 from reconciler.model.desired import Desired
-from reconciler.model.load import VersionLoad
+from reconciler.model.load import LoadSample, VersionLoad
 from reconciler.model.memory import Memory
 from reconciler.model.observed import Container, Observed, ProbeSample
 from reconciler.model.plan import ProbeTarget
@@ -217,6 +217,9 @@ class SimulatedMeter:
     def read(self, apps: Sequence[App], containers: Sequence[Container], healthy: Collection[str], now: float) -> Loads:
         load = VersionLoad(requests=1000, error_rate=0.0, p95_latency_ms=10.0, window_seconds=60.0)
         return Loads(versions={(c.app_name, c.spec_hash): load for c in containers})
+
+    def recorded(self, samples: Sequence[LoadSample]) -> None:
+        """There are none."""
 
     def close(self) -> None:
         """Nothing goes on."""
