@@ -20,11 +20,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-import git
-
 from reconciler.ports import Unavailable
 from reconciler.source.snapshot import MAX_ENTRIES, Entry, Kind, is_in_hidden_directory
 from reconciler.source.urls import Remote
+
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # that there is no git is for `_run` to tell, not for the import
+import git
 
 LOCAL_TIMEOUT_SECONDS = 20.0
 FETCH_TIMEOUT_SECONDS = 120.0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -361,3 +363,16 @@ def test_a_bare_repository_is_told_how_to_be_read(
 def test_a_branch_outside_git_is_an_error(tmp_path: Path, opened: Callable[..., OpenSource]) -> None:
     with pytest.raises(Unavailable, match="is in no git work tree, so it has no branch main"):
         opened(tmp_path, branch="main").read()
+
+
+def test_without_git_it_says_what_to_install(repository: Repository) -> None:
+    repository.commit({"web.yaml": web()})
+    script = """
+import sys
+from pathlib import Path
+from reconciler.source import open_source
+open_source(sys.argv[1], state_dir=Path("state"), wake=print).read()
+"""
+    argv = [sys.executable, "-c", script, str(repository.path)]
+    done = subprocess.run(argv, env={"PATH": ""}, capture_output=True, text=True, timeout=60)
+    assert "Unavailable: git can't be run here" in done.stderr
