@@ -51,7 +51,8 @@ class Waker:
 
 @dataclass(frozen=True, slots=True)
 class Until:
-    """When the loop ends by itself: after one tick, or once converged (or ``timeout_seconds`` later)."""
+    """When the loop ends by itself: after one tick; or once converged, or ``timeout_seconds`` later, or when only a
+    commit can still change something."""
 
     once: bool = False
     converged: bool = False
@@ -119,10 +120,19 @@ def _verdict(state: State, until: Until, started_at: float, now: float) -> int |
         return 1 if state.trouble or state.problems else 0
     if until.converged and state.converged:
         return 0
+    if until.converged and _left_to_people(state):
+        log.error("not converged: all else is done, but the source needs a commit: %s", "; ".join(state.problems))
+        return 1
     if _late(until, started_at, now):
         log.error("not converged after %g s", until.timeout_seconds)
         return 1
     return None
+
+
+def _left_to_people(state: State) -> bool:
+    """Whether only a commit can still change something: the source is wrong, and whatever isn't wrong serves."""
+    quiet = state.plan is not None and not state.plan.actions and not state.trouble
+    return quiet and bool(state.problems) and all(it.converged or it.error for it in state.statuses.values())
 
 
 def _late(until: Until, started_at: float, now: float) -> bool:

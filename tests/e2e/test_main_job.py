@@ -152,6 +152,14 @@ def test_broken_spec_keeps_its_last_good_version_and_hinders_nobody(site: Site) 
     assert "web.yaml" in error
     assert "scaling.replicas" in error
     assert site.command("status", "--exit-code").returncode == 1
+    refused = site.command("teardown", "--yes")
+    assert (refused.returncode, before.items() <= ids(site).items()) == (1, True)
+    assert "another controller runs instance" in refused.stderr
+    site.stop()
+    left = site.command("run", "--until-converged")
+    assert left.returncode == 1, "all that is left needs a commit"
+    assert "the source needs a commit: web.yaml" in left.stderr
+    site.start()
     site.wait_converged(site.commit({"web.yaml": web(replicas=3)}))
 
 
