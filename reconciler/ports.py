@@ -84,6 +84,10 @@ class Runtime(Protocol):
     def observe(self, now: float) -> Observed:
         """All containers in one list call. Raises Unavailable rather than report less than there is."""
 
+    def log_of(self, container_id: str) -> str:
+        """The last lines that one of our containers has written, without secrets; "" where there are none to be had.
+        Raises Unavailable."""
+
     def perform(self, action: Action) -> None:
         """Do it; return quietly when it is already so. Raises TryLater or Rejected. Safe to call concurrently."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.decide.apps import last_desired
 from reconciler.decide.plan import conclude, decide
+from reconciler.decide.rollout import overdue
 from reconciler.decide.status import blinded
 from reconciler.executor import Executor
 from reconciler.model.desired import Desired
@@ -145,7 +146,19 @@ def _observe(world: World, memory: Memory, now: float) -> Observed | str:
         except (Unavailable, Rejected):
             return f"engine: {first}; nothing is changed until it answers"
     open_requests = world.edge.open_requests() if _draining(memory) else {}
-    return replace(seen, samples=samples, open_requests=open_requests)
+    return replace(_with_logs(seen, memory, world.runtime), samples=samples, open_requests=open_requests)
+
+
+def _with_logs(seen: Observed, memory: Memory, runtime: Runtime) -> Observed:
+    """What those that keep a rollout from going on have to say. Unheard, they still fail it."""
+    late = overdue(memory, seen.at)
+    try:
+        logs = {c.id: runtime.log_of(c.id) for c in seen.containers if c.id in late and not c.last_log}
+    except Unavailable:
+        return seen
+    if not logs:
+        return seen
+    return replace(seen, containers=tuple(replace(c, last_log=logs.get(c.id, c.last_log)) for c in seen.containers))
 
 
 def _in_service(memory: Memory) -> list[str]:

@@ -72,6 +72,11 @@ class Replica:
         return self.memory.spec_hash
 
     @property
+    def log(self) -> str:
+        """What it said last, as far as anybody asked: before it died, or while it keeps a rollout waiting."""
+        return self.container and self.container.last_log or self.memory.last_log
+
+    @property
     def exists(self) -> bool:
         """Whether there is, or is just being made, a container."""
         return self.phase is not Phase.GONE

@@ -17,7 +17,7 @@ from reconciler.decide.view import AppView
 from reconciler.model.desired import Version
 from reconciler.model.events import Event
 from reconciler.model.load import VersionLoad
-from reconciler.model.memory import AppMemory, FailedVersion, Rollout
+from reconciler.model.memory import AppMemory, FailedVersion, Memory, ReplicaMemory, Rollout
 from reconciler.model.plan import Wait
 from reconciler.model.spec import Canary
 
@@ -54,10 +54,20 @@ def advance(view: AppView, loads: Mapping[tuple[str, str], VersionLoad]) -> Adva
 
 def deadline_of(view: AppView) -> float | None:
     """When the rollout under way fails if no further replica becomes ready; None while that isn't expected."""
-    rollout = view.app.rollout
-    if rollout is None or view.app.failed or rollout.canary_at is not None and not rollout.promoted:
-        return None
-    return rollout.progressed_at + view.target.app.spec.strategy.progress_deadline_seconds
+    return _deadline(view.app, view.target)
+
+
+def overdue(memory: Memory, now: float) -> frozenset[str]:
+    """The containers, one for each app, that keep a rollout from going on past its deadline. People will ask what
+    these have to say."""
+    found: dict[str, ReplicaMemory] = {}
+    late = {app.name: target_of(app).spec_hash for app in memory.apps.values() if _is_overdue(app, now)}
+    for replica in memory.replicas.values() if late else ():
+        wanted = replica.spec_hash == late.get(replica.app_name) and replica.ready_at is None and replica.container_id
+        before = found.get(replica.app_name)
+        if wanted and (before is None or replica.slot < before.slot):
+            found[replica.app_name] = replica
+    return frozenset(replica.container_id for replica in found.values())
 
 
 def evidence(failed: FailedVersion) -> str:
@@ -69,6 +79,18 @@ def evidence(failed: FailedVersion) -> str:
         lines.append(f"{failed.replica} {exit_words(failed.exit_code)}")
     lines += [f"last log lines of {failed.replica}:", failed.log] if failed.log else []
     return "\n".join(lines)
+
+
+def _is_overdue(app: AppMemory, now: float) -> bool:
+    deadline = _deadline(app, target_of(app))
+    return deadline is not None and now >= deadline
+
+
+def _deadline(app: AppMemory, target: Version) -> float | None:
+    rollout = app.rollout
+    if rollout is None or app.failed or rollout.canary_at is not None and not rollout.promoted:
+        return None
+    return rollout.progressed_at + target.app.spec.strategy.progress_deadline_seconds
 
 
 # -- how it goes ----------------------------------------------------------------------------------------------------
@@ -216,7 +238,7 @@ def _fail(app: AppMemory, target: Version, failure: _Failure, now: float) -> Adv
         replica=memory.name if memory else "",
         answer=(memory.health.detail or memory.readiness.detail) if memory else "",
         exit_code=memory.exit_code if memory else None,
-        log=memory.last_log if memory else "",
+        log=failure.replica.log if failure.replica else "",
     )
     event = Event(
         now, "rollout", f"rollout of {naming(target)} failed: {failure.message}", app.name, _details(failed, failure)

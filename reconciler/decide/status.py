@@ -195,8 +195,8 @@ def _troubles_of_replicas(facts: AppFacts) -> Iterable[Trouble]:
     for replica in view.existing:
         memory, backoff = replica.memory, replica.memory.backoff
         if backoff and not replica.ready:
-            log = f"last log lines of {replica.name}:\n{memory.last_log}" if memory.last_log else ""
-            yield Trouble(backoff.reason, f"{replica.name} {backoff.message} (attempt {backoff.attempts})", log)
+            message = f"{replica.name} {backoff.message} (attempt {backoff.attempts})"
+            yield Trouble(backoff.reason, message, _said(replica.name, replica.log))
         if memory.removal:
             yield Trouble(memory.removal.reason, f"{replica.name} can't be removed: {memory.removal.message}")
     unhealthy = [r for r in view.existing if r.phase is Phase.UNHEALTHY and r.name not in facts.choice.retire]
@@ -208,7 +208,12 @@ def _troubles_of_replicas(facts: AppFacts) -> Iterable[Trouble]:
     if deadline is not None and view.now >= deadline and late:
         seconds = view.target.app.spec.strategy.progress_deadline_seconds
         detail = late[0].memory.health.detail or late[0].memory.readiness.detail or f"it is {late[0].phase}"
-        yield Trouble("ProgressDeadlineExceeded", f"{late[0].name} not ready within {seconds:g} s: {detail}")
+        message = f"{late[0].name} not ready within {seconds:g} s: {detail}"
+        yield Trouble("ProgressDeadlineExceeded", message, _said(late[0].name, late[0].log))
+
+
+def _said(name: str, log: str) -> str:
+    return f"last log lines of {name}:\n{log}" if log else ""
 
 
 # -- instances ------------------------------------------------------------------------------------------------------

@@ -35,7 +35,8 @@ class Container:
 
     ``slot`` is the replica's number, from 1; ``address`` its IPv4 address on our network, None while it has none.
     ``exit_code`` is known once it has exited. ``restart_count`` and ``started_at`` (epoch seconds) are known only
-    for containers the adapter had reason to look at closely; ``last_log`` holds the last lines of one that died.
+    for containers the adapter had reason to look at closely; ``last_log`` holds the last lines of one that died, or
+    that keeps a rollout from going on.
     """
 
     id: str

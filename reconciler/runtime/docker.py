@@ -20,7 +20,7 @@ from reconciler.ports import TryLater, Unavailable
 from reconciler.runtime.actions import Owned, Performer, remove_gracefully
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.events import EventWatch
-from reconciler.runtime.looks import CloserLooks
+from reconciler.runtime.looks import CloserLooks, last_log
 from reconciler.runtime.network import ReplicaNetwork
 from reconciler.runtime.secrets import SecretsDirectory
 from reconciler.runtime.translate import ownership_labels, read_listing
@@ -105,6 +105,14 @@ class DockerRuntime:
         if more:
             self._wake()
         return Observed(now, containers, network, listing.foreign_names, listing.foreign_addresses, host=self._host)
+
+    def log_of(self, container_id: str) -> str:
+        """See `ports.Runtime.log_of`."""
+        with self._engine.read() as api:
+            try:
+                return last_log(api.inspect_container(container_id), api)
+            except NotFound:
+                return ""
 
     def perform(self, action: Action) -> None:
         """See `ports.Runtime.perform`. Most reasons of its errors stand in the table of `failures`."""

@@ -123,10 +123,10 @@ def _read(details: Json, death: Death | None, before: _Look | None, api: Bounded
     elif death is None and before is not None:  # up again, after the death that was looked at before
         return replace(look, exit_code=before.exit_code, last_log=before.last_log)
     troubled = look.state is ContainerState.RESTARTING or look.exit_code not in (0, None)
-    return replace(look, last_log=_last_log(details, api)) if troubled else look
+    return replace(look, last_log=last_log(details, api)) if troubled else look
 
 
-def _last_log(details: Json, api: BoundedClient) -> str:
+def last_log(details: Json, api: BoundedClient) -> str:
     """The end of its log, with what the Engine itself has to say, and without its secrets."""
     try:
         log = api.logs(details["Id"], tail=LOG_LINES).decode(errors="replace").rstrip("\n")

@@ -24,6 +24,7 @@ from tests.support.runtimes import (
     observe_until,
     run_foreign,
 )
+from tests.support.waiting import eventually
 
 WORLDS = {"fake": fake_world, "docker": docker_world}
 
@@ -149,6 +150,14 @@ def test_a_crash_is_looked_at_closely_and_the_replica_restarted_in_place(ready: 
     assert seen.started_at is not None
     assert "exiting with code 7" in seen.last_log
     assert len(ready.wakes) > woken
+
+
+def test_a_replica_can_be_asked_for_its_log_while_it_runs(ready: World) -> None:
+    container = created(ready)
+    eventually(lambda: "listening" in ready.runtime.log_of(container.id))
+    assert found(ready, container.name).state is ContainerState.RUNNING
+    ready.api.remove_container(container.id, force=True)
+    assert ready.runtime.log_of(container.id) == ""
 
 
 def test_an_unremarkable_replica_is_never_looked_at_closely(ready: World) -> None:

@@ -108,7 +108,7 @@ def test_a_failure_is_never_reported_as_success(failed: Failed, name: str) -> No
     ("name", "said"),
     [
         ("bad-image", [NO_IMAGE]),
-        ("never-ready", ["within 2 s", "503", "unwell, as asked"]),
+        ("never-ready", ["within 2 s", "503", "unwell, as asked", "listening on port 8080"]),
         ("crashing", ["code 7", "exiting with code 7"]),
         ("paused", ["within 2 s", "503"]),
     ],
