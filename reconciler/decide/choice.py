@@ -54,8 +54,8 @@ class _Sides:
         sick = [r for r in rest if r.phase is Phase.UNHEALTHY and r.spec_hash == view.target.spec_hash]
         misfit = [r for r in rest if r.phase is not Phase.UNHEALTHY or r.spec_hash != view.target.spec_hash]
         return cls(
-            kept=tuple(best[: view.aim]),
-            surplus=tuple(best[view.aim :]),
+            kept=tuple(best[: view.count]),
+            surplus=tuple(best[view.count :]),
             sick=tuple(sick),
             idle=tuple(r for r in misfit if not view.serving(r)),
             others=tuple(r for r in misfit if view.serving(r)),

@@ -147,6 +147,12 @@ def peace(stage: Stage) -> None:
     stage.failing, stage.held, stage.broken = {}, set(), set()
     stage.down, stage.refused = False, set()
     stage.heal()
+    _end_removals(stage)
+
+
+def _end_removals(stage: Stage) -> None:
+    for name in [c.name for c in stage.containers.values() if c.state is ContainerState.REMOVING]:
+        _remove(stage, name)
 
 
 _MISHAPS: dict[str, Callable[[Mishap, Stage], None]] = {
@@ -156,6 +162,8 @@ _MISHAPS: dict[str, Callable[[Mishap, Stage], None]] = {
     "crash": _to_a_container(_crash),
     "crash and restart": _to_a_container(_restart),
     "remove by hand": _to_a_container(_remove),
+    "begin to remove": _to_a_container(lambda stage, name: stage.begin_removal(name)),
+    "end removals": lambda _, stage: _end_removals(stage),
     "sicken": _to_a_container(lambda stage, name: stage.sicken(name)),
     "fail an action": _fail(try_later("EngineFailed", "the Engine stumbled")),
     "reject an action": _fail(rejected("StartRefused", "no such file")),

@@ -206,8 +206,12 @@ def surge_of(app: AppMemory) -> int:
 
 def least_of(app: AppMemory) -> int:
     """How many have to serve, by the more generous one of the two versions that may be aimed at."""
-    allowed = [amount(version.app.max_unavailable, app.count, math.floor) for version in _possible_targets(app)]
-    return app.count - max(1 if surge_of(app) == 0 else 0, *allowed)
+    return app.count - max(unavailable_of(version, app.count) for version in _possible_targets(app))
+
+
+def unavailable_of(version: Version, count: int) -> int:
+    allowed = amount(version.app.max_unavailable, count, math.floor)
+    return allowed or (0 if amount(version.app.max_surge, count, math.ceil) else 1)
 
 
 def _possible_targets(app: AppMemory) -> list[Version]:
