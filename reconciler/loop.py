@@ -60,7 +60,7 @@ class Until:
 
 
 class Stop:
-    """Whether somebody asked for the end. SIGTERM and SIGINT do, once `listen` was called."""
+    """Whether somebody asked for the end. SIGTERM and SIGINT do, once `listen` was called; SIGHUP never does."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.requested = False
@@ -69,6 +69,7 @@ class Stop:
     def listen(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.request())
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to look at
 
     def on_hangup(self, refresh: Callable[[], None]) -> None:
         """Let SIGHUP, which a webhook can send, ask for a fresh look at the source."""

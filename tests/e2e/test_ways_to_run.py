@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,16 @@ def test_secrets_reach_the_program_and_nothing_else(site: Site) -> None:
     ):
         assert "hunter2" not in site.command(*command).stdout
     assert b"hunter2" not in (site.state_dir / site.place.instance / "orchestry.db").read_bytes()
+
+
+def test_hangup_looks_at_the_source_at_once(site: Site) -> None:
+    """A fetch that only an hour would bring comes with SIGHUP."""
+    site.commit({"web.yaml": web(replicas=1)})
+    remote = f"file://{site.repository}"
+    site.start("--source", remote, "--path", "specs", "--allow-file-urls", "--fetch-interval", "3600")
+    site.wait_converged(site.git("rev-parse", "HEAD"))
+    revision = site.commit({"web.yaml": web(replicas=2)})
+    assert site.controller is not None
+    site.controller.send_signal(signal.SIGHUP)
+    site.wait_converged(revision)
+    assert len(site.containers()) == 2
