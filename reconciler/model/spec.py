@@ -216,10 +216,6 @@ class App(Part):
         return (Route(path=f"/{self.name}"),) if self.spec.routes is None else self.spec.routes
 
     @property
-    def scaling_mode(self) -> str:
-        return self.scaling.mode
-
-    @property
     def rolls_stop_first(self) -> bool:
         """An app that writes to a named volume must not run beside its successor unless it says so."""
         writes = any(volume.name and not volume.read_only for volume in self.spec.volumes)
