@@ -1,14 +1,14 @@
 """Measures once a second, and hands the latest to the tick.
 
 The tick says which apps and containers matter, and gets what is known about them by now: it never waits for a file, a
-query or the Engine. What was measured too long ago is no longer known.
+query or the Engine. What was measured too long ago is no longer known, nor is what was measured on another time: when
+the clock is set, or the machine slept, seconds without a request would pass for an idle app.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
@@ -19,6 +19,8 @@ from reconciler.model.spec import App
 from reconciler.ports import Loads
 
 INTERVAL_SECONDS = 1.0
+# A clock that differs by more from the machine's steady one than at the look before was set, or the machine slept.
+CLOCK_STEP_SECONDS = 3.0
 # Samples that wait to be recorded, at the most: a database that is away for long must not fill the memory.
 MOST_WAITING = 100_000
 LEAST_REST_SECONDS = 0.1
@@ -35,7 +37,7 @@ class BackgroundMeter:
         self._watched: Watched | None = None
         self._latest = Loads()
         self._latest_at = float("-inf")
-        self._waiting: deque[LoadSample] = deque(maxlen=MOST_WAITING)
+        self._waiting: dict[tuple[str, float], LoadSample] = {}
         self._recorded_until = 0.0
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load-meter", daemon=True)
@@ -50,7 +52,7 @@ class BackgroundMeter:
         """See `ports.LoadMeter.read`."""
         with self._lock:
             first, self._watched = self._watched is None, Watched.of(apps, containers, healthy)
-            samples = tuple(self._waiting)
+            samples = tuple(self._waiting.values())
             latest = self._latest
             if time.monotonic() - self._latest_at > STALE_AFTER_SECONDS:
                 latest = Loads(notices=latest.notices)
@@ -59,12 +61,12 @@ class BackgroundMeter:
         return replace(latest, samples=samples)
 
     def recorded(self, samples: Sequence[LoadSample]) -> None:
-        """See `ports.LoadMeter.recorded`. Samples come in the order of their times, so the latest tells of all."""
-        until = max((sample.at for sample in samples), default=self._recorded_until)
+        """See `ports.LoadMeter.recorded`."""
         with self._lock:
-            self._recorded_until = max(self._recorded_until, until)
-            while self._waiting and self._waiting[0].at <= until:
-                self._waiting.popleft()
+            for sample in samples:
+                if self._waiting.get((sample.app_name, sample.at)) is sample:
+                    del self._waiting[sample.app_name, sample.at]
+                    self._recorded_until = sample.at
 
     def close(self) -> None:
         self._closed.set()
@@ -73,17 +75,28 @@ class BackgroundMeter:
         self._meter.close()
 
     def _run(self) -> None:
-        kept_until = 0.0
+        kept_until, offset = 0.0, self._clock() - time.monotonic()
         while not self._closed.is_set():
             with self._lock:
                 watched, recorded_until = self._watched, self._recorded_until
             assert watched is not None
-            started = time.monotonic()
-            loads = self._meter.look(watched, self._clock())
+            now, started = self._clock(), time.monotonic()
+            if abs(now - started - offset) > CLOCK_STEP_SECONDS:
+                with self._lock:
+                    self._waiting.clear()
+                self._meter.begin_anew(now)
+            offset = now - started
+            loads = self._meter.look(watched, now)
             with self._lock:
                 self._latest, self._latest_at = loads, time.monotonic()
-                self._waiting.extend(loads.samples)
-            if recorded_until > kept_until:
+                self._keep(loads.samples)
+            if recorded_until != kept_until:
                 self._meter.keep_place(recorded_until)
                 kept_until = recorded_until
             self._closed.wait(max(LEAST_REST_SECONDS, INTERVAL_SECONDS - (time.monotonic() - started)))
+
+    def _keep(self, samples: Sequence[LoadSample]) -> None:
+        """Of one app and time there is one sample: the latest, where a clock that was set back brings another."""
+        self._waiting |= {(sample.app_name, sample.at): sample for sample in samples}
+        while len(self._waiting) > MOST_WAITING:
+            del self._waiting[next(iter(self._waiting))]

@@ -45,6 +45,11 @@ class History:
         self._open: dict[tuple[int, str], _Interval] = {}
         self._replicas: dict[str, int] = {}
 
+    def begin_anew(self, now: float) -> None:
+        """After the clock was set: the interval that has begun stays incomplete, whole ones are recorded again."""
+        self._open.clear()
+        self.recorded_until = float((floor(now / RESOLUTION_SECONDS) + 1) * RESOLUTION_SECONDS)
+
     def add(self, traffic: Mapping[Key, Traffic]) -> None:
         for key, part in traffic.items():
             if key.second >= self.recorded_until:

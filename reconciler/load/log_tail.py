@@ -82,6 +82,7 @@ class LogTail:
         self._offsets = dict(position.offsets) if position else {}
         self._looked_at = position.at if position else float("inf")
         self._looked_around_at = float("-inf")
+        self._files_modified_at = float("-inf")
 
     @property
     def position(self) -> Position:
@@ -114,7 +115,8 @@ class LogTail:
 
         The file system's clock is coarse: a change just before we looked may have been one just after.
         """
-        return _modified_at(self._path.parent) > self._looked_around_at - _COARSE_SECONDS
+        modified_at = _modified_at(self._path.parent)
+        return modified_at != self._files_modified_at or modified_at > self._looked_around_at - _COARSE_SECONDS
 
     def _all_the_same(self) -> bool:
         """Whether the files we have open are the logs they were."""
@@ -123,6 +125,7 @@ class LogTail:
     def _look_around(self) -> None:
         """Open what has appeared, and let go of files that became another log under our hands."""
         self._looked_around_at = time.time()
+        self._files_modified_at = _modified_at(self._path.parent)
         self._remember()
         for log in [log for log in self._logs if not log.still_the_same()]:
             self._logs.remove(log)

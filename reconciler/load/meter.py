@@ -75,6 +75,13 @@ class Meter:
             notices=self._notices(watched),
         )
 
+    def begin_anew(self, now: float) -> None:
+        """The clock was set: nothing measured by it before can be put beside what comes."""
+        self._first_seen.clear()
+        self._history.begin_anew(now)
+        if self._requests:
+            self._requests.begin_anew(now, self._history.recorded_until)
+
     def keep_place(self, recorded_until: float) -> None:
         """Samples up to then (epoch seconds) are recorded for good."""
         if self._requests:

@@ -12,6 +12,7 @@ import json
 import logging
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,13 @@ class RequestLog:
             self._places.append(Position({}, now))
             self.keep_place(self.recorded_until)
         self._windows.configure(spans, now if self._seen_at else self._places[0].at)
+
+    def begin_anew(self, now: float, recorded_until: float) -> None:
+        """After the clock was set: windows are unknown until enough was seen, and a restart goes on from here."""
+        self._windows = Windows()
+        self._places = deque([replace(self._tail.position, at=now)])
+        self._seen_at = now
+        self.keep_place(recorded_until)
 
     def look(self, now: float) -> Iterator[Mapping[Key, Traffic]]:
         """Read what is new, batch after batch."""

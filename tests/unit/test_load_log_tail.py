@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -233,3 +234,13 @@ def test_files_that_are_finished_are_let_go(world: World, monkeypatch: pytest.Mo
     world.read()
     assert open_files() <= before + 2
     assert sorted(world.seen) == sorted(world.written)
+
+
+def test_a_rotation_is_seen_although_the_clock_was_set_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    really = time.time
+    monkeypatch.setattr("reconciler.load.log_tail.time.time", lambda: really() + 3600)
+    steps(world, "wr")
+    monkeypatch.undo()
+    time.sleep(0.02)  # the file system's clock is coarse
+    steps(world, "wRwr")
+    assert world.seen == world.written

@@ -35,6 +35,10 @@ class Controller:
             self.recorded[sample.at] = sample
             self.requests.keep_place(sample.at)
 
+    def set_clock(self, now: float) -> None:
+        self.history.begin_anew(now)
+        self.requests.begin_anew(now, self.history.recorded_until)
+
     def rps(self) -> float | None:
         window = self.requests.window("web", 20)
         return window.served().rps if window else None
@@ -61,6 +65,31 @@ def test_a_restart_loses_nothing_and_counts_nothing_twice(tmp_path: Path, away_s
     controller.second(_START + 203)
     controller.requests.close()
     assert [recorded[_START + end].status_2xx for end in range(10, 201, 10)] == [500] * 20
+
+
+@pytest.mark.parametrize("step_seconds", [-3600, -15, 3600])
+def test_a_clock_that_was_set_makes_no_idle_app_and_no_second_count(tmp_path: Path, step_seconds: int) -> None:
+    """The seconds that a clock skips had no request in them; those that it repeats had them already."""
+    controller = Controller(tmp_path, {})
+    for second in range(40):
+        serve(controller.path, _START + second)
+        controller.second(_START + second + 1)
+    after = _START + 40 + step_seconds
+    controller.recorded.clear()
+    controller.set_clock(after)
+    known = []
+    for second in range(30):
+        serve(controller.path, after + second)
+        controller.second(after + second + 1)
+        known.append(controller.rps())
+        if second == 20:
+            controller.requests.close()
+            controller = Controller(tmp_path, controller.recorded)
+    controller.requests.close()
+    assert known[:4] == [None] * 4
+    assert known[8:] == [pytest.approx(50)] * 22
+    assert {sample.status_2xx for sample in controller.recorded.values()} == {500}
+    assert min(controller.recorded) > after + 10
 
 
 def test_a_first_start_is_unknown_until_enough_was_seen(tmp_path: Path) -> None:
