@@ -102,15 +102,15 @@ def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Unti
             _finish(world, state)
             return code
         spacing = BUSY_SPACING_SECONDS if world.executor.in_flight else SPACING_SECONDS
-        waker.sleep(_pause(state, tick_seconds, world.clock.now()), spacing)
+        # What happened may be what something else waits for: a drain begins, a dependency is ready.
+        pause = spacing if state.events else _pause(state, tick_seconds, world.clock.now())
+        waker.sleep(pause, spacing)
     log.info("stopping: actions in hand are finished, apps keep running")
     _finish(world, state)
     return 0
 
 
 def _pause(state: State, tick_seconds: float, now: float) -> float:
-    if state.events:  # What happened may be what something else waits for: a drain begins, a dependency is ready.
-        return 0.0
     wake_at = state.plan.wake_at if state.plan else None
     return tick_seconds if wake_at is None else min(tick_seconds, max(0.0, wake_at - now))
 
@@ -125,7 +125,7 @@ def _verdict(state: State, until: Until, started_at: float, now: float) -> int |
         log.error("not converged: all else is done, but the source needs a commit: %s", "; ".join(state.problems))
         return 1
     if _late(until, started_at, now):
-        log.error("not converged after %g s", until.timeout_seconds)
+        log.error("not converged after %g s%s", until.timeout_seconds, "".join(f"; {text}" for text in state.trouble))
         return 1
     return None
 

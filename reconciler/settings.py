@@ -22,6 +22,10 @@ from pydantic_settings import (
 DEFAULT_FILE = Path("/etc/orchestry/settings.toml")
 
 
+# URLs in which a password may stand: what was found there is never shown.
+_MAY_HOLD_CREDENTIALS = frozenset({"database", "source", "prometheus_url"})
+
+
 class BadSettings(Exception):
     """Settings that can't be. The message says which, what was found, and what would be right."""
 
@@ -124,7 +128,8 @@ class Settings(BaseSettings):
 def _explained(problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
-        return f"setting {name}: found {problem['input']!r}; {problem['msg'].lower()}"
+        found = "something else" if name in _MAY_HOLD_CREDENTIALS else repr(problem["input"])
+        return f"setting {name}: found {found}; {problem['msg'].lower()}"
     close = get_close_matches(name, Settings.model_fields, 1)
     return f"setting {name}: there is no such setting" + (f"; is {close[0]} meant?" if close else "")
 

@@ -78,7 +78,7 @@ def _limits(resources: Resources) -> tuple[int, int]:
 def decide_count(view: AppView, observed: Observed, host_room: HostRoom) -> tuple[AppMemory, tuple[Event, ...]]:
     """The app's memory with the count for this tick, and the event that tells of a change."""
     app, scaling = view.app, view.scaling
-    if view.suspended:
+    if view.suspended or _is_fixed_and_told(view):
         return app, ()
     situation = ScalingSituation(
         memory=app.scaling,
@@ -100,6 +100,30 @@ def decide_count(view: AppView, observed: Observed, host_room: HostRoom) -> tupl
     if latest is app.decision and kept == app.scaling:
         return app, ()
     return replace(app, scaling=kept, decision=latest), ()
+
+
+def change_ended(before: AppMemory, after: AppMemory, now: float) -> Event | None:
+    """The event that tells how long a change of the count took, once every replica of the new count is ready."""
+    ready = {condition.type: condition for condition in before.conditions}.get("Ready")
+    is_ready = any(condition.type == "Ready" and condition.status for condition in after.conditions)
+    scaling = after.scaling
+    if ready is None or ready.status or not is_ready or scaling.scaled_from is None or scaling.scaled_at is None:
+        return None
+    if scaling.scaled_at < ready.since:  # It became unready by something else, after the change had ended.
+        return None
+    seconds = now - scaling.scaled_at
+    message = f"scaled from {scaling.scaled_from} to {scaling.count} in {seconds:.1f} s"
+    details = {"from": str(scaling.scaled_from), "to": str(scaling.count), "seconds": f"{seconds:.2f}"}
+    return Event(now, "scaling", message, after.name, details)
+
+
+def _is_fixed_and_told(view: AppView) -> bool:
+    """Whether people have set the count, it is so, and why was told lately."""
+    scaling, decision = view.scaling, view.app.decision
+    if scaling.mode != "manual" or scaling.paused_at is not None or decision is None:
+        return False
+    settled = scaling.manual_replicas == view.count == decision.current == decision.target
+    return settled and 0 <= view.now - decision.at < REFRESH_SECONDS
 
 
 def _latest(before: ScalingDecision | None, decision: ScalingDecision) -> ScalingDecision:

@@ -132,6 +132,8 @@ def conclude(
         for name, told in statuses.items()
         if memory.apps[name].conditions != told.conditions
     }
+    ended = (counts.change_ended(memory.apps[name], app, now) for name, app in changed.items())
+    events += tuple(event for event in ended if event is not None)
     return (replace(memory, apps={**memory.apps, **changed}) if changed else memory), statuses, events
 
 

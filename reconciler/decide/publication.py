@@ -57,7 +57,8 @@ def _events(before: Published, after: Published, how: str, now: float) -> tuple[
     events = []
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
-            message = f"routes {how}: {_summary(old.get(name))} → {_summary(new.get(name))}"
+            was, now_is = _summary(old.get(name)), _summary(new.get(name))
+            message = f"routes {how}: {was} → {now_is}" if was != now_is else f"routes {how}: other paths or options"
             events.append(Event(now, "routes", message, name, {"generation": after.generation}))
     for refusal in after.refusals:
         if refusal not in before.refusals:

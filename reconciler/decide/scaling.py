@@ -50,11 +50,13 @@ def remember(scaling: Scaling, situation: ScalingSituation, decision: ScalingDec
     memory, now = situation.memory, decision.at
     recommendations = _recommended(scaling, memory, decision)
     if decision.should_scale:
-        return ScalingMemory(decision.target, now, recommendations, _served_before(situation, decision))
+        return ScalingMemory(
+            decision.target, now, recommendations, _served_before(situation, decision), scaled_from=memory.count
+        )
     scaled_at = None if memory.scaled_at is None else min(memory.scaled_at, now)
     # What the last scale-out brought is a question only for as long as load has asked for more ever since.
     before = memory.before_scale_out if decision.raw > memory.count else None
-    return ScalingMemory(memory.count, scaled_at, recommendations, before)
+    return ScalingMemory(memory.count, scaled_at, recommendations, before, memory.scaled_from)
 
 
 def _fixed(scaling: Scaling) -> tuple[int, str, str] | None:

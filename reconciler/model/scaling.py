@@ -95,7 +95,8 @@ class Throughput:
 class ScalingMemory:
     """What one decision leaves for the next. Times in epoch seconds.
 
-    ``count`` is the number of replicas decided last, ``scaled_at`` when it last changed. ``recommendations`` are the
+    ``count`` is the number of replicas decided last, ``scaled_at`` when it last changed and ``scaled_from`` what it
+    was before. ``recommendations`` are the
     counts recommended since then-and-then, as far back as the stabilization window reaches, without those a later
     and higher one has made irrelevant: so they only ever fall. ``before_scale_out`` is None unless the last change
     was a scale-out that load asked for.
@@ -105,6 +106,7 @@ class ScalingMemory:
     scaled_at: float | None = None
     recommendations: tuple[tuple[float, int], ...] = ()
     before_scale_out: Throughput | None = None
+    scaled_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,8 +99,8 @@ class ReplicaNetwork:
         except ValueError as error:
             raise Rejected(
                 "NetworkUnfit",
-                f"the network {self.name} {error}: remove it (docker network rm {self.name}), and one that fits is "
-                "made, or have the controller use another",
+                f"the network {self.name} {error}: have the controller use another (--network NAME) or, if nothing "
+                "needs this one, remove it, and one that fits is made",
             ) from None
         self._known = Network(self.name, first, last)
         self._last_subnet = _ipv4_pool(pools)[0]

@@ -186,7 +186,7 @@ class TestDiminishingReturns:
         load = replace(load_at(self.POLICY, 2, latency=2.0), rps=60)
         now = situation(2, load)
         kept = remember(self.POLICY, now, recommend(self.POLICY, now, NOW))
-        assert kept == ScalingMemory(5, NOW, (), Throughput(2, 60, "latency", 2.0))
+        assert kept == ScalingMemory(5, NOW, (), Throughput(2, 60, "latency", 2.0), scaled_from=2)
         waiting = ScalingSituation(kept, 2, load, "web-3 to become ready")
         assert remember(self.POLICY, waiting, recommend(self.POLICY, waiting, NOW + 1)) == kept
         relieved = ScalingSituation(kept, 5, replace(load_at(self.POLICY, 5, latency=0.5), rps=60))

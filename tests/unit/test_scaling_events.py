@@ -1,0 +1,32 @@
+"""A change of the count is told when it is decided, and again once it is done, with how long it took."""
+
+from __future__ import annotations
+
+from tests.support.apps import desired, version
+from tests.support.stage import Stage
+
+
+def scaling_messages(stage: Stage) -> list[str]:
+    return [event.message for event in stage.events if event.type == "scaling"]
+
+
+def test_the_end_of_a_change_is_told_once_with_its_duration() -> None:
+    stage = Stage(desired(version(replicas=1)))
+    stage.settle()
+    assert scaling_messages(stage) == []
+    stage.desired = desired(version(replicas=3, revision="r2"), revision="r2")
+    stage.settle()
+    begun, ended = scaling_messages(stage)
+    assert begun.startswith("scale out from 1 to 3")
+    assert ended.startswith("scaled from 1 to 3 in ")
+
+
+def test_a_later_disturbance_is_no_change_of_the_count() -> None:
+    stage = Stage(desired(version(replicas=1)))
+    stage.settle()
+    stage.desired = desired(version(replicas=2, revision="r2"), revision="r2")
+    stage.settle()
+    before = scaling_messages(stage)
+    stage.crash("web-1")
+    stage.settle()
+    assert scaling_messages(stage) == before
