@@ -88,6 +88,8 @@ def choose(view: AppView) -> Choice:
 
 def settling_until(view: AppView) -> float | None:
     """Until when changes of routes wait for the rest of the step; None when there is nothing to wait for."""
+    if view.complete:
+        return None
     fresh = [r.memory.ready_at for r in view.fit if r.ready and r.name not in view.routed and r.memory.ready_at]
     if not fresh or not view.routed or not any(r.phase in PENDING for r in view.fit):
         return None

@@ -7,7 +7,6 @@ for a while, which a controller that was down has to cope with as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from reconciler.decide.backoff import LONGEST_SECONDS
@@ -16,45 +15,41 @@ from reconciler.model.memory import AppMemory, Backoff, Memory, ReplicaMemory, R
 
 def without_future(memory: Memory, now: float) -> Memory:
     """The memory with every moment later than ``now`` moved to it; itself where there is none."""
-    apps = {name: _app(app, now) for name, app in memory.apps.items() if _ahead(_moments_of_app(app), now)}
-    replicas = {
-        name: _replica(replica, now) for name, replica in memory.replicas.items() if _ahead(_moments(replica), now)
-    }
+    apps = {name: _app(app, now) for name, app in memory.apps.items() if _latest_of_app(app) > now}
+    replicas = {name: _replica(replica, now) for name, replica in memory.replicas.items() if _latest(replica) > now}
     if not apps and not replicas:
         return memory
     return replace(memory, apps={**memory.apps, **apps}, replicas={**memory.replicas, **replicas})
 
 
-def _ahead(moments: Iterable[float | None], now: float) -> bool:
-    return any(moment is not None and moment > now for moment in moments)
-
-
-def _moments(replica: ReplicaMemory) -> tuple[float | None, ...]:
-    return (
+def _latest(replica: ReplicaMemory) -> float:
+    """The latest moment that is remembered of a replica."""
+    return max(
         replica.created_at,
-        replica.ready_at,
-        replica.unrouted_at,
-        replica.exited_at,
-        replica.disturbed_at,
+        replica.ready_at or 0.0,
+        replica.unrouted_at or 0.0,
+        replica.exited_at or 0.0,
+        replica.disturbed_at or 0.0,
         _start_of(replica.backoff),
         _start_of(replica.removal),
         *replica.crashes,
     )
 
 
-def _moments_of_app(app: AppMemory) -> tuple[float | None, ...]:
+def _latest_of_app(app: AppMemory) -> float:
+    """The latest moment that is remembered of an app and of its rollout. Scaling looks after its own."""
     rollout = app.rollout
-    return (
+    return max(
         _start_of(app.backoff),
         _start_of(app.replacement),
-        *((rollout.started_at, rollout.progressed_at, rollout.canary_at) if rollout else ()),
+        max(rollout.started_at, rollout.progressed_at, rollout.canary_at or 0.0) if rollout else 0.0,
         *(repetition.at for repetition in app.repetitions),
     )
 
 
-def _start_of(backoff: Backoff | None) -> float | None:
+def _start_of(backoff: Backoff | None) -> float:
     """The latest moment a back-off can have begun at, if it is to make sense."""
-    return backoff.next_at - LONGEST_SECONDS if backoff else None
+    return backoff.next_at - LONGEST_SECONDS if backoff else 0.0
 
 
 def _replica(replica: ReplicaMemory, now: float) -> ReplicaMemory:

@@ -56,10 +56,9 @@ class _Scene:
     host_room: counts.HostRoom
 
     def view(self, app: AppMemory) -> AppView:
-        target = target_of(app)
-        unready = tuple(name for name in target.app.spec.depends_on if not self._has_been_ready(name))
-        part = self.published.get(app.name)
-        return AppView(app, target, self.replicas.get(app.name, ()), part, self.now, unready)
+        needed = target_of(app).app.spec.depends_on
+        unready = tuple(name for name in needed if not self._has_been_ready(name)) if needed else ()
+        return AppView.of(app, self.replicas.get(app.name, ()), self.published.get(app.name), self.now, unready)
 
     def _has_been_ready(self, app_name: str) -> bool:
         app = self.memory.apps.get(app_name)

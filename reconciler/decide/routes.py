@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from operator import attrgetter
 
 from reconciler.decide import canary
 from reconciler.decide.choice import Choice, settling_until
@@ -20,6 +21,7 @@ from reconciler.decide.versions import version_for
 from reconciler.decide.view import AppView
 from reconciler.model.plan import Wait
 from reconciler.model.routes import AppRoutes, RouteTable, Server
+from reconciler.model.spec import App
 
 _COMING_BACK = PENDING | {Phase.RESTARTING, Phase.CRASHED, Phase.VANISHING, Phase.GONE}
 _UNWELL = frozenset({Phase.UNHEALTHY, Phase.UNREADY})
@@ -33,9 +35,11 @@ def routes_of(view: AppView, choice: Choice) -> tuple[AppRoutes | None, tuple[Wa
     if not app.routes:
         return None, ()
     live, waits = _live(view, choice)
-    servers = (*_servers(view, live), *_draining(view, live))
-    new = AppRoutes(view.name, app.routes, tuple(sorted(servers, key=lambda s: s.name)), app.spec.edge)
-    return _unless_same(new, published), waits
+    servers = sorted(_servers(view, live), key=attrgetter("name"))
+    if published and _same_for_requests(published, app, servers):
+        return published, waits
+    servers = sorted((*servers, *_draining(view, live)), key=attrgetter("name"))
+    return AppRoutes(view.name, app.routes, tuple(servers), app.spec.edge), waits
 
 
 def table_of(parts: Iterable[AppRoutes]) -> RouteTable:
@@ -46,17 +50,17 @@ def _live(view: AppView, choice: Choice) -> tuple[list[Replica], tuple[Wait, ...
     """The replicas that get requests."""
     staying = [r for r in view.replicas if r.name not in choice.retire and r.phase is not Phase.LEAVING]
     if view.app.failed and view.app.failed.reason == CANARY_FAILED:
-        # Paused, it may be looked at, but nobody has to put up with it.
-        staying = [r for r in staying if r.spec_hash != view.app.failed.spec_hash]
+        # Paused, it may be looked at, but nobody has to put up with it as long as the others do.
+        others = [r for r in staying if r.spec_hash != view.app.failed.spec_hash]
+        staying = others if sum(r.ready for r in others) >= view.least else staying
     held = settling_until(view)
     live = [r for r in staying if _routable(view, r, held)]
     fresh = ", ".join(r.name for r in live if r.name not in view.routed)
     unwell = [r for r in staying if r.phase in _UNWELL]
     if unwell and not live:
         return unwell, (Wait(view.name, f"all {len(unwell)} replicas are unwell; they stay routed"),)
-    unhealthy = [r for r in unwell if r.phase is Phase.UNHEALTHY]
-    if most_are_unhealthy(staying):
-        live += [r for r in unhealthy if r.name in view.routed]
+    if unwell and most_are_unhealthy(staying):
+        live += [r for r in unwell if r.phase is Phase.UNHEALTHY and r.name in view.routed]
     if held and any(r.ready and r not in live for r in staying):
         return live, (Wait(view.name, "waiting for the rest of the step before changing routes", held),)
     return live, (Wait(view.name, f"waiting for nginx to route to {fresh}"),) if fresh else ()
@@ -103,12 +107,7 @@ def _draining(view: AppView, live: list[Replica]) -> list[Server]:
     return [replace(server, draining=True) for server in servers if server.name in leaving]
 
 
-def _unless_same(new: AppRoutes, published: AppRoutes | None) -> AppRoutes:
-    """The published part again, unless requests would notice: a drained server alone is no reason to reload."""
-    if published is None:
-        return new
-    return published if _for_requests(new) == _for_requests(published) else new
-
-
-def _for_requests(app: AppRoutes) -> AppRoutes:
-    return replace(app, servers=tuple(s for s in app.servers if not s.draining))
+def _same_for_requests(published: AppRoutes, app: App, servers: list[Server]) -> bool:
+    """Whether requests would notice no difference: that a server has drained is no reason to reload."""
+    live = [server for server in published.servers if not server.draining]
+    return live == servers and published.routes == app.routes and published.options == app.spec.edge

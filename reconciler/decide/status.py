@@ -27,6 +27,9 @@ from reconciler.model.status import AppStatus, Condition, InstanceStatus, Vitals
 
 _NO_LOAD = ReplicaLoad()
 
+# Of a condition: whether it holds, its reason in one CamelCase word, and a message for people.
+Standing = tuple[bool, str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class AppFacts:
@@ -97,12 +100,8 @@ def blinded(status: AppStatus, message: str, now: float) -> AppStatus:
     instances = tuple(
         replace(instance, health=replace(instance.health, verdict=Verdict.UNKNOWN)) for instance in status.instances
     )
-    conditions = tuple(
-        _since(status.conditions, Condition("Degraded", True, "EngineUnreachable", message, now))
-        if condition.type == "Degraded"
-        else condition
-        for condition in status.conditions
-    )
+    degraded = _condition("Degraded", (True, "EngineUnreachable", message), status.conditions, now)
+    conditions = (*(c for c in status.conditions if c.type != "Degraded"), degraded)
     return replace(status, instances=instances, conditions=conditions, error=message)
 
 
@@ -110,22 +109,25 @@ def blinded(status: AppStatus, message: str, now: float) -> AppStatus:
 
 
 def _conditions(facts: AppFacts, routed: frozenset[str], trouble: Trouble | None) -> tuple[Condition, ...]:
-    view = facts.view
-    found = (
-        _ready_condition(facts, routed),
-        _progress_condition(facts, routed),
-        Condition(
-            "Degraded",
-            trouble is not None,
-            trouble.reason if trouble else "AsExpected",
-            trouble.message if trouble else "",
-            view.now,
-        ),
+    degraded = (True, trouble.reason, trouble.message) if trouble else (False, "AsExpected", "")
+    before, now = facts.view.app.conditions, facts.view.now
+    return (
+        _condition("Ready", _readiness(facts, routed), before, now),
+        _condition("Progressing", _progress(facts, routed), before, now),
+        _condition("Degraded", degraded, before, now),
     )
-    return tuple(_since(view.app.conditions, condition) for condition in found)
 
 
-def _ready_condition(facts: AppFacts, routed: frozenset[str]) -> Condition:
+def _condition(
+    type_: Literal["Ready", "Progressing", "Degraded"], standing: Standing, before: Iterable[Condition], now: float
+) -> Condition:
+    """The condition with the time at which its status last changed."""
+    status, reason, message = standing
+    since = next((c.since for c in before if c.type == type_ and c.status == status), now)
+    return Condition(type_, status, reason, message, since)
+
+
+def _readiness(facts: AppFacts, routed: frozenset[str]) -> Standing:
     """Whether as many replicas serve as are wanted, of whichever version."""
     view = facts.view
     serving = sum(r.ready and _reached(view, r, routed) for r in view.existing)
@@ -133,34 +135,28 @@ def _ready_condition(facts: AppFacts, routed: frozenset[str]) -> Condition:
     message = f"{serving} of {view.count} replicas ready"
     if not ready and facts.waits:
         message += f"; {facts.waits[0].message}"
-    return Condition("Ready", ready, "ReplicasReady" if ready else "ReplicasNotReady", message, view.now)
+    return ready, "ReplicasReady" if ready else "ReplicasNotReady", message
 
 
-def _progress_condition(facts: AppFacts, routed: frozenset[str]) -> Condition:
+def _progress(facts: AppFacts, routed: frozenset[str]) -> Standing:
     view, failed = facts.view, facts.view.app.failed
     waiting = facts.waits[0].message if facts.waits else ""
     if facts.leaving:
-        return Condition("Progressing", True, "Leaving", waiting or "acting", view.now)
+        return True, "Leaving", waiting or "acting"
     if view.suspended:
-        return Condition("Progressing", False, "Suspended", waiting, view.now)
+        return False, "Suspended", waiting
     if failed and failed.spec_hash == view.target.spec_hash:
-        return Condition("Progressing", False, "RolloutFailed", waiting, view.now)
+        return False, "RolloutFailed", waiting
     reached = all(_reached(view, r, routed) for r in view.available)
     if view.complete and view.app.rollout is None and reached:
-        return Condition("Progressing", False, "Idle", "nothing to do", view.now)
+        return False, "Idle", "nothing to do"
     reason = "RollingOut" if view.app.rollout else "Acting" if facts.acting else "Waiting"
-    return Condition("Progressing", True, reason, waiting or "acting", view.now)
+    return True, reason, waiting or "acting"
 
 
 def _reached(view: AppView, replica: Replica, routed: frozenset[str]) -> bool:
     """Whether requests reach it, where the app has any."""
     return replica.name in routed or not view.target.app.routes
-
-
-def _since(before: Iterable[Condition], condition: Condition) -> Condition:
-    """The condition with the time at which its status last changed."""
-    same = next((c for c in before if c.type == condition.type and c.status == condition.status), None)
-    return condition if same is None else replace(condition, since=same.since)
 
 
 # -- trouble --------------------------------------------------------------------------------------------------------

@@ -43,9 +43,9 @@ def follow(memory: Memory, observed: Observed, now: float) -> tuple[Memory, tupl
             # Each replica is judged by the checks of its own version, not by those of its successor.
             own = version_for(app, container.spec_hash).app
             current = _newly_checked(current, own, now)
-            answers = _of_this_run(samples.get(container.id, ()), container, now)
-            current, happened = _after_samples(current, answers, own)
-            events += happened
+            if answers := samples.get(container.id):
+                current, happened = _after_samples(current, _of_this_run(answers, container, now), own)
+                events += happened
             current = _readiness(current, container, own, now)
         replicas[container.name] = current
     events += _vanished(replicas, observed, now)

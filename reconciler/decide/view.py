@@ -7,8 +7,9 @@ It names what is so, and decides nothing.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 from reconciler.decide.replicas import Phase, Replica
 from reconciler.decide.versions import is_change, target_of
@@ -22,20 +23,55 @@ _NOT_FIT = frozenset({Phase.LEAVING, Phase.GONE, Phase.DEAD, Phase.DISPLACED, Ph
 
 @dataclass(frozen=True)
 class AppView:
-    """``target`` is the version to converge to, ``count`` how many replicas are wanted; ``replicas`` are in the order
-    of their slots. ``published`` is the app's part of the route table that is being served, None where it has none.
-    ``unready_dependencies`` are apps that its first start has to wait for."""
+    """``target`` is the version to converge to; ``replicas`` are in the order of their slots.
+
+    Of those, ``existing`` have a container, or get one; ``fit`` ones may stay, since they are of the target version and
+    not unhealthy; ``available`` ones can be relied on: fit, and ready for ``minReadySeconds``. ``published`` is the
+    app's part of the route table that is being served, None where it has none, and ``routed`` names the replicas in it
+    that may be receiving requests. ``unready_dependencies`` are apps that the first start has to wait for.
+    """
 
     app: AppMemory
     target: Version
     replicas: tuple[Replica, ...]
+    existing: tuple[Replica, ...]
+    fit: tuple[Replica, ...]
+    available: tuple[Replica, ...]
     published: AppRoutes | None
+    routed: frozenset[str]
     now: float
-    unready_dependencies: tuple[str, ...] = ()
+    unready_dependencies: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        app: AppMemory,
+        replicas: tuple[Replica, ...],
+        published: AppRoutes | None,
+        now: float,
+        unready_dependencies: tuple[str, ...] = (),
+    ) -> Self:
+        target = target_of(app)
+        least_seconds = target.app.spec.strategy.min_ready_seconds
+        fit = tuple(r for r in replicas if _fits(r, target.spec_hash, now))
+        return cls(
+            app=app,
+            target=target,
+            replicas=replicas,
+            existing=tuple(r for r in replicas if r.exists),
+            fit=fit,
+            available=tuple(r for r in fit if r.available(least_seconds, now)),
+            published=published,
+            routed=frozenset(s.name for s in published.servers if not s.draining) if published else frozenset(),
+            now=now,
+            unready_dependencies=unready_dependencies,
+        )
 
     def after(self, app: AppMemory) -> AppView:
         """The same, now that this is remembered of the app: its target and count may have changed."""
-        return self if app is self.app else replace(self, app=app, target=target_of(app))
+        if app is self.app:
+            return self
+        return self.of(app, self.replicas, self.published, self.now, self.unready_dependencies)
 
     @property
     def name(self) -> str:
@@ -66,36 +102,13 @@ class AppView:
         allowed = resolve(self.target.app.max_unavailable, self.count, round_up=False)
         return max(0, self.count - (allowed if allowed or self.surge else 1))
 
-    @cached_property
-    def routed(self) -> frozenset[str]:
-        """Names of the replicas that may be receiving requests now."""
-        servers = self.published.servers if self.published else ()
-        return frozenset(server.name for server in servers if not server.draining)
-
-    @cached_property
-    def existing(self) -> tuple[Replica, ...]:
-        return tuple(r for r in self.replicas if r.exists)
-
-    @cached_property
-    def fit(self) -> tuple[Replica, ...]:
-        """Replicas that may stay: of the target version, and not unhealthy."""
-        return tuple(r for r in self.replicas if self.fits(r))
-
-    @cached_property
-    def available(self) -> tuple[Replica, ...]:
-        """Fit replicas that can be relied on: ready for ``minReadySeconds``."""
-        seconds = self.target.app.spec.strategy.min_ready_seconds
-        return tuple(r for r in self.fit if r.available(seconds, self.now))
-
-    @cached_property
+    @property
     def complete(self) -> bool:
         """Whether exactly the wanted replicas are there, all of the target version and available."""
         return len(self.available) == self.count == len(self.existing)
 
     def fits(self, replica: Replica) -> bool:
-        if replica.phase is Phase.VANISHING and self.now >= (replica.in_place_until or 0.0):
-            return False
-        return replica.spec_hash == self.target.spec_hash and replica.phase not in _NOT_FIT
+        return _fits(replica, self.target.spec_hash, self.now)
 
     def serving(self, replica: Replica) -> bool:
         """Whether requests may be reaching it, or could at once."""
@@ -118,6 +131,12 @@ class AppView:
             return self.count
         share = math.ceil(self.count * self.canary.weight / 100)
         return min(share, max(1, self.surge), self.count)
+
+
+def _fits(replica: Replica, spec_hash: str, now: float) -> bool:
+    if replica.phase is Phase.VANISHING and now >= (replica.in_place_until or 0.0):
+        return False
+    return replica.spec_hash == spec_hash and replica.phase not in _NOT_FIT
 
 
 def resolve(amount: int | str, count: int, *, round_up: bool) -> int:
