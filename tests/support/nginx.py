@@ -138,10 +138,14 @@ class Front:
         if self.mode == "container":
             subprocess.run(["docker", "kill", self.container], check=True, capture_output=True, timeout=60)
             return
+        eventually(self._killed)
+
+    def _killed(self) -> bool:
+        """Whether none is left; a worker may have been forked since the last look."""
         for pid in (*self.processes("nginx: master"), *self.processes("nginx: worker")):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not self.processes())
+        return not self.processes()
 
     def start_alone(self) -> None:
         """Start it without us, as a supervisor would."""

@@ -14,6 +14,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
+from urllib.error import URLError
 from urllib.request import urlopen
 
 from docker.utils import kwargs_from_env
@@ -126,6 +127,17 @@ class FakeWorld:
             runtime.close()
 
 
+def _asked(url: str) -> bool:
+    """Whether it was answered; a program that was just started may not listen yet."""
+    try:
+        urlopen(url, timeout=20).close()
+    except URLError as error:
+        if isinstance(error.reason, ConnectionRefusedError):
+            return False
+        raise
+    return True
+
+
 class DockerWorld:
     """A real Engine, and a corner of it for one test."""
 
@@ -147,7 +159,7 @@ class DockerWorld:
         self.wakes.append(None)
 
     def exit(self, container: Container, code: int) -> None:
-        urlopen(f"http://{container.address}:8080/exit?code={code}", timeout=20).close()
+        eventually(lambda: _asked(f"http://{container.address}:8080/exit?code={code}"))
 
     def kill(self, container: Container) -> None:
         os.kill(self.api.inspect_container(container.id)["State"]["Pid"], signal.SIGKILL)
