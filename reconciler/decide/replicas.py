@@ -54,13 +54,22 @@ _BY_STATE = {
 class Replica:
     """One replica of one app, as one tick sees it. ``busy``: an action on it is still in flight."""
 
-    name: str
-    slot: int
-    spec_hash: str
     memory: ReplicaMemory
     phase: Phase
     container: Container | None = None
     busy: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.memory.name
+
+    @property
+    def slot(self) -> int:
+        return self.memory.slot
+
+    @property
+    def spec_hash(self) -> str:
+        return self.memory.spec_hash
 
     @property
     def log(self) -> str:
@@ -102,7 +111,7 @@ def classify(
 ) -> Replica:
     """The replica with its phase. ``in_flight`` is the action on it that has not ended yet."""
     phase = _phase(memory, container, in_flight, foreign_addresses)
-    return Replica(memory.name, memory.slot, memory.spec_hash, memory, phase, container, busy=in_flight is not None)
+    return Replica(memory, phase, container, busy=in_flight is not None)
 
 
 def _phase(
