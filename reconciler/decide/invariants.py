@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from reconciler.decide.view import AppView
 from reconciler.model.actions import Action, CreateReplica, EnsureImage, RemoveReplica
-from reconciler.model.observed import Observed
+from reconciler.model.observed import ContainerState, Observed
 
 _FOREIGN = ""
 
@@ -52,7 +52,8 @@ def _ours_only(actions: tuple[Action, ...], observed: Observed) -> Iterable[Viol
 
 
 def _unique(actions: tuple[Action, ...], observed: Observed) -> Iterable[Violation]:
-    """One action on a replica at a time, and no address for two."""
+    """One action on a replica at a time, nothing created that is there, and no address for two."""
+    started = {container.name for container in observed.containers if container.state is not ContainerState.CREATED}
     on_replicas = [a for a in (*actions, *observed.in_flight) if not isinstance(a, EnsureImage)]
     keys = Counter(action.key for action in on_replicas)
     owners: defaultdict[str, set[str]] = defaultdict(set)
@@ -66,6 +67,8 @@ def _unique(actions: tuple[Action, ...], observed: Observed) -> Iterable[Violati
     for action in actions:
         if keys[action.key] > 1:
             yield Violation(action.app_name, f"would act twice on {action.key}")
+        if isinstance(action, CreateReplica) and action.name in started:
+            yield Violation(action.app_name, f"would create {action.name}, which is there already")
         if isinstance(action, CreateReplica) and owners[action.address] != {action.name}:
             yield Violation(action.app_name, f"would give {action.address} to {action.name}, and it is taken")
 

@@ -1,0 +1,50 @@
+"""Which slot and address a new replica gets."""
+
+from __future__ import annotations
+
+from reconciler.decide.addresses import Addresses, NameOf, free_slots, next_address
+from reconciler.model.memory import Memory
+from reconciler.model.observed import Container, ContainerState, Network, Observed
+from tests.support.records import replica_memory
+
+SMALL = Network("orchestry", "10.0.0.2", "10.0.0.5")
+
+
+def addresses(*used: str, foreign: frozenset[str] = frozenset(), kept: str = "", last: str = "") -> Addresses:
+    running = ContainerState.RUNNING
+    containers = tuple(
+        Container(f"id{n}", f"web-{n}", "web", n, "abc", "r1", running, address) for n, address in enumerate(used, 1)
+    )
+    replicas = {"web-9": replica_memory("web-9", address=kept, container_id="")} if kept else {}
+    observed = Observed(0.0, containers, SMALL, foreign_addresses=foreign)
+    return Addresses(observed, Memory(replicas=replicas, last_address=last))
+
+
+def test_one_after_the_other_and_then_from_the_start() -> None:
+    assert next_address(SMALL, set(), "") == "10.0.0.2"
+    assert next_address(SMALL, set(), "10.0.0.3") == "10.0.0.4"
+    assert next_address(SMALL, {"10.0.0.4"}, "10.0.0.3") == "10.0.0.5"
+    assert next_address(SMALL, {"10.0.0.4", "10.0.0.5"}, "10.0.0.3") == "10.0.0.2"
+    assert next_address(SMALL, set(), "192.168.0.1") == "10.0.0.2", "the network is another one now"
+    assert next_address(SMALL, {f"10.0.0.{n}" for n in range(2, 6)}, "") is None
+
+
+def test_a_slot_gets_back_the_address_it_had() -> None:
+    assert addresses("10.0.0.2", kept="10.0.0.4", last="10.0.0.4").take("10.0.0.4") == "10.0.0.4"
+
+
+def test_an_address_that_somebody_else_took_or_of_another_network_is_given_up() -> None:
+    assert addresses(kept="10.0.0.4", foreign=frozenset({"10.0.0.4"})).take("10.0.0.4") == "10.0.0.2"
+    assert addresses(kept="172.16.0.9").take("172.16.0.9") == "10.0.0.2"
+
+
+def test_no_two_get_the_same_and_empty_slots_keep_theirs() -> None:
+    given = addresses("10.0.0.2", kept="10.0.0.3")
+    assert [given.take(""), given.take(""), given.take("")] == ["10.0.0.4", "10.0.0.5", None]
+    assert given.last == "10.0.0.5"
+
+
+def test_the_lowest_free_slots_whose_names_are_free() -> None:
+    name_of = NameOf("test-", "web")
+    assert name_of(3) == "test-web-3"
+    assert free_slots(3, {1, 4}, name_of, {"test-web-2", "web-3"}) == [3, 5, 6]

@@ -1,0 +1,103 @@
+"""Verdicts on canaries, and the weights that give them their share."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.decide.canary import judge, weights
+from reconciler.model.load import VersionLoad
+from reconciler.model.spec import Canary
+from tests.support.apps import desired, version
+from tests.support.stage import Stage
+
+CANARY = Canary(max_error_rate_percent=1, max_p95_ratio=1.5, min_requests=20)
+
+
+def load(requests: int = 100, error_rate: float = 0.0, p95_ms: float | None = 100.0) -> VersionLoad:
+    return VersionLoad(requests, error_rate, p95_ms, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "good", "said"),
+    [
+        (load(), load(), True, "100 (old version 100) requests"),
+        (None, load(), None, "not measured"),
+        (load(), None, None, "not measured"),
+        (load(19), load(), None, "19 of 20 requests"),
+        (load(20), load(), True, "20 (old version 100) requests"),
+        (load(error_rate=0.01), load(), True, "errors 1.00 % (old version 0.00 %)"),
+        (load(error_rate=0.011), load(), False, "errors 1.10 % (old version 0.00 %), and 1 % more are allowed"),
+        (load(error_rate=0.2), load(error_rate=0.195), True, "errors 20.00 % (old version 19.50 %)"),
+        (load(p95_ms=150), load(), True, "p95 150 ms (old version 100 ms)"),
+        (load(p95_ms=151), load(), False, "p95 151 ms (old version 100 ms), and 1.5 times as much is allowed"),
+        (load(p95_ms=6), load(p95_ms=1), True, "p95 6 ms (old version 1 ms)"),
+        (load(p95_ms=6.1), load(p95_ms=1), False, "p95 6 ms (old version 1 ms)"),
+        (load(p95_ms=None), load(), True, "p95 unknown (old version 100 ms)"),
+        (load(p95_ms=900), load(requests=0, p95_ms=None), True, "p95 900 ms (old version unknown)"),
+    ],
+)
+def test_verdict(new: VersionLoad | None, old: VersionLoad | None, good: bool | None, said: str) -> None:
+    verdict = judge(CANARY, new, old)
+    assert (verdict.good, said in verdict.message) == (good, True), verdict.message
+
+
+@given(st.integers(1, 50), st.integers(1, 40), st.integers(1, 200))
+def test_weights_give_the_canary_its_share(weight: int, new: int, old: int) -> None:
+    each_new, each_old = weights(weight, new, old)
+    assert each_new >= 1
+    assert each_old >= 1
+    assert new * each_new / (new * each_new + old * each_old) == pytest.approx(weight / 100)
+
+
+def test_alone_nobody_is_weighed() -> None:
+    assert weights(10, 3, 0) == weights(10, 0, 3) == (1, 1)
+
+
+def test_while_it_holds_the_old_version_stays_whole_and_the_edge_is_told_the_share() -> None:
+    stage = Stage(desired(version(replicas=4)))
+    stage.settle()
+    strategy = {"canary": {"weight": 20, "holdSeconds": 60}}
+    stage.desired = desired(version(replicas=4, image="demo:2", strategy=strategy, revision="r2"), revision="r2")
+    for _ in range(8):
+        stage.tick()
+    (part,) = stage.memory.published.table.apps
+    assert {server.name: server.weight for server in part.servers} == dict.fromkeys(
+        ["web-1", "web-2", "web-3", "web-4", "web-5"], 1
+    ), "one of five is the fifth that was asked for"
+    assert len(stage.containers) == 5
+
+
+def test_shares_are_told_as_weights() -> None:
+    stage = Stage(desired(version(replicas=2)))
+    stage.settle()
+    strategy = {"canary": {"weight": 10, "holdSeconds": 60}}
+    stage.desired = desired(version(replicas=2, image="demo:2", strategy=strategy, revision="r2"), revision="r2")
+    for _ in range(8):
+        stage.tick()
+    (part,) = stage.memory.published.table.apps
+    assert {server.name: server.weight for server in part.servers} == {"web-1": 9, "web-2": 9, "web-3": 2}
+
+
+def test_paused_after_a_bad_verdict_it_gets_no_more_traffic() -> None:
+    stage = Stage(desired(version(replicas=2)))
+    stage.settle()
+    strategy = {"canary": {"weight": 10, "holdSeconds": 5}, "onFailure": "pause"}
+    new = version(replicas=2, image="demo:2", strategy=strategy, revision="r2")
+    stage.desired = desired(new, revision="r2")
+    old = stage.memory.apps["web"].version
+    stage.version_loads = {("web", new.spec_hash): load(error_rate=0.5), ("web", old.spec_hash): load()}
+    for _ in range(15):
+        stage.tick()
+    assert stage.routed() == ["web-1", "web-2"]
+    assert stage.names() == ["web-1", "web-2", "web-3"], "it may still be looked at"
+    assert stage.statuses["web"].error.startswith("revision r2 failed: its canary: errors 50.00 %")
+
+
+def test_without_an_old_replica_there_is_nothing_to_judge_by() -> None:
+    stage = Stage(desired(version(replicas=0)))
+    stage.settle()
+    strategy = {"canary": {"weight": 10, "holdSeconds": 600}}
+    stage.desired = desired(version(replicas=2, image="demo:2", strategy=strategy, revision="r2"), revision="r2")
+    assert stage.settle() < 10

@@ -1,0 +1,115 @@
+"""Which apps there are, and which may go: bad input is never a deletion."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.decide.apps import last_desired, register
+from reconciler.model.desired import Desired, Problem
+from reconciler.model.memory import Memory
+from reconciler.model.observed import Container, ContainerState, Observed
+from reconciler.model.plan import Policy
+from tests.support.apps import desired, version
+from tests.support.records import NOW, app_memory
+from tests.support.stage import NETWORK
+
+
+def remembered(*names: str) -> Memory:
+    return Memory({name: app_memory(name, version=version(name)) for name in names}, revision="r1")
+
+
+def asked(*names: str, revision: str = "r2", problems: tuple[Problem, ...] = ()) -> Desired:
+    return desired(*(version(name, revision=revision) for name in names), revision=revision, problems=problems)
+
+
+POLICY = Policy()
+
+
+def leaving(wanted: Desired, memory: Memory, policy: Policy = POLICY, orphans: str = "") -> tuple[set[str], str]:
+    containers = tuple(
+        Container(f"id-{name}", f"{name}-1", name, 1, "abc", "r1", ContainerState.RUNNING) for name in orphans.split()
+    )
+    registration = register(wanted, memory, Observed(NOW, containers, NETWORK), policy, NOW)
+    return set(registration.leaving), registration.held_back
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "going"),
+    [
+        ("a b", "a", "b"),
+        ("a b c", "a", "b c"),
+        ("a b c d", "a b", "c d"),
+        ("a b c d", "a", ""),
+        ("a", "", ""),
+        ("a b", "", ""),
+        ("a b", "c", "a b"),
+        ("a b c d e", "a b c", "d e"),
+        ("a b c d e", "a b", ""),
+        ("", "", ""),
+    ],
+)
+def test_deletion_budget(there: str, wanted: str, going: str) -> None:
+    found, held_back = leaving(asked(*wanted.split()), remembered(*there.split()))
+    assert found == set(going.split())
+    assert bool(held_back) == (bool(set(there.split()) - set(wanted.split())) and not going)
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "revision", "confirms"),
+    [
+        ("0123456789ab", "0123456789abcdef", True),
+        ("0123456", "0123456789abcdef", True),
+        ("012345", "0123456789abcdef", False),
+        ("r2", "r2", True),
+        ("other00", "0123456789abcdef", False),
+        ("", "r2", False),
+        (None, "r2", False),
+    ],
+)
+def test_people_confirm_one_revision(confirmed: str | None, revision: str, confirms: bool) -> None:
+    found, held_back = leaving(asked(revision=revision), remembered("a", "b"), Policy(confirmed_revision=confirmed))
+    assert (found == {"a", "b"}, held_back == "") == (confirms, confirms)
+
+
+def test_a_broken_file_takes_none_of_its_apps_away() -> None:
+    by_name = Problem("elsewhere.yaml", 1, "spec", "a mess", "a spec", "a")
+    by_file = Problem("b.yaml", 1, "", "a mess", "YAML")
+    found, _ = leaving(asked("d", problems=(by_name, by_file)), remembered("a", "b", "c", "d"))
+    assert found == {"c"}
+
+
+def test_an_unknown_app_is_left_over_unless_its_file_may_be_the_broken_one() -> None:
+    memory = remembered("a", "b")
+    assert leaving(asked("a", "b"), memory, orphans="ghost")[0] == {"ghost"}
+    problem = Problem("ghost.yaml", 1, "", "a mess", "YAML")
+    assert leaving(asked("a", "b", problems=(problem,)), memory, orphans="ghost")[0] == set()
+
+
+def test_a_lost_database_and_an_empty_directory_take_nothing_away() -> None:
+    found, held_back = leaving(asked(), Memory(), orphans="a b c")
+    assert found == set()
+    assert "3 of 3 apps are absent from revision r2 (a, b, c)" in held_back
+
+
+def test_what_was_asked_for_last_leaves_out_what_was_on_its_way_out() -> None:
+    registration = register(asked("a", "b"), remembered("a", "b", "c"), Observed(NOW, (), NETWORK), Policy(), NOW)
+    again = last_desired(registration.memory)
+    assert again.apps.keys() == {"a", "b"}
+    assert leaving(again, registration.memory) == ({"c"}, "")
+
+
+def test_another_commit_that_changes_nothing_tells_nothing_of_the_apps() -> None:
+    registration = register(asked("a"), remembered("a"), Observed(NOW, (), NETWORK), Policy(), NOW)
+    assert [event.message for event in registration.events] == ["revision r2 applied"]
+    assert registration.memory.apps["a"].version.revision == "r2"
+
+
+def test_more_of_an_app_that_is_scaled_by_load_may_have_been_there_before_us() -> None:
+    auto = version("web", replicas=None, scaling={"minReplicas": 1, "maxReplicas": 3})
+    seen = tuple(
+        Container(f"id{slot}", f"web-{slot}", "web", slot, auto.spec_hash, "r1", ContainerState.RUNNING)
+        for slot in range(1, 6)
+    )
+    for there, kept in ((0, 1), (2, 2), (5, 3)):
+        observed = Observed(NOW, seen[:there], NETWORK)
+        assert register(desired(auto), Memory(), observed, POLICY, NOW).memory.apps["web"].count == kept
