@@ -7,7 +7,7 @@ replicas) stay.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.decide.apps import last_desired
@@ -22,6 +22,7 @@ from reconciler.model.observed import Observed
 from reconciler.model.plan import Plan, Policy
 from reconciler.model.routes import Publication, RouteTable
 from reconciler.model.scaling import Bounds
+from reconciler.model.spec import App
 from reconciler.model.status import AppStatus
 from reconciler.ports import Clock, Edge, LoadMeter, Prober, Record, Rejected, Runtime, Source, Store, Unavailable
 from reconciler.schedule import bounds_in_force
@@ -73,7 +74,7 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
     observed = _observe(world, state.memory, now)
     if isinstance(observed, str):
         return _blind(world, state, desired, (*trouble, observed), now, checkpoint=checkpoint)
-    apps = [version.app for version in desired.apps.values()]
+    apps = _running(desired, state.memory)
     loads = world.meter.read(apps, observed.containers, _in_service(state.memory), now)
     observed = replace(
         observed,
@@ -82,7 +83,7 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
         loads=loads.apps,
         replica_loads=loads.replicas,
         version_loads=loads.versions,
-        bounds=_scheduled(desired, state.memory, now),
+        bounds=_scheduled(apps, now),
     )
     # Measuring alone is no reason to write: samples wait for the next checkpoint.
     samples = loads.samples if checkpoint else ()
@@ -166,10 +167,15 @@ def _in_service(memory: Memory) -> list[str]:
     return [name for name, replica in memory.replicas.items() if replica.in_service]
 
 
-def _scheduled(desired: Desired, memory: Memory, now: float) -> dict[str, Bounds]:
-    """The bounds that schedules put in force, by app: also of those whose file is broken now."""
+def _running(desired: Desired, memory: Memory) -> list[App]:
+    """All apps that there are: also those whose file is broken now, or absent, by their last good spec."""
     versions = {name: app.version for name, app in memory.apps.items()} | dict(desired.apps)
-    found = {name: bounds_in_force(version.app.scaling, now) for name, version in versions.items()}
+    return [version.app for version in versions.values()]
+
+
+def _scheduled(apps: Iterable[App], now: float) -> dict[str, Bounds]:
+    """The bounds that schedules put in force, by app."""
+    found = {app.name: bounds_in_force(app.scaling, now) for app in apps}
     return {name: bounds for name, bounds in found.items() if bounds is not None}
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.model.events import Event
+from reconciler.model.health import Verdict
 from reconciler.model.memory import AppMemory, Backoff, Published, Rollout
 from reconciler.model.recorded import AppRecord, Controller
 from reconciler.model.routes import AppRoutes
@@ -163,13 +164,15 @@ def _rollout(subject: Subject) -> Iterator[str]:
         return
     if rollout := memory.rollout:
         origin = f"from {rollout.from_hash} " if rollout.from_hash else ""
+        paused = memory.failed is not None and memory.failed.spec_hash == rollout.to_hash
         yield (
-            f"under way {origin}to {rollout.to_hash}: started {subject.ago(rollout.started_at)}, "
-            f"last progress {subject.ago(rollout.progressed_at)}"
+            f"{'paused' if paused else 'under way'} {origin}to {rollout.to_hash}: "
+            f"started {subject.ago(rollout.started_at)}, last progress {subject.ago(rollout.progressed_at)}"
         )
         yield from _rollout_outlook(subject, memory, rollout)
     else:
-        yield f"none under way; version {memory.version.spec_hash} of revision {memory.version.revision[:8]}"
+        target = subject.status or memory.version
+        yield f"none under way; version {target.spec_hash} of revision {target.revision[:8]}"
     if failed := memory.failed:
         yield f"revision {failed.revision[:8]} failed {subject.ago(failed.at)}, {failed.reason}: {failed.message}"
     if memory.backoff:
@@ -217,7 +220,7 @@ def _why(subject: Subject, one: InstanceStatus) -> str:
     if memory and memory.backoff:
         why = _backoff(subject, memory.backoff)
         parts = [part for part in parts if not why.startswith(part)] + [why]
-    if not parts and one.health.since is not None:
+    if not parts and one.health.since is not None and one.health.verdict is not Verdict.UNKNOWN:
         parts.append(f"{one.health.verdict.value} since {subject.ago(one.health.since)}")
     return "; ".join(parts)
 

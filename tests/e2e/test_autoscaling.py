@@ -129,6 +129,15 @@ def test_restart_in_a_cooldown_keeps_it_and_the_count(site: Site) -> None:
     assert 100 < int(left[1]) < 300
 
 
+def test_app_whose_file_got_broken_still_follows_its_load(site: Site) -> None:
+    deployed(site, auto())
+    site.commit({"web.yaml": auto(minReplicas="many")})
+    site.wait(lambda: "scaling.minReplicas" in site.app()["error"])
+    with load(site.port, [WORK]):
+        site.wait(lambda: ready(site) > 1)
+        assert factors(decision(site)).keys() >= {"cpu", "rps"}
+
+
 def test_what_people_set_holds_whatever_the_load(site: Site) -> None:
     deployed(site, auto(dryRun=True))
     with load(site.port, [WORK]):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.model.events import Event
-from reconciler.model.health import Health
+from reconciler.model.health import Health, Verdict
 from reconciler.model.memory import Backoff, FailedVersion, Published, Rollout
 from reconciler.model.recorded import AppRecord, Controller
 from reconciler.model.routes import Refusal, RouteTable
@@ -81,7 +81,7 @@ Scaling
   note: connections are estimated from the access log (rate × mean duration): what it has no line of yet, such as an open websocket, isn't in them
 
 Rollout
-  none under way; version 88d891ee9ce7 of revision r1
+  none under way; version abc123 of revision 1f2e3d4c
 
 Health and routes
   REPLICA  PHASE     HEALTH   ROUTED  WHY
@@ -119,7 +119,7 @@ def test_rollouts_failures_and_back_offs_are_said() -> None:
     doomed = replica_memory("web-1", backoff=Backoff(1, 0, "Rejected", "no such command", until_changed=True))
     record = AppRecord("web", app_status(), memory, {"web-1": doomed, "web-2": crashing})
     text = explained(subject(record))
-    assert "under way from abc123 to def456: started 60 s ago, last progress 15 s ago" in text
+    assert "paused from abc123 to def456: started 60 s ago, last progress 15 s ago" in text
     assert "revision 99887766 failed 12 s ago, Crashed: web-3 exited with code 1" in text
     assert "ImagePullFailed: no such image (attempt 2, next try in 8 s)" in text
     assert "CrashLoopBackOff: exited with code 3 (attempt 4, next try in 88 s)" in text
@@ -175,6 +175,12 @@ def test_why_no_replica_is_routed_is_said() -> None:
     assert "routes */web, not published yet" in text
     assert "refused: duplicate location" in text
     assert "not ours" not in text
+
+
+def test_a_replica_that_cannot_be_seen_is_not_said_to_be_so_since_it_was_well() -> None:
+    unseen = instance_status(health=replace(instance_status().health, verdict=Verdict.UNKNOWN))
+    text = explained(subject(AppRecord("web", app_status(instances=(unseen,)), app_memory())))
+    assert "web-1    ready  unknown  yes     -" in text
 
 
 def test_an_app_without_routes_is_reached_by_nobody() -> None:
