@@ -411,7 +411,7 @@ def test_a_create_after_the_network_went_is_tried_again_later(ready: World) -> N
 
 
 def test_a_network_without_a_subnet_is_refused(world: World) -> None:
-    with pytest.raises(Rejected, match="docker network rm none") as error:
+    with pytest.raises(Rejected, match="--network NAME") as error:
         world.another(network="none").prepare()
     assert error.value.reason == "NetworkUnfit"
 
