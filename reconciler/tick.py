@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.decide.apps import last_desired
+from reconciler.decide.failure import overdue
 from reconciler.decide.plan import conclude, decide
-from reconciler.decide.rollout import overdue
 from reconciler.decide.status import blinded
 from reconciler.executor import Executor
 from reconciler.model.desired import Desired

@@ -12,15 +12,17 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.decide import apps as registry
 from reconciler.decide import choice, counts, healing, invariants, outcomes, probes, rollout, routes, status, tracking
-from reconciler.decide.addresses import Addresses, NameOf
+from reconciler.decide.addresses import NameOf
 from reconciler.decide.clock import without_future
+from reconciler.decide.facts import AppFacts, Served
+from reconciler.decide.failure import deadline_of
 from reconciler.decide.publication import after_publication, expecting
-from reconciler.decide.replicas import Replica, classify
+from reconciler.decide.scene import Scene
 from reconciler.decide.steps import Steps, remove_all, steps
-from reconciler.decide.versions import differences, short, target_of
+from reconciler.decide.versions import differences, short
 from reconciler.decide.view import AppView
 from reconciler.model.actions import Action, CreateReplica
-from reconciler.model.desired import Desired, Problem
+from reconciler.model.desired import Desired
 from reconciler.model.events import Event
 from reconciler.model.memory import AppMemory, Memory, ReplicaMemory
 from reconciler.model.observed import Observed
@@ -37,32 +39,7 @@ class Decision:
     """A plan together with the facts it came from, from which statuses are told once routes are published."""
 
     plan: Plan
-    facts: Mapping[str, status.AppFacts]
-
-
-@dataclass(frozen=True, slots=True)
-class _Scene:
-    """What every app's decision looks at. ``memory`` is the one carried over this observation; ``replicas`` and
-    ``published`` are by app name. Addresses and room on the host are given to one app after the other."""
-
-    observed: Observed
-    memory: Memory
-    policy: Policy
-    now: float
-    replicas: Mapping[str, tuple[Replica, ...]]
-    published: Mapping[str, AppRoutes]
-    problems: tuple[Problem, ...]
-    addresses: Addresses
-    host_room: counts.HostRoom
-
-    def view(self, app: AppMemory) -> AppView:
-        needed = target_of(app).app.spec.depends_on
-        unready = tuple(name for name in needed if not self._has_been_ready(name)) if needed else ()
-        return AppView.of(app, self.replicas.get(app.name, ()), self.published.get(app.name), self.now, unready)
-
-    def _has_been_ready(self, app_name: str) -> bool:
-        app = self.memory.apps.get(app_name)
-        return app is not None and app.stable is not None
+    facts: Mapping[str, AppFacts]
 
 
 @dataclass(slots=True)
@@ -71,7 +48,7 @@ class _Draft:
 
     apps: dict[str, AppMemory]
     events: list[Event]
-    facts: dict[str, status.AppFacts] = field(default_factory=dict)
+    facts: dict[str, AppFacts] = field(default_factory=dict)
     actions: list[Action] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
     created: dict[str, ReplicaMemory] = field(default_factory=dict)
@@ -99,7 +76,7 @@ def decide(desired: Desired, observed: Observed, memory: Memory, now: float, pol
     registration = registry.register(desired, memory, observed, policy, now)
     memory, happened = tracking.follow(registration.memory, observed, now)
     draft = _Draft(dict(memory.apps), [*finished, *registration.events, *happened])
-    scene = _set_scene(observed, memory, policy, now, desired.problems, draft)
+    scene = Scene.of(observed, memory, policy, now, desired.problems, draft.apps)
     for name in sorted(memory.apps):
         if name in registration.leaving:
             _leave(draft, scene, memory.apps[name], desired.revision)
@@ -124,7 +101,7 @@ def conclude(
     statuses = {}
     for name, facts in decision.facts.items():
         refusals = tuple(one for one in memory.published.refusals if one.app_name == name)
-        served = status.Served(parts.get(name), refusals)
+        served = Served(parts.get(name), refusals)
         statuses[name] = status.describe(facts, served, memory.replicas, observed.replica_loads)
     changed = {
         name: replace(memory.apps[name], conditions=told.conditions)
@@ -139,7 +116,7 @@ def conclude(
 # -- one app --------------------------------------------------------------------------------------------------------
 
 
-def _keep(draft: _Draft, scene: _Scene, app: AppMemory) -> None:
+def _keep(draft: _Draft, scene: Scene, app: AppMemory) -> None:
     """Decide an app that stays: its count, its rollout, its replicas, its routes."""
     view = scene.view(app)
     app, scaled = counts.decide_count(view, scene.observed, scene.host_room)
@@ -151,15 +128,14 @@ def _keep(draft: _Draft, scene: _Scene, app: AppMemory) -> None:
     part, said = routes.routes_of(view, chosen)
     waits = (*advance.waits, *found.waits, *said)
     view = view.after(healing.paced(view, found.actions))
-    problems = tuple(p for p in scene.problems if _concerns(p, app))
     draft.apps[app.name] = view.app
     draft.events += (*scaled, *advance.events)
     draft.parts += [part] if part else []
-    draft.facts[app.name] = status.AppFacts(view, chosen, waits, bool(found.actions), problems)
+    draft.facts[app.name] = AppFacts(view, chosen, waits, bool(found.actions), scene.problems_of(app))
     draft.add(replace(found, waits=waits))
 
 
-def _leave(draft: _Draft, scene: _Scene, app: AppMemory, revision: str) -> None:
+def _leave(draft: _Draft, scene: Scene, app: AppMemory, revision: str) -> None:
     """Take an app away: out of the route table by being no part of it, then drained, then removed."""
     view = scene.view(app)
     grace_seconds = view.target.app.spec.termination_grace_period_seconds
@@ -167,17 +143,17 @@ def _leave(draft: _Draft, scene: _Scene, app: AppMemory, revision: str) -> None:
     found = remove_all(view.existing, cause, grace_seconds, view.routed, scene.observed)
     if view.published and not view.existing:
         found = Steps(waits=(Wait(app.name, "waiting for nginx to drop its routes"),))
-    draft.facts[app.name] = status.AppFacts(view, choice.Choice(), found.waits, bool(found.actions), leaving=True)
+    draft.facts[app.name] = AppFacts(view, choice.Choice(), found.waits, bool(found.actions), leaving=True)
     draft.add(found)
 
 
-def _remove_orphans(draft: _Draft, scene: _Scene, app_name: str) -> None:
+def _remove_orphans(draft: _Draft, scene: Scene, app_name: str) -> None:
     """Containers labelled ours whose app neither the source nor memory knows."""
     members = (r for r in scene.replicas.get(app_name, ()) if r.container is not None)
     draft.add(remove_all(members, "its app is in no spec", ORPHAN_GRACE_SECONDS, frozenset(), scene.observed))
 
 
-def _forget_gone_apps(draft: _Draft, scene: _Scene, leaving: frozenset[str]) -> None:
+def _forget_gone_apps(draft: _Draft, scene: Scene, leaving: frozenset[str]) -> None:
     """Forget an app once nothing of it is left, on the host or at the edge."""
     for name in sorted(leaving & draft.apps.keys()):
         if name not in scene.published and not draft.facts[name].view.existing:
@@ -188,34 +164,7 @@ def _forget_gone_apps(draft: _Draft, scene: _Scene, leaving: frozenset[str]) -> 
 # -- what they share ------------------------------------------------------------------------------------------------
 
 
-def _set_scene(
-    observed: Observed, memory: Memory, policy: Policy, now: float, problems: tuple[Problem, ...], draft: _Draft
-) -> _Scene:
-    return _Scene(
-        observed=observed,
-        memory=memory,
-        policy=policy,
-        now=now,
-        replicas=_group(memory, observed),
-        published={part.app_name: part for part in memory.published.table.apps},
-        problems=problems,
-        addresses=Addresses(observed, memory),
-        host_room=counts.HostRoom(observed.host, draft.apps),
-    )
-
-
-def _group(memory: Memory, observed: Observed) -> dict[str, tuple[Replica, ...]]:
-    """The replicas of each app, remembered or seen, by slot."""
-    containers = {container.name: container for container in observed.containers}
-    busy = {action.key: action for action in observed.in_flight}
-    grouped: dict[str, list[Replica]] = {}
-    for name, remembered in memory.replicas.items():
-        replica = classify(remembered, containers.get(name), busy.get(name), observed.foreign_addresses)
-        grouped.setdefault(remembered.app_name, []).append(replica)
-    return {app_name: tuple(sorted(found, key=lambda r: (r.slot, r.name))) for app_name, found in grouped.items()}
-
-
-def _finish(draft: _Draft, scene: _Scene, notices: tuple[str, ...]) -> Decision:
+def _finish(draft: _Draft, scene: Scene, notices: tuple[str, ...]) -> Decision:
     table = routes.table_of(draft.parts)
     replicas = expecting(_remembered(draft, scene), table)
     memory = replace(scene.memory, apps=draft.apps, replicas=replicas, last_address=scene.addresses.last)
@@ -234,7 +183,7 @@ def _finish(draft: _Draft, scene: _Scene, notices: tuple[str, ...]) -> Decision:
     return Decision(plan, draft.facts)
 
 
-def _remembered(draft: _Draft, scene: _Scene) -> dict[str, ReplicaMemory]:
+def _remembered(draft: _Draft, scene: Scene) -> dict[str, ReplicaMemory]:
     """Replicas that exist or are being made, and empty slots of apps that still lack replicas (for their address)."""
     made = {action.name for action in draft.actions if isinstance(action, CreateReplica)}
     kept: dict[str, ReplicaMemory] = {}
@@ -246,7 +195,7 @@ def _remembered(draft: _Draft, scene: _Scene) -> dict[str, ReplicaMemory]:
     return kept | {name: replica for name, replica in draft.created.items() if name in made}
 
 
-def _wake_at(draft: _Draft, scene: _Scene) -> float | None:
+def _wake_at(draft: _Draft, scene: Scene) -> float | None:
     """When something changes by itself: a wait ends, a replica has been ready for long enough, a deadline passes."""
     moments = [wait.until for wait in draft.waits if wait.until is not None]
     for view in draft.views:
@@ -262,10 +211,5 @@ def _moments(view: AppView) -> list[float]:
     least = view.target.app.spec.strategy.min_ready_seconds
     found = [r.memory.ready_at + least for r in view.existing if r.memory.ready_at is not None]
     found += [until for r in view.replicas if (until := r.in_place_until) is not None]
-    deadline = rollout.deadline_of(view)
+    deadline = deadline_of(view.app, view.target)
     return found if deadline is None else [*found, deadline]
-
-
-def _concerns(problem: Problem, app: AppMemory) -> bool:
-    """Whether it is this app's: named, or in its file where nobody can tell whose it is."""
-    return problem.app_name == app.name or (problem.app_name is None and problem.path == app.version.path)

@@ -6,22 +6,18 @@ Derived from the same view the actions came from, so that status and deeds can't
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
-from reconciler.decide.choice import Choice
+from reconciler.decide.facts import AppFacts, Served
 from reconciler.decide.health import health_check_of
-from reconciler.decide.progress import REPEATS_ALLOWED
 from reconciler.decide.replicas import RUNNING, Phase, Replica
-from reconciler.decide.rollout import deadline_of, evidence
-from reconciler.decide.versions import short, version_for
+from reconciler.decide.troubles import Trouble, troubles_of
+from reconciler.decide.versions import version_for
 from reconciler.decide.view import AppView
-from reconciler.model.desired import Problem
 from reconciler.model.health import Verdict
 from reconciler.model.load import ReplicaLoad
 from reconciler.model.memory import ReplicaMemory
-from reconciler.model.plan import Wait
-from reconciler.model.routes import AppRoutes, Refusal
 from reconciler.model.spec import App, Route
 from reconciler.model.status import AppStatus, Condition, InstanceStatus, Vitals
 
@@ -31,46 +27,12 @@ _NO_LOAD = ReplicaLoad()
 Standing = tuple[bool, str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class AppFacts:
-    """What one tick knows of an app once it has decided."""
-
-    view: AppView
-    choice: Choice
-    waits: tuple[Wait, ...] = ()
-    acting: bool = False
-    problems: tuple[Problem, ...] = ()
-    leaving: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What the edge serves of one app now."""
-
-    part: AppRoutes | None = None
-    refusals: tuple[Refusal, ...] = ()
-
-    @property
-    def routed(self) -> frozenset[str]:
-        servers = self.part.servers if self.part else ()
-        return frozenset(server.name for server in servers if not server.draining)
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """One thing people should mend: ``reason`` for machines, one sentence, and what is known beyond it, by lines."""
-
-    reason: str
-    message: str
-    details: str = ""
-
-
 def describe(
     facts: AppFacts, served: Served, replicas: Mapping[str, ReplicaMemory], loads: Mapping[str, ReplicaLoad]
 ) -> AppStatus:
     """The status of one app. ``replicas`` are as remembered after the edge has answered."""
     view, routed = facts.view, served.routed
-    trouble = next(iter(_troubles(facts, served)), None)
+    trouble = next(iter(troubles_of(facts, served)), None)
     return AppStatus(
         name=view.name,
         revision=view.target.revision,
@@ -157,59 +119,6 @@ def _progress(facts: AppFacts, routed: frozenset[str]) -> Standing:
 def _reached(view: AppView, replica: Replica, routed: frozenset[str]) -> bool:
     """Whether requests reach it, where the app has any."""
     return replica.name in routed or not view.target.app.routes
-
-
-# -- trouble --------------------------------------------------------------------------------------------------------
-
-
-def _troubles(facts: AppFacts, served: Served) -> Iterable[Trouble]:
-    """All that is wrong, in the order of what people must mend first."""
-    app = facts.view.app
-    if facts.problems:
-        more = f" (and {len(facts.problems) - 1} more)" if len(facts.problems) > 1 else ""
-        yield Trouble("InvalidSpec", f"{facts.problems[0]}{more}; the last good spec keeps running")
-    if failed := app.failed:
-        serving = f"; serving revision {short(app.stable.revision)}" if app.stable else ""
-        message = f"revision {short(failed.revision)} failed: {failed.message}{serving}"
-        yield Trouble("RolloutFailed", message, evidence(failed))
-    if app.backoff:
-        yield Trouble(app.backoff.reason, app.backoff.message)
-    for refusal in served.refusals:
-        yield Trouble("RoutesRefused", refusal.message)
-    if app.missing_since is not None and not facts.leaving:
-        yield Trouble(
-            "AbsentFromSource", "its spec is absent from the source; it keeps running until that is confirmed"
-        )
-    yield from _troubles_of_replicas(facts)
-    for one in app.repetitions:
-        if one.times >= REPEATS_ALLOWED:
-            yield Trouble("NoProgress", f"no progress: {one.action.rsplit(' ', 1)[0]} was done {one.times} times")
-
-
-def _troubles_of_replicas(facts: AppFacts) -> Iterable[Trouble]:
-    view = facts.view
-    for replica in view.existing:
-        memory, backoff = replica.memory, replica.memory.backoff
-        if backoff and not replica.ready:
-            message = f"{replica.name} {backoff.message} (attempt {backoff.attempts})"
-            yield Trouble(backoff.reason, message, _said(replica.name, replica.log))
-        if memory.removal:
-            yield Trouble(memory.removal.reason, f"{replica.name} can't be removed: {memory.removal.message}")
-    unhealthy = [r for r in view.existing if r.phase is Phase.UNHEALTHY and r.name not in facts.choice.retire]
-    if unhealthy:
-        names = ", ".join(r.name for r in unhealthy)
-        yield Trouble("Unhealthy", f"{names} unhealthy: {unhealthy[0].memory.health.detail}")
-    deadline = deadline_of(view)
-    late = [r for r in view.fit if not r.ready]
-    if deadline is not None and view.now >= deadline and late:
-        seconds = view.target.app.spec.strategy.progress_deadline_seconds
-        detail = late[0].memory.health.detail or late[0].memory.readiness.detail or f"it is {late[0].phase}"
-        message = f"{late[0].name} not ready within {seconds:g} s: {detail}"
-        yield Trouble("ProgressDeadlineExceeded", message, _said(late[0].name, late[0].log))
-
-
-def _said(name: str, log: str) -> str:
-    return f"last log lines of {name}:\n{log}" if log else ""
 
 
 # -- instances ------------------------------------------------------------------------------------------------------

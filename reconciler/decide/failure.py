@@ -1,0 +1,153 @@
+"""Why a rollout has failed: by evidence, never by silence.
+
+A crash loop, a refusal, or a deadline after which something is known to be wrong. What was missed while nobody looked
+is no evidence: a controller that comes back after an hour waits for the next answer before it gives a version up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from reconciler.decide.replicas import Phase, Replica
+from reconciler.decide.tracking import CRASH_LOOP, exit_words
+from reconciler.decide.versions import is_change, target_of
+from reconciler.decide.view import AppView
+from reconciler.model.desired import Version
+from reconciler.model.memory import AppMemory, FailedVersion, Memory, ReplicaMemory
+
+DEADLINE = "ProgressDeadlineExceeded"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """``reason`` in one CamelCase word, ``message`` for people; ``replica`` is the one that failed, if it was one."""
+
+    reason: str
+    message: str
+    replica: Replica | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+def failure_of(view: AppView) -> Failure | None:
+    """Why the rollout under way has failed, or None. Only a change of version can: the others have no alternative."""
+    backoff = view.app.backoff
+    if not is_change(view.app, view.target):
+        return None
+    for replica in view.fit:
+        own = replica.memory.backoff
+        if own and own.reason == CRASH_LOOP:
+            return Failure(CRASH_LOOP, f"{replica.name} {own.message}", replica)
+    if backoff and backoff.until_changed:
+        return Failure(backoff.reason, backoff.message)
+    deadline = deadline_of(view.app, view.target)
+    return None if deadline is None or view.now < deadline else _past_deadline(view, deadline)
+
+
+def deadline_of(app: AppMemory, target: Version) -> float | None:
+    """When the rollout under way fails if no further replica becomes ready; None while that isn't expected."""
+    rollout = app.rollout
+    if rollout is None or app.failed or rollout.canary_at is not None and not rollout.promoted:
+        return None
+    return rollout.progressed_at + target.app.spec.strategy.progress_deadline_seconds
+
+
+def overdue(memory: Memory, now: float) -> frozenset[str]:
+    """The containers, one for each app, that keep a rollout from going on past its deadline. People will ask what
+    these have to say."""
+    found: dict[str, ReplicaMemory] = {}
+    late = {app.name: target_of(app).spec_hash for app in memory.apps.values() if _is_overdue(app, now)}
+    for replica in memory.replicas.values() if late else ():
+        wanted = replica.spec_hash == late.get(replica.app_name) and replica.ready_at is None and replica.container_id
+        before = found.get(replica.app_name)
+        if wanted and (before is None or replica.slot < before.slot):
+            found[replica.app_name] = replica
+    return frozenset(replica.container_id for replica in found.values())
+
+
+def recorded(target: Version, failure: Failure, now: float) -> FailedVersion:
+    """The version as one that is not tried again, with what is known of the replica that failed."""
+    replica = failure.replica
+    return FailedVersion(
+        spec_hash=target.spec_hash,
+        revision=target.revision,
+        at=now,
+        reason=failure.reason,
+        message=failure.message,
+        replica=replica.name if replica else "",
+        answer=_last_answer(replica.memory) if replica else "",
+        exit_code=replica.memory.exit_code if replica else None,
+        log=replica.log if replica else "",
+    )
+
+
+def details_of(failed: FailedVersion) -> dict[str, str]:
+    """What is recorded of it, as an event's details; nothing that isn't known."""
+    details = {
+        "reason": failed.reason,
+        "revision": failed.revision,
+        "spec_hash": failed.spec_hash,
+        "replica": failed.replica,
+        "answer": failed.answer,
+        "exit_code": "" if failed.exit_code is None else str(failed.exit_code),
+        "log": failed.log,
+    }
+    return {key: value for key, value in details.items() if value}
+
+
+def evidence(failed: FailedVersion) -> str:
+    """What is known beyond its message of the replica that failed, in lines for people; "" where nothing is."""
+    lines = []
+    if failed.answer and failed.answer not in failed.message:
+        lines.append(f"last answer of {failed.replica}: {failed.answer}")
+    if failed.exit_code is not None and exit_words(failed.exit_code) not in failed.message:
+        lines.append(f"{failed.replica} {exit_words(failed.exit_code)}")
+    lines += [f"last log lines of {failed.replica}:", failed.log] if failed.log else []
+    return "\n".join(lines)
+
+
+def _is_overdue(app: AppMemory, now: float) -> bool:
+    deadline = deadline_of(app, target_of(app))
+    return deadline is not None and now >= deadline
+
+
+def _past_deadline(view: AppView, deadline: float) -> Failure | None:
+    trouble = _trouble(view, deadline)
+    if trouble is None:
+        return None
+    seconds = view.target.app.spec.strategy.progress_deadline_seconds
+    message = f"no further replica became ready within {seconds:g} s: {trouble.message}"
+    return replace(trouble, message=message)
+
+
+def _trouble(view: AppView, deadline: float) -> Failure | None:
+    """What keeps the new replicas from becoming ready, as far as it is known."""
+    if view.app.backoff:
+        return Failure(DEADLINE, view.app.backoff.message)
+    new = (r for r in view.existing if r.spec_hash == view.target.spec_hash)
+    said = ((replica, _trouble_of(replica, deadline)) for replica in new)
+    return next((Failure(DEADLINE, f"{replica.name} {words}", replica) for replica, words in said if words), None)
+
+
+def _trouble_of(replica: Replica, deadline: float) -> str:
+    """In words that follow its name; "" where nothing is known against it."""
+    memory = replica.memory
+    match replica.phase:
+        case Phase.CRASHED | Phase.RESTARTING:
+            return exit_words(memory.exit_code)
+        case Phase.CREATED | Phase.PAUSED:
+            return f"is {replica.phase}"
+        case Phase.STARTING | Phase.UNREADY | Phase.UNHEALTHY if _last_asked_at(memory) >= deadline:
+            answer = _last_answer(memory)
+            return f"is not ready: {answer}" if answer else "is not ready"
+        case _:
+            return ""
+
+
+def _last_answer(memory: ReplicaMemory) -> str:
+    """Of the check that failed last."""
+    return memory.health.detail or memory.readiness.detail
+
+
+def _last_asked_at(memory: ReplicaMemory) -> float:
+    return max(memory.health.tally.last_check_at or 0.0, memory.readiness.tally.last_check_at or 0.0)

@@ -1,0 +1,89 @@
+"""What every app's decision looks at, gathered once: replicas and published routes by app, and what apps share.
+
+Addresses and room on the host are given to one app after the other; everything else stays as it was found.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from reconciler.decide.addresses import Addresses
+from reconciler.decide.counts import HostRoom
+from reconciler.decide.replicas import Replica, classify
+from reconciler.decide.versions import target_of
+from reconciler.decide.view import AppView
+from reconciler.model.desired import Problem
+from reconciler.model.memory import AppMemory, Memory
+from reconciler.model.observed import Observed
+from reconciler.model.plan import Policy
+from reconciler.model.routes import AppRoutes
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """``memory`` is the one carried over this observation; ``replicas`` and ``published`` are by app name."""
+
+    observed: Observed
+    memory: Memory
+    policy: Policy
+    now: float
+    problems: tuple[Problem, ...]
+    replicas: Mapping[str, tuple[Replica, ...]]
+    published: Mapping[str, AppRoutes]
+    addresses: Addresses
+    host_room: HostRoom
+
+    @classmethod
+    def of(
+        cls,
+        observed: Observed,
+        memory: Memory,
+        policy: Policy,
+        now: float,
+        problems: tuple[Problem, ...],
+        decided: Mapping[str, AppMemory],
+    ) -> Self:
+        """``decided`` are the apps as far as they have been decided in this tick."""
+        return cls(
+            observed=observed,
+            memory=memory,
+            policy=policy,
+            now=now,
+            problems=problems,
+            replicas=_by_app(memory, observed),
+            published={part.app_name: part for part in memory.published.table.apps},
+            addresses=Addresses(observed, memory),
+            host_room=HostRoom(observed.host, decided),
+        )
+
+    def view(self, app: AppMemory) -> AppView:
+        """The app as it stands before anything is decided about it."""
+        needed = target_of(app).app.spec.depends_on
+        unready = tuple(name for name in needed if not self._has_been_ready(name)) if needed else ()
+        return AppView.of(app, self.replicas.get(app.name, ()), self.published.get(app.name), self.now, unready)
+
+    def problems_of(self, app: AppMemory) -> tuple[Problem, ...]:
+        """What is wrong with its spec: named, or in its file where nobody can tell whose it is."""
+        return tuple(
+            problem
+            for problem in self.problems
+            if problem.app_name == app.name or (problem.app_name is None and problem.path == app.version.path)
+        )
+
+    def _has_been_ready(self, app_name: str) -> bool:
+        app = self.memory.apps.get(app_name)
+        return app is not None and app.stable is not None
+
+
+def _by_app(memory: Memory, observed: Observed) -> dict[str, tuple[Replica, ...]]:
+    """The replicas of each app, remembered or seen, by slot."""
+    containers = {container.name: container for container in observed.containers}
+    busy = {action.key: action for action in observed.in_flight}
+    grouped: defaultdict[str, list[Replica]] = defaultdict(list)
+    for name, remembered in memory.replicas.items():
+        replica = classify(remembered, containers.get(name), busy.get(name), observed.foreign_addresses)
+        grouped[remembered.app_name].append(replica)
+    return {app_name: tuple(sorted(found, key=lambda r: (r.slot, r.name))) for app_name, found in grouped.items()}

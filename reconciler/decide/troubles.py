@@ -1,0 +1,71 @@
+"""What is wrong with an app, in the order of what people must mend first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from reconciler.decide.facts import AppFacts, Served
+from reconciler.decide.failure import DEADLINE, deadline_of, evidence
+from reconciler.decide.progress import REPEATS_ALLOWED
+from reconciler.decide.replicas import Phase
+from reconciler.decide.versions import short
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing people should mend: ``reason`` for machines, one sentence, and what is known beyond it, by lines."""
+
+    reason: str
+    message: str
+    details: str = ""
+
+
+def troubles_of(facts: AppFacts, served: Served) -> Iterable[Trouble]:
+    """All that is wrong, in the order of what people must mend first."""
+    app = facts.view.app
+    if facts.problems:
+        more = f" (and {len(facts.problems) - 1} more)" if len(facts.problems) > 1 else ""
+        yield Trouble("InvalidSpec", f"{facts.problems[0]}{more}; the last good spec keeps running")
+    if failed := app.failed:
+        serving = f"; serving revision {short(app.stable.revision)}" if app.stable else ""
+        message = f"revision {short(failed.revision)} failed: {failed.message}{serving}"
+        yield Trouble("RolloutFailed", message, evidence(failed))
+    if app.backoff:
+        yield Trouble(app.backoff.reason, app.backoff.message)
+    for refusal in served.refusals:
+        yield Trouble("RoutesRefused", refusal.message)
+    if app.missing_since is not None and not facts.leaving:
+        yield Trouble(
+            "AbsentFromSource", "its spec is absent from the source; it keeps running until that is confirmed"
+        )
+    yield from _of_replicas(facts)
+    for one in app.repetitions:
+        if one.times >= REPEATS_ALLOWED:
+            yield Trouble("NoProgress", f"no progress: {one.action.rsplit(' ', 1)[0]} was done {one.times} times")
+
+
+def _of_replicas(facts: AppFacts) -> Iterable[Trouble]:
+    view = facts.view
+    for replica in view.existing:
+        memory, backoff = replica.memory, replica.memory.backoff
+        if backoff and not replica.ready:
+            message = f"{replica.name} {backoff.message} (attempt {backoff.attempts})"
+            yield Trouble(backoff.reason, message, _said(replica.name, replica.log))
+        if memory.removal:
+            yield Trouble(memory.removal.reason, f"{replica.name} can't be removed: {memory.removal.message}")
+    unhealthy = [r for r in view.existing if r.phase is Phase.UNHEALTHY and r.name not in facts.choice.retire]
+    if unhealthy:
+        names = ", ".join(r.name for r in unhealthy)
+        yield Trouble("Unhealthy", f"{names} unhealthy: {unhealthy[0].memory.health.detail}")
+    deadline = deadline_of(view.app, view.target)
+    late = [r for r in view.fit if not r.ready]
+    if deadline is not None and view.now >= deadline and late:
+        seconds = view.target.app.spec.strategy.progress_deadline_seconds
+        detail = late[0].memory.health.detail or late[0].memory.readiness.detail or f"it is {late[0].phase}"
+        message = f"{late[0].name} not ready within {seconds:g} s: {detail}"
+        yield Trouble(DEADLINE, message, _said(late[0].name, late[0].log))
+
+
+def _said(name: str, log: str) -> str:
+    return f"last log lines of {name}:\n{log}" if log else ""
