@@ -28,7 +28,7 @@ from pathlib import Path
 from reconciler.edge import EdgeSettings, NginxEdge, open_edge
 from reconciler.model.routes import AppRoutes, RouteTable, Server
 from reconciler.model.spec import Route
-from tests.bench.traffic_report import RELOADS, Row, figures, print_report
+from tests.bench.traffic_report import BY_HAND, CHANGES, CRASH, RELOADS, Row, figures, print_report
 from tests.support.dockerd import PrivateEngine, private_engine
 from tests.support.engine import Playground
 from tests.support.http import fetch
@@ -41,6 +41,7 @@ OURS, SWARMS = ("lua", "stock"), ("stop-first", "start-first")
 REPLICAS = 10
 # Longer than the longest request, so that each may finish.
 GRACE_SECONDS = 6.0
+CRASHES = 3
 STRATEGY = "  strategy: {maxSurge: 25%}\n"
 RELOAD_SPACING_SECONDS = 0.2
 
@@ -76,8 +77,8 @@ class Bench:
     reloads: Callable[[], int] = lambda: 0
     rows: list[Row] = field(default_factory=list)
 
-    def measure(self, scenario: str, operation: Callable[[], float | None]) -> None:
-        """``operation`` returns the moment of a crash (epoch seconds), if it is one."""
+    def measure(self, scenario: str, operation: Callable[[], tuple[float, ...] | None]) -> None:
+        """``operation`` returns the moments of crashes (epoch seconds), if it is about them."""
         reloads = self.reloads()
         with load(self.port, everyone(per_second=self.rate), host=self.host) as running:
             time.sleep(1)
@@ -85,7 +86,7 @@ class Bench:
             crashed_at = operation()
             seconds = time.monotonic() - began
             time.sleep(1)
-        self.rows.append(Row(self.way, scenario, running.tallies, seconds, self.reloads() - reloads, crashed_at))
+        self.rows.append(Row(self.way, scenario, running.tallies, seconds, self.reloads() - reloads, crashed_at or ()))
 
 
 def crash(address: str) -> float:
@@ -115,12 +116,12 @@ def _measure_ours(ours: Ours, bench: Bench) -> None:
     bench.measure("rolling update of ten", lambda: ours.change("2"))
     bench.measure("scale 10 → 2 → 10", ours.scale)
     bench.measure("unhealthy replica", ours.fail_health)
-    bench.measure("crash of a replica", ours.crash_one)
+    bench.measure(CRASH, lambda: tuple(ours.crash(number) for number in range(CRASHES)))
     bench.measure("controller killed", ours.kill_controller)
-    bench.measure("100 reloads by hand", ours.reload)
+    bench.measure(BY_HAND, ours.reload)
     with ours.edge_of_its_own() as (port, change_replicas):
         bench.port, bench.reloads = port, lambda: 0
-        bench.measure("100 changes of replicas", change_replicas)
+        bench.measure(CHANGES, change_replicas)
 
 
 @dataclass
@@ -142,8 +143,8 @@ class Ours:
         fetch(victim["address"], "/fail-health")
         self.site.wait(lambda: victim["container_id"] not in self._ids() and self._whole())
 
-    def crash_one(self) -> float:
-        victim = self.site.app()["instances"][0]
+    def crash(self, number: int) -> float:
+        victim = self.site.app()["instances"][number]
         at = crash(victim["address"])
         self.site.wait(lambda: self._restarts(victim["name"]) > victim["restarts"] and self._whole())
         return at
@@ -216,7 +217,7 @@ def measure_swarm(engine: PrivateEngine, bench: Bench) -> None:
         with front(engine, made) as bench.host:
             bench.measure("rolling update of ten", lambda: _roll(made, bench.way))
             bench.measure("scale 10 → 2 → 10", lambda: _scale(made))
-            bench.measure("crash of a replica", lambda: _crash(made))
+            bench.measure(CRASH, lambda: tuple(_crash(made) for _ in range(CRASHES)))
 
 
 def _roll(made: Swarm, order: str) -> None:

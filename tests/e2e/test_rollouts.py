@@ -72,6 +72,7 @@ def test_an_app_that_ignores_sigterm_is_killed_after_its_grace(shared: Site) -> 
     with undisturbed(shared, "stubborn"):
         shared.deploy({"stubborn.yaml": web("stubborn", grace=1, image=V2, IGNORE_TERM="1")}, "stubborn")
     assert not set(before.values()) & set(shared.ids("stubborn").values())
+    shared.commit({"stubborn.yaml": None})  # at the site's end it would have to be waited for
 
 
 def test_a_changed_file_is_rolled_out(shared: Site) -> None:

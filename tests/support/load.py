@@ -98,10 +98,6 @@ class Tally:
     def reasons(self) -> Counter[str]:
         return Counter(failure.reason for failure in self.failures)
 
-    def sent_since(self, moment: float) -> list[Failure]:
-        """Failures of requests that were sent only after the moment (epoch seconds)."""
-        return [failure for failure in self.failures if failure.sent_at > moment]
-
 
 @dataclass
 class Load:
