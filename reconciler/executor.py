@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from reconciler.model.actions import Action, EnsureImage, Failure, FailureKind, Outcome, RemoveReplica
 from reconciler.ports import Clock, Rejected, Runtime, TryLater, Unavailable
 
+_SLOW = (EnsureImage, RemoveReplica)
+
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
@@ -41,6 +43,11 @@ class Executor:
         """What was submitted and not yet collected."""
         return tuple(flight.action for flight in self._flights.values())
 
+    @property
+    def starting(self) -> bool:
+        """Whether containers are being created or started: that takes the processor, the rest mostly waits."""
+        return any(not isinstance(action, _SLOW) for action in self.in_flight)
+
     def submit(self, actions: Iterable[Action]) -> None:
         """Start performing these. One of the same key that is still in flight is never submitted twice."""
         for action in actions:
@@ -48,7 +55,7 @@ class Executor:
                 continue
             with self._lock:
                 self._unfinished += 1
-            pool = self._slow if isinstance(action, EnsureImage | RemoveReplica) else self._quick
+            pool = self._slow if isinstance(action, _SLOW) else self._quick
             self._flights[action.key] = _Flight(action, pool.submit(self._perform, action))
 
     def collect(self) -> tuple[Outcome, ...]:

@@ -16,10 +16,10 @@ from reconciler.model.events import Event
 from reconciler.ports import CHECKPOINT_SECONDS, Record, Unavailable
 from reconciler.tick import State, World, tick
 
-# Wake-ups closer together than this share a tick. While actions are in flight each of them causes several, and a tick
-# for every one would take from the Engine the processor that it starts containers with.
+# Wake-ups closer together than this share a tick. While containers are being started each of them causes several, and
+# a tick for every one would take from the Engine the processor that it starts them with.
 SPACING_SECONDS = 0.03
-BUSY_SPACING_SECONDS = 0.25
+BUSY_SPACING_SECONDS = 0.5
 STORE_PAUSE_SECONDS = 2.0
 FINISH_SECONDS = 30.0
 
@@ -101,7 +101,7 @@ def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Unti
         if (code := _verdict(state, until, started_at, now)) is not None:
             _finish(world, state)
             return code
-        spacing = BUSY_SPACING_SECONDS if world.executor.in_flight else SPACING_SECONDS
+        spacing = BUSY_SPACING_SECONDS if world.executor.starting else SPACING_SECONDS
         # What happened may be what something else waits for: a drain begins, a dependency is ready.
         pause = spacing if state.events else _pause(state, tick_seconds, world.clock.now())
         waker.sleep(pause, spacing)

@@ -84,6 +84,9 @@ class Runtime(Protocol):
     def observe(self, now: float) -> Observed:
         """All containers in one list call. Raises Unavailable rather than report less than there is."""
 
+    def present(self, images: frozenset[str]) -> frozenset[str]:
+        """Those of these images that are known to be on the host, in one call. Raises Unavailable."""
+
     def log_of(self, container_id: str) -> str:
         """The last lines that one of our containers has written, without secrets; "" where there are none to be had.
         Raises Unavailable."""

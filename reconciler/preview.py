@@ -15,6 +15,7 @@ from reconciler.model.routes import RouteTable
 from reconciler.ports import NothingRecorded
 from reconciler.settings import Settings
 from reconciler.store import open_reader
+from reconciler.tick import with_images
 from reconciler.wiring import SystemClock, open_runtime, open_spec_source, policy_of
 
 
@@ -36,7 +37,8 @@ def preview(settings: Settings) -> Preview:
     try:
         runtime.survey()
         now = SystemClock().now()
-        decision = decide(desired, runtime.observe(now), memory, now, policy_of(settings))
+        seen = with_images(runtime.observe(now), desired, memory, runtime)
+        decision = decide(desired, seen, memory, now, policy_of(settings))
     finally:
         runtime.close()
     return Preview(desired.revision, decision.plan, memory.published.table, desired.problems)

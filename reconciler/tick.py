@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.decide.apps import last_desired
 from reconciler.decide.failure import overdue
+from reconciler.decide.images import unsure
 from reconciler.decide.plan import conclude, decide
 from reconciler.decide.status import blinded
 from reconciler.executor import Executor
@@ -71,7 +72,7 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
     desired, trouble = _read(world.source, state.memory)
     # Collected before we look, so that what is seen includes what they did.
     outcomes, in_flight = world.executor.collect(), world.executor.in_flight
-    observed = _observe(world, state.memory, now)
+    observed = _observe(world, desired, state.memory, now)
     if isinstance(observed, str):
         return _blind(world, state, desired, (*trouble, observed), now, checkpoint=checkpoint)
     apps = _running(desired, state.memory)
@@ -135,7 +136,7 @@ def _read(source: Source, memory: Memory) -> tuple[Desired, tuple[str, ...]]:
         return last_desired(memory), (f"source: {error}; the last revision applied stays in force",)
 
 
-def _observe(world: World, memory: Memory, now: float) -> Observed | str:
+def _observe(world: World, desired: Desired, memory: Memory, now: float) -> Observed | str:
     """What is seen now, or why nothing can be seen. Answers of probes made blindly are thrown away."""
     samples = world.prober.collect()
     try:
@@ -147,7 +148,17 @@ def _observe(world: World, memory: Memory, now: float) -> Observed | str:
         except (Unavailable, Rejected):
             return f"engine: {first}; nothing is changed until it answers"
     open_requests = world.edge.open_requests() if _draining(memory) else {}
-    return replace(_with_logs(seen, memory, world.runtime), samples=samples, open_requests=open_requests)
+    seen = with_images(_with_logs(seen, memory, world.runtime), desired, memory, world.runtime)
+    return replace(seen, samples=samples, open_requests=open_requests)
+
+
+def with_images(seen: Observed, desired: Desired, memory: Memory, runtime: Runtime) -> Observed:
+    """Which images are there already, of those that may have to be pulled."""
+    wanted = unsure(desired, memory.apps)
+    try:
+        return replace(seen, images=runtime.present(wanted)) if wanted else seen
+    except Unavailable:
+        return seen
 
 
 def _with_logs(seen: Observed, memory: Memory, runtime: Runtime) -> Observed:

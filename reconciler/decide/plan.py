@@ -11,7 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.decide import apps as registry
-from reconciler.decide import choice, counts, healing, invariants, outcomes, probes, rollout, routes, status, tracking
+from reconciler.decide import (
+    choice,
+    counts,
+    healing,
+    images,
+    invariants,
+    outcomes,
+    probes,
+    rollout,
+    routes,
+    status,
+    tracking,
+)
 from reconciler.decide.addresses import NameOf
 from reconciler.decide.clock import without_future
 from reconciler.decide.facts import AppFacts, Served
@@ -75,6 +87,8 @@ def decide(desired: Desired, observed: Observed, memory: Memory, now: float, pol
     memory, finished = outcomes.absorb(without_future(memory, now), observed.outcomes)
     registration = registry.register(desired, memory, observed, policy, now)
     memory, happened = tracking.follow(registration.memory, observed, now)
+    if observed.images:
+        memory = replace(memory, apps=images.noted(memory.apps, observed.images))
     draft = _Draft(dict(memory.apps), [*finished, *registration.events, *happened])
     scene = Scene.of(observed, memory, policy, now, desired.problems, draft.apps)
     for name in sorted(memory.apps):

@@ -91,6 +91,7 @@ class Observed:
     """Everything seen since the last tick.
 
     ``foreign_names`` and ``foreign_addresses`` belong to containers that are not ours: to be avoided, never touched.
+    ``images`` are those that are on the host, of all that were asked about.
     ``in_flight`` are actions submitted earlier that have not finished; ``outcomes`` those that have.
     ``version_loads``, by app name and spec hash, is there for apps with a canary. ``open_requests`` counts requests in
     flight by replica address, where the edge can tell. ``bounds`` are those that an app's schedule puts in force now.
@@ -102,6 +103,7 @@ class Observed:
     network: Network
     foreign_names: frozenset[str] = frozenset()
     foreign_addresses: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
     samples: tuple[ProbeSample, ...] = ()
     in_flight: tuple[Action, ...] = ()
     outcomes: tuple[Outcome, ...] = ()

@@ -32,6 +32,11 @@ class BoundedClient(docker.APIClient):
         created: dict[str, str] = super().create_container_from_config(body, name)  # type: ignore[no-untyped-call]
         return created["Id"]
 
+    def image_names(self) -> frozenset[str]:
+        """By what names the Engine knows its images, with tag or digest."""
+        listed: list[dict[str, Any]] = super().images()
+        return frozenset(name for one in listed for key in ("RepoTags", "RepoDigests") for name in one[key] or ())
+
     def has_image(self, image: str) -> bool:
         """Whether it is on the host."""
         try:

@@ -23,7 +23,7 @@ from reconciler.runtime.events import EventWatch
 from reconciler.runtime.looks import CloserLooks, last_log
 from reconciler.runtime.network import ReplicaNetwork
 from reconciler.runtime.secrets import SecretsDirectory
-from reconciler.runtime.translate import ownership_labels, read_listing
+from reconciler.runtime.translate import listed_name, ownership_labels, read_listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,14 @@ class DockerRuntime:
         if more:
             self._wake()
         return Observed(now, containers, network, listing.foreign_names, listing.foreign_addresses, host=self._host)
+
+    def present(self, images: frozenset[str]) -> frozenset[str]:
+        """See `ports.Runtime.present`."""
+        if not images:
+            return frozenset()
+        with self._engine.read() as api:
+            names = api.image_names()
+        return frozenset(image for image in images if listed_name(image) in names)
 
     def log_of(self, container_id: str) -> str:
         """See `ports.Runtime.log_of`."""

@@ -123,6 +123,13 @@ def _address_on(entry: Json, network: str) -> str | None:
     return endpoint.get("IPAddress") or (endpoint.get("IPAMConfig") or {}).get("IPv4Address") or None
 
 
+def listed_name(image: str) -> str:
+    """A spec's reference to an image in the Engine's own short form, by which it is listed."""
+    name = image.removeprefix("docker.io/").removeprefix("library/")
+    tagged = "@" in name or ":" in name.rpartition("/")[2]
+    return name if tagged else f"{name}:latest"
+
+
 def exit_code_of(status: str) -> int | None:
     """From the sentence the Engine lists: ``Exited (137) 3 seconds ago``."""
     match = _ENDED.match(status)

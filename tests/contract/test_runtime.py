@@ -160,6 +160,12 @@ def test_a_replica_can_be_asked_for_its_log_while_it_runs(ready: World) -> None:
     assert ready.runtime.log_of(container.id) == ""
 
 
+def test_images_are_known_by_whichever_name_a_spec_gives_them(ready: World) -> None:
+    named = {ready.image, f"docker.io/library/{ready.image}", f"docker.io/{ready.image}"}
+    assert ready.runtime.present(frozenset({*named, ABSENT_IMAGE})) == named
+    assert ready.runtime.present(frozenset({ABSENT_IMAGE})) == frozenset()
+
+
 def test_an_unremarkable_replica_is_never_looked_at_closely(ready: World) -> None:
     assert created(ready).restart_count is None
 

@@ -297,6 +297,10 @@ class FakeEngine:
         self._called("inspect image", image)
         return image in self.images
 
+    def image_names(self) -> frozenset[str]:
+        self._called("list images")
+        return frozenset(self.images)
+
     def pull(self, repository: str, *, tag: str, stream: bool, decode: bool) -> Iterator[Json]:
         image = f"{repository}:{tag}"
         self._called("pull", image)

@@ -131,6 +131,12 @@ class Site:
         reloaded = (event for event in self.events(type="routes") if event.message.startswith("routes reloaded"))
         return len({event.details["generation"] for event in reloaded})
 
+    def servers(self, name: str = "web") -> int:
+        """How many servers the app has in the configuration nginx was given last. Costs next to nothing."""
+        manifest = self.state_dir / self.place.instance / "edge" / "current" / "manifest.json"
+        table = json.loads(manifest.read_bytes())["table"] if manifest.exists() else {"apps": []}
+        return sum(len(app["servers"]) for app in table["apps"] if app["app_name"] == name)
+
     def _reader(self) -> StatusReader:
         return open_reader(None, state_dir=self.state_dir / self.place.instance, instance=self.place.instance)
 
