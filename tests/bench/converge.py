@@ -24,12 +24,10 @@ import requests
 from tests.bench.table import print_table
 from tests.support.dockerd import PrivateEngine, private_engine
 from tests.support.engine import Playground
-from tests.support.site import Site, web
+from tests.support.site import DEFAULT_CHECK, Site, web
 from tests.support.waiting import eventually
 
 CONCURRENCIES = (2, 4, 8)
-# At the default period: the tests' own check asks twenty times as often, which neither floor nor peer does.
-CHECK = "{path: /healthz}"
 
 
 def main() -> None:
@@ -126,7 +124,7 @@ def scale_ours(engine: PrivateEngine, sizes: list[int]) -> list[float]:
         site.wait_converged(site.git("rev-parse", "HEAD"), "other")
         times = []
         for size in sizes:
-            site.commit({"web.yaml": web(replicas=size, check=CHECK)})
+            site.commit({"web.yaml": web(replicas=size, check=DEFAULT_CHECK)})
             times.append(_until_all_answer(site, size))
             time.sleep(1)
     return times
@@ -136,7 +134,7 @@ def heal(engine: PrivateEngine, replicas: int) -> tuple[float, float]:
     """Seconds from a kill to the next answer: healed, and started again by hand. Half of the replicas for each."""
     with _site(engine) as site:
         site.start()
-        site.deploy({"web.yaml": web(replicas=replicas, check=CHECK)}, "web")
+        site.deploy({"web.yaml": web(replicas=replicas, check=DEFAULT_CHECK)}, "web")
         healed = statistics.median(_heal(site, number, by_hand=False) for number in range(replicas // 2))
         site.stop()
         by_hand = statistics.median(_heal(site, number, by_hand=True) for number in range(replicas // 2, replicas))

@@ -23,7 +23,7 @@ from reconciler.tick import State, World, tick
 from reconciler.wiring import open_world, tear_down
 from tests.bench.table import print_table
 from tests.support.dockerd import PrivateEngine, private_engine
-from tests.support.site import web
+from tests.support.site import DEFAULT_CHECK, web
 from tests.support.tcp import unused_port
 
 ROUNDS = 40
@@ -60,7 +60,8 @@ def measure(engine: PrivateEngine, root: Path, containers: int) -> dict[str, flo
     (root / "specs").mkdir()
     apps = max(1, containers // 10)
     for number in range(apps):
-        (root / "specs" / f"app{number}.yaml").write_text(web(f"app{number}", replicas=containers // apps, grace=0))
+        spec = web(f"app{number}", replicas=containers // apps, grace=0, check=DEFAULT_CHECK)
+        (root / "specs" / f"app{number}.yaml").write_text(spec)
     settings = Settings(
         source=str(root / "specs"), state_dir=root / "state", instance="idle", edge_port=unused_port(), tick=1
     )

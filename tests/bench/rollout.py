@@ -26,7 +26,7 @@ from tests.bench.table import print_table
 from tests.support.dockerd import PrivateEngine, private_engine
 from tests.support.engine import Playground
 from tests.support.http import serves
-from tests.support.site import Site, web
+from tests.support.site import DEFAULT_CHECK, Site, web
 from tests.support.swarm import swarm
 from tests.support.waiting import eventually
 
@@ -110,7 +110,7 @@ def _start(api: docker.APIClient, image: str, round_: int, number: int) -> str:
 def roll_ours(engine: PrivateEngine, rounds: int, extra: str) -> float:
     """Median seconds from a commit until only new replicas are there, all of them routed."""
     with _site(engine) as site:
-        site.commit({"web.yaml": web(image=IMAGES[0], replicas=REPLICAS, grace=0, extra=extra)})
+        site.commit({"web.yaml": web(image=IMAGES[0], replicas=REPLICAS, grace=0, check=DEFAULT_CHECK, extra=extra)})
         site.start()
         site.wait_converged(site.git("rev-parse", "HEAD"))
         times = []
@@ -119,7 +119,9 @@ def roll_ours(engine: PrivateEngine, rounds: int, extra: str) -> float:
             image = IMAGES[round_ % 2]
             # Old replicas go only once the new ones are routed, so that the last one's end is the end.
             with _until_all(engine, "start", "destroy") as wait:
-                revision = site.commit({"web.yaml": web(image=image, replicas=REPLICAS, grace=0, extra=extra)})
+                revision = site.commit(
+                    {"web.yaml": web(image=image, replicas=REPLICAS, grace=0, check=DEFAULT_CHECK, extra=extra)}
+                )
                 times.append(wait())
             site.wait_converged(revision)
             assert {c["Image"] for c in site.containers().values()} == {image}
