@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from reconciler import __version__
+
 if TYPE_CHECKING:
     from reconciler.ports import StatusReader
     from reconciler.settings import Settings
 
 app = typer.Typer(
     name="orchestry",
-    help="GitOps for a Docker host: commit app specs, and the host follows.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -95,6 +96,21 @@ def main() -> None:
         raise SystemExit(1) from None
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"orchestry {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def orchestry(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """GitOps for a Docker host: commit app specs, and the host follows."""
+
+
 @app.command()
 def run(
     source: _Source = None,
@@ -124,6 +140,8 @@ def run(
     from reconciler.loop import run as run_loop
     from reconciler.wiring import open_world
 
+    if timeout is not None and not until_converged:
+        _fail("--timeout says when --until-converged gives up; give both, or neither")
     settings = _settings(
         settings_file,
         source=source,

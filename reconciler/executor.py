@@ -70,7 +70,8 @@ class Executor:
         self._outcomes = ()
 
     def finish(self, timeout_seconds: float) -> tuple[Outcome, ...]:
-        """Let what has begun come to its end, begin nothing more, and collect."""
+        """Let what has begun come to its end, but for pulls, which may take hours; begin nothing more, and collect."""
+        self._runtime.give_up_pulls()
         for pool in (self._quick, self._slow):
             pool.shutdown(wait=False, cancel_futures=True)
         begun = [flight.future for flight in self._flights.values() if not flight.future.cancelled()]

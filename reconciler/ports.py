@@ -94,6 +94,9 @@ class Runtime(Protocol):
     def perform(self, action: Action) -> None:
         """Do it; return quietly when it is already so. Raises TryLater or Rejected. Safe to call concurrently."""
 
+    def give_up_pulls(self) -> None:
+        """The end is near: let images that are being pulled go at their next sign of progress. No more are pulled."""
+
     def close(self) -> None: ...
 
 

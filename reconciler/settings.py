@@ -5,12 +5,14 @@ Nothing here is about apps: what apps ask for is in git, how this controller wor
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,6 +22,9 @@ from pydantic_settings import (
 )
 
 DEFAULT_FILE = Path("/etc/orchestry/settings.toml")
+VARIABLE_PREFIX = "ORCHESTRY_"
+# Names the settings file, and so is no setting itself.
+FILE_VARIABLE = f"{VARIABLE_PREFIX}SETTINGS"
 
 
 # URLs in which a password may stand: what was found there is never shown.
@@ -33,7 +38,7 @@ class BadSettings(Exception):
 class Settings(BaseSettings):
     """Every setting, with its default. Seconds throughout; an empty value means the default that is described."""
 
-    model_config = SettingsConfigDict(env_prefix="ORCHESTRY_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=VARIABLE_PREFIX, extra="forbid", frozen=True)
 
     source: str = Field("specs", description="directory or git URL the app specs are read from")
     branch: str | None = Field(None, description="branch of a git URL (default: the one its HEAD names)")
@@ -76,6 +81,13 @@ class Settings(BaseSettings):
             raise ValueError("a revision of at least 7 characters")
         return value
 
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        needed = ("edge_directory", "edge_test_command", "edge_reload_command") if self.edge == "external" else ()
+        if missing := [name for name in needed if not getattr(self, name)]:
+            raise ValueError(f"edge = external needs {', '.join(missing)} as well")
+        return self
+
     @classmethod
     def load(cls, file: Path | None, flags: dict[str, Any]) -> Settings:
         """Settings from all places. ``flags`` holds only those that were given.
@@ -84,6 +96,8 @@ class Settings(BaseSettings):
         """
         if file is not None and not file.is_file():
             raise BadSettings(f"settings file {file} is not there; name one that is, or leave --settings out")
+        if unknown := _unknown_variables(os.environ):
+            raise BadSettings("; ".join(unknown))
         chosen = file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
         try:
             return _with_file(chosen)(**flags)
@@ -127,11 +141,27 @@ class Settings(BaseSettings):
 
 def _explained(problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"])
+    if not name:  # about several settings together
+        return str(problem["ctx"]["error"])
     if problem["type"] != "extra_forbidden":
         found = "something else" if name in _MAY_HOLD_CREDENTIALS else repr(problem["input"])
         return f"setting {name}: found {found}; {problem['msg'].lower()}"
+    return f"setting {name}: there is no such setting{_meant(name)}"
+
+
+def _meant(name: str) -> str:
     close = get_close_matches(name, Settings.model_fields, 1)
-    return f"setting {name}: there is no such setting" + (f"; is {close[0]} meant?" if close else "")
+    return f"; is {close[0]} meant?" if close else ""
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """What is wrong with variables that look like settings and are none. They would be ignored, unlike in a file."""
+    known = {f"{VARIABLE_PREFIX}{name.upper()}" for name in Settings.model_fields} | {FILE_VARIABLE}
+    unknown = sorted(name for name in environment if name.startswith(VARIABLE_PREFIX) and name not in known)
+    return [
+        f"variable {name}: there is no such setting{_meant(name.removeprefix(VARIABLE_PREFIX).lower())}"
+        for name in unknown
+    ]
 
 
 def _with_file(file: Path | None) -> type[Settings]:

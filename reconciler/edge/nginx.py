@@ -52,7 +52,7 @@ def complaint(output: str) -> str:
     """The sentence that matters of what nginx said, without the place, which is gone with the trial; with a remedy
     where one is known."""
     found = _reasons(output)
-    sentence = [*found, *reversed(output.strip().splitlines()), "no reason given"][0]
+    sentence = [*found, *reversed(output.strip().splitlines()), "it gave no reason"][0]
     return sentence + next((f" ({remedy})" for sign, remedy in _REMEDIES if sign.search(sentence)), "")
 
 

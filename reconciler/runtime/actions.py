@@ -27,7 +27,6 @@ from reconciler.runtime.translate import (
     ADDRESS,
     APP,
     SPEC_HASH,
-    Json,
     aliases_of,
     create_body,
     file_archive,
@@ -75,6 +74,11 @@ class Performer:
         self._secrets = secrets
         self._allowed = tuple(PurePosixPath(path) for path in allow_host_paths)
         self._owned = owned
+        self._pulling = True
+
+    def give_up_pulls(self) -> None:
+        """May be called from any thread."""
+        self._pulling = False
 
     def perform(self, action: Action) -> None:
         """Do it. Raises TryLater or Rejected, or Unavailable where no Engine answers."""
@@ -113,7 +117,19 @@ class Performer:
                 "ImageNotFound",
                 f"image {spec.image} is not on this host, and imagePullPolicy is Never: build or load it here",
             )
-        _pull(api, spec.image)
+        self._pull(api, spec.image)
+
+    def _pull(self, api: BoundedClient, image: str) -> None:
+        repository, tag = parse_repository_tag(image)
+        try:
+            # A pull that fails after it has begun is a 200 with an error among its progress.
+            for step in api.pull(repository, tag=tag or "latest", stream=True, decode=True):
+                if "error" in step:
+                    raise TryLater("ImagePullFailed", f"pull {image}: {step['error']}")
+                if not self._pulling:  # the Engine ends it as nobody listens any more, and keeps the layers it has
+                    raise TryLater("Stopping", f"pull {image}: given up, since the controller is stopping")
+        except APIError as error:
+            raise TryLater("ImagePullFailed", f"pull {image}: {sentence_of(error)}") from error
 
     # --- create
 
@@ -219,15 +235,3 @@ def _place_files_and_start(api: BoundedClient, container_id: str, archive: bytes
     if archive:
         api.put_archive(container_id, "/", archive)
     api.start(container_id)
-
-
-def _pull(api: BoundedClient, image: str) -> None:
-    repository, tag = parse_repository_tag(image)
-    try:
-        # A pull that fails after it has begun is a 200 with an error among its progress.
-        progress: Iterator[Json] = api.pull(repository, tag=tag or "latest", stream=True, decode=True)
-        failed = next((step["error"] for step in progress if "error" in step), None)
-    except APIError as error:
-        failed = sentence_of(error)
-    if failed is not None:
-        raise TryLater("ImagePullFailed", f"pull {image}: {failed}")

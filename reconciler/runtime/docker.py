@@ -129,6 +129,10 @@ class DockerRuntime:
         except Unavailable as error:
             raise TryLater("EngineUnavailable", str(error)) from error
 
+    def give_up_pulls(self) -> None:
+        """See `ports.Runtime.give_up_pulls`."""
+        self._performer.give_up_pulls()
+
     def close(self) -> None:
         """End the event thread and the connections. Containers go on running."""
         self._events.close()

@@ -191,6 +191,18 @@ def test_people_containers_on_our_network_do_not_take_our_addresses(world: World
     assert not first <= number <= last
 
 
+def test_a_death_is_seen_by_the_first_look_after_its_event(world: World) -> None:
+    """The Engine's list goes on calling it running for a moment."""
+    containers = [created(world, slot) for slot in range(1, 6)]
+    observe(world)
+    for container in containers:
+        woken = len(world.wakes)
+        world.kill(container)
+        eventually(lambda woken=woken: len(world.wakes) > woken, every_seconds=0.0005)
+        seen = next(one for one in observe(world).containers if one.id == container.id)
+        assert seen.restart_count or seen.state is not ContainerState.RUNNING
+
+
 # Images
 
 
@@ -232,6 +244,15 @@ def test_what_the_registry_says_is_passed_on(world: World, registry_address: str
     with pytest.raises(TryLater, match="manifest unknown") as error:
         world.runtime.perform(EnsureImage("web", version(image=f"{registry_address}/team/web:2"), cause="test"))
     assert error.value.reason == "ImagePullFailed"
+
+
+def test_a_controller_that_stops_waits_for_no_pull(world: World, registry_address: str) -> None:
+    name = f"{registry_address}/team/slow:1"
+    push(demo_image("1"), name)
+    world.runtime.give_up_pulls()
+    with pytest.raises(TryLater, match="given up") as error:
+        world.runtime.perform(EnsureImage("web", version(image=name), cause="test"))
+    assert error.value.reason == "Stopping"
 
 
 # The line to the Engine

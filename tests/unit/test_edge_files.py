@@ -195,7 +195,7 @@ def test_of_what_nginx_says_the_sentence_that_matters_is_told() -> None:
 
 def test_what_is_not_nginxs_own_is_told_by_its_last_line() -> None:
     assert complaint("Unable to find image\ndocker: pull access denied\n") == "docker: pull access denied"
-    assert complaint("") == "no reason given"
+    assert complaint("") == "it gave no reason"
     assert place("x in /etc/nginx/nginx.conf:3") is None
 
 

@@ -21,6 +21,10 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         ('sorce = "specs"', r"setting sorce: there is no such setting; is source meant\?"),
         ("edge_port = 0", "setting edge_port: found 0; input should be greater than or equal to 1"),
         ("edge_port = ", "is no TOML"),
+        (
+            'edge = "external"\nedge_test_command = ["nginx", "-t"]',
+            "edge = external needs edge_directory, edge_reload_command as well",
+        ),
     ],
 )
 def test_bad_file(tmp_path: Path, text: str, message: str) -> None:
@@ -38,6 +42,15 @@ def test_named_file_must_be_there(tmp_path: Path) -> None:
 def test_list_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORCHESTRY_EDGE_TEST_COMMAND", "nginx -t")
     with pytest.raises(BadSettings, match="edge_test_command.*expected a JSON list such as"):
+        Settings.load(None, {})
+
+
+def test_a_variable_that_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRY_SETTINGS", "/etc/orchestry/settings.toml")
+    monkeypatch.setenv("ORCHESTRY_EDGEPORT", "80")
+    with pytest.raises(
+        BadSettings, match=r"^variable ORCHESTRY_EDGEPORT: there is no such setting; is edge_port meant\?$"
+    ):
         Settings.load(None, {})
 
 

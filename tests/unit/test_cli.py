@@ -1,0 +1,24 @@
+"""What the command line itself refuses and tells, before anything is opened."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from reconciler import __version__
+from reconciler.cli import app
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--version"], 0, f"orchestry {__version__}"),
+        (["run", "--timeout", "5"], 1, "--timeout says when --until-converged gives up"),
+        (["run", "--edge", "external"], 1, "edge = external needs edge_directory"),
+        (["teardown"], 1, "say --yes to go ahead"),
+        (["run", "--edge", "apache"], 1, "apache"),
+    ],
+)
+def test_told_or_refused_at_once(arguments: list[str], code: int, said: str) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, said in result.output) == (code, True), result.output
