@@ -113,7 +113,7 @@ def test_plan_tells_what_the_next_tick_does_and_touches_nothing(site: Site) -> N
     site.commit({"web.yaml": web()})
     first = site.command("plan")
     assert first.returncode == 2, first.stderr
-    assert "pull orchestry-demo:1" in first.stdout
+    assert f"create {site.place.name_prefix}web-1" in first.stdout
     assert site.containers() == {}
     site.converge()
     site.commit({"web.yaml": web(replicas=3)})
