@@ -32,6 +32,8 @@ from reconciler.probe.sockets import Connections
 QUICK_FIRST_SECONDS = 0.1
 QUICK_LAST_SECONDS = 0.25
 QUICK_GROWTH = 1.2
+# Once a quick target has answered well as often as is wanted, the planner only has to hear of it.
+HEARD_WITHIN_SECONDS = 1.0
 BEAT_SECONDS = 1.0
 LEAST_BEATS = 8
 HELP_AFTER_SECONDS = 0.005
@@ -39,13 +41,15 @@ HELP_AFTER_SECONDS = 0.005
 
 @dataclass(eq=False, slots=True)
 class _Watch:
-    """A target under watch. ``turn`` names the one entry in the heap that counts; ``previous`` is its last result."""
+    """A target under watch. ``turn`` names the one entry in the heap that counts; ``previous`` is its last result,
+    ``successes`` how often in a row it has answered well."""
 
     target: ProbeTarget
     check: Check
     turn: int = 0
     busy: bool = False
     previous: bool | None = None
+    successes: int = 0
     quick_interval_seconds: float = QUICK_FIRST_SECONDS
 
 
@@ -137,6 +141,8 @@ class BackgroundProber:
         now = time.monotonic()
         if not watch.target.quick:
             return next_due(now, watch.target.check.period_seconds, watch.target.container_id)
+        if watch.successes >= watch.target.check.success_threshold:
+            return now + HEARD_WITHIN_SECONDS
         interval_seconds = watch.quick_interval_seconds
         watch.quick_interval_seconds = min(QUICK_LAST_SECONDS, interval_seconds * QUICK_GROWTH)
         return now + interval_seconds
@@ -209,6 +215,7 @@ class BackgroundProber:
         """Keep the sample; whether it can change a verdict, and so is worth a tick."""
         target, previous = watch.target, watch.previous
         watch.previous = answer.ok
+        watch.successes = watch.successes + 1 if answer.ok else 0
         self._samples.append(
             ProbeSample(target.container_id, target.kind, self._clock(), answer.ok, answer.detail, duration_seconds)
         )

@@ -17,6 +17,7 @@ from reconciler.model.spec import HealthCheck
 from reconciler.ports import Prober
 from reconciler.probe import open_prober
 from reconciler.probe.checks import check_for
+from reconciler.probe.prober import HEARD_WITHIN_SECONDS
 from reconciler.probe.sockets import BoundedSocket, Connections
 from tests.support.tcp import Script, answer, never_accepting, serving, unused_port
 from tests.support.waiting import eventually
@@ -261,6 +262,14 @@ def test_a_quick_target_is_asked_again_soon_and_ever_more_slowly(watched: Watche
     assert gaps[0] >= 0.1
     assert gaps[-1] >= 0.2
     assert not watched.wakes  # failing to be up yet is no news
+
+
+def test_a_quick_target_that_answered_often_enough_is_in_no_hurry_any_more(watched: Watched) -> None:
+    with serving(_OK) as server:
+        watched.prober.watch([target_of(server.port, successThreshold=2, periodSeconds=3600.0)])
+        first, second, third = watched.wait_for(3)[:3]
+    assert third.at - second.at >= HEARD_WITHIN_SECONDS
+    assert second.at - first.at < third.at - second.at
 
 
 def test_a_target_is_not_asked_before_its_first_moment(watched: Watched) -> None:
