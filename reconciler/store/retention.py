@@ -29,7 +29,7 @@ _MEANS = ("cpu_percent", "memory_percent", "rps", "connections", "error_rate")
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Bounds per instance. ``rows`` holds for each kind of record; samples have numbers of their own."""
+    """Bounds per instance. ``rows`` holds for each kind of record, ``samples`` for each resolution of them."""
 
     days: float = 30
     rows: int = 100_000
@@ -53,28 +53,52 @@ _TIMES = (
 def prune(connection: sa.Connection, instance: str, now: float, keep: Retention) -> None:
     """Delete what is older than wanted or beyond the number wanted. Cheap where there is nothing to delete."""
     for column in _TIMES:
-        _older_than(connection, instance, column, now - keep.days * _DAY_SECONDS)
-        _beyond(connection, instance, column, keep.rows)
-    _beyond(connection, instance, tables.route_tables.c.id, keep.route_tables)
+        mine = column.table.c.instance == instance
+        _older_than(connection, mine, column, now - keep.days * _DAY_SECONDS)
+        _beyond(connection, mine, column, keep.rows)
+    routes = tables.route_tables.c
+    _beyond(connection, routes.instance == instance, routes.id, keep.route_tables)
     roll_up(connection, instance, now - keep.fine_samples_days * _DAY_SECONDS, keep.coarse_seconds)
-    _older_than(connection, instance, tables.samples.c.at, now - keep.coarse_samples_days * _DAY_SECONDS)
-    _beyond(connection, instance, tables.samples.c.at, keep.samples)
+    for resolution_seconds in _resolutions(connection, instance):
+        equal = _samples_of(instance, resolution_seconds)
+        _older_than(connection, equal, tables.samples.c.at, now - keep.coarse_samples_days * _DAY_SECONDS)
+        _beyond(connection, equal, tables.samples.c.at, keep.samples)
 
 
 def roll_up(connection: sa.Connection, instance: str, before: float, resolution_seconds: float) -> None:
     """Replace finer samples that ended by ``before`` with samples of ``resolution_seconds``, a stretch at a time."""
     table = tables.samples
-    fine = (table.c.instance == instance) & (table.c.resolution_seconds < resolution_seconds)
-    oldest_at = connection.scalar(sa.select(sa.func.min(table.c.at)).where(fine))
-    if oldest_at is None:
+    finer = [it for it in _resolutions(connection, instance) if it < resolution_seconds]
+    if not finer:
         return
+    oldest = (sa.select(sa.func.min(table.c.at)).where(_samples_of(instance, it)) for it in finer)
+    oldest_at = min(connection.execute(query).scalar_one() for query in oldest)
     # Whole intervals only, so that no interval is written twice with half its parts.
     until = min(before, oldest_at + _STRETCH_INTERVALS * resolution_seconds) // resolution_seconds * resolution_seconds
-    taken = connection.execute(sa.select(table).where(fine, table.c.at <= until)).mappings().all()
+    going = _samples_of(instance, *finer) & (table.c.at <= until)
+    taken = connection.execute(sa.select(table).where(going)).mappings().all()
     if taken:
         coarse = merged(map(rows.sample, taken), resolution_seconds)
         statements.put(connection, table, rows.sample_rows(instance, coarse))
-        connection.execute(table.delete().where(fine, table.c.at <= until))
+        connection.execute(table.delete().where(going))
+
+
+def _resolutions(connection: sa.Connection, instance: str) -> list[float]:
+    """What samples there are, finest first, by one step in their index for each.
+
+    That index orders by time within a resolution only. So samples are pruned one resolution at a time: asked for all
+    at once, the oldest are found by sorting every sample there is.
+    """
+    column = tables.samples.c.resolution_seconds
+    finest = sa.select(sa.func.min(column)).where(tables.samples.c.instance == instance)
+    found: list[float] = []
+    while (following := connection.scalar(finest.where(column > found[-1]) if found else finest)) is not None:
+        found.append(following)
+    return found
+
+
+def _samples_of(instance: str, *resolutions_seconds: float) -> sa.ColumnElement[bool]:
+    return (tables.samples.c.instance == instance) & tables.samples.c.resolution_seconds.in_(resolutions_seconds)
 
 
 def merged(samples: Iterable[LoadSample], resolution_seconds: float) -> list[LoadSample]:
@@ -107,13 +131,12 @@ def _merged_custom(parts: Sequence[LoadSample]) -> dict[str, float | None]:
     return merged
 
 
-def _older_than(connection: sa.Connection, instance: str, column: sa.Column[Any], at: float) -> None:
-    connection.execute(column.table.delete().where(column.table.c.instance == instance, column < at))
+def _older_than(connection: sa.Connection, mine: sa.ColumnElement[bool], column: sa.Column[Any], at: float) -> None:
+    connection.execute(column.table.delete().where(mine, column < at))
 
 
-def _beyond(connection: sa.Connection, instance: str, column: sa.Column[Any], count: int) -> None:
-    """Keep the ``count`` rows with the largest values of ``column``."""
-    mine = column.table.c.instance == instance
+def _beyond(connection: sa.Connection, mine: sa.ColumnElement[bool], column: sa.Column[Any], count: int) -> None:
+    """Keep the ``count`` rows of ``mine`` with the largest values of ``column``."""
     newest_to_go = connection.scalar(sa.select(column).where(mine).order_by(column.desc()).offset(count).limit(1))
     if newest_to_go is not None:
         connection.execute(column.table.delete().where(mine, column <= newest_to_go))

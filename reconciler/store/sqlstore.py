@@ -170,8 +170,9 @@ class SqlStore:
 
     def _prune(self, connection: sa.Connection, at: float) -> None:
         if abs(at - self._pruned_at) >= _PRUNE_SECONDS:
-            prune(connection, self._instance, at, self._retention)
+            # First of all: a pass that fails fails this save, and must not fail all that follow.
             self._pruned_at = at
+            prune(connection, self._instance, at, self._retention)
 
     def _start_over(self, damage: Damaged) -> None:
         self.report(self._database.start_over(str(damage)))

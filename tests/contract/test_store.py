@@ -23,7 +23,7 @@ from reconciler.model.memory import Memory
 from reconciler.model.scaling import ScalingMemory
 from reconciler.model.status import Vitals
 from reconciler.ports import AlreadyRunning, NothingRecorded, Record, StatusReader, Store, Unavailable
-from reconciler.store import Retention
+from reconciler.store import Retention, sqlstore
 from reconciler.store.tables import HEAD, metadata
 from tests.support.memories import memories
 from tests.support.records import NOW, app_memory, app_status, decision, memory, published, record, replica_memory
@@ -378,6 +378,36 @@ def test_fine_samples_become_coarse_ones_and_those_go_in_their_turn(place: Place
     store.save(record(NOW), checkpoint=True)
     assert samples_at(place.reader()) == [(NOW - 10, 10), (minute + 60, 60)]
     assert place.reader().samples("web")[1].rps == 3.5
+
+
+def test_fine_samples_of_several_resolutions_become_coarse_ones_together(place: Place) -> None:
+    minute = NOW - 2 * 86400
+    fine = (sample(minute + 20, resolution_seconds=20), sample(minute + 30), sample(minute + 40))
+    store = place.store(retention=Retention(fine_samples_days=1))
+    store.save(record(NOW - 90, samples=fine))
+    store.save(record(NOW), checkpoint=True)
+    [merged] = place.reader().samples("web")
+    assert (merged.at, merged.resolution_seconds, merged.status_2xx) == (minute + 60, 60, 300)
+
+
+def test_the_number_of_samples_is_bounded_for_each_resolution(place: Place) -> None:
+    store = place.store(retention=Retention(samples=2))
+    kept = [sample(NOW - 60 * age, resolution_seconds=size) for size in (60, 10) for age in range(3)]
+    store.save(record(NOW - 90, samples=tuple(kept)))
+    store.save(record(NOW), checkpoint=True)
+    assert samples_at(place.reader()) == [(NOW, 10), (NOW, 60), (NOW - 60, 10), (NOW - 60, 60)]
+
+
+def test_pruning_that_fails_does_not_fail_the_saves_that_follow(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def time_out(*_: object) -> None:
+        raise Unavailable("canceling statement due to statement timeout")
+
+    store = place.store()
+    monkeypatch.setattr(sqlstore, "prune", time_out)
+    with pytest.raises(Unavailable, match="timeout"):
+        store.save(record(), checkpoint=True)
+    store.save(record(), checkpoint=True)
+    assert place.reader().memory() == record().memory
 
 
 # -- schema and leadership --------------------------------------------------------------------------------------------

@@ -11,16 +11,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from reconciler.model.events import Event
+from reconciler.model.load import LoadSample
 from reconciler.model.memory import Memory
 from reconciler.ports import AlreadyRunning, NothingRecorded, Unavailable
 from reconciler.store import open_reader, open_store, sqlite
 from tests.support.records import NOW, memory, record
-from tests.support.stores import Place, make_place
+from tests.support.stores import Place, counted_statements, make_place
 from tests.support.waiting import eventually
 
 
@@ -136,6 +138,25 @@ def test_a_cut_off_transaction_is_undone_for_readers_and_left_to_the_writer(file
     assert file_place.reader().memory() == saved.memory
     assert database(file_place).read_bytes() == before
     assert file_place.store().load() == saved.memory
+
+
+def test_pruning_seeks_samples_and_neither_scans_nor_sorts_them(file_place: Place) -> None:
+    store = file_place.store()
+    old, new = NOW - 3 * 86400, NOW - 60
+    store.save(record(new, samples=tuple(LoadSample("web", at, size, 1) for at in (old, new) for size in (10, 60))))
+    with counted_statements() as statements:
+        store.save(record(NOW), checkpoint=True)
+    told = [it for it in statements if "samples" in it and not it.startswith("INSERT")]
+    steps = [plan(file_place, it) for it in told if "min(samples.resolution_seconds)" not in it]
+    assert len(steps) > 3
+    assert [it for it in steps if "(instance=? AND resolution_seconds=?" not in it or "TEMP B-TREE" in it] == []
+
+
+def plan(place: Place, statement: str) -> str:
+    """How SQLite goes about it."""
+    with closing(sqlite3.connect(database(place))) as connection:
+        found = connection.execute(f"EXPLAIN QUERY PLAN {statement}", [None] * statement.count("?"))
+        return "; ".join(row[3] for row in found)
 
 
 # -- damage and loss --------------------------------------------------------------------------------------------------
