@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from reconciler.load.meter import Meter, Watched
+from reconciler.loud_thread import LoudThread
 from reconciler.model.load import LoadSample
 from reconciler.model.observed import Container
 from reconciler.model.spec import App
@@ -40,7 +41,7 @@ class BackgroundMeter:
         self._waiting: dict[tuple[str, float], LoadSample] = {}
         self._recorded_until = 0.0
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="load-meter", daemon=True)
+        self._thread = LoudThread(self._run, "load-meter")
 
     def read(
         self,
@@ -50,6 +51,7 @@ class BackgroundMeter:
         now: float,  # noqa: ARG002
     ) -> Loads:
         """See `ports.LoadMeter.read`."""
+        self._thread.check()
         with self._lock:
             first, self._watched = self._watched is None, Watched.of(apps, containers, healthy)
             samples = tuple(self._waiting.values())

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import requests
 
+from reconciler.loud_thread import LoudThread
+
 INTERVAL_SECONDS = 5.0
 TIMEOUT_SECONDS = 5.0
 _STALE_AFTER_SECONDS = 3 * (INTERVAL_SECONDS + TIMEOUT_SECONDS)
@@ -80,11 +82,12 @@ class CustomMetrics:
         self._queries: frozenset[str] = frozenset()
         self._answers: dict[str, _Answer] = {}
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="custom-metrics", daemon=True)
+        self._thread = LoudThread(self._run, "custom-metrics")
         self._thread.start()
 
     def watch(self, queries: Iterable[str]) -> None:
         """Ask these from now on, and no others."""
+        self._thread.check()
         wanted = frozenset(queries)
         with self._changed:
             if wanted != self._queries:

@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from reconciler.loud_thread import LoudThread
 from reconciler.model.observed import ProbeSample
 from reconciler.model.plan import ProbeTarget
 from reconciler.probe.checks import Answer, Check, check_for
@@ -87,8 +88,9 @@ class BackgroundProber:
         self._concurrency = concurrency
         self._samples: list[ProbeSample] = []
         self._closed = False
+        self._broken: Future[None] | None = None
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="probe")
-        self._scheduler = threading.Thread(target=self._run, name="probe-schedule", daemon=True)
+        self._scheduler = LoudThread(self._run, "probe-schedule")
         self._scheduler.start()
 
     def watch(self, targets: Sequence[ProbeTarget]) -> None:
@@ -101,6 +103,9 @@ class BackgroundProber:
 
     def collect(self) -> tuple[ProbeSample, ...]:
         """See `ports.Prober.collect`."""
+        self._scheduler.check()
+        if self._broken is not None:
+            self._broken.result()
         with self._changed:
             samples, self._samples = self._samples, []
         return tuple(samples)
@@ -161,7 +166,7 @@ class BackgroundProber:
                 may_help = bool(self._queue) and self._workers < self._concurrency
                 if may_help:
                     self._workers += 1
-                    self._pool.submit(self._work).add_done_callback(_raise_bugs)
+                    self._pool.submit(self._work).add_done_callback(self._worked)
                 self._changed.wait(self._rest_seconds(may_help))
 
     def _queue_due(self) -> None:
@@ -181,6 +186,11 @@ class BackgroundProber:
         """A worker's job: check after check until the queue is empty."""
         while (watch := self._next_queued()) is not None:
             self._ask(watch)
+
+    def _worked(self, job: Future[None]) -> None:
+        """A check never raises; should one, `collect` does."""
+        if job.exception() is not None:
+            self._broken = job
 
     def _next_queued(self) -> _Watch | None:
         with self._changed:
@@ -224,8 +234,3 @@ class BackgroundProber:
 
 def _refusal(target: ProbeTarget) -> Check:
     return lambda: Answer(False, f"{target.address} is not an address of a replica, so it is not asked")
-
-
-def _raise_bugs(future: Future[None]) -> None:
-    """A check never raises; should one, the pool's own log shows where."""
-    future.result()

@@ -93,6 +93,7 @@ class DockerRuntime:
 
     def observe(self, now: float) -> Observed:
         """See `ports.Runtime.observe`. Raises Unavailable also before `prepare` or `survey`."""
+        self._events.check()
         network = self._network.known
         deaths = self._looks.deaths()
         with self._engine.read() as api:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from docker.types import CancellableStream
 
+from reconciler.loud_thread import LoudThread
 from reconciler.ports import Unavailable
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.translate import Json, is_ours
@@ -46,23 +47,26 @@ class EventWatch:
         self._listener = listener
         self._wake = wake
         self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = LoudThread(self._run, "engine-events")
         self._stream: CancellableStream[Json] | None = None
         self._seen_until = ""
         self._pause_seconds = FIRST_PAUSE_SECONDS
 
     def start(self) -> None:
         """Begin, unless it has begun."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="engine-events", daemon=True)
+        if self._thread.ident is None:
             self._thread.start()
+
+    def check(self) -> None:
+        """Raises where a bug has ended it."""
+        self._thread.check()
 
     def close(self) -> None:
         """End at once."""
         self._closed.set()
         if (stream := self._stream) is not None:
             _cut(stream)
-        if self._thread is not None:
+        if self._thread.ident is not None:
             self._thread.join()
 
     def tell(self, event: Json) -> None:

@@ -29,6 +29,7 @@ class LocalSource:
 
     def read(self) -> Desired:
         """See `ports.Source`."""
+        self._watch.check()
         return self._choose().read()
 
     def refresh(self) -> None:

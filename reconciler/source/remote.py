@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from reconciler.loud_thread import LoudThread
 from reconciler.model.desired import Desired
 from reconciler.ports import Unavailable
 from reconciler.source.git import Mirror, Unreachable
@@ -42,11 +43,12 @@ class RemoteSource:
         self._answer: Desired | Unavailable = Unavailable(f"{remote.shown} is being fetched for the first time")
         self._due, self._tried = threading.Event(), threading.Event()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="source-fetch", daemon=True)
+        self._thread = LoudThread(self._run, "source-fetch")
         self._thread.start()
 
     def read(self) -> Desired:
         """The newest state that was fetched. Raises Unavailable before the first, and where it no longer exists."""
+        self._thread.check()
         answer = self._answer
         if isinstance(answer, Unavailable):
             raise Unavailable(str(answer))

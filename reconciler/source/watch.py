@@ -13,6 +13,8 @@ from pathlib import Path
 
 import watchfiles
 
+from reconciler.loud_thread import LoudThread
+
 _CHECK_SECONDS = 2.0
 _RETRY_SECONDS = 30.0
 
@@ -26,8 +28,12 @@ class Watch:
         self._directories = directories
         self._wake = wake
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="source-watch", daemon=True)
+        self._thread = LoudThread(self._run, "source-watch")
         self._thread.start()
+
+    def check(self) -> None:
+        """Raises where a bug has ended the watching."""
+        self._thread.check()
 
     def close(self) -> None:
         """Stop, and wait until the thread has."""
