@@ -279,7 +279,7 @@ def explain(
 def history(
     app_name: Annotated[str, typer.Argument(metavar="APP")],
     since: Annotated[str | None, typer.Option(help="Not older than this: 10m, 2h, 3d, or a time.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many decisions, and rollouts.")] = 100,
     output: _Output = Output.TEXT,
     database: _Database = None,
     state_dir: _StateDir = None,

@@ -50,7 +50,8 @@ def history(
     factor_of: FactorOf,
     now: float,
 ) -> str:
-    """The past as ``text`` (a plot, then a list, newest first) or ``json``. ``limit`` holds for each kind of entry.
+    """The past as ``text`` (a plot, then a list, newest first) or ``json``. ``limit`` is for decisions and rollouts.
+    Of samples there are all since ``since``: a part would look like the whole time asked for.
 
     Raises NothingRecorded where there is no such app and never was, BadRequest for a ``since`` that can't be, and
     Unavailable.
@@ -66,7 +67,8 @@ def history(
     if app_name in snapshot.apps or not (past.decisions or past.rollouts):
         record = dump.app_record(snapshot, app_name)
         scaling = record.memory.version.app.scaling if record.memory else Scaling()
-        found = ((one.at, factor_of(scaling, one)) for one in past.samples)
+        plotted = past.samples if output == "text" else ()
+        found = ((one.at, factor_of(scaling, one)) for one in plotted)
         past = replace(past, factors=[(at, factor) for at, factor in found if factor is not None])
     return told(past, output, width=min(_WIDEST, shutil.get_terminal_size(_PIPE_SIZE).columns))
 

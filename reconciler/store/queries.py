@@ -129,13 +129,12 @@ def decisions(
     )
 
 
-def samples(
-    connection: sa.Connection, instance: str, app_name: str, since: float | None, limit: int
-) -> tuple[LoadSample, ...]:
+def samples(connection: sa.Connection, instance: str, app_name: str, since: float | None) -> tuple[LoadSample, ...]:
+    """All of them: retention bounds how many there are, and part of a stretch of time would look like the whole."""
     table = tables.samples
     query = sa.select(table).order_by(table.c.at.desc(), table.c.resolution_seconds)
     query = _filtered(query, {table.c.instance: instance, table.c.app: app_name})
-    return _list(connection, _since(query, table.c.at, since, limit), rows.sample)
+    return _list(connection, _since(query, table.c.at, since), rows.sample)
 
 
 def _app_record(name: str, app: AppRow, replicas: Mapping[str, ReplicaRow]) -> AppRecord:
@@ -165,7 +164,9 @@ def _filtered(query: sa.Select[T], values: dict[sa.Column[str], str | None]) -> 
     return query.where(*(column == value for column, value in values.items() if value is not None))
 
 
-def _since(query: sa.Select[T], column: sa.Column[float], since: float | None, limit: int) -> sa.Select[T]:
+def _since(
+    query: sa.Select[T], column: sa.Column[float], since: float | None, limit: int | None = None
+) -> sa.Select[T]:
     return (query if since is None else query.where(column >= since)).limit(limit)
 
 

@@ -66,9 +66,9 @@ class SqlReader:
         with self._look() as connection:
             return queries.decisions(connection, self._instance, app_name, since, limit)
 
-    def samples(self, app_name: str, *, since: float | None = None, limit: int = 10_000) -> tuple[LoadSample, ...]:
+    def samples(self, app_name: str, *, since: float | None = None) -> tuple[LoadSample, ...]:
         with self._look() as connection:
-            return queries.samples(connection, self._instance, app_name, since, limit)
+            return queries.samples(connection, self._instance, app_name, since)
 
     def close(self) -> None:
         """Nothing is kept open between looks."""

@@ -18,6 +18,7 @@ from reconciler.report.events import events
 from reconciler.report.explain import explain
 from reconciler.report.history import history
 from reconciler.report.status import status
+from reconciler.report.times import rfc3339
 from tests.support.records import NOW, app_memory, decision, record
 from tests.support.stores import Place
 
@@ -74,6 +75,17 @@ def test_explain_and_history_read_decisions_rollouts_and_samples(recorded: Place
     found = json.loads(history(recorded.reader(), "web", "5s", output="json", factor_of=factor_of, now=NOW + 12))
     assert [one["rps"] for one in found["samples"]] == [20.0, 10.0]
     assert found["decisions"] == []
+
+
+def test_a_history_has_every_sample_of_the_time_asked_for(place: Place) -> None:
+    count = 2 * 8640 + 1
+    samples = tuple(LoadSample("web", NOW - 10 * age, 10, 2, rps=1.0) for age in range(count))
+    store = place.store()
+    store.save(record(samples=samples))
+    store.close()
+    found = json.loads(history(place.reader(), "web", "2d", limit=1, output="json", factor_of=factor_of, now=NOW))
+    assert len(found["samples"]) == count
+    assert found["samples"][-1]["at"] == rfc3339(NOW - 2 * 86400)
 
 
 def test_nobody_by_that_name_is_said(recorded: Place) -> None:

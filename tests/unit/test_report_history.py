@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import plotext
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,6 +101,21 @@ def test_a_single_point_is_no_plot() -> None:
 def test_plots_take_no_notice_of_what_was_plotted_before() -> None:
     rising = Series("rising", [(NOW, 0.0), (NOW + 1, 5.0)])
     assert plot([rising], width=60) == plot([rising], width=60)
+
+
+def test_a_plot_of_all_samples_there_can_be_draws_few_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    signal = plotext.figure.signal
+
+    def counted(xs: list[float], ys: list[float], **options: Any) -> Any:
+        drawn.append(len(xs))
+        return signal(xs, ys, **options)
+
+    monkeypatch.setattr(plotext.figure, "signal", counted)
+    samples = tuple(LoadSample("web", NOW + 10 * at, 10, 2, rps=float(at % 500)) for at in range(60_000))
+    assert "requests per second" in told(Past("web", (), (), samples), width=80)
+    assert len(drawn) == 2
+    assert max(drawn) <= 400
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e9), st.floats(0, 1e9)), max_size=300).map(sorted), st.integers(1, 50))
