@@ -13,7 +13,8 @@ import fcntl
 import os
 import socket
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -21,8 +22,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from reconciler.ports import CHECKPOINT_SECONDS, AlreadyRunning, Unavailable
-from reconciler.store.sqlite import make_readable_directory
+from reconciler.ports import CHECKPOINT_SECONDS, AlreadyRunning
+from reconciler.store.sqlite import make_readable_directory, unreachable
 from reconciler.store.tables import leases
 
 LEASE_SECONDS = 3 * CHECKPOINT_SECONDS
@@ -39,44 +40,56 @@ class FileLock:
         """Raises AlreadyRunning while another process holds it, Unavailable where the file can't be had."""
         self._path = state_dir / f"controller-{instance}.lock"
         self._instance = instance
-        self._file = self._acquire()
-        self.holder = self._sign()
+        with self._translated():
+            self._file, self.holder = self._acquire()
 
     def confirm(self) -> None:
-        """Take the lock again where its file was removed under us. Raises AlreadyRunning where another was faster."""
-        if not self._is_ours(self._file):
-            self._file.close()
-            self._file = self._acquire()
-            self._sign()
+        """Take the lock again where its file was removed under us.
+
+        Raises AlreadyRunning where another was faster, Unavailable where that can't be told just now.
+        """
+        with self._translated():
+            if not self._is_ours(self._file):
+                # The old one is kept until there is a new one: without, the next call would have none to look at.
+                old = self._file
+                self._file, _ = self._acquire()
+                old.close()
 
     def release(self) -> None:
         self._file.close()
 
-    def _acquire(self) -> FileIO:
+    def _acquire(self) -> tuple[FileIO, str]:
+        """The file, locked and signed, and the state directory's name in it."""
         while True:
-            file = self._open()
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                held_by = self._read(file)[1]
-                file.close()
-                raise AlreadyRunning(
-                    f"another controller ({held_by}) runs instance {self._instance!r} in {self._path.parent}: "
-                    "stop that one, or give this one another --instance and --state-dir"
-                ) from error
-            if self._is_ours(file):
-                return file
-            file.close()  # removed between opening and locking
+            with ExitStack() as stack:
+                file = stack.enter_context(self._open())
+                self._lock(file)
+                if self._is_ours(file):
+                    holder = self._sign(file)
+                    stack.pop_all()
+                    return file, holder
+            # It was removed between opening and locking.
 
     def _open(self) -> FileIO:
+        make_readable_directory(self._path.parent)
+        # Others must not open it: whoever can, can lock it.
+        return FileIO(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
+
+    def _lock(self, file: FileIO) -> None:
         try:
-            make_readable_directory(self._path.parent)
-            # Others must not open it: whoever can, can lock it.
-            return FileIO(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
-        except OSError as error:
-            raise Unavailable(
-                f"{self._path}: {error.strerror}; name a --state-dir that the user this runs as may write to"
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyRunning(
+                f"another controller ({self._read(file)[1]}) runs instance {self._instance!r} in {self._path.parent}: "
+                "stop that one, or give this one another --instance and --state-dir"
             ) from error
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise unreachable(str(self._path), error) from error
 
     def _is_ours(self, file: FileIO) -> bool:
         with suppress(FileNotFoundError):
@@ -87,10 +100,10 @@ class FileLock:
         holder, _, held_by = os.pread(file.fileno(), 4096, 0).decode(errors="replace").partition("\n")
         return holder, held_by.strip() or "of unknown pid"
 
-    def _sign(self) -> str:
-        holder = self._read(self._file)[0] or uuid.uuid4().hex
-        self._file.truncate(0)
-        os.pwrite(self._file.fileno(), f"{holder}\n{whoami()}\n".encode(), 0)
+    def _sign(self, file: FileIO) -> str:
+        holder = self._read(file)[0] or uuid.uuid4().hex
+        file.truncate(0)
+        os.pwrite(file.fileno(), f"{holder}\n{whoami()}\n".encode(), 0)
         return holder
 
 

@@ -60,6 +60,8 @@ class SqliteFile:
             found = identity(self._path)
         except FileNotFoundError:
             found = None
+        except OSError as error:
+            raise unreachable(self.place, error) from error
         if found != self._identity:
             raise Damaged("it was removed or replaced while in use")
 
@@ -96,18 +98,19 @@ class SqliteFile:
                 self._path.chmod(0o644)
             return identity(self._path)
         except OSError as error:
-            raise Unavailable(
-                f"{self.place}: {error.strerror}; name a --state-dir that the user this runs as may write to"
-            ) from error
+            raise unreachable(self.place, error) from error
 
     def _set_aside(self) -> Path | None:
-        if not self._path.exists():
-            return None
-        moved = self._path.with_name(f"{self._path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
-        for suffix in ("-journal", ""):
-            with suppress(FileNotFoundError):
-                Path(f"{self._path}{suffix}").rename(f"{moved}{suffix}")
-        return moved
+        try:
+            if not self._path.exists():
+                return None
+            moved = self._path.with_name(f"{self._path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+            for suffix in ("-journal", ""):
+                with suppress(FileNotFoundError):
+                    Path(f"{self._path}{suffix}").rename(f"{moved}{suffix}")
+            return moved
+        except OSError as error:
+            raise unreachable(self.place, error) from error
 
 
 def make_readable_directory(path: Path) -> None:
@@ -115,6 +118,11 @@ def make_readable_directory(path: Path) -> None:
     if not path.is_dir():
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o755)
+
+
+def unreachable(place: str, error: OSError) -> Unavailable:
+    """What the file system said, as one of ours."""
+    return Unavailable(f"{place}: {error.strerror}; name a --state-dir that the user this runs as may write to")
 
 
 def explained(place: str, error: Exception) -> Unavailable | Damaged:

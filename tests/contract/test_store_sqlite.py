@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -221,6 +222,47 @@ def test_a_controller_whose_lock_was_taken_over_stops(file_place: Place) -> None
     file_place.store()
     with pytest.raises(AlreadyRunning):
         first.save(record())
+
+
+def test_a_state_directory_that_cannot_be_looked_into_is_unavailable_until_it_can_be(file_place: Place) -> None:
+    store = file_place.store()
+    store.save(record())
+    aside = file_place.state_dir.rename(file_place.state_dir.with_name("aside"))
+    file_place.state_dir.touch()
+    with pytest.raises(Unavailable, match=r"controller-default\.lock: Not a directory; name a --state-dir"):
+        store.save(record(NOW + 1), checkpoint=True)
+    with pytest.raises(Unavailable, match=r"orchestry\.db: Not a directory; name a --state-dir"):
+        store.load()
+    file_place.state_dir.unlink()
+    aside.rename(file_place.state_dir)
+    store.save(record(NOW + 1), checkpoint=True)
+    assert store.notices == ()
+
+
+def test_a_lock_that_cannot_be_taken_again_is_kept_for_when_its_file_is_back(file_place: Place) -> None:
+    store = file_place.store()
+    lock = file_place.state_dir / "controller-default.lock"
+    aside = lock.rename(lock.with_name("aside"))
+    lock.symlink_to("nowhere/at/all")
+    with pytest.raises(Unavailable, match="No such file or directory; name a --state-dir"):
+        store.save(record())
+    aside.rename(lock)
+    store.save(record())
+    with pytest.raises(AlreadyRunning):
+        file_place.store()
+
+
+def test_a_damaged_file_that_cannot_be_moved_aside_is_unavailable(
+    file_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    file_place.state_dir.mkdir()
+    database(file_place).write_bytes(b"no database at all" * 500)
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(Unavailable, match="Read-only file system; name a --state-dir"):
+        file_place.store()
 
 
 # -- who may read, who may write --------------------------------------------------------------------------------------
