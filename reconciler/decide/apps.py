@@ -12,8 +12,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from reconciler.decide.scaling import initial_count
-from reconciler.decide.versions import differences, short
-from reconciler.model.desired import Desired, Version
+from reconciler.decide.versions import differences
+from reconciler.model.desired import Desired, Version, short
 from reconciler.model.events import Event
 from reconciler.model.memory import AppMemory, Memory
 from reconciler.model.observed import Observed

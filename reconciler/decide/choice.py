@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from reconciler.decide import healing
 from reconciler.decide.backoff import blocks
 from reconciler.decide.replicas import PENDING, Phase, Replica
-from reconciler.decide.versions import differences, is_change, naming, short
+from reconciler.decide.versions import differences, is_change, naming
 from reconciler.decide.view import AppView
+from reconciler.model.desired import short
 from reconciler.model.plan import Wait
 
 # How long the first replicas of a step that became ready wait for the others, to share one change of routes.

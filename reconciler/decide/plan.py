@@ -31,10 +31,10 @@ from reconciler.decide.failure import deadline_of
 from reconciler.decide.publication import after_publication, expecting
 from reconciler.decide.scene import Scene
 from reconciler.decide.steps import Steps, remove_all, steps
-from reconciler.decide.versions import differences, short
+from reconciler.decide.versions import differences
 from reconciler.decide.view import AppView
 from reconciler.model.actions import Action, CreateReplica
-from reconciler.model.desired import Desired
+from reconciler.model.desired import Desired, short
 from reconciler.model.events import Event
 from reconciler.model.memory import AppMemory, Memory, ReplicaMemory
 from reconciler.model.observed import Observed

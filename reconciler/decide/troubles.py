@@ -9,7 +9,7 @@ from reconciler.decide.facts import AppFacts, Served
 from reconciler.decide.failure import DEADLINE, deadline_of, evidence
 from reconciler.decide.progress import REPEATS_ALLOWED
 from reconciler.decide.replicas import Phase
-from reconciler.decide.versions import short
+from reconciler.model.desired import short
 
 
 @dataclass(frozen=True, slots=True)

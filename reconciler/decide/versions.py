@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconciler.model.desired import Version, container_fields
+from reconciler.model.desired import Version, container_fields, short
 from reconciler.model.memory import AppMemory
 
 
@@ -26,11 +26,6 @@ def version_for(app: AppMemory, spec_hash: str) -> Version:
         return app.version
     known = (app.stable, *app.former)
     return next((version for version in known if version and version.spec_hash == spec_hash), app.version)
-
-
-def short(revision: str) -> str:
-    """A revision as people write it: the first twelve characters of a commit."""
-    return revision[:12] if len(revision) == 40 else revision
 
 
 def naming(version: Version) -> str:

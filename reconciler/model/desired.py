@@ -89,6 +89,11 @@ class Desired:
     notices: tuple[str, ...] = ()
 
 
+def short(revision: str) -> str:
+    """A revision as people write it: the first twelve characters of a commit."""
+    return revision[:12] if len(revision) == 40 else revision
+
+
 def container_fields(app: App) -> dict[str, Any]:
     """The part of a spec that containers are created from, as plain JSON values under their YAML names."""
     return app.spec.model_dump(mode="json", by_alias=True, include=set(_CONTAINER_FIELDS), exclude_none=True)

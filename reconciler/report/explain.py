@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.model.desired import short
 from reconciler.model.events import Event
 from reconciler.model.health import Verdict
 from reconciler.model.memory import AppMemory, Backoff, Published, Rollout
@@ -172,9 +173,9 @@ def _rollout(subject: Subject) -> Iterator[str]:
         yield from _rollout_outlook(subject, memory, rollout)
     else:
         target = subject.status or memory.version
-        yield f"none under way; version {target.spec_hash} of revision {target.revision[:8]}"
+        yield f"none under way; version {target.spec_hash} of revision {short(target.revision)}"
     if failed := memory.failed:
-        yield f"revision {failed.revision[:8]} failed {subject.ago(failed.at)}, {failed.reason}: {failed.message}"
+        yield f"revision {short(failed.revision)} failed {subject.ago(failed.at)}, {failed.reason}: {failed.message}"
     if memory.backoff:
         yield _backoff(subject, memory.backoff)
 

@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 
+from reconciler.model.desired import short
 from reconciler.ports import StatusReader
 from reconciler.report import BadRequest, contract
 from reconciler.report.dump import dump
@@ -190,11 +191,6 @@ def _trouble(title: str, exit_code: int | None, answer: str, log: str) -> str:
 
 def _percent(value: float | None) -> str | None:
     return None if value is None else f"{value:.0f} %"
-
-
-def short(revision: str) -> str:
-    """A revision as people name it."""
-    return revision[:8]
 
 
 # -- for tools --------------------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ Scaling
   note: connections are estimated from the access log (rate × mean duration): what it has no line of yet, such as an open websocket, isn't in them
 
 Rollout
-  none under way; version abc123 of revision 1f2e3d4c
+  none under way; version abc123 of revision 1f2e3d4c5b6a
 
 Health and routes
   REPLICA  PHASE     HEALTH   ROUTED  WHY
@@ -120,7 +120,7 @@ def test_rollouts_failures_and_back_offs_are_said() -> None:
     record = AppRecord("web", app_status(), memory, {"web-1": doomed, "web-2": crashing})
     text = explained(subject(record))
     assert "paused from abc123 to def456: started 60 s ago, last progress 15 s ago" in text
-    assert "revision 99887766 failed 12 s ago, Crashed: web-3 exited with code 1" in text
+    assert "revision 99887766aabb failed 12 s ago, Crashed: web-3 exited with code 1" in text
     assert "ImagePullFailed: no such image (attempt 2, next try in 8 s)" in text
     assert "CrashLoopBackOff: exited with code 3 (attempt 4, next try in 88 s)" in text
     assert "Rejected: no such command (attempt 1, not again until the spec changes)" in text

@@ -98,13 +98,13 @@ def test_the_table_has_a_line_for_each_app() -> None:
     assert (
         shown(found)
         == """\
-instance default · revision 1f2e3d4c · as of 4 s ago
+instance default · revision 1f2e3d4c5b6a · as of 4 s ago
 problem: api.yaml:3: spec.image: found nothing; expected an image
 notice: uncommitted changes are ignored
 
-APP  READY  ROUTED  REVISION  STATUS    MESSAGE
-api  1/2    1       1f2e3d4c  Degraded  image demo:2 can't be had: no such image
-web  2/2    2       1f2e3d4c  Ready     -"""
+APP  READY  ROUTED  REVISION      STATUS    MESSAGE
+api  1/2    1       1f2e3d4c5b6a  Degraded  image demo:2 can't be had: no such image
+web  2/2    2       1f2e3d4c5b6a  Ready     -"""
     )
 
 
@@ -112,10 +112,10 @@ def test_the_wide_table_adds_instances() -> None:
     assert (
         shown(snapshot(web()), "wide")
         == """\
-instance default · revision 1f2e3d4c · as of 4 s ago
+instance default · revision 1f2e3d4c5b6a · as of 4 s ago
 
-APP  READY  ROUTED  REVISION  IMAGE   SCALING  ROUTES  STATUS  MESSAGE
-web  2/2    2       1f2e3d4c  demo:1  manual   */web   Ready   -
+APP  READY  ROUTED  REVISION      IMAGE   SCALING  ROUTES  STATUS  MESSAGE
+web  2/2    2       1f2e3d4c5b6a  demo:1  manual   */web   Ready   -
 
 INSTANCE  CONTAINER    ADDRESS        STATE  PHASE  HEALTH   FAILURES  RESTARTS  CPU   MEMORY  NOTE
 web-1     c0ffeeweb-1  10.0.0.2:8080  ready  ready  healthy  0         0         12 %  30 %    -
@@ -123,11 +123,17 @@ web-2     c0ffeeweb-2  10.0.0.3:8080  ready  ready  healthy  0         0        
     )
 
 
+def test_a_directory_is_named_in_full_as_nobody_knows_its_digest_otherwise() -> None:
+    assert "· revision dir-0123456789ab ·" in shown(
+        replace(snapshot(), controller=controller(revision="dir-0123456789ab"))
+    )
+
+
 def test_one_app_is_told_in_detail_with_the_last_words_of_what_failed() -> None:
     assert (
         shown(snapshot(troubled(), web()), app_name="api")
         == """\
-instance default · revision 1f2e3d4c · as of 4 s ago
+instance default · revision 1f2e3d4c5b6a · as of 4 s ago
 
 api
   revision     1f2e3d4c5b6a79880123456789abcdef01234567
@@ -148,7 +154,7 @@ INSTANCE  CONTAINER    ADDRESS        STATE  PHASE    HEALTH     FAILURES  RESTA
 api-1     c0ffeeapi-1  10.0.0.2:8080  ready  ready    healthy    0         0         12 %  30 %    -
 api-2     c0ffeeapi-2  10.0.0.3:8080  down   crashed  unhealthy  3         3         12 %  30 %    exited with code 3
 
-revision 99887766 failed: api-3 exited with code 1
+revision 99887766aabb failed: api-3 exited with code 1
   last log lines:
     boom
 
