@@ -46,7 +46,7 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
         opened.callback(runtime.close)
         opened.callback(InstanceLock(runtime.engine_id(), settings.instance).release)
         runtime.prepare()
-        prober = open_prober(wake=waker.wake, concurrency=settings.probe_concurrency)
+        prober = open_prober(wake=waker.wake, masking=runtime.masking, concurrency=settings.probe_concurrency)
         opened.callback(prober.close)
         edge = open_nginx(settings)
         opened.callback(edge.close)

@@ -3,6 +3,8 @@
 Every failure to answer is a failed check with a readable detail, never an exception: the planner weighs answers, and a
 misbehaving app must not be able to disturb more than its own verdict. So nothing here follows a redirect, keeps a
 cookie, reads the environment's proxies, decompresses, or reads on for longer or further than its bounds.
+
+What a failing app said is shown without the values of its secrets, and not at all while nobody can tell what those are.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NewConnectionError
 
 from reconciler.model.plan import ProbeTarget
+from reconciler.ports import Unavailable
 from reconciler.probe.sockets import Connections
 
 MAX_BODY_BYTES = 64 * 1024
@@ -38,15 +41,17 @@ class Answer:
 
 
 Check = Callable[[], Answer]
+# By the id of a container: what makes its secrets unreadable in a text. May raise Unavailable.
+Masking = Callable[[str], Callable[[str], str]]
 
 
-def check_for(target: ProbeTarget, connections: Connections) -> Check:
+def check_for(target: ProbeTarget, connections: Connections, masking: Masking) -> Check:
     """The check a target asks for, ready to be made any number of times, by one thread at a time.
 
     Raises ValueError for a protocol nobody here speaks.
     """
     if target.check.protocol == "HTTP":
-        return HttpCheck(target, connections)
+        return HttpCheck(target, connections, masking)
     if target.check.protocol == "TCP":
         return TcpCheck(target, connections)
     raise ValueError(f"health check protocol {target.check.protocol!r} is not supported; HTTP and TCP are")
@@ -64,15 +69,17 @@ class TcpCheck:
         try:
             self._connections.open(target.address, target.port, target.check.timeout_seconds).close()
         except OSError as error:
-            return Answer(False, _explain(error, target.check.timeout_seconds))
+            return Answer(False, _explain(error, target.check.timeout_seconds) or str(error))
         return Answer(True, f"port {target.port} accepts connections")
 
 
 class HttpCheck:
     """Passes when a complete answer with an expected status arrives in time, on a connection of its own."""
 
-    def __init__(self, target: ProbeTarget, connections: Connections) -> None:
+    def __init__(self, target: ProbeTarget, connections: Connections, masking: Masking) -> None:
         self._target = target
+        self._masking = masking
+        self._mask: Callable[[str], str] | None = None
         self._adapter = _BoundedAdapter(target, connections)
         self._request: requests.PreparedRequest | None = None
 
@@ -81,7 +88,8 @@ class HttpCheck:
         try:
             status, body = self._exchange(timeout_seconds)
         except Exception as error:  # noqa: BLE001 whatever bytes make the libraries raise, it is a failed check
-            return Answer(False, _explain(error, timeout_seconds))
+            detail = _explain(error, timeout_seconds) or self._shown(str(error)) or type(error).__name__
+            return Answer(False, detail)
         return self._judge(status, body)
 
     def _exchange(self, timeout_seconds: float) -> tuple[int, bytes]:
@@ -97,9 +105,22 @@ class HttpCheck:
 
     def _judge(self, status: int, body: bytes) -> Answer:
         expected = self._target.check.expected_status_codes
-        first_line = _printable(body.lstrip().partition(b"\n")[0].decode(errors="replace"))
-        detail = f"answered {status}: {first_line}" if first_line else f"answered {status}"
-        return Answer(status in expected if expected else 200 <= status <= 299, detail)
+        if status in expected if expected else 200 <= status <= 299:
+            return Answer(True, f"answered {status}")
+        said = self._shown(body.decode(errors="replace"))
+        return Answer(False, f"answered {status}: {said}" if said else f"answered {status}")
+
+    def _shown(self, text: str) -> str:
+        """The first line of what the app said, printable and without its secrets."""
+        if not text.strip():
+            return ""
+        try:
+            if self._mask is None:  # asked for once, by the first failure: an environment stays what it is
+                self._mask = self._masking(self._target.container_id)
+        except Unavailable:
+            return "(not shown: the Engine can't tell which secrets may be in it)"
+        # Before anything is cut off: a part of a secret would not be found.
+        return _printable(self._mask(text).lstrip().partition("\n")[0])
 
 
 class _BoundedAdapter(HTTPAdapter):
@@ -146,7 +167,7 @@ def _read_body(raw: urllib3.HTTPResponse) -> bytes:
 
 
 def _explain(error: BaseException, timeout_seconds: float) -> str:
-    """What went wrong, in words that make sense to whoever wrote the app."""
+    """What went wrong, in words that make sense to whoever wrote the app; "" where only the library has words."""
     for cause in _causes(error):
         match cause:
             case TimeoutError():
@@ -159,7 +180,7 @@ def _explain(error: BaseException, timeout_seconds: float) -> str:
                 return "answered with something that is not HTTP"
             case OSError(errno=int(number)):
                 return os.strerror(number).lower()
-    return _printable(str(error)) or type(error).__name__
+    return ""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

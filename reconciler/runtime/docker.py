@@ -23,7 +23,7 @@ from reconciler.runtime.events import EventWatch
 from reconciler.runtime.looks import CloserLooks, last_log
 from reconciler.runtime.network import ReplicaNetwork
 from reconciler.runtime.secrets import SecretsDirectory
-from reconciler.runtime.translate import listed_name, ownership_labels, read_listing
+from reconciler.runtime.translate import listed_name, ownership_labels, read_listing, without_secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,12 @@ class DockerRuntime:
                 return last_log(api.inspect_container(container_id), api)
             except NotFound:
                 return ""
+
+    def masking(self, container_id: str) -> Callable[[str], str]:
+        """What makes the values of a container's secrets unreadable in a text. Raises Unavailable."""
+        with self._engine.read() as api:
+            config = api.inspect_container(container_id)["Config"]
+        return lambda text: without_secrets(text, config)
 
     def perform(self, action: Action) -> None:
         """See `ports.Runtime.perform`. Most reasons of its errors stand in the table of `failures`."""

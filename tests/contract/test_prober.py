@@ -7,6 +7,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from reconciler.model.observed import ProbeSample
 from reconciler.model.plan import ProbeTarget
 from reconciler.model.spec import HealthCheck
-from reconciler.ports import Prober
+from reconciler.ports import Prober, Unavailable
 from reconciler.probe import open_prober
 from reconciler.probe.checks import check_for
 from reconciler.probe.prober import HEARD_WITHIN_SECONDS
@@ -23,6 +24,11 @@ from tests.support.tcp import Script, answer, never_accepting, serving, unused_p
 from tests.support.waiting import eventually
 
 _OK = answer(200, b"ok")
+
+
+def unmasked(container_id: str) -> Callable[[str], str]:
+    """Of a container without secrets."""
+    return str
 
 
 class Watched:
@@ -48,7 +54,7 @@ class Watched:
 @pytest.fixture
 def watched() -> Iterator[Watched]:
     wakes: list[float] = []
-    prober = open_prober(wake=lambda: wakes.append(time.monotonic()))
+    prober = open_prober(wake=lambda: wakes.append(time.monotonic()), masking=unmasked)
     yield Watched(prober, wakes)
     prober.close()
 
@@ -71,7 +77,7 @@ def ask(watched: Watched, script: Script, **check: Any) -> ProbeSample:
 def test_a_success_says_which_container_and_check_it_was(watched: Watched) -> None:
     sample = ask(watched, _OK, kind="readiness")
     assert (sample.container_id, sample.check, sample.ok) == ("c1", "readiness", True)
-    assert sample.detail == "answered 200: ok"
+    assert sample.detail == "answered 200"
     assert abs(sample.at - time.time()) < 60
 
 
@@ -119,7 +125,7 @@ def test_an_unsupported_protocol_is_an_error(watched: Watched) -> None:
 
 
 def test_nothing_but_an_allowed_address_is_asked() -> None:
-    prober = open_prober(wake=lambda: None, allowed=lambda address: address.startswith("10."))
+    prober = open_prober(wake=lambda: None, masking=unmasked, allowed=lambda address: address.startswith("10."))
     with serving(_OK) as server:
         watched = Watched(prober, [])
         sample = watched.first(target_of(server.port))
@@ -180,7 +186,7 @@ class _Resetting(Connections):
 
 @pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
 def test_a_reset_while_connecting_is_a_failed_check(protocol: str) -> None:
-    answer = check_for(target_of(1, protocol=protocol), _Resetting())()
+    answer = check_for(target_of(1, protocol=protocol), _Resetting(), unmasked)()
     assert (answer.ok, answer.detail) == (False, "closed the connection before the answer was complete")
 
 
@@ -250,6 +256,56 @@ def test_the_detail_of_a_failure_is_one_bounded_printable_line(watched: Watched)
     assert detail.isprintable()
     assert len(detail) < 250
     assert "second" not in detail
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        answer(503, b"\n 424242: login failed"),
+        answer(503, b"x" * 180 + b" 424242"),  # half of it would be cut off
+        lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1, 424242\r\n\r\n"),
+    ],
+)
+def test_what_a_failing_app_says_is_shown_without_its_secrets(script: Script) -> None:
+    asked: list[str] = []
+
+    def masking(container_id: str) -> Callable[[str], str]:
+        asked.append(container_id)
+        return lambda text: text.replace("424242", "***")
+
+    watched = Watched(open_prober(wake=lambda: None, masking=masking), [])
+    with serving(script) as server, closing(watched.prober):
+        watched.prober.watch([target_of(server.port)])
+        samples = watched.wait_for(3)
+    assert all("***" in sample.detail and "4242" not in sample.detail for sample in samples)
+    assert asked == ["c1"]
+
+
+def test_what_a_failing_app_says_is_not_shown_while_its_secrets_are_unknown() -> None:
+    known = threading.Event()
+
+    def masking(container_id: str) -> Callable[[str], str]:
+        if not known.is_set():
+            raise Unavailable("the Engine does not answer")
+        return str
+
+    watched = Watched(open_prober(wake=lambda: None, masking=masking), [])
+    with serving(answer(503, b"swordfish")) as server, closing(watched.prober):
+        sample = watched.first(target_of(server.port))
+        known.set()
+        eventually(lambda: watched.collect()[-1].detail == "answered 503: swordfish")
+    assert not sample.ok
+    assert sample.detail == "answered 503: (not shown: the Engine can't tell which secrets may be in it)"
+
+
+def test_nobody_is_asked_for_secrets_where_nothing_is_shown() -> None:
+    def masking(container_id: str) -> Callable[[str], str]:
+        raise AssertionError("needless")
+
+    watched = Watched(open_prober(wake=lambda: None, masking=masking), [])
+    with serving(_OK) as server, closing(watched.prober):
+        watched.prober.watch([target_of(server.port), target_of(unused_port(), container_id="c2")])
+        eventually(lambda: {sample.container_id for sample in watched.collect()} == {"c1", "c2"})
 
 
 # When it is asked
@@ -347,7 +403,7 @@ def test_concurrency_is_bounded_and_used() -> None:
         gate.wait(20)
         _OK(connection)
 
-    prober = open_prober(wake=lambda: None, concurrency=3)
+    prober = open_prober(wake=lambda: None, masking=unmasked, concurrency=3)
     with serving(held) as server:
         prober.watch([target_of(server.port, container_id=f"c{number}") for number in range(9)])
         eventually(lambda: len(server.requests) == 3)
@@ -401,7 +457,7 @@ def test_it_wakes_for_news_only(watched: Watched) -> None:
 
 def test_close_is_quick_whatever_is_under_way_and_leaves_no_thread(caplog: pytest.LogCaptureFixture) -> None:
     before = set(threading.enumerate())
-    prober = open_prober(wake=lambda: None)
+    prober = open_prober(wake=lambda: None, masking=unmasked)
     with serving(lambda connection: connection.recv(1)) as server, never_accepting() as port:
         connecting = target_of(port, container_id="c2", timeoutSeconds=600.0)
         prober.watch([target_of(server.port, timeoutSeconds=600.0), connecting])

@@ -263,6 +263,19 @@ def test_secrets_are_put_into_the_environment_and_nowhere_else(ready: World, tmp
     assert "swordfish" not in str(container["Config"]["Labels"])
 
 
+def test_what_a_container_says_can_be_shown_without_its_secrets(ready: World, tmp_path: Path) -> None:
+    """Also by a controller that did not create it, and after the secret has changed."""
+    (tmp_path / "database").write_text("swordfish\n")
+    variable = {"name": "DB_PASSWORD", "source": "secret", "key": "database"}
+    action = creation(ready, of=demo(ready, environment=[variable, {"name": "HOST", "value": "db"}]))
+    ready.another(secrets_dir=tmp_path).perform(action)
+    (tmp_path / "database").write_text("changed\n")
+    mask = ready.another(secrets_dir=tmp_path).masking(found(ready, action.name).id)
+    assert mask("postgres://app:swordfish@db is down") == "postgres://app:***@db is down"
+    with pytest.raises(Unavailable):
+        ready.runtime.masking("0" * 64)
+
+
 def test_a_missing_secret_creates_nothing(ready: World, tmp_path: Path) -> None:
     variable = {"name": "DB_PASSWORD", "source": "secret", "key": "database"}
     with pytest.raises(TryLater, match="secret database") as error:
