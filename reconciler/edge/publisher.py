@@ -49,6 +49,7 @@ class NginxEdge:
         self._certificates = Certificates(generations.root / "assets", settings.secrets_dir)
         self._known: tuple[Build, Renderer] | None = None
         self._last: tuple[_Wanted, Publication] | None = None
+        self._trouble = "not known yet"
         self._lock = Lock()
 
     @property
@@ -60,8 +61,12 @@ class NginxEdge:
         with self._lock:
             try:
                 return self._publish(table)
+            except Unavailable as error:
+                self._trouble = str(error)
+                raise
             except OSError as error:
-                raise Unavailable(f"the edge's files can't be written: {error}") from error
+                self._trouble = f"the edge's files can't be written: {error}"
+                raise Unavailable(self._trouble) from error
 
     def open_requests(self) -> Mapping[str, int]:
         """By replica address, exact where replicas are pushed; stock nginx can't tell (an open connection to a
@@ -77,10 +82,10 @@ class NginxEdge:
                 return {}
 
     def describe(self) -> str:
-        try:
-            build, _ = self._get_to_know()
-        except Unavailable as error:
-            return f"nginx ({self._nginx.describe()}): {error}"
+        """What publishing has found out. Nothing is asked, so that nothing can fail or be tried twice in a tick."""
+        if self._known is None:
+            return f"nginx ({self._nginx.describe()}): {self._trouble}"
+        build, _ = self._known
         how = "replicas change without a reload (Lua)" if build.lua else "replicas change by reload"
         return f"nginx {build.version_text} ({self._nginx.describe()}), {how}"
 

@@ -262,6 +262,17 @@ def test_a_missing_nginx_is_said_with_what_to_do(process: Front) -> None:
     assert "not installed" in edge.describe()
 
 
+def test_files_that_can_not_be_written_are_said_and_cost_no_more_than_that(process: Front) -> None:
+    assert "not known yet" in process.edge.describe()
+    process.root.write_text("in the way")
+    with pytest.raises(Unavailable, match="can't be written"):
+        process.publish()
+    assert "can't be written" in process.edge.describe()
+    process.root.unlink()
+    assert process.publish().how == "reloaded"
+    assert "nginx 1." in process.edge.describe()
+
+
 def test_a_pid_file_that_names_another_process_is_not_believed(process: Front) -> None:
     process.publish()
     (process.root / "run" / "nginx.pid").write_text(f"{os.getpid()}\n")
