@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -81,6 +82,13 @@ class Settings(BaseSettings):
             raise ValueError("a revision of at least 7 characters")
         return value
 
+    @field_validator("prometheus_url")
+    @classmethod
+    def _of_http(cls, value: str | None) -> str | None:
+        if value and not _is_http(value):
+            raise ValueError("an address such as http://localhost:9090: http or https, a host, a port up to 65535")
+        return value
+
     @model_validator(mode="after")
     def _reachable(self) -> Self:
         needed = ("edge_directory", "edge_test_command", "edge_reload_command") if self.edge == "external" else ()
@@ -137,6 +145,14 @@ class Settings(BaseSettings):
     def name_prefix(self) -> str:
         """What stands before container names: nothing for the default instance."""
         return "" if self.is_default_instance else f"{self.instance}-"
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of the port or the host; it quotes what may be a password
+        return False
 
 
 def _explained(problem: Any) -> str:

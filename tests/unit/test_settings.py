@@ -39,6 +39,33 @@ def test_named_file_must_be_there(tmp_path: Path) -> None:
         Settings.load(tmp_path / "none.toml", {})
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "prom:9090",
+        "localhost",
+        "http://",
+        "http://h:99999",
+        "http://h:port",
+        "http://h:0",
+        "ftp://h",
+        "http://[::1",
+        "http://me:hunter2/@h",
+    ],
+)
+def test_what_no_prometheus_can_be_asked_by(url: str) -> None:
+    with pytest.raises(BadSettings, match=r"setting prometheus_url: .* such as http://localhost:9090") as error:
+        Settings.load(None, {"prometheus_url": url})
+    assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h", "https://h:9090/prefix", "http://me:hunter2@10.0.0.1:80/", "http://[::1]:9"]
+)
+def test_where_a_prometheus_can_be(url: str) -> None:
+    assert Settings.load(None, {"prometheus_url": url}).prometheus_url == url
+
+
 def test_list_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORCHESTRY_EDGE_TEST_COMMAND", "nginx -t")
     with pytest.raises(BadSettings, match="edge_test_command.*expected a JSON list such as"):
