@@ -2,7 +2,8 @@
 
 Decides which content of a secret is in force: the newest that holds together, under names that change with the
 content, so that a changed secret is a changed configuration and an old configuration stays valid. A secret that was
-broken by its last change keeps its last good content, and says so. It must never put a key into a message.
+broken by its last change keeps its last good content, and says so. Whatever is wrong with a secret is the problem of
+its apps alone, while copies that can't be written are the edge's. It must never put a key into a message.
 """
 
 from __future__ import annotations
@@ -16,6 +17,13 @@ from pathlib import Path
 
 from reconciler.edge.sites import Certificate, secrets_of
 from reconciler.model.routes import RouteTable
+
+_UNREADABLE: Mapping[type[OSError], str] = {
+    FileNotFoundError: "is missing",
+    PermissionError: "may not be read",
+    IsADirectoryError: "is a directory instead of a file",
+    NotADirectoryError: "is missing, since the secret is a file instead of a directory",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +63,23 @@ class Certificates:
         try:
             stamp = tuple(_stamp(path) for path in paths)
             known = self._seen.get(name)
-            if known is None or known.stamp != stamp or not self._present(known.certificate):
-                self._seen[name] = _Seen(stamp, self._adopt(name, *paths), "")
-        except FileNotFoundError as error:
-            return _Seen((), None, f"TLS secret {name}: {Path(error.filename).name} is missing")
-        except PermissionError as error:
-            return _Seen((), None, f"TLS secret {name}: {Path(error.filename).name} may not be read")
+            if known and known.stamp == stamp and self._present(known.certificate):
+                return known
+            contents = _matching(*paths)
         except ssl.SSLError as error:
             problem = f"TLS secret {name}: certificate and key don't fit: {error.reason or 'not in PEM form'}"
             self._seen[name] = _Seen(stamp, None, problem)
+            return self._seen[name]
+        except OSError as error:
+            return _Seen((), None, f"TLS secret {name}: {_unreadable(error)}")
+        self._seen[name] = _Seen(stamp, self._adopt(name, contents), "")
         return self._seen[name]
 
     def _present(self, certificate: Certificate | None) -> bool:
         return certificate is None or (self._assets / Path(certificate.key_file).name).exists()
 
-    def _adopt(self, name: str, certificate_path: Path, key_path: Path) -> Certificate:
-        """Copy both files, once they are known to hold together. Raises ssl.SSLError where they don't."""
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate_path, key_path, password=lambda: "")
-        contents = (certificate_path.read_bytes(), key_path.read_bytes())
+    def _adopt(self, name: str, contents: tuple[bytes, bytes]) -> Certificate:
+        """Copy a certificate and its key."""
         digest = hashlib.sha256(b"\0".join(contents)).hexdigest()[:12]
         file_names = (f"{name}-{digest}.crt", f"{name}-{digest}.key")
         for file_name, content in zip(file_names, contents, strict=True):
@@ -83,6 +90,18 @@ class Certificates:
 def _stamp(path: Path) -> tuple[int, int, int]:
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _matching(certificate_path: Path, key_path: Path) -> tuple[bytes, bytes]:
+    """What is in both files. Raises ssl.SSLError where they don't hold together, OSError where they can't be read."""
+    contents = certificate_path.read_bytes(), key_path.read_bytes()
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate_path, key_path, password=lambda: "")
+    return contents
+
+
+def _unreadable(error: OSError) -> str:
+    part = Path(error.filename).name if error.filename else "certificate or key"
+    return f"{part} " + _UNREADABLE.get(type(error), f"can't be read: {error.strerror}")
 
 
 def _write_private(path: Path, content: bytes) -> None:

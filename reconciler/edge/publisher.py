@@ -22,7 +22,7 @@ from reconciler.edge.render import LUA_FILE, LUA_SOURCE, Renderer, Rendering
 from reconciler.edge.servers import ServerList
 from reconciler.edge.settings import Build, EdgeSettings
 from reconciler.edge.sites import Certificate
-from reconciler.edge.trial import Apps, Hopeless
+from reconciler.edge.trial import Hopeless
 from reconciler.model.routes import Publication, Refusal, RouteTable
 from reconciler.ports import Unavailable
 
@@ -142,7 +142,7 @@ class NginxEdge:
             apps, refusals = rehearsal.largest_accepted(wanted.table.apps)
         except Hopeless as error:
             raise Unavailable(f"nginx refuses its configuration: {error}") from error
-        table, refusals = RouteTable(apps), (*refusals, *_stale_certificates(apps, refusals, wanted.problems))
+        table, refusals = RouteTable(apps), _with_secrets(refusals, wanted)
         rendering = rehearsal.render(apps)
         if current and served and rendering.digest == served.digest:
             manifest = replace(served, table=table, servers_digest=rendering.servers_digest)
@@ -242,12 +242,12 @@ def _by_address(answer: str) -> dict[str, int]:
     return dict(counts)
 
 
-def _stale_certificates(apps: Apps, refusals: tuple[Refusal, ...], problems: Mapping[str, str]) -> list[Refusal]:
-    """Apps that are served with the last good certificate of a secret that is broken now."""
-    reported = {refusal.app_name for refusal in refusals}
-    return [
-        Refusal(app.app_name, problems[route.tls.secret])
-        for app in apps
-        for route in app.routes
-        if route.tls and route.tls.secret in problems and app.app_name not in reported
-    ]
+def _with_secrets(refusals: tuple[Refusal, ...], wanted: _Wanted) -> tuple[Refusal, ...]:
+    """What is wrong with an app's secrets comes first: why it is refused, or served with a certificate of before."""
+    reasons: dict[str, list[str]] = {}
+    for app in wanted.table.apps:
+        secrets = dict.fromkeys(route.tls.secret for route in app.routes if route.tls)
+        reasons[app.app_name] = [wanted.problems[name] for name in secrets if name in wanted.problems]
+    for refusal in refusals:
+        reasons[refusal.app_name].append(refusal.message)
+    return tuple(Refusal(name, "; ".join(texts)) for name, texts in reasons.items() if texts)

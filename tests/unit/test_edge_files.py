@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -138,7 +139,7 @@ def test_a_certificate_is_copied_under_a_name_of_its_content(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("part", ["tls.crt", "tls.key"])
-@pytest.mark.parametrize("damage", ["missing", "rubbish", "other"])
+@pytest.mark.parametrize("damage", ["missing", "directory", "rubbish", "other"])
 def test_a_broken_secret_keeps_its_last_good_content_and_says_so(tmp_path: Path, part: str, damage: str) -> None:
     secret = tmp_path / "secrets" / "shop"
     make_certificate(secret, "shop.example.com")
@@ -146,6 +147,9 @@ def test_a_broken_secret_keeps_its_last_good_content_and_says_so(tmp_path: Path,
     good, _ = reader.read(SHOP, {})
     if damage == "missing":
         (secret / part).unlink()
+    elif damage == "directory":
+        (secret / part).unlink()
+        (secret / part).mkdir()
     elif damage == "rubbish":
         (secret / part).write_text("-----BEGIN RUBBISH-----")
     else:
@@ -156,6 +160,41 @@ def test_a_broken_secret_keeps_its_last_good_content_and_says_so(tmp_path: Path,
     assert problems["shop"].startswith("TLS secret shop: ")
     assert "PRIVATE" not in problems["shop"]
     assert reader.read(SHOP, {})[0] == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "make", "problem"),
+    [
+        ("shop", Path.touch, "TLS secret shop: tls.crt is missing, since the secret is a file instead of a directory"),
+        ("shop/tls.crt", Path.mkdir, "TLS secret shop: tls.crt is a directory instead of a file"),
+        ("shop/tls.key", Path.mkdir, "TLS secret shop: tls.key is a directory instead of a file"),
+        (
+            "shop/tls.crt",
+            lambda path: path.symlink_to(path),
+            "TLS secret shop: tls.crt can't be read: Too many levels of symbolic links",
+        ),
+    ],
+)
+def test_a_secret_that_is_no_directory_of_files_is_told_in_words(
+    tmp_path: Path, path: str, make: Callable[[Path], None], problem: str
+) -> None:
+    secret = tmp_path / "secrets" / "shop"
+    make_certificate(secret, "shop.example.com")
+    wrong = tmp_path / "secrets" / path
+    if wrong == secret:
+        shutil.rmtree(secret)
+    else:
+        wrong.unlink()
+    make(wrong)
+    assert certificates(tmp_path).read(SHOP, {}) == ({}, {"shop": problem})
+
+
+def test_a_copy_that_can_not_be_written_is_no_problem_of_the_secret(tmp_path: Path) -> None:
+    make_certificate(tmp_path / "secrets" / "shop", "shop.example.com")
+    reader = certificates(tmp_path)
+    (tmp_path / "assets").rmdir()
+    with pytest.raises(FileNotFoundError):
+        reader.read(SHOP, {})
 
 
 def test_a_key_with_a_passphrase_is_a_problem_and_never_a_prompt(tmp_path: Path) -> None:

@@ -132,11 +132,16 @@ def test_a_changed_certificate_is_served_and_a_broken_one_is_not(way: Front, two
     assert way.get_tls("/", "shop.example.com", authority).replica == "web-2"
 
 
-def test_a_secret_that_is_missing_costs_only_its_app(way: Front, two: list[Replica]) -> None:
-    wants = app_routes("shop", way.at(two[0]), route(host="shop.example.com", tls={"secret": "nowhere"}))
+@pytest.mark.parametrize("secret", ["nowhere", "plain"])
+def test_a_secret_that_is_missing_or_a_plain_file_costs_only_its_app(
+    way: Front, two: list[Replica], secret: str
+) -> None:
+    _secrets(way).mkdir(parents=True, exist_ok=True)
+    (_secrets(way) / "plain").write_text("a certificate, perhaps")
+    wants = app_routes("shop", way.at(two[0]), route(host="shop.example.com", tls={"secret": secret}))
     publication = way.publish(wants, app_routes("web", way.at(two[1])))
     assert [refusal.app_name for refusal in publication.refusals] == ["shop"]
-    assert "nowhere" in publication.refusals[0].message
+    assert f"TLS secret {secret}: tls.crt is missing" in publication.refusals[0].message
     assert way.get("/web").status == 200
 
 
