@@ -7,7 +7,7 @@ not look like an idle app. Nothing here says what follows from a factor; that is
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 from reconciler.model.load import AppLoad, LoadSample
@@ -67,7 +67,8 @@ def factors_of(scaling: Scaling, situation: ScalingSituation) -> tuple[Factor, .
         _custom(metric, load.custom.get(metric.name), healthy)
         for metric in sorted(scaling.metrics, key=lambda metric: (metric.name, metric.query))
     )
-    return tuple(_factor(*metric, healthy) for metric in (*built_in, *custom) if metric[2] > 0)
+    found = (_factor(*metric, healthy) for metric in (*built_in, *custom) if metric[2] > 0)
+    return tuple(replace(it, estimated=True) if _is_estimate(it, load) else it for it in found)
 
 
 def largest(factors: Iterable[Factor]) -> Factor | None:
@@ -88,6 +89,10 @@ def factor_of(scaling: Scaling, sample: LoadSample) -> float | None:
     )
     hardest = largest(factors_of(scaling, ScalingSituation(ScalingMemory(sample.replicas), sample.replicas, load)))
     return hardest.factor if hardest else None
+
+
+def _is_estimate(factor: Factor, load: AppLoad) -> bool:
+    return factor.metric == "connections" and factor.value is not None and not load.connections_exact
 
 
 def _custom(metric: CustomMetric, value: float | None, healthy: int) -> tuple[str, float | None, float, str]:

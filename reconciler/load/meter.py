@@ -140,7 +140,7 @@ class Meter:
             connections=_counted_or_estimated(counted, served),
             error_rate=served.traffic.error_rate if served else None,
             custom=self._custom_values(view.app),
-            connections_exact=counted is not None,
+            connections_exact=counted is not None or view.app.spec.type == "worker",
         )
 
     def _replica_load(self, container: Container, view: _View) -> ReplicaLoad:

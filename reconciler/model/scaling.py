@@ -11,7 +11,8 @@ from reconciler.model.load import AppLoad
 class Factor:
     """One metric against its target: ``factor = value / target``; None where the value is unknown.
 
-    ``unit`` is what value and target are given in: ``%``, ``ms``, ``per replica``, or nothing.
+    ``unit`` is what value and target are given in: ``%``, ``ms``, ``per replica``, or nothing. ``estimated``: the value
+    was inferred, not counted (`AppLoad.connections_exact`).
     """
 
     metric: str
@@ -19,6 +20,7 @@ class Factor:
     target: float
     factor: float | None
     unit: str = ""
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """`orchestry explain APP`: why it has as many replicas as it has, why each of them is or isn't routed, what comes next.
 
-It retells what was decided, in the words it was decided in: factors against their targets, the number the algorithm
-came to, every limit that changed it, and what would have to change for another one. It never decides anything anew.
+It retells what was decided, in the words it was decided in; of scaling decisions `decisions` does. It never decides
+anything anew.
 """
 
 from __future__ import annotations
@@ -17,20 +17,16 @@ from reconciler.model.health import Verdict
 from reconciler.model.memory import AppMemory, Backoff, Published, Rollout
 from reconciler.model.recorded import AppRecord, Controller
 from reconciler.model.routes import AppRoutes
-from reconciler.model.scaling import Factor, ScalingDecision
+from reconciler.model.scaling import ScalingDecision
 from reconciler.model.status import AppStatus, InstanceStatus
 from reconciler.ports import NothingRecorded, StatusReader
 from reconciler.report import dump
-from reconciler.report.decisions import decision_document
+from reconciler.report.decisions import decision_document, decision_lines, notes_on
 from reconciler.report.events import event_document, event_table
 from reconciler.report.tables import indented, printable, table
 from reconciler.report.times import age, clock, rfc3339
 
 _EVENTS = 10
-_ESTIMATED = (
-    "connections are estimated from the access log (rate × mean duration): what it has no line of yet, such as an open "
-    "websocket, isn't in them"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +62,6 @@ class Subject:
     @property
     def instances(self) -> tuple[InstanceStatus, ...]:
         return self.status.instances if self.status else ()
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the numbers don't show."""
-        measured = self.decision.factors if self.decision else ()
-        estimated = any(factor.metric == "connections" for factor in measured) and "by reload" in self.controller.edge
-        return (_ESTIMATED,) if estimated else ()
 
     def ago(self, at: float) -> str:
         return f"{age(self.now - at)} ago"
@@ -135,27 +124,7 @@ def _scaling(subject: Subject) -> Iterator[str]:
         return
     if subject.memory and subject.memory.version.app.spec.suspend:
         yield "suspended by its spec: nothing is decided; the last decision before was this"
-    yield f"{decision.reason} ({subject.ago(decision.at)})"
-    if decision.factors:
-        yield table(("METRIC", "VALUE", "TARGET", "FACTOR", ""), [_factor_row(it, decision) for it in decision.factors])
-    yield f"recommended: {decision.raw}"
-    yield from (f"{clamp.name}: {clamp.before} → {clamp.after}, {clamp.reason}" for clamp in decision.clamps)
-    acted = "" if decision.acted else " (not acted upon: dryRun)"
-    yield f"result: {decision.target}{acted}"
-    if decision.next_step:
-        yield f"next: {decision.next_step}"
-    yield from (f"note: {note}" for note in subject.notes)
-
-
-def _factor_row(factor: Factor, decision: ScalingDecision) -> tuple[str, ...]:
-    value = "unknown" if factor.value is None else _number(factor.value, factor.unit)
-    share = "unknown" if factor.factor is None else f"{factor.factor:.2f}"
-    winner = "works hardest" if factor.metric == decision.winner else ""
-    return factor.metric, value, _number(factor.target, factor.unit), share, winner
-
-
-def _number(value: float, unit: str) -> str:
-    return f"{value:{'.0f' if abs(value) >= 100 else '.3g'}} {unit}".rstrip()
+    yield from decision_lines(decision, subject.now)
 
 
 def _rollout(subject: Subject) -> Iterator[str]:
@@ -266,7 +235,7 @@ def _document(subject: Subject) -> dict[str, Any]:
         "as_of": rfc3339(subject.controller.seen_at),
         "controller_running": dump.running(subject.controller, subject.now),
         "scaling": decision_document(subject.decision) if subject.decision else None,
-        "notes": list(subject.notes),
+        "notes": list(notes_on(subject.decision)) if subject.decision else [],
         "routed": routed,
         "published": _published(subject.published),
         "refusals": [it.message for it in subject.published.refusals if it.app_name == subject.name],

@@ -89,6 +89,14 @@ def test_the_first_read_knows_nothing(place: Yard, meter: LoadMeter) -> None:
     assert loads.replicas.get(busy.container.name) is None
 
 
+def test_a_worker_is_known_to_have_no_connections(place: Yard, meter: LoadMeter) -> None:
+    busy = place.start(cores=0.2, memory_bytes=64 * _MIB)
+    worker = app("web", type="worker", ports=[], replicas=None, scaling={"windowSeconds": _WINDOW_SECONDS})
+    found = eventually(lambda: read(meter, [busy.container], worker).apps.get("web"), within_seconds=60)
+    assert found is not None
+    assert (found.connections, found.connections_exact) == (0, True)
+
+
 def test_percent_of_the_limit_at_work_and_at_rest(place: Yard, meter: LoadMeter) -> None:
     worker, idle = (place.start(cores=0.2, memory_bytes=64 * _MIB) for _ in range(2))
     worker.burn(30)

@@ -30,17 +30,17 @@ EVENT = Event(NOW, "scaling", "scale out from 2 to 3", "web")
 
 
 def subject(record: AppRecord, **changes: Any) -> Subject:
-    edge, now, at = changes.pop("edge", EDGE), changes.pop("now", NOW + 12), changes.pop("seen_at", NOW + 10)
-    controller = Controller("default", "1.0.0", "host", 77, NOW, at, edge=edge)
+    now, at = changes.pop("now", NOW + 12), changes.pop("seen_at", NOW + 10)
+    controller = Controller("default", "1.0.0", "host", 77, NOW, at, edge=EDGE)
     facts: dict[str, Any] = {"published": published("web-1"), "events": (EVENT,), "now": now}
     return Subject(record, controller, **(facts | changes))
 
 
-def scaled() -> AppRecord:
+def scaled(estimated: bool = True) -> AppRecord:
     factors = (
         Factor("cpu", 84.7, 70.0, 1.21, "%"),
         Factor("rps", None, 50.0, None, "per replica"),
-        Factor("connections", 12.0, 80.0, 0.15, "per replica"),
+        Factor("connections", 12.0, 80.0, 0.15, "per replica", estimated=estimated),
     )
     clamps = (Clamp("maxScaleOutStep", 6, 5, "maxScaleOutStep is 3"), Clamp("maxReplicas", 5, 3, "maxReplicas is 3"))
     made = decision(raw=6, factors=factors, clamps=clamps, reason="scale out from 2 to 3: cpu is over its target")
@@ -101,7 +101,7 @@ Last events
 
 
 def test_counts_that_the_edge_makes_itself_are_no_estimates() -> None:
-    assert "note:" not in explained(subject(scaled(), edge="nginx (process), replicas change without a reload (Lua)"))
+    assert "note:" not in explained(subject(scaled(estimated=False)))
 
 
 def test_a_dry_run_is_said() -> None:

@@ -56,6 +56,16 @@ class TestSteps:
 
 
 class TestEachMetric:
+    @pytest.mark.parametrize("exact", [True, False])
+    def test_only_connections_that_nobody_counted_are_an_estimate(self, exact: bool) -> None:
+        load = AppLoad(cpu_percent=1, rps=1, connections=1, connections_exact=exact)
+        decision = recommend(DEFAULT, situation(3, load), NOW)
+        assert [it.metric for it in decision.factors if it.estimated] == ([] if exact else ["connections"])
+
+    def test_unknown_connections_are_no_estimate(self) -> None:
+        decision = recommend(DEFAULT, situation(3, AppLoad(cpu_percent=1)), NOW)
+        assert not any(factor.estimated for factor in decision.factors)
+
     @pytest.mark.parametrize("metric", METRIC_FIELDS)
     def test_alone_scales_out(self, metric: str) -> None:
         decision = decide(only(metric), 2, **{metric: 0.9})
