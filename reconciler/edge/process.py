@@ -50,7 +50,7 @@ class ProcessNginx:
     def load(self) -> None:
         master = self._master()
         if master is not None:
-            os.kill(master, signal.SIGHUP)
+            _tell(master, signal.SIGHUP)
             return
         if not self._retire():
             self._check_port()
@@ -61,7 +61,7 @@ class ProcessNginx:
     def reopen_logs(self) -> None:
         master = self._master()
         if master is not None:
-            os.kill(master, signal.SIGUSR1)
+            _tell(master, signal.SIGUSR1)
 
     def stop(self) -> None:
         self._retire()
@@ -104,6 +104,13 @@ class ProcessNginx:
                 probe.bind((host.strip("[]"), port))
             except OSError as error:
                 raise Unavailable(_port_trouble(host, port, error)) from error
+
+
+def _tell(master: int, number: signal.Signals) -> None:
+    try:
+        os.kill(master, number)
+    except ProcessLookupError as error:
+        raise Unavailable("nginx ended just as it was to be told of a change") from error
 
 
 def _port_trouble(host: str, port: int, error: OSError) -> str:

@@ -194,11 +194,11 @@ class NginxEdge:
         timeout_seconds = self._settings.proof_timeout_seconds
         said = self._generations.listen_to_errors()
         with self._control.reloading(manifest.door):
-            self._generations.activate(generation)
             try:
+                self._generations.activate(generation)
                 self._nginx.load()
                 self._control.prove(manifest.door, manifest.state, timeout_seconds, lambda: final_complaint(said()))
-            except (NotServed, Unavailable) as error:
+            except (NotServed, Unavailable, OSError) as error:
                 self._go_back(generation, previous)
                 raise Unavailable(f"nginx does not serve the new configuration: {error}") from error
 
@@ -206,10 +206,10 @@ class NginxEdge:
         self, generation: str, manifest: Manifest, servers: ServerList, previous: str, before: ServerList
     ) -> None:
         """Make nginx take over the replicas that changed, or all where it holds others than it should."""
-        self._generations.activate(generation)
         try:
+            self._generations.activate(generation)
             self._control.replace_servers(manifest.door, servers, before)
-        except NotServed as error:
+        except (NotServed, OSError) as error:
             self._go_back(generation, previous)
             raise Unavailable(f"nginx does not take the new replicas: {error}") from error
 

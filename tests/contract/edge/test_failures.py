@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reconciler.edge.control import Control
+from reconciler.edge.generations import Generations
 from reconciler.edge.process import ProcessNginx
 from reconciler.model.spec import Route
 from reconciler.ports import Unavailable
@@ -207,6 +210,38 @@ def test_a_configuration_that_nobody_loads_is_taken_back(process: Front, monkeyp
         assert process.get("/web").status == 200
 
 
+@pytest.mark.parametrize("moment", [(os, "kill"), (Control, "prove"), (Generations, "activate")])
+def test_whatever_the_system_refuses_meanwhile_the_configuration_is_taken_back(
+    process: Front, monkeypatch: pytest.MonkeyPatch, moment: tuple[Any, str]
+) -> None:
+    """The master ends just then; a socket is gone; the disk fails when the link was renamed."""
+    with replicas("web-1") as running:
+        process.publish(app_routes("web", process.at(*running)))
+        before = _current(process)
+        with monkeypatch.context() as patch:
+            patch.setattr(*moment, _failing_once(getattr(*moment)))
+            with pytest.raises(Unavailable, match="nginx does not serve the new configuration"):
+                process.publish(app_routes("web", process.at(*running)), app_routes("api"))
+        assert _current(process) == before
+        assert process.get("/web").status == 200
+
+
+@pytest.mark.parametrize("moment", [(Generations, "activate"), (Control, "replace_servers")])
+def test_a_push_that_the_system_refuses_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: tuple[Any, str]
+) -> None:
+    with front("process", tmp_path) as made, replicas("web-1", "web-2") as running:
+        made.publish(app_routes("web", made.at(running[0])))
+        before = _current(made)
+        with monkeypatch.context() as patch:
+            patch.setattr(*moment, _failing_once(getattr(*moment)))
+            with pytest.raises(Unavailable, match="nginx does not take the new replicas"):
+                made.publish(app_routes("web", made.at(running[1])))
+        assert _current(made) == before
+        assert made.publish(app_routes("web", made.at(running[1]))).how == "pushed"
+        assert made.get("/web").replica == "web-2"
+
+
 @pytest.mark.parametrize("moment", [(ProcessNginx, "load"), (Control, "prove"), (Control, "replace_servers")])
 @pytest.mark.parametrize("change", ["replicas", "routes"])
 def test_a_controller_that_dies_in_the_middle_is_taken_over_by_the_next(
@@ -313,6 +348,19 @@ def _replica(way: Front) -> str | None:
         return way.get("/web").replica
     except OSError:
         return None
+
+
+def _failing_once(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, but for the first time, when it is done, the system calls it a failure."""
+    times = iter((True,))
+
+    def first_fails(*arguments: Any) -> Any:
+        done = work(*arguments)
+        if next(times, False):
+            raise ProcessLookupError(errno.ESRCH, "No such process")
+        return done
+
+    return first_fails
 
 
 def _current(way: Front) -> dict[str, bytes]:
