@@ -1,16 +1,15 @@
 """Cpu and memory as the Engine's stats API tells them, for containers whose control group we can't see.
 
 Each question takes the Engine one to two seconds, so all are asked in the background, several at a time but never more
-than one of the same container; meanwhile the last answer counts. An answer that holds no numbers, such as that about a
-container which has stopped, is None.
+than one of a container that is looked at; meanwhile the last answer counts. An answer that holds no numbers, such as
+that about a container which has stopped, is None.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,41 +24,42 @@ Stats = Callable[[str], Mapping[str, Any]]
 
 
 class EngineStats:
-    """``stats`` gives the Engine's answer about a container id, one-shot; it may raise Unavailable."""
+    """``stats`` gives the Engine's answer about a container id, one-shot; it may raise Unavailable.
+
+    Whatever else it raises, the next `usage` does. All methods are to be called from one thread.
+    """
 
     def __init__(self, stats: Stats) -> None:
         self._stats = stats
-        self._lock = threading.Lock()
-        self._asked: set[str] = set()
+        self._asked: dict[str, Future[Usage | None]] = {}
         self._latest: dict[str, Usage | None] = {}
         self._pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="engine-stats")
 
     def usage(self, container_id: str) -> Usage | None:
         """The last answer; also asks for the next one, unless that is under way."""
-        with self._lock:
-            if container_id not in self._asked:
-                self._asked.add(container_id)
-                self._pool.submit(self._ask, container_id).add_done_callback(lambda future: future.result())
-            usage = self._latest.get(container_id)
+        asked = self._asked.get(container_id)
+        if asked is not None and asked.done():
+            self._latest[container_id] = asked.result()
+        if asked is None or asked.done():
+            self._asked[container_id] = self._pool.submit(self._ask, container_id)
+        usage = self._latest.get(container_id)
         return usage if usage and time.monotonic() - usage.at < _STALE_AFTER_SECONDS else None
 
     def forget(self, container_id: str) -> None:
-        with self._lock:
-            self._latest.pop(container_id, None)
+        self._latest.pop(container_id, None)
+        if (asked := self._asked.pop(container_id, None)) is not None:
+            asked.cancel()
 
     def close(self) -> None:
-        """Ask nothing more; answers under way are not waited for."""
-        self._pool.shutdown(wait=False)
+        """Ask nothing more, also not what waits for its turn. Answers under way are not waited for here."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _ask(self, container_id: str) -> None:
+    def _ask(self, container_id: str) -> Usage | None:
         try:
             answer = self._stats(container_id)
-            usage = usage_of(answer, time.monotonic() - _age_seconds(answer, time.time()))
         except Unavailable:
-            usage = None
-        with self._lock:
-            self._latest[container_id] = usage
-            self._asked.discard(container_id)
+            return None
+        return usage_of(answer, time.monotonic() - _age_seconds(answer, time.time()))
 
 
 def usage_of(answer: Mapping[str, Any], at: float) -> Usage | None:

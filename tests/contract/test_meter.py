@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.errors import APIError
 
 from reconciler.load import open_meter
 from reconciler.load.cgroups import Cgroups
@@ -18,7 +19,7 @@ from reconciler.load.engine_stats import usage_of
 from reconciler.model.load import ReplicaLoad
 from reconciler.model.observed import Container, ContainerState
 from reconciler.model.spec import App
-from reconciler.ports import LoadMeter, Loads
+from reconciler.ports import LoadMeter, Loads, Unavailable
 from tests.support.apps import app
 from tests.support.busy import Busy, Yard, yard
 from tests.support.engine import client
@@ -43,7 +44,10 @@ def place(network: Yard) -> Iterator[Yard]:
 
 
 def stats(container_id: str) -> Any:
-    return client().stats(container_id, stream=False, one_shot=True)
+    try:
+        return client().stats(container_id, stream=False, one_shot=True)
+    except APIError as error:
+        raise Unavailable(str(error)) from error
 
 
 @pytest.fixture(params=["cgroups", "engine"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.load.engine_stats import EngineStats, usage_of
+from reconciler.load.engine_stats import CONCURRENCY, EngineStats, usage_of
 from reconciler.ports import Unavailable
 from tests.support.waiting import eventually
 
@@ -66,6 +66,42 @@ def test_an_engine_that_fails_is_unknown_and_asked_again(engine: Engine, engine_
     eventually(lambda: engine_stats.usage("a") is None and engine.asked.count("a") >= 3)
     engine.answer = _answer()
     eventually(lambda: engine_stats.usage("a"))
+
+
+def test_closing_drops_the_questions_that_wait(engine: Engine, engine_stats: EngineStats) -> None:
+    for number in range(3 * CONCURRENCY):
+        engine_stats.usage(str(number))
+    eventually(lambda: len(engine.asked) == CONCURRENCY)
+    engine_stats.close()
+    engine.gate.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("engine-stats"):
+            thread.join()
+    assert len(engine.asked) == CONCURRENCY
+
+
+def test_a_container_that_is_forgotten_is_asked_about_no_more(engine: Engine, engine_stats: EngineStats) -> None:
+    for number in range(CONCURRENCY + 1):
+        engine_stats.usage(str(number))
+    eventually(lambda: len(engine.asked) == CONCURRENCY)
+    engine_stats.forget(str(CONCURRENCY))
+    engine.gate.set()
+    eventually(lambda: engine_stats.usage("0"))
+    assert str(CONCURRENCY) not in engine.asked
+
+
+def test_a_bug_is_raised_where_the_answer_is_wanted(engine: Engine, engine_stats: EngineStats) -> None:
+    engine.answer = {"cpu_stats": {"cpu_usage": {"total_usage": "much"}}, "memory_stats": {"usage": 1}}
+    engine.gate.set()
+
+    def raised() -> bool:
+        try:
+            engine_stats.usage("a")
+        except TypeError:
+            return True
+        return False
+
+    eventually(raised)
 
 
 @pytest.mark.parametrize("field", ["total_inactive_file", "inactive_file"])
