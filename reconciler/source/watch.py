@@ -18,7 +18,7 @@ from reconciler.loud_thread import LoudThread
 _CHECK_SECONDS = 2.0
 _RETRY_SECONDS = 30.0
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger("orchestry")
 
 
 class Watch:
@@ -48,7 +48,7 @@ class Watch:
             except FileNotFoundError:
                 self._wake()  # a directory went away just now
             except (OSError, RuntimeError) as error:  # the limit of watches, an inotify that is none
-                _log.warning("file changes don't wake the controller for now: %s", error)
+                log.warning("file changes don't wake the controller for now: %s", error)
                 self._stop.wait(_RETRY_SECONDS)
 
     def _watch(self, places: dict[Path, int]) -> None:

@@ -76,6 +76,19 @@ def test_a_directory_may_come_later(tmp_path: Path, wakes: Wakes, watch: Callabl
     woken_by(wakes, lambda: specs.rmdir() if specs.exists() else specs.mkdir())
 
 
+def test_watching_that_fails_is_logged_where_the_controller_logs(
+    tmp_path: Path, watch: Callable[[Path], Watch], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Watch, places: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Watch, "_watch", fail)
+    watch(tmp_path)
+    eventually(lambda: caplog.records)
+    assert caplog.records[0].name == "orchestry"
+    assert "file changes don't wake the controller for now: [Errno 28]" in caplog.records[0].getMessage()
+
+
 def test_closing_ends_the_thread(tmp_path: Path, watch: Callable[[Path], Watch]) -> None:
     closed = watch(tmp_path)
     closed.close()
