@@ -217,7 +217,7 @@ def _version_load(window: Window, addresses: set[str | None]) -> VersionLoad:
     tries = traffic.requests + traffic.failed_tries
     failed = traffic.statuses[5] + traffic.failed_tries
     return VersionLoad(
-        requests=traffic.requests,
+        requests=tries,
         error_rate=failed / tries if tries else 0.0,
         p95_latency_ms=traffic.latencies.quantile(0.95),
         window_seconds=served.covered_seconds,

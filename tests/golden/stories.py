@@ -201,6 +201,15 @@ def canary_rolled_back(story: Story) -> None:
     story.settle()
 
 
+@story
+def canary_that_fails_every_request(story: Story) -> None:
+    started(story, web())
+    new = web(image="demo:2", strategy={"canary": {"weight": 10, "holdSeconds": 30}})
+    story.commit(new)
+    _served(story, new, VersionLoad(50, 1.0, None, 30), VersionLoad(500, 0.0, 20, 30))
+    story.settle()
+
+
 def _served(story: Story, new: Version, by_new: VersionLoad, by_old: VersionLoad) -> None:
     old = story.stage.memory.apps["web"].stable
     assert old is not None

@@ -34,6 +34,7 @@ def load(requests: int = 100, error_rate: float = 0.0, p95_ms: float | None = 10
         (load(p95_ms=151), load(), False, "p95 151 ms (old version 100 ms), and 1.5 times as much is allowed"),
         (load(p95_ms=6), load(p95_ms=1), True, "p95 6 ms (old version 1 ms)"),
         (load(p95_ms=6.1), load(p95_ms=1), False, "p95 6 ms (old version 1 ms)"),
+        (load(error_rate=1.0, p95_ms=None), load(), False, "errors 100.00 % (old version 0.00 %)"),
         (load(p95_ms=None), load(), True, "p95 unknown (old version 100 ms)"),
         (load(p95_ms=900), load(requests=0, p95_ms=None), True, "p95 900 ms (old version unknown)"),
     ],

@@ -1,0 +1,67 @@
+"""What versions served beside each other: from lines of the access log to a verdict on a canary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reconciler.decide.canary import judge
+from reconciler.load.cgroups import Cgroups
+from reconciler.load.connections import Connections
+from reconciler.load.containers import Containers, this_host
+from reconciler.load.meter import Meter, Watched
+from reconciler.load.request_log import RequestLog
+from reconciler.model.load import VersionLoad
+from reconciler.model.observed import Container, ContainerState
+from reconciler.model.spec import Canary
+from tests.support.access_log import line
+from tests.support.apps import app
+
+_START = 1_000_000.0
+_OLD, _NEW = "10.0.0.2", "10.0.0.3"
+_HOLD_SECONDS = 60
+_WEB = app(strategy={"canary": {"weight": 10, "holdSeconds": _HOLD_SECONDS, "minRequests": 20}})
+
+
+def container(slot: int, spec_hash: str, address: str) -> Container:
+    return Container(f"id{slot}", f"web-{slot}", "web", slot, spec_hash, "r1", ContainerState.RUNNING, address)
+
+
+class Metered:
+    """A meter on a log that the test writes, looking once a second on a clock of the test's own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "access.log"
+        self.path.touch()
+        self.now = _START
+        requests = RequestLog(self.path, directory / "place.json", None)
+        containers = Containers(Cgroups(directory), None, this_host())
+        self.meter = Meter(containers, requests, Connections(None), None)
+        self.containers = [container(1, "old", _OLD), container(2, "new", _NEW)]
+
+    def serve(self, seconds: int, *lines_each_second: dict[str, str]) -> dict[str, VersionLoad]:
+        """So many seconds pass, with these requests in each; what the versions have served by then, by spec hash."""
+        loads: dict[str, VersionLoad] = {}
+        for _ in range(seconds):
+            with self.path.open("ab") as file:
+                file.writelines(line(self.now, **values) for values in lines_each_second)
+            watched = Watched.of([_WEB], self.containers, {c.name for c in self.containers})
+            loads = {spec_hash: load for (_, spec_hash), load in self.meter.look(watched, self.now).versions.items()}
+            self.now += 1
+        return loads
+
+
+BY_OLD = {"upstream_addresses": f"{_OLD}:80"}
+FAILED_BY_NEW = {
+    "upstream_addresses": f"{_NEW}:80, {_OLD}:80",
+    "upstream_statuses": "500, 200",
+    "upstream_seconds": "0.001, 0.020",
+}
+
+
+def test_a_canary_that_fails_whatever_it_is_asked_is_judged_though_others_answer_for_it(tmp_path: Path) -> None:
+    loads = Metered(tmp_path).serve(90, BY_OLD, FAILED_BY_NEW)
+    assert loads["new"].requests >= 20
+    assert (loads["new"].error_rate, loads["old"].error_rate) == (1.0, 0.0)
+    verdict = judge(_WEB.spec.strategy.canary or Canary(), loads["new"], loads["old"])
+    assert verdict.good is False
+    assert verdict.message.startswith("errors 100.00 % (old version 0.00 %)")
