@@ -16,6 +16,7 @@ from reconciler.decide.replicas import PENDING, Phase, Replica
 from reconciler.decide.versions import differences, is_change, naming
 from reconciler.decide.view import AppView
 from reconciler.model.desired import short
+from reconciler.model.memory import FailedVersion
 from reconciler.model.plan import Wait
 
 # How long the first replicas of a step that became ready wait for the others, to share one change of routes.
@@ -65,25 +66,29 @@ class _Sides:
 
 def choose(view: AppView) -> Choice:
     """Who should be there. Pure arithmetic over phases; the same view always gives the same choice."""
-    if frozen := _frozen(view):
-        return Choice(waits=(Wait(view.name, frozen),))
-    if view.complete:
-        return Choice()
+    if view.suspended:
+        return Choice(waits=(Wait(view.name, "suspended by its spec: left exactly as it is"),))
+    failed = view.app.failed
+    paused = (Wait(view.name, _paused(failed)),) if failed and view.paused else ()
+    if view.complete or (failed and view.target.spec_hash == failed.spec_hash):
+        return Choice(waits=paused)
     sides = _Sides.of(view)
     healed = healing.heal(view, sides.kept, sides.sick)
     missing = max(0, view.aim - len(sides.kept) - healed.held)
     hindrance = _hindrance(view) if missing else None
     pull = missing > 0 and hindrance is None and view.app.image_ready != view.target.spec_hash
-    room = max(0, view.count + view.surge - len(view.existing))
+    failures = [r for r in view.held if r.phase is not Phase.LEAVING and not (r.ready and r.name in view.routed)]
+    room = max(0, view.count + view.surge - len(view.existing) - len(failures))
     create = 0 if hindrance or pull else min(room, missing)
     retire = {r.name: _surplus_cause(view) for r in sides.surplus}
     retire |= {r.name: _misfit_cause(view, r) for r in sides.idle}
+    retire |= {r.name: "its place is needed by the version that serves" for r in failures[: max(0, missing - room)]}
     going = _expendable(view, sides, healed, missing)
     if hindrance or pull or settling_until(view):
         # Nobody new takes over just now: only those that are on their way out already go on.
         going = [r for r in going if r.memory.unrouted_at is not None]
     retire |= {r.name: _misfit_cause(view, r) for r in going}
-    waits = (*healed.waits, *([hindrance] if hindrance else []))
+    waits = (*paused, *healed.waits, *([hindrance] if hindrance else []))
     return Choice(create, _create_cause(view, sides, healed) if missing else "", pull, retire, waits)
 
 
@@ -98,13 +103,8 @@ def settling_until(view: AppView) -> float | None:
     return until if view.now < until else None
 
 
-def _frozen(view: AppView) -> str:
-    failed = view.app.failed
-    if view.suspended:
-        return "suspended by its spec: left exactly as it is"
-    if failed and failed.spec_hash == view.target.spec_hash:
-        return f"rollout paused, since {failed.message}; a changed spec or restartToken goes on"
-    return ""
+def _paused(failed: FailedVersion) -> str:
+    return f"rollout paused, since {failed.message}; a changed spec or restartToken goes on"
 
 
 def _hindrance(view: AppView) -> Wait | None:

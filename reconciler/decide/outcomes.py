@@ -15,6 +15,7 @@ from reconciler.model.actions import (
     CreateReplica,
     EnsureImage,
     FailureKind,
+    GiveBackRestarts,
     Outcome,
     RemoveReplica,
     StartReplica,
@@ -69,7 +70,9 @@ def _replica_after(replica: ReplicaMemory, action: Action, outcome: Outcome) -> 
     return replace(replica, backoff=after_failure(replica.backoff, reason, message, at))
 
 
-def _succeeded(replica: ReplicaMemory, action: RemoveReplica | StartReplica | TakeOverRestarts) -> ReplicaMemory:
+def _succeeded(
+    replica: ReplicaMemory, action: RemoveReplica | StartReplica | TakeOverRestarts | GiveBackRestarts
+) -> ReplicaMemory:
     match action:
         case RemoveReplica():
             return replace(replica, container_id="", ready_at=None, removal=None)
@@ -78,6 +81,8 @@ def _succeeded(replica: ReplicaMemory, action: RemoveReplica | StartReplica | Ta
             return replace(replica, exited_at=None)
         case TakeOverRestarts():
             return replace(replica, taken_over=True)
+        case GiveBackRestarts():
+            return replace(replica, taken_over=False)
 
 
 def _event(outcome: Outcome) -> Event:

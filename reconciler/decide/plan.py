@@ -110,7 +110,7 @@ def conclude(
     decision: Decision, publication: Publication | None, observed: Observed, now: float
 ) -> tuple[Memory, Mapping[str, AppStatus], tuple[Event, ...]]:
     """Memory, statuses and events once the edge has answered (None: it could not)."""
-    memory, events = after_publication(decision.plan.memory, publication, now)
+    memory, events = after_publication(decision.plan.memory, decision.plan.routes, publication, now)
     parts = {part.app_name: part for part in memory.published.table.apps}
     statuses = {}
     for name, facts in decision.facts.items():
@@ -137,8 +137,9 @@ def _keep(draft: _Draft, scene: Scene, app: AppMemory) -> None:
     view = view.after(app)
     advance = rollout.advance(view, scene.observed.version_loads)
     view = view.after(advance.app)
-    chosen = choice.choose(view)
-    found = steps(view, chosen, scene.observed, scene.addresses, NameOf(scene.policy.name_prefix, app.name))
+    acting = view.beside_the_failed()
+    chosen = choice.choose(acting)
+    found = steps(acting, chosen, scene.observed, scene.addresses, NameOf(scene.policy.name_prefix, app.name))
     part, said = routes.routes_of(view, chosen)
     waits = (*advance.waits, *found.waits, *said)
     view = view.after(healing.paced(view, found.actions))
@@ -152,9 +153,8 @@ def _keep(draft: _Draft, scene: Scene, app: AppMemory) -> None:
 def _leave(draft: _Draft, scene: Scene, app: AppMemory, revision: str) -> None:
     """Take an app away: out of the route table by being no part of it, then drained, then removed."""
     view = scene.view(app)
-    grace_seconds = view.target.app.spec.termination_grace_period_seconds
     cause = f"app removed at revision {short(revision)}"
-    found = remove_all(view.existing, cause, grace_seconds, view.routed, scene.observed)
+    found = remove_all(view.existing, cause, view.grace_seconds, view.routed, scene.observed)
     if view.published and not view.existing:
         found = Steps(waits=(Wait(app.name, "waiting for nginx to drop its routes"),))
     draft.facts[app.name] = AppFacts(view, choice.Choice(), found.waits, bool(found.actions), leaving=True)
@@ -164,7 +164,7 @@ def _leave(draft: _Draft, scene: Scene, app: AppMemory, revision: str) -> None:
 def _remove_orphans(draft: _Draft, scene: Scene, app_name: str) -> None:
     """Containers labelled ours whose app neither the source nor memory knows."""
     members = (r for r in scene.replicas.get(app_name, ()) if r.container is not None)
-    draft.add(remove_all(members, "its app is in no spec", ORPHAN_GRACE_SECONDS, frozenset(), scene.observed))
+    draft.add(remove_all(members, "its app is in no spec", lambda _: ORPHAN_GRACE_SECONDS, frozenset(), scene.observed))
 
 
 def _forget_gone_apps(draft: _Draft, scene: Scene, leaving: frozenset[str]) -> None:

@@ -21,17 +21,20 @@ def expecting(replicas: Mapping[str, ReplicaMemory], table: RouteTable) -> dict[
     return {name: _routed(replica) if name in routed else replica for name, replica in replicas.items()}
 
 
-def after_publication(memory: Memory, publication: Publication | None, now: float) -> tuple[Memory, tuple[Event, ...]]:
-    """Memory once the edge has answered (None: it could not). Replicas that left the table drain from here."""
+def after_publication(
+    memory: Memory, wanted: RouteTable, publication: Publication | None, now: float
+) -> tuple[Memory, tuple[Event, ...]]:
+    """Memory once the edge has answered (None: it could not). Replicas that left the table drain from here.
+
+    One that the ``wanted`` table routes to and the published one does not has not left: the edge refused it for now.
+    """
     if publication is None:
         return memory, ()
-    routed = publication.table.routed_names()
-    refused = {refusal.app_name for refusal in publication.refusals}
+    routed = publication.table.routed_names() | wanted.routed_names()
     left = {
         name: replace(replica, unrouted_at=now)
         for name, replica in memory.replicas.items()
         if replica.ever_routed and replica.unrouted_at is None and name not in routed
-        if replica.app_name not in refused
     }
     replicas = {**memory.replicas, **left} if left else memory.replicas
     published, events = _published(memory.published, publication, now)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from reconciler.decide import canary as trial
 from reconciler.decide.failure import Failure, details_of, failure_of, recorded
-from reconciler.decide.versions import differences, is_change, naming, target_of
+from reconciler.decide.versions import CANARY_FAILED, differences, is_change, naming, target_of
 from reconciler.decide.view import AppView
 from reconciler.model.desired import Version
 from reconciler.model.events import Event
@@ -18,8 +18,6 @@ from reconciler.model.load import VersionLoad
 from reconciler.model.memory import AppMemory, Rollout
 from reconciler.model.plan import Wait
 from reconciler.model.spec import Canary
-
-CANARY_FAILED = "CanaryFailed"
 
 
 @dataclass(frozen=True, slots=True)

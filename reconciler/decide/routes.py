@@ -16,8 +16,7 @@ from reconciler.decide import canary
 from reconciler.decide.choice import Choice, settling_until
 from reconciler.decide.healing import most_are_unhealthy
 from reconciler.decide.replicas import PENDING, Phase, Replica
-from reconciler.decide.rollout import CANARY_FAILED
-from reconciler.decide.versions import version_for
+from reconciler.decide.versions import CANARY_FAILED, version_for
 from reconciler.decide.view import AppView
 from reconciler.model.plan import Wait
 from reconciler.model.routes import AppRoutes, RouteTable, Server

@@ -62,7 +62,7 @@ class Scene:
     def view(self, app: AppMemory) -> AppView:
         """The app as it stands before anything is decided about it."""
         needed = target_of(app).app.spec.depends_on
-        unready = tuple(name for name in needed if not self._has_been_ready(name)) if needed else ()
+        unready = tuple(name for name in needed if not self._serves(name)) if needed else ()
         return AppView.of(app, self.replicas.get(app.name, ()), self.published.get(app.name), self.now, unready)
 
     def problems_of(self, app: AppMemory) -> tuple[Problem, ...]:
@@ -73,9 +73,12 @@ class Scene:
             if problem.app_name == app.name or (problem.app_name is None and problem.path == app.version.path)
         )
 
-    def _has_been_ready(self, app_name: str) -> bool:
+    def _serves(self, app_name: str) -> bool:
+        """Whether a version of it was ready as a whole, and some replica still is; one at zero replicas has none."""
         app = self.memory.apps.get(app_name)
-        return app is not None and app.stable is not None
+        if app is None or app.stable is None:
+            return False
+        return app.count == 0 or any(replica.ready for replica in self.replicas.get(app_name, ()))
 
 
 def _by_app(memory: Memory, observed: Observed) -> dict[str, tuple[Replica, ...]]:

@@ -6,7 +6,7 @@ request is left in it). What can't be done yet becomes a wait with its reason, s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.decide.addresses import Addresses, NameOf, free_slots
@@ -20,6 +20,7 @@ from reconciler.model.actions import (
     Action,
     CreateReplica,
     EnsureImage,
+    GiveBackRestarts,
     RemoveReplica,
     StartReplica,
     TakeOverRestarts,
@@ -53,15 +54,14 @@ class Steps:
 
 def steps(view: AppView, choice: Choice, observed: Observed, addresses: Addresses, name_of: NameOf) -> Steps:
     """The next actions of one app, and what it waits for."""
-    if view.complete:
+    if view.complete and not view.held and not any(r.memory.taken_over for r in view.existing):
         return Steps(waits=choice.waits)
-    grace_seconds = view.target.app.spec.termination_grace_period_seconds
     found: list[Action | Wait | None] = list(choice.waits)
     created: dict[str, ReplicaMemory] = {}
-    for replica in view.existing:
+    for replica in (*view.existing, *view.held):
         cause = choice.retire.get(replica.name)
         if cause or replica.phase is Phase.LEAVING:
-            found.append(retire(replica, cause or "", grace_seconds, view.routed, observed))
+            found.append(retire(replica, cause or "", view.grace_seconds(replica), view.routed, observed))
         elif not view.suspended:
             found.append(_recover(view, replica))
     if choice.pull:
@@ -75,10 +75,14 @@ def steps(view: AppView, choice: Choice, observed: Observed, addresses: Addresse
 
 
 def remove_all(
-    replicas: Iterable[Replica], cause: str, grace_seconds: float, routed: frozenset[str], observed: Observed
+    replicas: Iterable[Replica],
+    cause: str,
+    grace_seconds_of: Callable[[Replica], float],
+    routed: frozenset[str],
+    observed: Observed,
 ) -> Steps:
     """Let every one of these go, each as soon as nothing reaches it."""
-    return Steps.of(retire(r, cause, grace_seconds, routed, observed) for r in replicas)
+    return Steps.of(retire(r, cause, grace_seconds_of(r), routed, observed) for r in replicas)
 
 
 def retire(
@@ -131,6 +135,8 @@ def _recover(view: AppView, replica: Replica) -> Action | Wait | None:
         return TakeOverRestarts(view.name, memory.name, container.id, cause)
     if replica.phase is Phase.PAUSED:
         return Wait(view.name, f"{memory.name} was paused from outside; `docker unpause {memory.name}` lets it go on")
+    if memory.taken_over and backoff is None and replica.ready:
+        return GiveBackRestarts(view.name, memory.name, container.id, "well for so long that its crash loop is over")
     if replica.phase not in (Phase.CRASHED, Phase.CREATED):
         return _unready(view, replica)
     if backoff and blocks(backoff, view.now):
@@ -176,7 +182,8 @@ def _pull(view: AppView, observed: Observed) -> Action | Wait:
 def _new_slots(view: AppView, choice: Choice, observed: Observed, name_of: NameOf) -> list[int]:
     if not choice.create:
         return []
-    return free_slots(choice.create, {r.slot for r in view.existing}, name_of, observed.foreign_names)
+    used = {r.slot for r in (*view.existing, *view.held)}
+    return free_slots(choice.create, used, name_of, observed.foreign_names)
 
 
 def _create(
@@ -213,6 +220,6 @@ def _predecessor(view: AppView, name: str) -> ReplicaMemory | None:
 
 def _displaced(view: AppView, slot: int, name_of: NameOf, foreign_names: frozenset[str]) -> str:
     """Which lower slots were passed over, since somebody else's container has their name."""
-    used = {r.slot for r in view.existing}
+    used = {r.slot for r in (*view.existing, *view.held)}
     names = [name_of(lower) for lower in range(1, slot) if lower not in used and name_of(lower) in foreign_names]
     return f" ({', '.join(names)} is the name of a container that is not ours)" if names else ""

@@ -7,6 +7,9 @@ from typing import Any
 from reconciler.model.desired import Version, container_fields, short
 from reconciler.model.memory import AppMemory
 
+# Why a version failed whose trial went badly: unlike others that failed, none of it serves any more.
+CANARY_FAILED = "CanaryFailed"
+
 
 def target_of(app: AppMemory) -> Version:
     """The version to converge to: the newest one or, after it failed and is to be rolled back, the last stable one."""

@@ -7,12 +7,12 @@ It names what is so, and decides nothing.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
 from reconciler.decide.replicas import Phase, Replica
-from reconciler.decide.versions import is_change, target_of
+from reconciler.decide.versions import CANARY_FAILED, is_change, target_of, version_for
 from reconciler.model.desired import Version
 from reconciler.model.memory import AppMemory
 from reconciler.model.routes import AppRoutes
@@ -28,7 +28,8 @@ class AppView:
     Of those, ``existing`` have a container, or get one; ``fit`` ones may stay, since they are of the target version and
     not unhealthy; ``available`` ones can be relied on: fit, and ready for ``minReadySeconds``. ``published`` is the
     app's part of the route table that is being served, None where it has none, and ``routed`` names the replicas in it
-    that may be receiving requests. ``unready_dependencies`` are apps that the first start has to wait for.
+    that may be receiving requests. ``unready_dependencies`` are apps that the first start has to wait for. ``held`` are
+    those of a failed version that stay as they are, see `beside_the_failed`; they are not among the others then.
     """
 
     app: AppMemory
@@ -41,6 +42,7 @@ class AppView:
     routed: frozenset[str]
     now: float
     unready_dependencies: tuple[str, ...]
+    held: tuple[Replica, ...] = ()
 
     @classmethod
     def of(
@@ -50,8 +52,10 @@ class AppView:
         published: AppRoutes | None,
         now: float,
         unready_dependencies: tuple[str, ...] = (),
+        target: Version | None = None,
+        held: tuple[Replica, ...] = (),
     ) -> Self:
-        target = target_of(app)
+        target = target or target_of(app)
         least_seconds = target.app.spec.strategy.min_ready_seconds
         fit = tuple(r for r in replicas if _fits(r, target.spec_hash, now))
         return cls(
@@ -65,6 +69,7 @@ class AppView:
             routed=frozenset(s.name for s in published.servers if not s.draining) if published else frozenset(),
             now=now,
             unready_dependencies=unready_dependencies,
+            held=held,
         )
 
     def after(self, app: AppMemory) -> AppView:
@@ -72,6 +77,24 @@ class AppView:
         if app is self.app:
             return self
         return self.of(app, self.replicas, self.published, self.now, self.unready_dependencies)
+
+    @property
+    def paused(self) -> bool:
+        """Whether its rollout has failed and waits, as it is, for people."""
+        return self.app.failed is not None and self.app.failed.spec_hash == target_of(self.app).spec_hash
+
+    def beside_the_failed(self) -> AppView:
+        """What may still be acted on. While a failed rollout is paused that is the version before it, to be kept whole
+        beside the failed replicas; those of them that are ready count as they serve. Else the same view."""
+        stable = self.app.stable
+        if not self.paused or stable is None:
+            return self
+        held = tuple(r for r in self.existing if r.spec_hash == self.target.spec_hash)
+        rest = tuple(r for r in self.replicas if r not in held)
+        serve = self.app.failed is not None and self.app.failed.reason != CANARY_FAILED
+        count = max(0, self.count - sum(serve and replica.ready for replica in held))
+        app = replace(self.app, scaling=replace(self.app.scaling, count=count))
+        return self.of(app, rest, self.published, self.now, self.unready_dependencies, stable, held)
 
     @property
     def name(self) -> str:
@@ -109,6 +132,10 @@ class AppView:
 
     def fits(self, replica: Replica) -> bool:
         return _fits(replica, self.target.spec_hash, self.now)
+
+    def grace_seconds(self, replica: Replica) -> float:
+        """How long it may take to end, by the version that it is of."""
+        return version_for(self.app, replica.spec_hash).app.spec.termination_grace_period_seconds
 
     def serving(self, replica: Replica) -> bool:
         """Whether requests may be reaching it, or could at once."""

@@ -119,7 +119,27 @@ class TakeOverRestarts:
         return f"take over restarts of {self.name}"
 
 
-Action = EnsureImage | CreateReplica | StartReplica | RemoveReplica | TakeOverRestarts
+@dataclass(frozen=True, slots=True)
+class GiveBackRestarts:
+    """Switch the Engine's restart policy on again, because the crash loop is long over."""
+
+    verb: ClassVar[str] = "give back"
+    app_name: str
+    name: str
+    container_id: str
+    cause: str
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+    @property
+    def summary(self) -> str:
+        """The action in a few words."""
+        return f"give restarts of {self.name} back to the Engine"
+
+
+Action = EnsureImage | CreateReplica | StartReplica | RemoveReplica | TakeOverRestarts | GiveBackRestarts
 
 
 class FailureKind(StrEnum):

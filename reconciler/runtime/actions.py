@@ -15,7 +15,15 @@ from pathlib import PurePosixPath
 from docker.errors import APIError, NotFound
 from docker.utils import parse_repository_tag
 
-from reconciler.model.actions import Action, CreateReplica, EnsureImage, RemoveReplica, StartReplica, TakeOverRestarts
+from reconciler.model.actions import (
+    Action,
+    CreateReplica,
+    EnsureImage,
+    GiveBackRestarts,
+    RemoveReplica,
+    StartReplica,
+    TakeOverRestarts,
+)
 from reconciler.model.spec import AppSpec
 from reconciler.ports import ActionError, Rejected, TryLater
 from reconciler.runtime.client import BoundedClient
@@ -26,6 +34,7 @@ from reconciler.runtime.secrets import SecretsDirectory
 from reconciler.runtime.translate import (
     ADDRESS,
     APP,
+    RESTARTS,
     SPEC_HASH,
     aliases_of,
     create_body,
@@ -93,7 +102,9 @@ class Performer:
                 case RemoveReplica():
                     self._remove(api, action)
                 case TakeOverRestarts():
-                    self._take_over_restarts(api, action)
+                    self._set_restarts(api, action.container_id, "no")
+                case GiveBackRestarts():
+                    self._set_restarts(api, action.container_id, RESTARTS)
 
     @contextlib.contextmanager
     def _refusals(self, action: Action) -> Iterator[None]:
@@ -207,11 +218,11 @@ class Performer:
             self._owned.check(api, action.container_id)
             remove_gracefully(api, action.container_id, action.grace_seconds)
 
-    def _take_over_restarts(self, api: BoundedClient, action: TakeOverRestarts) -> None:
+    def _set_restarts(self, api: BoundedClient, container_id: str, policy: str) -> None:
         with contextlib.suppress(NotFound):  # the Engine restarts nothing that is gone
-            self._owned.check(api, action.container_id)
-            # The library's type would insist on a number of retries, which the Engine refuses for "no".
-            api.update_container(action.container_id, restart_policy={"Name": "no"})  # type: ignore[arg-type]
+            self._owned.check(api, container_id)
+            # The library's type would insist on a number of retries, which the Engine refuses for these.
+            api.update_container(container_id, restart_policy={"Name": policy})  # type: ignore[arg-type]
 
 
 def remove_gracefully(api: BoundedClient, container_id: str, grace_seconds: float) -> None:

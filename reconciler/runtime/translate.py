@@ -39,6 +39,10 @@ _ENDED = re.compile(r"^(?:Exited|Restarting) \((\d+)\)")
 # --- labels
 
 
+# By the Engine, in place, whether we are there or not; while it is a crash loop, we pace them.
+RESTARTS = "unless-stopped"
+
+
 def ownership_labels(instance: str) -> dict[str, str]:
     """The labels that say whose something is; all that volumes and networks carry."""
     return {MANAGED: "true", INSTANCE: instance}
@@ -193,7 +197,7 @@ def _environment(action: CreateReplica, secret_of: Callable[[SecretVariable], st
 def _host_config(spec: AppSpec, instance: str, network: str) -> Json:
     config: Json = {
         "NetworkMode": network,
-        "RestartPolicy": {"Name": "unless-stopped"},
+        "RestartPolicy": {"Name": RESTARTS},
         "Mounts": [_mount(volume, instance) for volume in spec.volumes],
         "Init": False,
     }

@@ -16,6 +16,7 @@ from reconciler.model.actions import (
     EnsureImage,
     Failure,
     FailureKind,
+    GiveBackRestarts,
     Outcome,
     RemoveReplica,
     StartReplica,
@@ -170,7 +171,13 @@ class Stage:
         if self.down:
             return None
         before = self.memory.published
-        kept = tuple(app for app in before.table.apps if app.app_name in self.refused)
+        # As the real edge has it: what is refused stays as it was, with the replicas of now.
+        servers = {app.app_name: app.servers for app in plan.routes.apps}
+        kept = tuple(
+            replace(app, servers=servers.get(app.app_name, ()))
+            for app in before.table.apps
+            if app.app_name in self.refused
+        )
         taken = tuple(app for app in plan.routes.apps if app.app_name not in self.refused)
         table = RouteTable(tuple(sorted((*kept, *taken), key=lambda app: app.app_name)))
         wanted = {app.app_name for app in plan.routes.apps}
@@ -215,7 +222,7 @@ class Stage:
             case RemoveReplica():
                 assert action.name not in self.memory.published.table.routed_names(), f"{action.name} is routed"
                 del self.containers[action.name]
-            case EnsureImage() | TakeOverRestarts():
+            case EnsureImage() | TakeOverRestarts() | GiveBackRestarts():
                 pass
         return None
 

@@ -1,0 +1,32 @@
+"""A crash loop is the controller's to pace only while it lasts."""
+
+from __future__ import annotations
+
+from reconciler.decide.backoff import FORGOTTEN_AFTER_SECONDS
+from reconciler.model.actions import GiveBackRestarts, TakeOverRestarts
+from tests.support.apps import desired, version
+from tests.support.stage import Stage
+
+
+def test_restarts_are_given_back_to_the_engine_once_the_loop_is_forgotten() -> None:
+    stage = Stage(desired(version(replicas=2)))
+    stage.settle()
+    for _ in range(3):
+        stage.restart("web-1")
+        stage.tick()
+    assert any(isinstance(action, TakeOverRestarts) for action in stage.tick(0).actions) or taken_over(stage)
+    for _ in range(30):
+        stage.tick(10)
+    assert stage.memory.replicas["web-1"].taken_over
+    stage.tick(FORGOTTEN_AFTER_SECONDS)
+    given_back = [action for _ in range(3) for action in stage.tick().actions]
+    assert [type(action) for action in given_back] == [GiveBackRestarts]
+    assert not taken_over(stage)
+    published = len(stage.published)
+    stage.restart("web-1")
+    stage.tick()
+    assert len(stage.published) == published  # back in place, at its own address, with no change of routes
+
+
+def taken_over(stage: Stage) -> bool:
+    return stage.memory.replicas["web-1"].taken_over

@@ -1,0 +1,39 @@
+"""Who may go when, and who may come when: refusals by nginx, the grace of each version, dependencies."""
+
+from __future__ import annotations
+
+from reconciler.model.actions import RemoveReplica
+from tests.support.apps import desired, version
+from tests.support.stage import Stage
+
+
+def test_what_nginx_refuses_of_an_app_keeps_none_of_its_replicas_from_draining() -> None:
+    stage = Stage(desired(version(replicas=3)))
+    stage.settle()
+    stage.refused.add("web")
+    stage.desired = desired(version(replicas=1, revision="r2"), revision="r2")
+    for _ in range(15):
+        stage.tick()
+    assert stage.names() == ["web-1"]
+
+
+def test_each_replica_has_the_grace_of_its_own_version() -> None:
+    stage = Stage(desired(version(replicas=1, terminationGracePeriodSeconds=60)))
+    stage.settle()
+    newer = version(replicas=1, image="demo:2", terminationGracePeriodSeconds=1, revision="r2")
+    stage.desired = desired(newer, revision="r2")
+    removals = [a for _ in range(80) for a in stage.tick().actions if isinstance(a, RemoveReplica)]
+    assert [removal.grace_seconds for removal in removals] == [60]
+
+
+def test_a_dependency_has_to_be_ready_when_its_dependent_is_to_start_first() -> None:
+    stage = Stage(desired(version("db", replicas=1)))
+    stage.settle()
+    stage.broken.add("demo:1")
+    for _ in range(5):
+        stage.tick()
+    stage.desired = desired(version("db", replicas=1), version("web", dependsOn=["db"]))
+    stage.tick()
+    stage.tick()
+    assert stage.names("web") == []
+    assert "waiting for db to be ready first" in stage.text()

@@ -1,0 +1,58 @@
+"""A rollout that failed and was paused: the failed replicas stay for people to look at, the rest is looked after."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.apps import desired, version
+from tests.support.stage import Stage
+
+STRATEGY = {"onFailure": "pause", "progressDeadlineSeconds": 5}
+
+
+@pytest.fixture
+def paused() -> Stage:
+    """Three of the old version, and beside them one of a version that doesn't get well."""
+    stage = Stage(desired(version(replicas=3, strategy=STRATEGY)))
+    stage.settle()
+    stage.broken.add("demo:2")
+    commit(stage, replicas=3)
+    for _ in range(10):
+        stage.tick()
+    assert "rollout paused" in stage.text()
+    assert (len(stage.names()), len(stage.routed())) == (4, 3)
+    return stage
+
+
+def commit(stage: Stage, replicas: int) -> None:
+    stage.desired = desired(version(replicas=replicas, image="demo:2", strategy=STRATEGY, revision="r2"), revision="r2")
+
+
+def test_one_of_the_old_version_that_is_gone_is_made_again(paused: Stage) -> None:
+    gone = paused.routed()[0]
+    paused.remove(gone)
+    for _ in range(5):
+        paused.tick()
+    assert gone in paused.routed()
+    assert (len(paused.names()), len(paused.hashes())) == (4, 2)  # the failed one is still there to be looked at
+    assert "rollout paused" in paused.text()
+
+
+def test_one_of_the_old_version_that_is_unhealthy_is_replaced(paused: Stage) -> None:
+    sick = paused.routed()[0]
+    before = paused.containers[sick].id
+    paused.sicken(sick)
+    for _ in range(15):
+        paused.tick()
+    assert before not in {container.id for container in paused.containers.values()}
+    assert len(paused.routed()) == 3
+
+
+@pytest.mark.parametrize("replicas", [2, 5])
+def test_the_old_version_is_scaled(paused: Stage, replicas: int) -> None:
+    (failed,) = set(paused.names()) - set(paused.routed())
+    commit(paused, replicas)
+    for _ in range(20):
+        paused.tick()
+    assert len(paused.routed()) == replicas
+    assert failed in paused.names()
