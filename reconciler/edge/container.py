@@ -2,14 +2,15 @@
 
 Decides the container: name, mount, ports and a restart policy, so that it outlives controller and Engine restarts.
 Our directory is mounted into it and is where it works, so that the configuration is the very one of `process`. It is
-driven by the docker command, which honours ``DOCKER_HOST`` as its user expects. A container of its name that is not
-ours is never touched.
+driven by the docker command, which honours ``DOCKER_HOST`` as its user expects. Its image is pulled in the background,
+so that no tick waits for a registry. A container of its name that is not ours is never touched.
 """
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from threading import Thread
 
 from reconciler.edge.nginx import complaint, parse_version, run
 from reconciler.edge.settings import Build, EdgeSettings
@@ -20,6 +21,8 @@ _NO_DOCKER = (
     "the docker command is not installed: install it (Debian: `apt-get install docker.io`), or use --edge process"
 )
 _LABEL = "orchestry.edge"
+# A registry that has stopped talking is given up then, and asked again.
+_PULL_SECONDS = 1800.0
 
 
 class ContainerNginx:
@@ -29,11 +32,14 @@ class ContainerNginx:
         self._root = root.resolve()
         self._settings = settings
         self._looked = False
+        self._puller: Thread | None = None
+        self._pull_news = "is being pulled"
         self.name = "orchestry-edge" if instance == "default" else f"orchestry-{instance}-edge"
         mount = ("--network", network, "--volume", f"{self._root}:{_DIRECTORY}", "--workdir", _DIRECTORY)
         self._program = (*mount, "--entrypoint", settings.nginx, settings.image, "-p", "./")
 
     def identify(self) -> tuple[Build, str]:
+        self._demand_image()
         code, output = self._docker("run", "--rm", *self._program, "-V")
         if code != 0:
             raise Unavailable(f"nginx can't be run in a container of {self._settings.image}: {complaint(output)}")
@@ -77,6 +83,26 @@ class ContainerNginx:
 
     def describe(self) -> str:
         return "container"
+
+    def _demand_image(self) -> None:
+        """Raises Unavailable until the image is there; meanwhile one pull at a time is under way."""
+        image = self._settings.image
+        if self._docker("image", "inspect", image)[0] == 0:
+            return
+        news = self._pull_news
+        if self._puller is None or not self._puller.is_alive():
+            self._puller = Thread(target=self._pull, name="edge-image", daemon=True)
+            self._puller.start()
+        raise Unavailable(f"the image {image} {news}")
+
+    def _pull(self) -> None:
+        try:
+            code, output = run(("docker", "pull", "--quiet", self._settings.image), _PULL_SECONDS, missing=_NO_DOCKER)
+            reason = complaint(output) if code != 0 else ""
+        except Unavailable as error:
+            reason = str(error)
+        if reason:
+            self._pull_news = f"can't be pulled, which is tried again: {reason}"
 
     @property
     def _identity_file(self) -> Path:

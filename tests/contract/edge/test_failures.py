@@ -16,12 +16,14 @@ from typing import Any
 
 import pytest
 
+from reconciler.edge import NginxEdge
 from reconciler.edge.control import Control
 from reconciler.edge.generations import Generations
 from reconciler.edge.process import ProcessNginx
 from reconciler.model.spec import Route
 from reconciler.ports import Unavailable
 from tests.support.nginx import Front, app_routes, front, make_certificate, nginx_image, table
+from tests.support.registry import push, registry
 from tests.support.replicas import Replica, replicas
 from tests.support.waiting import eventually
 
@@ -177,8 +179,31 @@ def test_a_container_of_our_name_that_is_not_ours_is_left_alone(container: Front
 @pytest.mark.engine
 def test_an_image_that_can_not_be_had_is_said(container: Front) -> None:
     missing = f"localhost:1/{secrets.token_hex(4)}:1"
-    with pytest.raises(Unavailable, match=missing):
-        container.reopen(image=missing).publish(table())
+    edge = container.reopen(image=missing)
+    eventually(lambda: f"{missing} can't be pulled" in _refusal(edge))
+    assert f"{missing} can't be pulled" in _refusal(edge)
+    assert f"{missing} can't be pulled" in edge.describe()
+
+
+@pytest.mark.engine
+def test_nobody_waits_for_an_image_that_is_pulled(container: Front) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        image = f"127.0.0.1:{silent.getsockname()[1]}/nginx:1"
+        edge = container.reopen(image=image)
+        assert _refusal(edge) == _refusal(edge) == f"the image {image} is being pulled"
+    eventually(lambda: "can't be pulled" in _refusal(edge))
+
+
+@pytest.mark.engine
+def test_an_image_that_was_pulled_is_run(container: Front, tmp_path: Path) -> None:
+    with registry(tmp_path) as address:
+        image = f"{address}/nginx:1"
+        push(nginx_image(), image)
+        edge = container.reopen(image=image)
+        assert _refusal(edge) == f"the image {image} is being pulled"
+        eventually(lambda: not _refusal(edge))
+        assert container.get("/").status == 404
+        edge.shut_down()
 
 
 def test_a_configuration_that_is_not_taken_over_is_taken_back_byte_for_byte(process: Front, tmp_path: Path) -> None:
@@ -348,6 +373,15 @@ def _replica(way: Front) -> str | None:
         return way.get("/web").replica
     except OSError:
         return None
+
+
+def _refusal(edge: NginxEdge) -> str:
+    """Why an empty table can't be published; empty where it can."""
+    try:
+        edge.publish(table())
+    except Unavailable as error:
+        return str(error)
+    return ""
 
 
 def _failing_once(work: Callable[..., Any]) -> Callable[..., Any]:
