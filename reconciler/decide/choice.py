@@ -123,7 +123,7 @@ def _hindrance(view: AppView) -> Wait | None:
 def _expendable(view: AppView, sides: _Sides, healed: healing.Healing, missing: int) -> list[Replica]:
     """Those that are to be replaced, as far as enough others go on serving; those that serve badly go first."""
     unready = [*(r for r in sides.others if not r.ready), *healed.replaceable]
-    ready = sorted((r for r in sides.others if r.ready), key=lambda r: (r.name in view.routed, r.slot))
+    ready = sorted((r for r in sides.others if r.ready), key=lambda r: _first_to_go(view, r))
     spare = len(view.available) + len(sides.others) + len(sides.sick) - view.least
     if view.canary:
         # The old version stays whole beside the canary, but for the room that the canary needs.
@@ -131,6 +131,12 @@ def _expendable(view: AppView, sides: _Sides, healed: healing.Healing, missing: 
     going = unready[: max(0, spare)]
     spare_ready = min(spare - len(going), len(view.available) + len(ready) - view.least)
     return going + ready[: max(0, spare_ready)]
+
+
+def _first_to_go(view: AppView, replica: Replica) -> tuple[bool, bool, int]:
+    """What was given up for another version goes before the stable one, which has proved itself."""
+    stable = view.app.stable
+    return stable is not None and replica.spec_hash == stable.spec_hash, replica.name in view.routed, replica.slot
 
 
 def _first_to_stay(replica: Replica) -> tuple[bool, float, int]:

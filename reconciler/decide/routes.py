@@ -48,11 +48,11 @@ def table_of(parts: Iterable[AppRoutes]) -> RouteTable:
 def _live(view: AppView, choice: Choice) -> tuple[list[Replica], tuple[Wait, ...]]:
     """The replicas that get requests."""
     staying = [r for r in view.replicas if r.name not in choice.retire and r.phase is not Phase.LEAVING]
-    if view.app.failed and view.app.failed.reason == CANARY_FAILED:
-        # Paused, it may be looked at, but nobody has to put up with it as long as the others do.
-        others = [r for r in staying if r.spec_hash != view.app.failed.spec_hash]
-        staying = others if sum(r.ready for r in others) >= view.least else staying
     held = settling_until(view)
+    # Nobody has to put up with a trial that is over, as long as the others serve.
+    wanted = [r for r in staying if _is_wanted(view, r)]
+    if sum(r.ready and _routable(view, r, held) for r in wanted) >= max(1, view.least):
+        staying = wanted
     live = [r for r in staying if _routable(view, r, held)]
     fresh = ", ".join(r.name for r in live if r.name not in view.routed)
     unwell = [r for r in staying if r.phase in _UNWELL]
@@ -63,6 +63,15 @@ def _live(view: AppView, choice: Choice) -> tuple[list[Replica], tuple[Wait, ...
     if held and any(r.ready and r not in live for r in staying):
         return live, (Wait(view.name, "waiting for the rest of the step before changing routes", held),)
     return live, (Wait(view.name, f"waiting for nginx to route to {fresh}"),) if fresh else ()
+
+
+def _is_wanted(view: AppView, replica: Replica) -> bool:
+    """Whether requests should reach its version: the target or the one before it, and no canary that failed. A canary
+    that another commit has overtaken is neither."""
+    stable, failed = view.app.stable, view.app.failed
+    if failed and failed.reason == CANARY_FAILED and replica.spec_hash == failed.spec_hash:
+        return False
+    return stable is None or replica.spec_hash in (view.target.spec_hash, stable.spec_hash)
 
 
 def _routable(view: AppView, replica: Replica, held: float | None) -> bool:

@@ -210,6 +210,27 @@ def canary_that_fails_every_request(story: Story) -> None:
     story.settle()
 
 
+@story
+def canary_overtaken_by_its_fix(story: Story) -> None:
+    started(story, web(replicas=3))
+    strategy = {"canary": {"weight": 10, "holdSeconds": 30}}
+    story.commit(web(replicas=3, image="demo:2", strategy=strategy))
+    story.run(6)
+    fix = web(replicas=3, image="demo:3", strategy=strategy)
+    story.commit(fix)
+    _served(story, fix, VersionLoad(50, 0.0, 21, 30), VersionLoad(500, 0.0, 20, 30))
+    story.settle()
+
+
+@story
+def canary_overtaken_by_a_fix_without_one(story: Story) -> None:
+    started(story, web(replicas=3))
+    story.commit(web(replicas=3, image="demo:2", strategy={"canary": {"weight": 10, "holdSeconds": 30}}))
+    story.run(6)
+    story.commit(web(replicas=3, image="demo:3"))
+    story.settle()
+
+
 def _served(story: Story, new: Version, by_new: VersionLoad, by_old: VersionLoad) -> None:
     old = story.stage.memory.apps["web"].stable
     assert old is not None
