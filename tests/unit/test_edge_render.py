@@ -157,6 +157,19 @@ def test_a_template_of_ones_own_replaces_the_built_in_one(tmp_path: Path) -> Non
     assert "location /web/" in text
 
 
+DOCUMENTED = (Path(__file__).parents[2] / "docs/edge.md").read_text().partition("## Templates of your own")[2]
+
+
+@pytest.mark.parametrize(("file", "own"), re.findall(r"^\| `(\S+\.j2)` \|.*\| (.*) \|$", DOCUMENTED, re.MULTILINE))
+def test_every_template_has_the_values_that_are_documented(tmp_path: Path, file: str, own: str) -> None:
+    common = re.findall(r"`(\w+)`", DOCUMENTED.partition("Every one has")[2].partition(":")[0])
+    assert {"build", "settings", "default_limits"} <= set(common)
+    names = [*common, *re.findall(r"`(\w+)`", own)]
+    (tmp_path / file).write_text("".join(f"# {name} {{{{ {name} }}}}\n" for name in names))
+    files = render(TABLES["default-route"], settings=EdgeSettings(templates_dir=tmp_path)).files
+    assert all(f"# {name} " in "".join(files.values()) for name in names)
+
+
 def test_replicas_in_a_template_of_ones_own_are_never_stale_with_lua_either(tmp_path: Path) -> None:
     (tmp_path / "upstream.conf.j2").write_text("{% for server in app.servers %}# {{ server.address }}\n{% endfor %}")
     renderer = Renderer(EdgeSettings(templates_dir=tmp_path), LUA)
