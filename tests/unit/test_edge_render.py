@@ -162,7 +162,7 @@ DOCUMENTED = (Path(__file__).parents[2] / "docs/edge.md").read_text().partition(
 
 @pytest.mark.parametrize(("file", "own"), re.findall(r"^\| `(\S+\.j2)` \|.*\| (.*) \|$", DOCUMENTED, re.MULTILINE))
 def test_every_template_has_the_values_that_are_documented(tmp_path: Path, file: str, own: str) -> None:
-    common = re.findall(r"`(\w+)`", DOCUMENTED.partition("Every one has")[2].partition(":")[0])
+    common = re.findall(r"`(\w+)`", DOCUMENTED.partition("Every one has")[2].partition("as well")[0])
     assert {"build", "settings", "default_limits"} <= set(common)
     names = [*common, *re.findall(r"`(\w+)`", own)]
     (tmp_path / file).write_text("".join(f"# {name} {{{{ {name} }}}}\n" for name in names))
