@@ -1,7 +1,8 @@
 """A canary: the new version on a share of the traffic, and the verdict on it.
 
 The new version's own requests are held against the old version's, from the moment the canary was in traffic. What
-can't be measured, or was asked too little, is no verdict: the canary goes on, and says so.
+can't be measured, or was asked too little, is no verdict: the canary goes on, and says so. One that turns unhealthy has
+failed, whatever its requests say, and only one that is in traffic is promoted.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import gcd
 
+from reconciler.decide.healing import most_are_unhealthy
+from reconciler.decide.replicas import Phase, Replica
 from reconciler.decide.view import AppView
 from reconciler.model.load import VersionLoad
 from reconciler.model.plan import Wait
@@ -31,6 +34,12 @@ class Verdict:
 def in_traffic(view: AppView) -> bool:
     """Whether the whole canary is ready and gets requests."""
     return sum(r.name in view.routed for r in view.available) >= view.aim
+
+
+def sick(view: AppView) -> Replica | None:
+    """A replica of the canary that is unhealthy, unless most of the app's are: then it is hardly the canary's fault."""
+    new = (r for r in view.existing if r.spec_hash == view.target.spec_hash)
+    return None if most_are_unhealthy(view.existing) else next((r for r in new if r.phase is Phase.UNHEALTHY), None)
 
 
 def due_at(view: AppView, canary: Canary) -> float | None:
@@ -64,7 +73,7 @@ def waiting(view: AppView, canary: Canary, verdict: Verdict | None) -> Wait:
     """What a canary that can't be judged yet waits for."""
     due = due_at(view, canary)
     share = f"canary at {canary.weight} % of the traffic"
-    if due is None:
+    if not in_traffic(view):
         return Wait(view.name, f"{share}: waiting for it to be in traffic")
     if verdict is None:
         return Wait(view.name, f"{share} for {canary.hold_seconds:g} s before the verdict", due)

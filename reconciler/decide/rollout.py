@@ -99,6 +99,9 @@ def _try_canary(view: AppView, loads: Mapping[tuple[str, str], VersionLoad]) -> 
     rollout, canary = view.app.rollout, view.canary
     if rollout is None or canary is None:
         return Advance(view.app)
+    if sick := trial.sick(view):
+        message = f"its canary {sick.name} is unhealthy: {sick.memory.health.detail}"
+        return _give_up(view.app, view.target, Failure(CANARY_FAILED, message, sick), view.now)
     if rollout.canary_at is None and trial.in_traffic(view):
         return _begin_canary(view, rollout, canary)
     if rollout.canary_at is None or view.now < rollout.canary_at + canary.hold_seconds:
@@ -118,7 +121,7 @@ def _begin_canary(view: AppView, rollout: Rollout, canary: Canary) -> Advance:
 
 
 def _conclude_canary(view: AppView, rollout: Rollout, canary: Canary, verdict: trial.Verdict) -> Advance:
-    if verdict.good is None:
+    if verdict.good is None or (verdict.good and not trial.in_traffic(view)):
         return Advance(view.app, waits=(trial.waiting(view, canary, verdict),))
     if not verdict.good:
         failure = Failure(CANARY_FAILED, f"its canary: {verdict.message}", details=verdict.details)

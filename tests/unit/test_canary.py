@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,6 +96,61 @@ def test_paused_after_a_bad_verdict_it_gets_no_more_traffic() -> None:
     assert stage.routed() == ["web-1", "web-2"]
     assert stage.names() == ["web-1", "web-2", "web-3"], "it may still be looked at"
     assert stage.statuses["web"].error.startswith("revision r2 failed: its canary: errors 50.00 %")
+
+
+def on_trial(hold_seconds: int = 30) -> Stage:
+    """Two old replicas, and web-3 beside them: a canary in traffic, whose requests all go well."""
+    stage = Stage(desired(version()))
+    stage.settle()
+    old, new = version(), version(image="demo:2", strategy=trial_of(hold_seconds), revision="r2")
+    stage.desired = desired(new, revision="r2")
+    stage.version_loads = {("web", new.spec_hash): load(), ("web", old.spec_hash): load()}
+    for _ in range(6):
+        stage.tick()
+    assert stage.routed() == ["web-1", "web-2", "web-3"]
+    return stage
+
+
+def trial_of(hold_seconds: int) -> dict[str, Any]:
+    return {"canary": {"weight": 10, "holdSeconds": hold_seconds}, "progressDeadlineSeconds": 20}
+
+
+def test_one_that_turns_unhealthy_has_failed_whatever_its_requests_say() -> None:
+    stage = on_trial()
+    stage.sicken("web-3")
+    for _ in range(4):
+        stage.tick()
+    failed = stage.memory.apps["web"].failed
+    assert failed is not None
+    assert (failed.reason, failed.message) == ("CanaryFailed", "its canary web-3 is unhealthy: answered 503")
+    assert (failed.replica, failed.answer) == ("web-3", "answered 503")
+    assert stage.routed() == ["web-1", "web-2"]
+
+
+def test_when_most_are_unhealthy_together_it_is_hardly_the_canary() -> None:
+    stage = on_trial(hold_seconds=5)
+    stage.sicken("web-1", "web-2", "web-3")
+    for _ in range(15):
+        stage.tick()
+    assert stage.memory.apps["web"].failed is None
+    rollout = stage.memory.apps["web"].rollout
+    assert rollout is not None
+    assert not rollout.promoted
+
+
+def test_one_that_is_out_of_traffic_at_the_verdict_is_not_promoted_before_it_is_back() -> None:
+    stage = on_trial(hold_seconds=8)
+    stage.crash("web-3")
+    stage.held.add("web-3")
+    for _ in range(12):
+        stage.tick()
+    rollout = stage.memory.apps["web"].rollout
+    assert rollout is not None
+    assert not rollout.promoted
+    assert "waiting for it to be in traffic" in stage.text()
+    stage.held.clear()
+    stage.settle()
+    assert stage.hashes() == {stage.memory.apps["web"].version.spec_hash}
 
 
 def test_without_an_old_replica_there_is_nothing_to_judge_by() -> None:
