@@ -1,4 +1,4 @@
-"""Requests in flight as the edge counts them, where it can: exact now, and the mean over a window.
+"""Requests in flight as the edge counts them, where it can: the mean over a window.
 
 An address the edge has no count for is unknown. An app is counted as soon as one of its replicas is: those without a
 count get no requests from this edge.
@@ -22,25 +22,20 @@ class Connections:
 
     def __init__(self, count: Count | None) -> None:
         self._count = count
-        self._now: Mapping[str, int] = {}
         self._totals: dict[str, deque[tuple[float, int]]] = {}
 
     def look(self, addresses: Mapping[str, Iterable[str]], spans: Mapping[str, float]) -> None:
         """Count once. ``addresses`` of each app's replicas, and how many seconds to keep its counts, by app name."""
         if self._count is None:
             return
-        self._now = _by_host(self._count())
+        now = _by_host(self._count())
         self._totals = {name: self._totals.get(name) or deque(maxlen=MOST_COUNTS) for name in addresses}
         at = time.monotonic()
         for app_name, of_app in addresses.items():
-            counted = [self._now[address] for address in of_app if address in self._now]
+            counted = [now[address] for address in of_app if address in now]
             if counted:
                 self._totals[app_name].append((at, sum(counted)))
             _forget(self._totals[app_name], at - spans[app_name])
-
-    def of_replica(self, address: str | None) -> float | None:
-        """Right now; None where the edge can't tell."""
-        return None if address is None else self._now.get(address)
 
     def of_app(self, app_name: str) -> float | None:
         """The mean over the app's span; None where the edge can't tell."""

@@ -145,15 +145,7 @@ class Meter:
 
     def _replica_load(self, container: Container, view: _View) -> ReplicaLoad:
         history = self._containers.history(container.id)
-        served = view.window.served_by(container.address) if view.window and container.address else None
-        counted = self._connections.of_replica(container.address)
-        return ReplicaLoad(
-            cpu_percent=history.cpu_percent(view.app.scaling.window_seconds),
-            memory_percent=history.memory_percent,
-            memory_bytes=history.memory_bytes,
-            rps=served.rps if served else None,
-            connections=_counted_or_estimated(counted, served),
-        )
+        return ReplicaLoad(history.cpu_percent(view.app.scaling.window_seconds), history.memory_percent)
 
     def _version_loads(self, view: _View, now: float) -> Iterable[tuple[tuple[str, str], VersionLoad]]:
         """What each version served since its oldest replica was first seen, within the canary's hold."""

@@ -78,10 +78,6 @@ class UsageHistory:
         limit_bytes = min(self._latest.memory_limit_bytes or self._host.memory_bytes, self._host.memory_bytes)
         return 100 * self._latest.memory_bytes / limit_bytes
 
-    @property
-    def memory_bytes(self) -> int | None:
-        return self._latest.memory_bytes if self._latest else None
-
     def _keep(self, usage: Usage) -> None:
         if not self._kept or usage.at - self._kept[-1].at >= self.span_seconds / MOST_KEPT:
             self._kept.append(usage)

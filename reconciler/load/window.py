@@ -62,9 +62,6 @@ class Window:
                 total.merge(traffic)
         return Served(total, self.covered_seconds)
 
-    def served_by(self, address: str) -> Served:
-        return Served(self.by_address.get(address, Traffic()), self.covered_seconds)
-
 
 class AppTraffic:
     """One app's traffic in slots, kept for ``span_seconds``, known from ``covered_since`` (epoch seconds) on."""

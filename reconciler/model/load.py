@@ -8,13 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ReplicaLoad:
-    """One container: cpu and memory in percent of its limit (of the host where it has none), connections open now."""
+    """One container: cpu and memory in percent of its limit (of the host where it has none)."""
 
     cpu_percent: float | None = None
     memory_percent: float | None = None
-    memory_bytes: int | None = None
-    rps: float | None = None
-    connections: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,6 @@ class ProbeSample:
     at: float
     ok: bool
     detail: str
-    duration_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,15 +46,10 @@ Masking = Callable[[str], Callable[[str], str]]
 
 
 def check_for(target: ProbeTarget, connections: Connections, masking: Masking) -> Check:
-    """The check a target asks for, ready to be made any number of times, by one thread at a time.
-
-    Raises ValueError for a protocol nobody here speaks.
-    """
-    if target.check.protocol == "HTTP":
-        return HttpCheck(target, connections, masking)
+    """The check a target asks for, ready to be made any number of times, by one thread at a time."""
     if target.check.protocol == "TCP":
         return TcpCheck(target, connections)
-    raise ValueError(f"health check protocol {target.check.protocol!r} is not supported; HTTP and TCP are")
+    return HttpCheck(target, connections, masking)
 
 
 class TcpCheck:

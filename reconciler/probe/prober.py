@@ -96,7 +96,7 @@ class BackgroundProber:
         self._scheduler.start()
 
     def watch(self, targets: Sequence[ProbeTarget]) -> None:
-        """See `ports.Prober.watch`. Raises ValueError for a check whose protocol is not supported."""
+        """See `ports.Prober.watch`."""
         with self._changed:
             self._watches = {_key(target): self._watch(target) for target in targets}
             self._due = [entry for entry in self._due if self._counts(*entry[1:])]
@@ -211,26 +211,22 @@ class BackgroundProber:
 
     def _ask(self, watch: _Watch) -> None:
         """One check, one sample, and the next turn."""
-        started = time.monotonic()
         answer = watch.check()
-        duration_seconds = time.monotonic() - started
         with self._changed:
             if not self._is_current(watch):
                 return
-            interesting = self._record(watch, answer, duration_seconds)
+            interesting = self._record(watch, answer)
             watch.busy = False
             self._schedule(watch, self._next_due(watch))
         if interesting:
             self._wake()
 
-    def _record(self, watch: _Watch, answer: Answer, duration_seconds: float) -> bool:
+    def _record(self, watch: _Watch, answer: Answer) -> bool:
         """Keep the sample; whether it can change a verdict, and so is worth a tick."""
         target, previous = watch.target, watch.previous
         watch.previous = answer.ok
         watch.successes = watch.successes + 1 if answer.ok else 0
-        self._samples.append(
-            ProbeSample(target.container_id, target.kind, self._clock(), answer.ok, answer.detail, duration_seconds)
-        )
+        self._samples.append(ProbeSample(target.container_id, target.kind, self._clock(), answer.ok, answer.detail))
         return (target.quick or previous is False) if answer.ok else not target.quick
 
 

@@ -111,7 +111,6 @@ def test_percent_of_the_limit_at_work_and_at_rest(place: Yard, meter: LoadMeter)
     assert at_rest.cpu_percent < 20
     assert at_rest.memory_percent is not None
     assert 0 < at_rest.memory_percent < 50
-    assert at_rest.memory_bytes == pytest.approx(at_rest.memory_percent / 100 * 64 * _MIB)
 
 
 def test_an_app_is_the_mean_of_its_healthy_replicas(place: Yard, meter: LoadMeter) -> None:
@@ -158,8 +157,7 @@ def test_a_container_that_died_is_unknown(place: Yard, meter: LoadMeter) -> None
     busy = place.start(cores=0.2, memory_bytes=64 * _MIB)
     replica_when(meter, busy, known)
     busy.kill()
-    gone = replica_when(meter, busy, lambda load: not known(load) and load.memory_bytes is None)
-    assert (gone.memory_percent, gone.memory_bytes) == (None, None)
+    replica_when(meter, busy, ReplicaLoad().__eq__)
 
 
 def test_what_nobody_asks_about_is_forgotten(place: Yard, meter: LoadMeter) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from reconciler.load import open_meter
-from reconciler.model.load import AppLoad, LoadSample, ReplicaLoad
+from reconciler.model.load import AppLoad, LoadSample
 from reconciler.model.observed import Container, ContainerState
 from reconciler.ports import LoadMeter, Loads
 from tests.support.apps import app
@@ -109,9 +109,7 @@ def test_rate_errors_and_replicas(edge: Front, two: list[Replica], tmp_path: Pat
     assert load.error_rate == 0
     assert load.p95_latency_ms is not None
     assert load.p95_latency_ms >= 10
-    by_replica = metered.read().replicas
-    assert sum(by_replica[name].rps or 0 for name in ("web-1", "web-2")) == pytest.approx(load.rps, rel=0.2)
-    assert all((by_replica[name].rps or 0) > 0 for name in ("web-1", "web-2"))
+    assert [version.requests > 0 for version in metered.read().versions.values()] == [True, True]
     metered.meter.close()
 
 
@@ -199,5 +197,4 @@ def test_counted_connections_go_before_estimated_ones(edge: Front, two: list[Rep
     load = eventually(lambda: (seen := metered.load()).connections is not None and seen)
     assert load
     assert (load.connections, load.connections_exact) == (7, True)
-    assert metered.read().replicas["web-1"] == ReplicaLoad(connections=3.0)
     metered.meter.close()

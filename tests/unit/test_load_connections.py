@@ -8,21 +8,18 @@ _ADDRESSES = {"web": ["10.0.0.1", "10.0.0.2"], "shop": ["10.0.0.3"]}
 _SPANS = {"web": 60.0, "shop": 60.0}
 
 
-def test_mean_of_an_app_and_the_moment_of_a_replica() -> None:
+def test_the_mean_of_an_app() -> None:
     counts = iter([{"10.0.0.1": 4, "10.0.0.2:8080": 0}, {"10.0.0.1": 8, "10.0.0.2:8080": 2}])
     connections = Connections(lambda: next(counts))
     connections.look(_ADDRESSES, _SPANS)
     connections.look(_ADDRESSES, _SPANS)
     assert connections.of_app("web") == 7
-    assert (connections.of_replica("10.0.0.1"), connections.of_replica("10.0.0.2")) == (8, 2)
 
 
 def test_what_the_edge_cannot_tell_is_unknown_and_not_zero() -> None:
     connections = Connections(lambda: {"10.0.0.1": 4})
     connections.look(_ADDRESSES, _SPANS)
     assert connections.of_app("shop") is None
-    assert connections.of_replica("10.0.0.3") is None
-    assert connections.of_replica(None) is None
     assert connections.of_app("web") == 4  # its other replica gets no requests yet
 
 

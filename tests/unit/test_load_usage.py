@@ -25,7 +25,6 @@ def test_percent_of_the_limit() -> None:
     history = history_of(look(0, 0, cpu_limit_cores=0.5), look(10, 4, cpu_limit_cores=0.5, memory_limit_bytes=200))
     assert history.cpu_percent(20) == pytest.approx(80)
     assert history.memory_percent == 50
-    assert history.memory_bytes == 100
 
 
 def test_without_a_limit_percent_of_the_host() -> None:
@@ -65,7 +64,7 @@ def test_unknown_is_none_and_never_zero(looks: tuple[Usage | None, ...]) -> None
 
 def test_memory_of_what_vanished_is_unknown() -> None:
     history = history_of(look(0, 5), None)
-    assert (history.memory_percent, history.memory_bytes) == (None, None)
+    assert history.memory_percent is None
 
 
 def test_a_restart_begins_anew() -> None:
