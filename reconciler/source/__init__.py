@@ -9,20 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
-from reconciler import ports
+from reconciler.ports import Source
 from reconciler.source.schema import json_schema
 from reconciler.source.validation import Caution, Validation, format_validation, validate
 
 _FIRST_FETCH_SECONDS = 10.0
-
-
-class OpenSource(ports.Source, Protocol):
-    """A source that can be told to look."""
-
-    def refresh(self) -> None:
-        """Somebody says there is something new: fetch now instead of at the next interval. Never waits."""
 
 
 def open_source(
@@ -32,9 +24,9 @@ def open_source(
     path: str | None = None,
     state_dir: Path,
     wake: Callable[[], None],
-    fetch_interval_seconds: float = 60.0,
+    fetch_interval_seconds: float = 30.0,
     allow_file_urls: bool = False,
-) -> OpenSource:
+) -> Source:
     """Open a directory, a git work tree or a git URL.
 
     ``path`` is a directory below it; ``wake`` is called, from any thread, when there may be something new. A URL is
@@ -56,4 +48,4 @@ def open_source(
     return opened
 
 
-__all__ = ["OpenSource", "Validation", "Caution", "format_validation", "json_schema", "open_source", "validate"]
+__all__ = ["Validation", "Caution", "format_validation", "json_schema", "open_source", "validate"]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from reconciler.model.desired import Desired
-from reconciler.ports import Unavailable
-from reconciler.source import OpenSource, open_source
+from reconciler.ports import Source, Unavailable
+from reconciler.source import open_source
 from tests.support.repositories import Repository
 from tests.support.waiting import eventually
 
@@ -38,7 +38,7 @@ class Origin(Protocol):
     def take_away(self) -> None:
         """Make the specs directory go away."""
 
-    def open(self) -> OpenSource:
+    def open(self) -> Source:
         """A source that reads the specs directory."""
 
 
@@ -63,7 +63,7 @@ class DirectoryOrigin:
     def take_away(self) -> None:
         shutil.rmtree(self._specs)
 
-    def open(self) -> OpenSource:
+    def open(self) -> Source:
         return open_source(str(self._specs), state_dir=self._place / "state", wake=self.wakes)
 
 
@@ -83,14 +83,14 @@ class WorkTreeOrigin:
         self.repository.git("rm", "-r", "--quiet", "specs")
         self.repository.git("commit", "--quiet", "--message=gone")
 
-    def open(self) -> OpenSource:
+    def open(self) -> Source:
         return open_source(str(self.repository.path / "specs"), state_dir=self._place / "state", wake=self.wakes)
 
 
 class RemoteOrigin(WorkTreeOrigin):
     """The same repository, read by its URL; every change is fetched at once."""
 
-    _opened: OpenSource | None = None
+    _opened: Source | None = None
 
     def put(self, files: Mapping[str, str | None]) -> None:
         super().put(files)
@@ -106,7 +106,7 @@ class RemoteOrigin(WorkTreeOrigin):
             self._opened.refresh()
             eventually(lambda: answer(self._opened.read) != before if self._opened else True)
 
-    def open(self) -> OpenSource:
+    def open(self) -> Source:
         self._opened = open_source(
             self.repository.url,
             path="specs",

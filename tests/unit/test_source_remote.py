@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.ports import Unavailable
-from reconciler.source import OpenSource, git, open_source
+from reconciler.ports import Source, Unavailable
+from reconciler.source import git, open_source
 from reconciler.source.git import Mirror, Unreachable
 from reconciler.source.remote import RemoteSource
 from reconciler.source.urls import Remote, checked_branch, checked_directory, checked_remote, is_url
@@ -20,7 +20,7 @@ from tests.support.sources import Wakes, answer
 from tests.support.specs import web
 from tests.support.waiting import eventually
 
-Opened = Callable[..., OpenSource]
+Opened = Callable[..., Source]
 
 
 @pytest.fixture
@@ -37,9 +37,9 @@ def wakes() -> Wakes:
 
 @pytest.fixture
 def opened(tmp_path: Path, wakes: Wakes) -> Iterator[Opened]:
-    sources: list[OpenSource] = []
+    sources: list[Source] = []
 
-    def open_at(url: str, **options: str) -> OpenSource:
+    def open_at(url: str, **options: str) -> Source:
         sources.append(
             open_source(
                 url,
@@ -57,7 +57,7 @@ def opened(tmp_path: Path, wakes: Wakes) -> Iterator[Opened]:
         source.close()
 
 
-def refreshed(source: OpenSource) -> object:
+def refreshed(source: Source) -> object:
     """What the source says once a fetch has changed it."""
     before = answer(source.read)
     source.refresh()
