@@ -147,7 +147,12 @@ class Edge(Protocol):
         configuration still in place."""
 
     def open_requests(self) -> Mapping[str, int]:
-        """Requests in flight by replica address: 0 where there are none, no entry where it can't be told."""
+        """Requests in flight by the address of each replica served: 0 where there are none, no entry where it can't be
+        told."""
+
+    def requests_left(self, addresses: Collection[str]) -> Mapping[str, int]:
+        """Those that may still reach these addresses, which the table published last doesn't route to: never too few, 0
+        only where there are none, no entry where it can't be told."""
 
     def describe(self) -> str:
         """Which way is in use, for `status`: for instance ``nginx 1.22.1 (process), changes by reload``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from reconciler.model.routes import Publication, RouteTable
@@ -17,6 +17,9 @@ class NoEdge:
         return Publication(table, "none", "unchanged")
 
     def open_requests(self) -> Mapping[str, int]:
+        return {}
+
+    def requests_left(self, addresses: Collection[str]) -> Mapping[str, int]:  # noqa: ARG002
         return {}
 
     def describe(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -20,6 +21,7 @@ from reconciler.edge.servers import ServerList
 _ANSWER_TIMEOUT_SECONDS = 5.0
 _POLL_SECONDS = 0.002
 _PARKED = ".parked"
+_CREDENTIALS = struct.Struct("3i")  # of unix(7): process, user, group
 
 
 class NotServed(Exception):
@@ -62,6 +64,15 @@ class Door:
             raise NotServed(f"{method} {path} on the control socket: {answer.status} {text.strip()[:200]}")
         return text.strip()
 
+    def worker(self) -> int:
+        """The process that answers, as the kernel numbers it for us: 0 where we can't see it. Raises OSError."""
+        with closing(self._connect()) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            connection.sendall(b"GET /state HTTP/1.0\r\n\r\n")
+            _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
+        sent = [data for _, kind, data in ancillary if kind == socket.SCM_CREDENTIALS]
+        return int(_CREDENTIALS.unpack(sent[0])[0]) if sent else 0
+
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         connection.settimeout(_ANSWER_TIMEOUT_SECONDS)
@@ -100,6 +111,14 @@ class Control:
                 return opened.ask(method, path, body, headers)
         except OSError as error:
             raise NotServed(f"the control socket {door} is gone") from error
+
+    def worker(self, door: str) -> int:
+        """The process id of a worker of this generation, 0 where we can't see it. Raises NotServed."""
+        try:
+            with closing(Door(self._parked(door))) as opened:
+                return opened.worker()
+        except OSError as error:
+            raise NotServed(f"no answer on the control socket {door}: {error}") from error
 
     def replace_servers(self, door: str, servers: ServerList, before: ServerList) -> None:
         """Push the replicas that differ from those before, or all of them where others are there. Raises NotServed."""

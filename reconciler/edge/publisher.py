@@ -7,7 +7,7 @@ not proven, never load nginx twice for one table, and never at all where only re
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -22,6 +22,7 @@ from reconciler.edge.render import LUA_FILE, LUA_SOURCE, Renderer, Rendering
 from reconciler.edge.servers import ServerList
 from reconciler.edge.settings import Build, EdgeSettings
 from reconciler.edge.sites import Certificate
+from reconciler.edge.sockets import requests_left
 from reconciler.edge.trial import Hopeless
 from reconciler.model.routes import Publication, Refusal, RouteTable
 from reconciler.ports import Unavailable
@@ -69,17 +70,27 @@ class NginxEdge:
                 raise Unavailable(self._trouble) from error
 
     def open_requests(self) -> Mapping[str, int]:
-        """By replica address, exact where replicas are pushed; stock nginx can't tell (an open connection to a
-        replica may well be an idle one), so that it's empty there."""
+        """By replica address, exact where replicas are pushed; stock nginx can't tell of replicas it serves (an open
+        connection may well be an idle one), so that it's empty there."""
         with self._lock:
-            current = self._generations.current
-            served = self._generations.manifest(current) if current else None
-            if served is None or not served.servers_digest:
+            served = self._served()
+            return self._counted(served) if served and served.servers_digest else {}
+
+    def requests_left(self, addresses: Collection[str]) -> Mapping[str, int]:
+        """As nginx counts them where replicas are pushed, else as its sockets show."""
+        with self._lock:
+            served = self._served()
+            if served is None:
                 return {}
+            if served.servers_digest:
+                counted = self._counted(served)
+                return {address: counted[address] for address in addresses if address in counted}
             try:
-                return _by_address(self._control.ask(served.door, "GET", "/requests"))
+                worker = self._control.worker(served.door)
             except NotServed:
                 return {}
+            serving = {server.address for app in served.table.apps for server in app.servers}
+            return requests_left(worker, serving.union(addresses), addresses)
 
     def describe(self) -> str:
         """What publishing has found out. Nothing is asked, so that nothing can fail or be tried twice in a tick."""
@@ -108,6 +119,16 @@ class NginxEdge:
 
     def close(self) -> None:
         """nginx goes on serving."""
+
+    def _served(self) -> Manifest | None:
+        current = self._generations.current
+        return self._generations.manifest(current) if current else None
+
+    def _counted(self, served: Manifest) -> Mapping[str, int]:
+        try:
+            return _by_address(self._control.ask(served.door, "GET", "/requests"))
+        except NotServed:
+            return {}
 
     def _get_to_know(self) -> tuple[Build, Renderer]:
         """Asked of nginx once: it may not be there yet when the controller starts."""
