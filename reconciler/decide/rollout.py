@@ -87,11 +87,11 @@ def _complete(view: AppView, rollout: Rollout) -> Advance:
 
 
 def _progressed(view: AppView, rollout: Rollout) -> AppMemory:
-    ready_times = [r.memory.ready_at for r in view.fit if r.memory.ready_at is not None]
-    progressed_at = max([rollout.progressed_at, *ready_times])
-    if progressed_at == rollout.progressed_at:
+    """Progress is to rely on more new replicas than ever before: one that comes and goes again makes none."""
+    available = len(view.available)
+    if available <= rollout.most_available:
         return view.app
-    return replace(view.app, rollout=replace(rollout, progressed_at=progressed_at))
+    return replace(view.app, rollout=replace(rollout, progressed_at=view.now, most_available=available))
 
 
 def _try_canary(view: AppView, loads: Mapping[tuple[str, str], VersionLoad]) -> Advance:

@@ -72,7 +72,8 @@ class ReplicaMemory:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A change of version under way. ``progressed_at`` is when a new replica last became ready.
+    """A change of version under way. ``most_available`` is how many new replicas could be relied on at once so far, and
+    ``progressed_at`` when there last were more than ever before.
 
     ``canary_at`` is when the canary began to get its share of the traffic, None before; ``promoted`` says that the
     verdict was good.
@@ -84,6 +85,7 @@ class Rollout:
     progressed_at: float
     canary_at: float | None = None
     promoted: bool = False
+    most_available: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class Strategy(Part):
     )
     min_ready_seconds: Seconds = Field(0, description="How long a new replica must stay ready to count.")
     progress_deadline_seconds: Annotated[float, Field(gt=0, le=86400)] = Field(
-        600, description="A rollout with no new replica ready for this long has failed."
+        600, description="A rollout that has no more new replicas ready than before for this long has failed."
     )
     on_failure: Literal["rollback", "pause"] = Field(
         "rollback", description="Return to the last version that was ready, or stop where it is."

@@ -143,7 +143,7 @@ class Rollout(Part):
     to_hash: str
     started_at: Time
     progressed_at: Time
-    """When a new replica last became ready."""
+    """When there last were more new replicas to rely on than ever before in this rollout."""
     canary_at: Time | None
     """Since when the canary has its share of the traffic."""
     promoted: bool
