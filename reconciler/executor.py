@@ -25,12 +25,22 @@ class _Flight:
 
 
 class Executor:
-    """``concurrency`` bounds the actions of each kind at a time; ``wake`` is called when the last in flight ends."""
+    """``concurrency`` bounds the actions of each kind at a time. ``wake`` is called when one has ended that others are
+    still in flight beside, ``wake_at_once`` when it was the last."""
 
-    def __init__(self, runtime: Runtime, clock: Clock, wake: Callable[[], None], concurrency: int) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        clock: Clock,
+        *,
+        wake: Callable[[], None],
+        wake_at_once: Callable[[], None],
+        concurrency: int,
+    ) -> None:
         self._runtime = runtime
         self._clock = clock
         self._wake = wake
+        self._wake_at_once = wake_at_once
         self._quick = ThreadPoolExecutor(concurrency, thread_name_prefix="act")
         self._slow = ThreadPoolExecutor(concurrency, thread_name_prefix="act-slow")
         self._lock = threading.Lock()
@@ -56,7 +66,9 @@ class Executor:
             with self._lock:
                 self._unfinished += 1
             pool = self._slow if isinstance(action, _SLOW) else self._quick
-            self._flights[action.key] = _Flight(action, pool.submit(self._perform, action))
+            flight = _Flight(action, pool.submit(self._perform, action))
+            self._flights[action.key] = flight
+            flight.future.add_done_callback(self._landed)  # only then is it there to be collected
 
     def collect(self) -> tuple[Outcome, ...]:
         """The outcomes of what has finished, oldest first; given again each time until `acknowledge`."""
@@ -69,11 +81,15 @@ class Executor:
         """The outcomes collected last are on record."""
         self._outcomes = ()
 
-    def finish(self, timeout_seconds: float) -> tuple[Outcome, ...]:
-        """Let what has begun come to its end, but for pulls, which may take hours; begin nothing more, and collect."""
+    def close(self) -> None:
+        """Begin nothing more of what was submitted, whyever the loop has ended."""
         self._runtime.give_up_pulls()
         for pool in (self._quick, self._slow):
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def finish(self, timeout_seconds: float) -> tuple[Outcome, ...]:
+        """Let what has begun come to its end, but for pulls, which may take hours; begin nothing more, and collect."""
+        self.close()
         begun = [flight.future for flight in self._flights.values() if not flight.future.cancelled()]
         wait(begun, timeout_seconds)
         self._flights = {key: f for key, f in self._flights.items() if f.future.done() and not f.future.cancelled()}
@@ -90,13 +106,10 @@ class Executor:
             failure = Failure(FailureKind.REJECTED, error.reason, str(error))
         except Unavailable as error:
             failure = Failure(FailureKind.TRY_LATER, "EngineUnavailable", str(error))
-        finally:
-            self._landed()
         return Outcome(action, started_at, self._clock.now(), failure)
 
-    def _landed(self) -> None:
+    def _landed(self, _: Future[Outcome]) -> None:
         with self._lock:
             self._unfinished -= 1
             last = self._unfinished == 0
-        if last:
-            self._wake()
+        (self._wake_at_once if last else self._wake)()

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import signal
-import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 
 from reconciler.model.events import Event
 from reconciler.ports import CHECKPOINT_SECONDS, Record, Unavailable
@@ -27,26 +28,34 @@ log = logging.getLogger("orchestry")
 
 
 class Waker:
-    """The loop's alarm clock. Both wakes may be called from any thread, and from signal handlers."""
+    """The loop's alarm clock. Both wakes may be called from any thread, and from signal handlers, which must never wait
+    for a lock that the very thread they interrupt is holding: so they only put into a queue."""
 
     def __init__(self) -> None:
-        self._woken = threading.Event()
-        self._urgent = threading.Event()
+        self._calls: SimpleQueue[bool] = SimpleQueue()
 
     def wake(self) -> None:
-        self._woken.set()
+        self._calls.put(False)
 
     def wake_at_once(self) -> None:
         """Wake, and let nothing more be taken along."""
-        self._urgent.set()
-        self._woken.set()
+        self._calls.put(True)
 
     def sleep(self, seconds: float, spacing_seconds: float) -> None:
         """Sleep until woken, at most ``seconds``; wake-ups that come within the spacing are taken along."""
-        if self._woken.wait(seconds):
-            self._urgent.wait(spacing_seconds)
-        self._woken.clear()
-        self._urgent.clear()
+        urgent = self._next_call(seconds)
+        ends_at = time.monotonic() + spacing_seconds
+        while urgent is False and (left_seconds := ends_at - time.monotonic()) > 0:
+            urgent = self._next_call(left_seconds)
+        while self._next_call(0) is not None:
+            pass  # the tick that follows looks at everything
+
+    def _next_call(self, seconds: float) -> bool | None:
+        """Whether the next call is urgent; None when there is none within so many seconds."""
+        try:
+            return self._calls.get(timeout=seconds)
+        except Empty:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +120,10 @@ def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Unti
 
 
 def _pause(state: State, tick_seconds: float, now: float) -> float:
+    """Seconds until the next tick by itself. Each sign of life needs one, however seldom people want us to look."""
+    longest = min(tick_seconds, CHECKPOINT_SECONDS)
     wake_at = state.plan.wake_at if state.plan else None
-    return tick_seconds if wake_at is None else min(tick_seconds, max(0.0, wake_at - now))
+    return longest if wake_at is None else min(longest, max(0.0, wake_at - now))
 
 
 def _verdict(state: State, until: Until, started_at: float, now: float) -> int | None:
@@ -144,7 +155,7 @@ def _finish(world: World, state: State) -> None:
     """Let actions in hand end and keep what came of them; begin nothing more."""
     outcomes = world.executor.finish(FINISH_SECONDS)
     try:
-        record = Record(world.clock.now(), state.memory, state.statuses, outcomes=outcomes)
+        record = Record(world.clock.now(), state.memory, state.statuses, state.unwritten, outcomes=outcomes)
         world.store.save(record, checkpoint=True)
     except Unavailable as error:
         log.error("store: %s; the outcome of %d actions is not on record", error, len(outcomes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +15,7 @@ from reconciler.model.routes import RouteTable
 from reconciler.ports import NothingRecorded
 from reconciler.settings import Settings
 from reconciler.store import open_reader
-from reconciler.tick import with_images
+from reconciler.tick import known_apps, scheduled, with_images
 from reconciler.wiring import SystemClock, open_runtime, open_spec_source, policy_of
 
 
@@ -38,6 +38,7 @@ def preview(settings: Settings) -> Preview:
         runtime.survey()
         now = SystemClock().now()
         seen = with_images(runtime.observe(now), desired, memory, runtime)
+        seen = replace(seen, bounds=scheduled(known_apps(desired, memory), now))
         decision = decide(desired, seen, memory, now, policy_of(settings))
     finally:
         runtime.close()

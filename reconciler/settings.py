@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     edge_reload_command: tuple[str, ...] = Field((), description="external: command that reloads nginx")
     edge_image: str = Field("nginx:stable", description="container: image of nginx")
     edge_lua: Literal["auto", "off"] = Field("auto", description="push replica changes into nginx where it has Lua")
+    edge_worker_shutdown: int = Field(
+        3600, ge=1, description="seconds that requests and websockets may stay with an nginx configuration that is old"
+    )
     network: str | None = Field(None, description="Docker network of the replicas (default: orchestry)")
     tick: float = Field(5.0, ge=0.1, le=3600, description="seconds between looks when nothing happens")
     concurrency: int = Field(8, ge=1, le=64, description="actions performed at a time")
@@ -135,7 +138,7 @@ class Settings(BaseSettings):
     @property
     def source_name(self) -> str:
         """The source as it may be shown: without the credentials of a URL."""
-        return re.sub(r"//[^/@]*@", "//", self.source)
+        return re.sub(r"//[^/]*@", "//", self.source)
 
     @property
     def network_name(self) -> str:

@@ -75,7 +75,7 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
     observed = _observe(world, desired, state.memory, now)
     if isinstance(observed, str):
         return _blind(world, state, desired, (*trouble, observed), now, checkpoint=checkpoint)
-    apps = _running(desired, state.memory)
+    apps = known_apps(desired, state.memory)
     loads = world.meter.read(apps, observed.containers, _in_service(state.memory), now)
     observed = replace(
         observed,
@@ -84,7 +84,7 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
         loads=loads.apps,
         replica_loads=loads.replicas,
         version_loads=loads.versions,
-        bounds=_scheduled(apps, now),
+        bounds=scheduled(apps, now),
     )
     # Measuring alone is no reason to write: samples wait for the next checkpoint.
     samples = loads.samples if checkpoint else ()
@@ -99,9 +99,10 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
         news = Record(now, plan.memory, state.statuses)
         world.executor.submit(plan.actions)
     world.prober.watch(plan.probes)
+    # From the moment of the proof, which may have taken its time, replicas drain.
     publication, refused = _publish(world.edge, plan.routes)
     trouble += refused
-    memory, statuses, published = conclude(decision, publication, observed, now)
+    memory, statuses, published = conclude(decision, publication, observed, world.clock.now())
     record = replace(
         news,
         memory=memory,
@@ -141,13 +142,14 @@ def _observe(world: World, desired: Desired, memory: Memory, now: float) -> Obse
     samples = world.prober.collect()
     try:
         seen = world.runtime.observe(now)
-    except Unavailable as first:
+    except Unavailable:  # the network may be gone, or not be there yet
         try:
             world.runtime.prepare()
             seen = world.runtime.observe(now)
-        except (Unavailable, Rejected):
-            return f"engine: {first}; nothing is changed until it answers"
-    open_requests = world.edge.open_requests() if _draining(memory) else {}
+        except (Unavailable, Rejected) as error:
+            return f"engine: {error}; nothing is changed until that is so no more"
+    drained = _drained(memory)
+    open_requests = world.edge.requests_left(drained) if drained else {}
     seen = with_images(_with_logs(seen, memory, world.runtime), desired, memory, world.runtime)
     return replace(seen, samples=samples, open_requests=open_requests)
 
@@ -178,21 +180,21 @@ def _in_service(memory: Memory) -> list[str]:
     return [name for name, replica in memory.replicas.items() if replica.in_service]
 
 
-def _running(desired: Desired, memory: Memory) -> list[App]:
+def known_apps(desired: Desired, memory: Memory) -> list[App]:
     """All apps that there are: also those whose file is broken now, or absent, by their last good spec."""
     versions = {name: app.version for name, app in memory.apps.items()} | dict(desired.apps)
     return [version.app for version in versions.values()]
 
 
-def _scheduled(apps: Iterable[App], now: float) -> dict[str, Bounds]:
+def scheduled(apps: Iterable[App], now: float) -> dict[str, Bounds]:
     """The bounds that schedules put in force, by app."""
     found = {app.name: bounds_in_force(app.scaling, now) for app in apps}
     return {name: bounds for name, bounds in found.items() if bounds is not None}
 
 
-def _draining(memory: Memory) -> bool:
-    """Whether anybody waits for requests in flight to end: only then is the edge asked for them."""
-    return any(replica.unrouted_at is not None for replica in memory.replicas.values())
+def _drained(memory: Memory) -> frozenset[str]:
+    """The addresses that a proven route table has left out: only for those is the edge asked what is in flight."""
+    return frozenset(it.address for it in memory.replicas.values() if it.address and it.unrouted_at is not None)
 
 
 def _publish(edge: Edge, table: RouteTable) -> tuple[Publication | None, tuple[str, ...]]:

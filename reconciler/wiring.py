@@ -59,6 +59,10 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
             prometheus_url=settings.prometheus_url,
         )
         opened.callback(meter.close)
+        executor = Executor(
+            runtime, clock, wake=waker.wake, wake_at_once=waker.wake_at_once, concurrency=settings.concurrency
+        )
+        opened.callback(executor.close)
         yield World(
             source=source,
             runtime=runtime,
@@ -66,7 +70,7 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
             meter=meter,
             edge=edge,
             store=store,
-            executor=Executor(runtime, clock, waker.wake_at_once, settings.concurrency),
+            executor=executor,
             clock=clock,
             policy=policy_of(settings),
             source_name=settings.source_name,
@@ -114,6 +118,7 @@ def open_nginx(settings: Settings) -> NginxEdge | NoEdge:
             secrets_dir=settings.secrets,
             lua=settings.edge_lua,
             image=settings.edge_image,
+            worker_shutdown_seconds=settings.edge_worker_shutdown,
             external_dir=settings.edge_directory,
             test_command=settings.edge_test_command,
             reload_command=settings.edge_reload_command,

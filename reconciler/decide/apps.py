@@ -123,7 +123,7 @@ def _over_budget(absent: frozenset[str], known: frozenset[str], revision: str, p
     names = ", ".join(sorted(absent)[:10]) + (", …" if len(absent) > 10 else "")
     return (
         f"{len(absent)} of {len(known)} apps are absent from revision {short(revision)} ({names}); they keep running. "
-        f"If that is meant, run with --confirm-deletions {short(revision)}"
+        f"If that is meant, restart the controller with --confirm-deletions {short(revision)}"
     )
 
 

@@ -42,7 +42,6 @@ from reconciler.model.plan import Plan, Policy, Wait
 from reconciler.model.routes import AppRoutes, Publication
 from reconciler.model.status import AppStatus
 
-IN_FLIGHT_POLL_SECONDS = 0.25
 ORPHAN_GRACE_SECONDS = 10.0
 
 
@@ -214,8 +213,6 @@ def _wake_at(draft: _Draft, scene: Scene) -> float | None:
     moments = [wait.until for wait in draft.waits if wait.until is not None]
     for view in draft.views:
         moments += _moments(view)
-    if scene.observed.in_flight:
-        moments.append(scene.now + IN_FLIGHT_POLL_SECONDS)
     return min((moment for moment in moments if moment > scene.now), default=None)
 
 

@@ -10,6 +10,8 @@ from reconciler.model.memory import AppMemory
 # Why a version failed whose trial went badly: unlike others that failed, none of it serves any more.
 CANARY_FAILED = "CanaryFailed"
 
+_PRIVATE = frozenset({"args", "command"})
+
 
 def target_of(app: AppMemory) -> Version:
     """The version to converge to: the newest one or, after it failed and is to be rolled back, the last stable one."""
@@ -42,7 +44,7 @@ def differences(old: Version | None, new: Version) -> tuple[str, ...]:
         return ()
     before, after = container_fields(old.app), container_fields(new.app)
     changed = [
-        f"spec.{name}: {_brief(before.get(name))} → {_brief(after.get(name))}"
+        f"spec.{name}: {_brief(name, before.get(name), after.get(name))}"
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
     ]
@@ -51,6 +53,14 @@ def differences(old: Version | None, new: Version) -> tuple[str, ...]:
     return tuple(changed)
 
 
-def _brief(value: Any) -> str:
+def _brief(field: str, before: Any, after: Any) -> str:
+    """What changed, without what may well be a password: of variables only names, of arguments nothing."""
+    if field == "environment":
+        old, new = ({variable["name"]: variable for variable in value or ()} for value in (before, after))
+        return ", ".join(name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)) or "order"
+    return "changed" if field in _PRIVATE else f"{_short(before)} → {_short(after)}"
+
+
+def _short(value: Any) -> str:
     text = "none" if value in (None, [], {}) else str(value)
     return text if len(text) <= 60 else text[:57] + "…"

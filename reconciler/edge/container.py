@@ -56,19 +56,19 @@ class ContainerNginx:
     def alive(self) -> bool:
         """A look at the container costs a command, and its socket tells as well: so, only once, for one that was made
         from other settings."""
-        if not self._looked and not self._fits(self._running_mark()):
+        if not self._looked and self._running_mark() != self._mark:
             return False
         self._looked = True
         return True
 
     def load(self) -> None:
-        if self._fits(self._running_mark()):
+        if self._running_mark() == self._mark:
             self._demand("kill", "--signal", "HUP", self.name)
             return
         self._remove()
         output = self._demand(
             *("run", "--detach", "--name", self.name, "--restart", "unless-stopped", "--stop-signal", "QUIT"),
-            *("--label", f"{_LABEL}={self._mark(self._wants_tls())}", *self._published_ports(self._wants_tls())),
+            *("--label", f"{_LABEL}={self._mark}", *self._published_ports),
             *(*self._program, "-c", "current/nginx.conf", "-g", "daemon off;"),
         )
         self._identity_file.write_text(output.strip())
@@ -109,21 +109,16 @@ class ContainerNginx:
         """Which container has *this* directory mounted: it goes with the directory, should that be removed."""
         return self._root / "run" / "container"
 
-    def _published_ports(self, tls: bool) -> tuple[str, ...]:
+    @property
+    def _published_ports(self) -> tuple[str, ...]:
+        """That of TLS as well, wanted or not: to publish it later would take another container, and an outage."""
         address = f"{self._settings.bind}:" if self._settings.bind else ""
-        ports = (self._settings.port, self._settings.tls_port) if tls else (self._settings.port,)
-        return tuple(f"--publish={address}{port}:{port}" for port in ports)
+        return tuple(f"--publish={address}{port}:{port}" for port in (self._settings.port, self._settings.tls_port))
 
-    def _wants_tls(self) -> bool:
-        """Its port is published from the first TLS route on, which takes another container."""
-        return " ssl" in (self._root / "current" / "http.conf").read_text()
-
-    def _mark(self, tls: bool) -> str:
+    @property
+    def _mark(self) -> str:
         """A name for all that a container is made from; one that carries another is replaced."""
-        return hashlib.sha256("\0".join((*self._published_ports(tls), *self._program)).encode()).hexdigest()[:12]
-
-    def _fits(self, mark: str | None) -> bool:
-        return mark == self._mark(tls=True) or (mark == self._mark(tls=False) and not self._wants_tls())
+        return hashlib.sha256("\0".join((*self._published_ports, *self._program)).encode()).hexdigest()[:12]
 
     def _running_mark(self) -> str | None:
         """The mark of our container, if it runs on the directory there is now."""

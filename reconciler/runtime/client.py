@@ -14,10 +14,17 @@ from docker.errors import ImageNotFound
 
 # Between two signs of life of a pull; the Engine reports progress far more often than that.
 SILENT_PULL_SECONDS = 300.0
+LOOK_SECONDS = 15.0
 
 
 class BoundedClient(docker.APIClient):
     """An `APIClient` whose requests that change something always have a time-out, also where the library gives none."""
+
+    def get(self, *arguments: Any, **options: Any) -> Any:
+        """A look, which the loop waits for: at nothing of it may an Engine that hangs hold up the loop for long."""
+        if options.get("timeout") is not None:
+            options["timeout"] = min(options["timeout"], LOOK_SECONDS)
+        return super().get(*arguments, **options)
 
     def post(self, *arguments: Any, **options: Any) -> Any:
         if options.get("timeout") is None:

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from reconciler.model.actions import CreateReplica, EnsureImage, RemoveReplica, StartReplica, TakeOverRestarts
+from reconciler.model.actions import (
+    CreateReplica,
+    EnsureImage,
+    GiveBackRestarts,
+    RemoveReplica,
+    StartReplica,
+    TakeOverRestarts,
+)
 from reconciler.model.desired import Version
 from reconciler.model.observed import Container, ContainerState, Observed
 from reconciler.ports import Rejected, TryLater, Unavailable
@@ -343,6 +350,7 @@ def test_what_is_not_ours_is_never_stopped_removed_or_changed(ready: World) -> N
         RemoveReplica("web", "web-1", foreign, 0, cause="test"),
         StartReplica("web", "web-1", foreign, cause="test"),
         TakeOverRestarts("web", "web-1", foreign, cause="test"),
+        GiveBackRestarts("web", "web-1", foreign, cause="test"),
     ):
         with pytest.raises(Rejected, match="left alone") as error:
             ready.runtime.perform(action)
@@ -370,6 +378,15 @@ def test_after_a_take_over_the_engine_restarts_nothing(ready: World) -> None:
     ready.pass_time()
     assert (seen.exit_code, seen.restart_count) == (3, 0)
     assert found(ready, container.name).state is ContainerState.EXITED
+
+
+def test_restarts_given_back_are_the_engines_again(ready: World) -> None:
+    container = created(ready)
+    observe(ready)
+    ready.runtime.perform(TakeOverRestarts("web", container.name, container.id, cause="test"))
+    ready.runtime.perform(GiveBackRestarts("web", container.name, container.id, cause="test"))
+    ready.exit(container, 3)
+    assert restarted(ready, 1).id == container.id
 
 
 # Images

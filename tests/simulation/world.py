@@ -134,11 +134,10 @@ class SimulatedEdge:
         refusals = tuple(Refusal(name, "unknown directive") for name in refused)
         return Publication(served, f"g{self._generation}", how, refusals)
 
-    def open_requests(self) -> Mapping[str, int]:
+    def requests_left(self, addresses: Collection[str]) -> Mapping[str, int]:
         if not self.tells_open_requests:
             return {}
-        chance = self.fate.chance
-        return {c.address: chance.choice([0, 0, 3]) for c in self.engine.ours() if c.address}
+        return {address: self.fate.chance.choice([0, 0, 3]) for address in sorted(addresses)}
 
     def describe(self) -> str:
         return "a simulated nginx"
@@ -303,6 +302,6 @@ class SteppedExecutor(Executor):
     """The product's executor, without threads."""
 
     def __init__(self, runtime: SimulatedRuntime, clock: SimulatedClock) -> None:
-        super().__init__(runtime, clock, lambda: None, 1)
+        super().__init__(runtime, clock, wake=lambda: None, wake_at_once=lambda: None, concurrency=1)
         self.pool = SteppedPool()
         self._quick = self._slow = self.pool  # type: ignore[assignment]

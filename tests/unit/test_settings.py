@@ -81,6 +81,11 @@ def test_a_variable_that_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
         Settings.load(None, {})
 
 
+@pytest.mark.parametrize("userinfo", ["user:pass", "user:top@secret", "token"])
+def test_the_source_is_shown_without_its_credentials(userinfo: str) -> None:
+    assert Settings(source=f"https://{userinfo}@git.example/team/specs").source_name == "https://git.example/team/specs"
+
+
 def test_flags_win_over_variables_and_variables_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "settings.toml"
     file.write_text("tick = 1\nconcurrency = 1\nedge_port = 1\n")

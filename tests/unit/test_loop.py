@@ -1,0 +1,110 @@
+"""How the loop is woken, and what becomes of actions when it ends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from reconciler.executor import Executor
+from reconciler.loop import Waker
+from reconciler.model.actions import Action, RemoveReplica
+from reconciler.wiring import SystemClock
+from tests.fakes.engine import FakeEngine
+from tests.fakes.runtime import FakeRuntime
+
+PATIENCE_SECONDS = 30.0
+
+
+class SlowRuntime(FakeRuntime):
+    """Performs nothing before it may."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeEngine())
+        self.may_end = threading.Event()
+        self.performed: list[str] = []
+
+    def perform(self, action: Action) -> None:
+        self.may_end.wait(PATIENCE_SECONDS)
+        self.performed.append(action.key)
+
+
+class Wakes:
+    """How often each was called; ``any`` is set by either."""
+
+    def __init__(self) -> None:
+        self.wakes = self.at_once = 0
+        self.any = threading.Event()
+
+    def wake(self) -> None:
+        self.wakes += 1
+        self.any.set()
+
+    def wake_at_once(self) -> None:
+        self.at_once += 1
+        self.any.set()
+
+
+@pytest.fixture
+def runtime() -> Iterator[SlowRuntime]:
+    runtime = SlowRuntime()
+    yield runtime
+    runtime.may_end.set()
+    runtime.close()
+
+
+def executor_of(runtime: SlowRuntime, wakes: Wakes) -> Executor:
+    return Executor(runtime, SystemClock(), wake=wakes.wake, wake_at_once=wakes.wake_at_once, concurrency=1)
+
+
+def removal(number: int) -> RemoveReplica:
+    return RemoveReplica("web", f"web-{number}", f"id{number}", 0, cause="test")
+
+
+def test_whoever_was_woken_by_an_ended_action_finds_its_outcome(runtime: SlowRuntime) -> None:
+    wakes = Wakes()
+    executor = executor_of(runtime, wakes)
+    executor.submit([removal(1)])
+    runtime.may_end.set()
+    assert wakes.any.wait(PATIENCE_SECONDS)
+    assert [outcome.action.key for outcome in executor.collect()] == ["web-1"]
+    assert (wakes.wakes, wakes.at_once) == (0, 1)
+    executor.close()
+
+
+def test_what_has_not_begun_when_the_loop_ends_never_begins(runtime: SlowRuntime) -> None:
+    executor = executor_of(runtime, Wakes())
+    executor.submit([removal(number) for number in range(1, 5)])
+    executor.close()
+    runtime.may_end.set()
+    executor.finish(PATIENCE_SECONDS)
+    assert runtime.performed in ([], ["web-1"])
+
+
+def test_wakes_within_the_spacing_are_taken_along_and_an_urgent_one_is_not_waited_for() -> None:
+    waker = Waker()
+    waker.wake()
+    waker.wake_at_once()
+    waker.wake()
+    waker.sleep(PATIENCE_SECONDS, PATIENCE_SECONDS)  # ends at once
+    began = time.monotonic()
+    waker.sleep(0.05, PATIENCE_SECONDS)  # none is left over
+    assert time.monotonic() - began >= 0.05
+
+
+def test_a_signal_handler_may_wake_in_the_middle_of_a_wake() -> None:
+    """A lock held by the thread that is interrupted would never be let go."""
+    waker = Waker()
+    before = signal.signal(signal.SIGALRM, lambda *_: waker.wake())
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        ends_at = time.monotonic() + 0.3
+        while time.monotonic() < ends_at:
+            waker.wake()
+            waker.sleep(1, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,20 @@
+"""What is told of a change of version, and what is not."""
+
+from __future__ import annotations
+
+from reconciler.decide.versions import differences
+from tests.support.apps import version
+
+
+def test_values_that_may_be_secret_are_not_told() -> None:
+    old = version(
+        environment=[{"name": "PW", "value": "hunter2"}, {"name": "MODE", "value": "a"}], args=["--token=abc"]
+    )
+    new = version(
+        environment=[{"name": "PW", "value": "hunter3"}, {"name": "MODE", "value": "a"}], args=["--token=abd"]
+    )
+    assert differences(old, new) == ("spec.args: changed", "spec.environment: PW")
+
+
+def test_other_values_are() -> None:
+    assert differences(version(), version(image="demo:2")) == ("spec.image: demo:1 → demo:2",)
