@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -169,6 +170,20 @@ def test_a_rollout_all_at_once_takes_a_stock_nginx_two_reloads(site: Site) -> No
         site.deploy({"web.yaml": web(replicas=4, extra=strategy, image="orchestry-demo:2")})
     assert site.reloads() - reloads <= 2
     assert {site.get("/web/version").text for _ in range(8)} == {"2\n"}
+
+
+def test_a_drain_by_a_stock_nginx_ends_with_the_last_request_in_flight(site: Site) -> None:
+    demo_image("2")
+    site.environment["ORCHESTRY_EDGE_LUA"] = "off"
+    site.start()
+    site.deploy({"web.yaml": web(grace=600)})
+    with ThreadPoolExecutor(2) as clients:
+        answers = [clients.submit(site.get, "/web/slow?ms=3000") for _ in range(2)]
+        time.sleep(0.5)
+        revision = site.commit({"web.yaml": web(grace=600, image="orchestry-demo:2")})
+        site.wait(lambda: site.get("/web/version").text == "2\n")
+        assert {answer.result().status_code for answer in answers} == {200}
+    site.wait_converged(revision)
 
 
 def edge_directory(site: Site) -> Path:
