@@ -49,7 +49,7 @@ def due_at(view: AppView, canary: Canary) -> float | None:
 
 
 def judge(canary: Canary, new: VersionLoad | None, old: VersionLoad | None) -> Verdict:
-    """The verdict by what both versions served in the same time."""
+    """The verdict by what both versions served in the same time, which is to be as long as the canary is held."""
     if new is None or old is None:
         return Verdict(None, "its requests are not measured", {})
     details = {
@@ -57,6 +57,10 @@ def judge(canary: Canary, new: VersionLoad | None, old: VersionLoad | None) -> V
         "error_rate": f"{_percent(new.error_rate)} (old version {_percent(old.error_rate)})",
         "p95_latency": f"{_ms(new.p95_latency_ms)} (old version {_ms(old.p95_latency_ms)})",
     }
+    measured_seconds = min(new.window_seconds, old.window_seconds)
+    if measured_seconds < canary.hold_seconds:
+        compared = f"compared for only {measured_seconds:.0f} of {canary.hold_seconds:g} s"
+        return Verdict(None, f"{compared}, which begins anew when the controller is restarted", details)
     if new.requests < canary.min_requests:
         return Verdict(None, f"{new.requests} of {canary.min_requests} requests it takes to judge", details)
     if (new.error_rate - old.error_rate) * 100 > canary.max_error_rate_percent:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.decide.replicas import Phase, Replica
 from reconciler.decide.tracking import CRASH_LOOP, exit_words
-from reconciler.decide.versions import is_change, target_of
+from reconciler.decide.versions import CANARY_FAILED, is_change, target_of
 from reconciler.decide.view import AppView
 from reconciler.model.desired import Version
 from reconciler.model.memory import AppMemory, FailedVersion, Memory, ReplicaMemory
@@ -45,11 +45,14 @@ def failure_of(view: AppView) -> Failure | None:
 
 
 def deadline_of(app: AppMemory, target: Version) -> float | None:
-    """When the rollout under way fails if no further replica becomes ready; None while that isn't expected."""
-    rollout = app.rollout
-    if rollout is None or app.failed or rollout.canary_at is not None and not rollout.promoted:
+    """When the rollout under way fails if no further replica becomes ready, or its canary has no verdict; None while
+    neither is expected."""
+    rollout, strategy = app.rollout, target.app.spec.strategy
+    if rollout is None or app.failed:
         return None
-    return rollout.progressed_at + target.app.spec.strategy.progress_deadline_seconds
+    if rollout.on_trial_since is not None and strategy.canary:
+        return rollout.on_trial_since + strategy.canary.hold_seconds + strategy.progress_deadline_seconds
+    return rollout.progressed_at + strategy.progress_deadline_seconds
 
 
 def overdue(memory: Memory, now: float) -> frozenset[str]:
@@ -115,9 +118,12 @@ def _past_deadline(view: AppView, deadline: float) -> Failure | None:
     trouble = _trouble(view, deadline)
     if trouble is None:
         return None
+    rollout = view.app.rollout
+    if rollout and rollout.on_trial_since is not None:
+        waited = f"its canary has no verdict after {deadline - rollout.on_trial_since:g} s"
+        return replace(trouble, reason=CANARY_FAILED, message=f"{waited}: {trouble.message}")
     seconds = view.target.app.spec.strategy.progress_deadline_seconds
-    message = f"no further replica became ready within {seconds:g} s: {trouble.message}"
-    return replace(trouble, message=message)
+    return replace(trouble, message=f"no further replica became ready within {seconds:g} s: {trouble.message}")
 
 
 def _trouble(view: AppView, deadline: float) -> Failure | None:

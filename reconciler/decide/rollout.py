@@ -87,7 +87,10 @@ def _complete(view: AppView, rollout: Rollout) -> Advance:
 
 
 def _progressed(view: AppView, rollout: Rollout) -> AppMemory:
-    """Progress is to rely on more new replicas than ever before: one that comes and goes again makes none."""
+    """Progress is to rely on more new replicas than ever before: one that comes and goes again makes none. A trial that
+    was called off, by taking it out of the spec, is over, and the rollout goes on from here."""
+    if view.canary is None and rollout.on_trial_since is not None:
+        return replace(view.app, rollout=replace(rollout, canary_at=None, progressed_at=view.now))
     available = len(view.available)
     if available <= rollout.most_available:
         return view.app

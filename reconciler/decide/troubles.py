@@ -9,6 +9,7 @@ from reconciler.decide.facts import AppFacts, Served
 from reconciler.decide.failure import DEADLINE, deadline_of, evidence
 from reconciler.decide.progress import REPEATS_ALLOWED
 from reconciler.decide.replicas import Phase
+from reconciler.decide.view import AppView
 from reconciler.model.desired import short
 
 
@@ -58,13 +59,23 @@ def _of_replicas(facts: AppFacts) -> Iterable[Trouble]:
     if unhealthy:
         names = ", ".join(r.name for r in unhealthy)
         yield Trouble("Unhealthy", f"{names} unhealthy: {unhealthy[0].memory.health.detail}")
-    deadline = deadline_of(view.app, view.target)
+    yield from _of_rollout(view)
+
+
+def _of_rollout(view: AppView) -> Iterable[Trouble]:
+    """What keeps a rollout beyond its deadline that has not failed, since there is no evidence against it."""
+    rollout, deadline = view.app.rollout, deadline_of(view.app, view.target)
+    if rollout is None or deadline is None or view.now < deadline:
+        return
     late = [r for r in view.fit if not r.ready]
-    if deadline is not None and view.now >= deadline and late:
+    if late:
         seconds = view.target.app.spec.strategy.progress_deadline_seconds
         detail = late[0].memory.health.detail or late[0].memory.readiness.detail or f"it is {late[0].phase}"
         message = f"{late[0].name} not ready within {seconds:g} s: {detail}"
         yield Trouble(DEADLINE, message, _said(late[0].name, late[0].log))
+    elif rollout.on_trial_since is not None:
+        waited = f"no verdict on the canary after {deadline - rollout.on_trial_since:g} s"
+        yield Trouble("CanaryUndecided", f"{waited}, and without one it is not promoted")
 
 
 def _said(name: str, log: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from reconciler.load.comparison import Comparisons
 from reconciler.load.connections import Connections
 from reconciler.load.containers import Containers
 from reconciler.load.history import Gauges, History
@@ -27,19 +28,24 @@ NO_API = "custom metrics are unknown: no Prometheus-compatible API is set (prome
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What one look is about. ``replicas`` are the running containers, by app name; ``healthy`` names of replicas."""
+    """What one look is about. ``replicas`` are the running containers, by app name; ``on_trial`` all containers, also
+    those that have crashed just now, of apps with a canary; ``healthy`` names of replicas."""
 
     apps: tuple[App, ...]
     replicas: dict[str, list[Container]]
     healthy: frozenset[str]
+    on_trial: dict[str, list[Container]]
 
     @classmethod
     def of(cls, apps: Sequence[App], containers: Sequence[Container], healthy: Collection[str]) -> Watched:
         replicas: dict[str, list[Container]] = {app.name: [] for app in apps}
+        on_trial: dict[str, list[Container]] = {app.name: [] for app in apps if app.spec.strategy.canary}
         for container in containers:
             if container.app_name in replicas and container.state is ContainerState.RUNNING:
                 replicas[container.app_name].append(container)
-        return cls(tuple(apps), replicas, frozenset(healthy))
+            if container.app_name in on_trial:
+                on_trial[container.app_name].append(container)
+        return cls(tuple(apps), replicas, frozenset(healthy), on_trial)
 
 
 class Meter:
@@ -57,7 +63,7 @@ class Meter:
         self._connections = connections
         self._custom = custom
         self._history = History(requests.recorded_until if requests else 0.0)
-        self._first_seen: dict[str, float] = {}
+        self._comparisons = Comparisons()
 
     def look(self, watched: Watched, now: float) -> Loads:
         """Measure once. ``now``: epoch seconds."""
@@ -77,7 +83,7 @@ class Meter:
 
     def begin_anew(self, now: float) -> None:
         """The clock was set: nothing measured by it before can be put beside what comes."""
-        self._first_seen.clear()
+        self._comparisons.begin_anew()
         self._history.begin_anew(now)
         if self._requests:
             self._requests.begin_anew(now, self._history.recorded_until)
@@ -97,7 +103,6 @@ class Meter:
     def _gather(self, watched: Watched, now: float) -> None:
         windows = {app.name: app.scaling.window_seconds for app in watched.apps}
         running = [(app, c) for app in watched.apps for c in watched.replicas[app.name]]
-        self._first_seen = {c.id: self._first_seen.get(c.id, now) for _, c in running}
         self._containers.look(
             {c.id: windows[app.name] for app, c in running}, {c.id: _cpu_limit_cores(app) for app, c in running}
         )
@@ -107,9 +112,11 @@ class Meter:
         if self._custom:
             self._custom.watch(metric.query for app in watched.apps for metric in app.scaling.metrics)
         if self._requests:
-            self._requests.configure({app.name: _spans(app) for app in watched.apps}, now)
+            self._requests.configure({name: (seconds, seconds) for name, seconds in windows.items()}, now)
+            self._comparisons.watch(watched.on_trial, now)
             for traffic in self._requests.look(now):
                 self._history.add(traffic)
+                self._comparisons.add(traffic)
 
     def _view(self, app: App, watched: Watched) -> _View:
         replicas = watched.replicas[app.name]
@@ -148,16 +155,9 @@ class Meter:
         return ReplicaLoad(history.cpu_percent(view.app.scaling.window_seconds), history.memory_percent)
 
     def _version_loads(self, view: _View, now: float) -> Iterable[tuple[tuple[str, str], VersionLoad]]:
-        """What each version served since its oldest replica was first seen, within the canary's hold."""
-        canary = view.app.spec.strategy.canary
-        if canary is None or self._requests is None:
-            return
-        for spec_hash in {c.spec_hash for c in view.replicas}:
-            own = [c for c in view.replicas if c.spec_hash == spec_hash]
-            age_seconds = now - min(self._first_seen[c.id] for c in own)
-            window = self._requests.window(view.app.name, min(canary.hold_seconds, age_seconds))
-            if window:
-                yield (view.app.name, spec_hash), _version_load(window, {c.address for c in own})
+        if self._knows_requests_of(view.app):
+            for spec_hash, load in self._comparisons.loads(view.app.name, now):
+                yield (view.app.name, spec_hash), load
 
     def _gauges(self, view: _View) -> Gauges:
         histories = [self._containers.history(c.id) for c in view.healthy]
@@ -201,25 +201,6 @@ def _counted_or_estimated(counted: float | None, served: Served | None) -> float
     if counted is not None:
         return counted
     return served.connections if served else None
-
-
-def _version_load(window: Window, addresses: set[str | None]) -> VersionLoad:
-    served = window.served(addresses.__contains__)
-    traffic = served.traffic
-    tries = traffic.requests + traffic.failed_tries
-    failed = traffic.statuses[5] + traffic.failed_tries
-    return VersionLoad(
-        requests=tries,
-        error_rate=failed / tries if tries else 0.0,
-        p95_latency_ms=traffic.latencies.quantile(0.95),
-        window_seconds=served.covered_seconds,
-    )
-
-
-def _spans(app: App) -> tuple[float, float]:
-    """The shortest and the longest window that is asked of an app's requests, in seconds."""
-    window_seconds, canary = app.scaling.window_seconds, app.spec.strategy.canary
-    return window_seconds, max(window_seconds, canary.hold_seconds) if canary else window_seconds
 
 
 def _cpu_limit_cores(app: App) -> float | None:

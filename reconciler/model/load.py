@@ -39,9 +39,9 @@ class AppLoad:
 class VersionLoad:
     """What one version of an app served while it was being compared with another, to judge a canary by.
 
-    Over the ``window_seconds`` that ended now. ``requests`` are all that it was asked, those included that it failed
-    and another replica answered; ``error_rate`` (0–1) is the share of these, and of answers of 500 and above;
-    ``p95_latency_ms`` is that of its answers, None where it gave none.
+    Over the ``window_seconds`` that ended now, the same for all versions of an app. ``requests`` are all that it was
+    asked, those included that it failed and another replica answered; ``error_rate`` (0–1) is the share of these, and
+    of answers of 500 and above; ``p95_latency_ms`` is that of its answers, None where it gave none.
     """
 
     requests: int

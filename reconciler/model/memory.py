@@ -87,6 +87,11 @@ class Rollout:
     promoted: bool = False
     most_available: int = 0
 
+    @property
+    def on_trial_since(self) -> float | None:
+        """Since when its canary waits for the verdict; None while there is none to wait for."""
+        return None if self.promoted else self.canary_at
+
 
 @dataclass(frozen=True, slots=True)
 class FailedVersion:

@@ -28,14 +28,18 @@ class Canary(Part):
     """A step of a rollout at a share of the traffic, judged by its own requests against the old version's."""
 
     weight: Annotated[int, Field(ge=1, le=50)] = Field(10, description="Percent of the traffic.")
-    hold_seconds: Seconds = Field(300, description="How long until the verdict.")
+    hold_seconds: Seconds = Field(
+        300, description="How long it is compared before the verdict, counted anew after a restart of the controller."
+    )
     max_error_rate_percent: Percent = Field(
         1.0, description="Answers of 500 and above, beyond the old version's share."
     )
     max_p95_ratio: Annotated[float, Field(ge=1, le=100)] = Field(
         1.5, description="How many times the old version's p95 latency its own may be."
     )
-    min_requests: Annotated[int, Field(ge=1, le=1_000_000)] = Field(20, description="Fewer can't be judged.")
+    min_requests: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        20, description="With fewer it goes on until there are as many: without a verdict it is never promoted."
+    )
 
 
 class Strategy(Part):

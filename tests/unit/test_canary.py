@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from reconciler.model.spec import Canary
 from tests.support.apps import desired, version
 from tests.support.stage import Stage
 
-CANARY = Canary(max_error_rate_percent=1, max_p95_ratio=1.5, min_requests=20)
+CANARY = Canary(hold_seconds=60, max_error_rate_percent=1, max_p95_ratio=1.5, min_requests=20)
 
 
 def load(requests: int = 100, error_rate: float = 0.0, p95_ms: float | None = 100.0) -> VersionLoad:
@@ -28,6 +29,7 @@ def load(requests: int = 100, error_rate: float = 0.0, p95_ms: float | None = 10
         (None, load(), None, "not measured"),
         (load(), None, None, "not measured"),
         (load(19), load(), None, "19 of 20 requests"),
+        (replace(load(), window_seconds=59), load(), None, "compared for only 59 of 60 s"),
         (load(20), load(), True, "20 (old version 100) requests"),
         (load(error_rate=0.01), load(), True, "errors 1.00 % (old version 0.00 %)"),
         (load(error_rate=0.011), load(), False, "errors 1.10 % (old version 0.00 %), and 1 % more are allowed"),
@@ -107,7 +109,7 @@ def on_trial(hold_seconds: int = 30) -> Stage:
     stage.version_loads = {("web", new.spec_hash): load(), ("web", old.spec_hash): load()}
     for _ in range(6):
         stage.tick()
-    assert stage.routed() == ["web-1", "web-2", "web-3"]
+    assert "web-3" in stage.routed()
     return stage
 
 
@@ -151,6 +153,57 @@ def test_one_that_is_out_of_traffic_at_the_verdict_is_not_promoted_before_it_is_
     stage.held.clear()
     stage.settle()
     assert stage.hashes() == {stage.memory.apps["web"].version.spec_hash}
+
+
+def test_without_evidence_it_is_never_promoted_and_people_are_told_in_the_end() -> None:
+    stage = on_trial(hold_seconds=10)
+    enough = stage.version_loads
+    stage.version_loads = {key: load(requests=19) for key in enough}
+    while "Degraded" not in {c.type for c in stage.statuses["web"].conditions if c.status}:
+        assert stage.now < 1100
+        stage.tick()
+    (degraded,) = (c for c in stage.statuses["web"].conditions if c.type == "Degraded")
+    assert (degraded.reason, "no verdict on the canary after 30 s" in degraded.message) == ("CanaryUndecided", True)
+    assert "no verdict yet: 19 of 20 requests it takes to judge" in stage.text()
+    for _ in range(100):
+        stage.tick()
+    assert stage.routed() == ["web-1", "web-2", "web-3"]
+    stage.version_loads = enough
+    stage.settle()
+    assert stage.hashes() == {stage.memory.apps["web"].version.spec_hash}
+
+
+def test_one_that_has_no_verdict_and_does_not_come_back_has_failed() -> None:
+    stage = on_trial(hold_seconds=10)
+    stage.held.add("web-3")
+    stage.crash("web-3", exit_code=3)
+    for _ in range(35):
+        stage.tick()
+    failed = stage.memory.apps["web"].failed
+    assert failed is not None
+    assert failed.reason == "CanaryFailed"
+    assert failed.message == "its canary has no verdict after 30 s: web-3 exited with code 3"
+
+
+def test_one_that_is_held_for_no_time_is_judged_once_it_was_asked_enough() -> None:
+    stage = on_trial(hold_seconds=0)
+    stage.settle()
+    assert stage.hashes() == {stage.memory.apps["web"].version.spec_hash}
+
+
+def test_a_trial_that_is_taken_out_of_the_spec_is_over_and_the_deadline_begins_anew() -> None:
+    stage = on_trial()
+    for _ in range(25):
+        stage.tick()
+    stage.broken.add("demo:2")
+    new = version(image="demo:2", strategy={"progressDeadlineSeconds": 20}, revision="r3")
+    stage.desired = desired(new, revision="r3")
+    for _ in range(10):
+        stage.tick()
+    assert stage.memory.apps["web"].failed is None
+    for _ in range(20):
+        stage.tick()
+    assert stage.memory.apps["web"].failed is not None
 
 
 def test_without_an_old_replica_there_is_nothing_to_judge_by() -> None:

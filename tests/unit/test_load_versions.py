@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.decide.canary import judge
@@ -33,10 +34,13 @@ class Metered:
         self.path = directory / "access.log"
         self.path.touch()
         self.now = _START
-        requests = RequestLog(self.path, directory / "place.json", None)
-        containers = Containers(Cgroups(directory), None, this_host())
-        self.meter = Meter(containers, requests, Connections(None), None)
+        self.meter = self.open()
         self.containers = [container(1, "old", _OLD), container(2, "new", _NEW)]
+
+    def open(self) -> Meter:
+        requests = RequestLog(self.path, self.path.with_name("place.json"), None)
+        containers = Containers(Cgroups(self.path.parent), None, this_host())
+        return Meter(containers, requests, Connections(None), None)
 
     def serve(self, seconds: int, *lines_each_second: dict[str, str]) -> dict[str, VersionLoad]:
         """So many seconds pass, with these requests in each; what the versions have served by then, by spec hash."""
@@ -51,6 +55,7 @@ class Metered:
 
 
 BY_OLD = {"upstream_addresses": f"{_OLD}:80"}
+BY_NEW = {"upstream_addresses": f"{_NEW}:80"}
 FAILED_BY_NEW = {
     "upstream_addresses": f"{_NEW}:80, {_OLD}:80",
     "upstream_statuses": "500, 200",
@@ -65,3 +70,50 @@ def test_a_canary_that_fails_whatever_it_is_asked_is_judged_though_others_answer
     verdict = judge(_WEB.spec.strategy.canary or Canary(), loads["new"], loads["old"])
     assert verdict.good is False
     assert verdict.message.startswith("errors 100.00 % (old version 0.00 %)")
+
+
+def test_what_few_requests_there_are_add_up_for_as_long_as_it_takes(tmp_path: Path) -> None:
+    """Five in each hold: what counts is all since the canary is there, or it would never be judged."""
+    metered = Metered(tmp_path)
+    for _ in range(20):
+        metered.serve(4 * _HOLD_SECONDS // 20, BY_OLD)
+        metered.serve(1, BY_NEW)
+    loads = metered.serve(3)
+    assert loads["new"].requests == 20
+    assert loads["new"].window_seconds > 4 * _HOLD_SECONDS
+
+
+def test_a_crash_in_place_costs_nothing_of_what_was_counted(tmp_path: Path) -> None:
+    metered = Metered(tmp_path)
+    metered.serve(10, BY_OLD, BY_NEW)
+    well = metered.containers[1]
+    metered.containers[1] = replace(well, state=ContainerState.EXITED)
+    metered.serve(5, BY_OLD)
+    metered.containers[1] = well
+    loads = metered.serve(10, BY_OLD, BY_NEW)
+    assert loads["new"].window_seconds == loads["old"].window_seconds == 24
+    assert 17 <= loads["new"].requests <= 20
+    assert 22 <= loads["old"].requests <= 25
+
+
+def test_both_are_counted_from_when_the_younger_one_is_there_and_anew_for_the_next(tmp_path: Path) -> None:
+    metered = Metered(tmp_path)
+    old, new = metered.containers
+    metered.containers = [old]
+    metered.serve(20, BY_OLD)
+    metered.containers = [old, new]
+    assert metered.serve(1, BY_OLD)["old"].requests <= 1
+    metered.serve(20, BY_OLD, BY_NEW)
+    metered.containers = [old, replace(new, id="id3", spec_hash="fix")]
+    loads = metered.serve(1, BY_OLD)
+    assert loads.keys() == {"old", "fix"}
+    assert loads["old"].requests <= 1
+
+
+def test_a_restart_of_the_controller_begins_anew(tmp_path: Path) -> None:
+    metered = Metered(tmp_path)
+    metered.serve(30, BY_OLD, BY_NEW)
+    metered.meter.close()
+    metered.meter = metered.open()
+    loads = metered.serve(1, BY_OLD, BY_NEW)
+    assert (loads["new"].window_seconds, loads["new"].requests <= 1) == (0, True)
