@@ -17,7 +17,8 @@ from reconciler.load.containers import Containers
 from reconciler.load.history import Gauges, History
 from reconciler.load.prometheus import CustomMetrics
 from reconciler.load.request_log import RequestLog
-from reconciler.load.window import Served, Window
+from reconciler.load.traffic import Traffic
+from reconciler.load.window import Served
 from reconciler.model.load import AppLoad, ReplicaLoad, VersionLoad
 from reconciler.model.observed import Container, ContainerState
 from reconciler.model.spec import App
@@ -112,7 +113,7 @@ class Meter:
         if self._custom:
             self._custom.watch(metric.query for app in watched.apps for metric in app.scaling.metrics)
         if self._requests:
-            self._requests.configure({name: (seconds, seconds) for name, seconds in windows.items()}, now)
+            self._requests.configure(windows, now)
             self._comparisons.watch(watched.on_trial, now)
             for traffic in self._requests.look(now):
                 self._history.add(traffic)
@@ -121,9 +122,9 @@ class Meter:
     def _view(self, app: App, watched: Watched) -> _View:
         replicas = watched.replicas[app.name]
         healthy = [container for container in replicas if container.name in watched.healthy]
-        return _View(app, replicas, healthy, self._window(app))
+        return _View(app, replicas, healthy, self._served(app))
 
-    def _window(self, app: App) -> Window | None:
+    def _served(self, app: App) -> Served | None:
         if app.spec.type == "worker":
             return _NO_REQUESTS
         if self._requests is None or not self._knows_requests_of(app):
@@ -137,7 +138,7 @@ class Meter:
     def _app_load(self, view: _View) -> AppLoad:
         seconds = view.app.scaling.window_seconds
         histories = [self._containers.history(c.id) for c in view.healthy]
-        served = view.window.served() if view.window else None
+        served = view.served
         counted = self._connections.of_app(view.app.name)
         return AppLoad(
             cpu_percent=_mean_of_all(history.cpu_percent(seconds) for history in histories),
@@ -185,16 +186,16 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """One app at one look. ``replicas`` run; ``window`` is None where the log can't tell."""
+    """One app at one look. ``replicas`` run; ``served`` is None where the log can't tell."""
 
     app: App
     replicas: list[Container]
     healthy: list[Container]
-    window: Window | None
+    served: Served | None
 
 
 # Nothing is routed to a worker, so what it serves is known without a log.
-_NO_REQUESTS = Window({}, covered_seconds=1.0)
+_NO_REQUESTS = Served(Traffic(), covered_seconds=1.0)
 
 
 def _counted_or_estimated(counted: float | None, served: Served | None) -> float | None:

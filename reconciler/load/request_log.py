@@ -19,7 +19,7 @@ from typing import Any
 from reconciler.load.log_rotation import LogRotation
 from reconciler.load.log_tail import LogTail, Position
 from reconciler.load.traffic import Key, Traffic, tally
-from reconciler.load.window import Window, Windows
+from reconciler.load.window import Served, Windows
 
 # After a restart, windows up to this long are known at once.
 LOOK_BACK_SECONDS = 120.0
@@ -55,8 +55,8 @@ class RequestLog:
         """Whether there is a log to tell anything from."""
         return self._tail.exists and "reading" not in self._obstacles
 
-    def configure(self, spans: Mapping[str, tuple[float, float]], now: float) -> None:
-        """The apps to keep windows for, each with the shortest and longest window asked of it, in seconds."""
+    def configure(self, spans: Mapping[str, float], now: float) -> None:
+        """The apps to keep windows for, each with the longest window asked of it, in seconds."""
         if not self._places:
             self._places.append(Position({}, now))
             self.keep_place(self.recorded_until)
@@ -83,7 +83,7 @@ class RequestLog:
         if self._rotation:
             self._obstacles["rotation"] = self._rotation.keep_bounded()
 
-    def window(self, app_name: str, window_seconds: float) -> Window | None:
+    def window(self, app_name: str, window_seconds: float) -> Served | None:
         """What the app served in the window that ends where the log is complete; None where it isn't known."""
         if not self.is_known:
             return None

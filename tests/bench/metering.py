@@ -183,7 +183,7 @@ def pattern(chosen: random.Random) -> tuple[str, dict[str, str]]:
 
 def measure_log() -> dict[str, float]:
     with busy_log() as (requests, serve):
-        requests.configure({f"app-{number}": (20.0, 20.0) for number in range(_APPS)}, _START)
+        requests.configure({f"app-{number}": 20.0 for number in range(_APPS)}, _START)
         times = []
         for second in range(20):
             serve(_START + second)

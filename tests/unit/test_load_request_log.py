@@ -27,7 +27,7 @@ class Controller:
         self.history = History(self.requests.recorded_until)
 
     def second(self, now: float) -> None:
-        self.requests.configure({"web": (20, 20)}, now)
+        self.requests.configure({"web": 20}, now)
         for traffic in self.requests.look(now):
             self.history.add(traffic)
         for sample in self.history.close_intervals(now, {"web": True}):
@@ -40,8 +40,8 @@ class Controller:
         self.requests.begin_anew(now, self.history.recorded_until)
 
     def rps(self) -> float | None:
-        window = self.requests.window("web", 20)
-        return window.served().rps if window else None
+        served = self.requests.window("web", 20)
+        return served.rps if served else None
 
 
 def serve(path: Path, second: float, count: int = 50) -> None:

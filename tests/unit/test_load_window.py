@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.load.traffic import tally
-from reconciler.load.window import MOST_SLOTS, AppTraffic, Window, Windows
+from reconciler.load.window import SLOTS_PER_WINDOW, AppTraffic, Served, Windows
 from tests.support.access_log import line
 
 _START = 1_000_000.0
@@ -13,12 +13,12 @@ _START = 1_000_000.0
 
 def windows_with(lines: bytes, window_seconds: float = 20, covered_since: float = _START) -> Windows:
     windows = Windows()
-    windows.configure({"web": (window_seconds, window_seconds)}, covered_since)
+    windows.configure({"web": window_seconds}, covered_since)
     windows.add(tally(lines).traffic)
     return windows
 
 
-def window_of(windows: Windows, window_seconds: float, until: float) -> Window:
+def window_of(windows: Windows, window_seconds: float, until: float) -> Served:
     window = windows.window("web", window_seconds, until)
     assert window is not None
     return window
@@ -30,7 +30,7 @@ def steady(count: int, per_second: int, **values: str) -> bytes:
 
 def test_rate_latency_and_connections_of_a_steady_load() -> None:
     windows = windows_with(steady(1000, 50, upstream_seconds="0.100"))
-    served = window_of(windows, 20, _START + 20).served()
+    served = window_of(windows, 20, _START + 20)
     assert served.rps == pytest.approx(50)
     assert served.p95_latency_ms == pytest.approx(100, rel=0.02)
     assert served.connections == pytest.approx(5)  # 50 a second, a tenth of a second each
@@ -38,12 +38,12 @@ def test_rate_latency_and_connections_of_a_steady_load() -> None:
 
 def test_only_the_window_counts() -> None:
     windows = windows_with(steady(1000, 50) + line(_START + 30))
-    assert window_of(windows, 20, _START + 31).served().traffic.requests == 451
+    assert window_of(windows, 20, _START + 31).traffic.requests == 451
 
 
 def test_of_a_window_that_is_only_partly_known_the_known_part_counts() -> None:
     windows = windows_with(steady(500, 50))
-    assert window_of(windows, 20, _START + 10).served().rps == pytest.approx(50)
+    assert window_of(windows, 20, _START + 10).rps == pytest.approx(50)
 
 
 def test_too_little_known_is_unknown_and_not_zero() -> None:
@@ -53,7 +53,7 @@ def test_too_little_known_is_unknown_and_not_zero() -> None:
 
 
 def test_an_idle_app_is_known_to_be_idle() -> None:
-    served = window_of(windows_with(b""), 20, _START + 20).served()
+    served = window_of(windows_with(b""), 20, _START + 20)
     assert (served.rps, served.p95_latency_ms, served.connections, served.traffic.error_rate) == (0, 0, 0, 0)
 
 
@@ -61,27 +61,18 @@ def test_an_app_that_nobody_asked_about_is_unknown() -> None:
     assert windows_with(b"").window("shop", 20, _START + 20) is None
 
 
-def test_by_replica_and_by_a_set_of_replicas() -> None:
-    window = window_of(
-        windows_with(steady(100, 10) + steady(50, 10, upstream_addresses="10.0.0.8:80")), 20, _START + 20
-    )
-    assert window.served("10.0.0.7".__eq__).rps == 5
-    assert window.served("10.0.0.9".__eq__).rps == 0
-    assert window.served({"10.0.0.7", "10.0.0.8"}.__contains__).rps == 7.5
-
-
 def test_another_window_keeps_what_is_known() -> None:
     windows = windows_with(steady(1000, 50))
-    windows.configure({"web": (60, 60)}, _START + 20)
-    assert window_of(windows, 60, _START + 21).served().traffic.requests == 1000
+    windows.configure({"web": 60}, _START + 20)
+    assert window_of(windows, 60, _START + 21).traffic.requests == 1000
 
 
 @pytest.mark.parametrize("window_seconds", [1, 20, 600, 86_400])
 def test_memory_is_bounded_whatever_the_window(window_seconds: float) -> None:
-    app = AppTraffic(window_seconds, window_seconds, _START)
+    app = AppTraffic(window_seconds, _START)
     traffic = tally(line(_START)).traffic.popitem()[1]
     step = max(1, int(window_seconds / 2000))
     for second in range(0, int(window_seconds) * 2 + 1, step):
-        app.add(int(_START) + second, "10.0.0.7", traffic)
+        app.add(int(_START) + second, traffic)
         app.forget(_START + second - window_seconds)
-    assert len(app._slots) <= MOST_SLOTS + 1
+    assert len(app._slots) <= 2 * SLOTS_PER_WINDOW
