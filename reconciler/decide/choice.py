@@ -77,12 +77,12 @@ def choose(view: AppView) -> Choice:
     missing = max(0, view.aim - len(sides.kept) - healed.held)
     hindrance = _hindrance(view) if missing else None
     pull = missing > 0 and hindrance is None and view.app.image_ready != view.target.spec_hash
-    failures = [r for r in view.held if r.phase is not Phase.LEAVING and not (r.ready and r.name in view.routed)]
-    room = max(0, view.count + view.surge - len(view.existing) - len(failures))
+    room = max(0, view.app.count + view.surge - len(view.existing) - len(view.held))
     create = 0 if hindrance or pull else min(room, missing)
     retire = {r.name: _surplus_cause(view) for r in sides.surplus}
     retire |= {r.name: _misfit_cause(view, r) for r in sides.idle}
-    retire |= {r.name: "its place is needed by the version that serves" for r in failures[: max(0, missing - room)]}
+    idle = [r for r in view.held if not r.ready and r.phase is not Phase.LEAVING]
+    retire |= {r.name: "its place is needed by the version that serves" for r in idle[: max(0, missing - room)]}
     going = _expendable(view, sides, healed, missing)
     if hindrance or pull or settling_until(view):
         # Nobody new takes over just now: only those that are on their way out already go on.
@@ -148,7 +148,7 @@ def _first_to_stay(replica: Replica) -> tuple[bool, float, int]:
 
 
 def _wanted(view: AppView) -> str:
-    return f"{view.count} replica{'s' if view.count != 1 else ''} wanted by {view.scaling.mode} scaling"
+    return f"{view.app.count} replica{'s' if view.app.count != 1 else ''} wanted by {view.scaling.mode} scaling"
 
 
 def _surplus_cause(view: AppView) -> str:

@@ -7,7 +7,7 @@ It names what is so, and decides nothing.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
@@ -91,10 +91,7 @@ class AppView:
             return self
         held = tuple(r for r in self.existing if r.spec_hash == self.target.spec_hash)
         rest = tuple(r for r in self.replicas if r not in held)
-        serve = self.app.failed is not None and self.app.failed.reason != CANARY_FAILED
-        count = max(0, self.count - sum(serve and replica.ready for replica in held))
-        app = replace(self.app, scaling=replace(self.app.scaling, count=count))
-        return self.of(app, rest, self.published, self.now, self.unready_dependencies, stable, held)
+        return self.of(self.app, rest, self.published, self.now, self.unready_dependencies, stable, held)
 
     @property
     def name(self) -> str:
@@ -102,8 +99,10 @@ class AppView:
 
     @property
     def count(self) -> int:
-        """The number of replicas wanted."""
-        return self.app.count
+        """The number of replicas wanted, but for those that a paused version contributes."""
+        failed = self.app.failed
+        serve = self.held if failed and failed.reason != CANARY_FAILED else ()
+        return max(0, self.app.count - sum(replica.ready for replica in serve))
 
     @property
     def suspended(self) -> bool:
@@ -116,13 +115,13 @@ class AppView:
 
     @cached_property
     def surge(self) -> int:
-        """How many replicas there may be above the wanted count."""
-        return resolve(self.target.app.max_surge, self.count, round_up=True)
+        """How many replicas there may be above the wanted count, of whatever version."""
+        return resolve(target_of(self.app).app.max_surge, self.app.count, round_up=True)
 
     @cached_property
     def least(self) -> int:
         """How many replicas have to go on serving through whatever we do."""
-        allowed = resolve(self.target.app.max_unavailable, self.count, round_up=False)
+        allowed = resolve(target_of(self.app).app.max_unavailable, self.app.count, round_up=False)
         return max(0, self.count - (allowed if allowed or self.surge else 1))
 
     @property
