@@ -154,7 +154,8 @@ def _rollout_outlook(subject: Subject, memory: AppMemory, rollout: Rollout) -> I
     strategy = memory.version.app.spec.strategy
     on_trial = rollout.canary_at is not None and not rollout.promoted
     if rollout.canary_at is not None and strategy.canary:
-        verdict = f"judged in {age(rollout.canary_at + strategy.canary.hold_seconds - subject.now)}"
+        left_seconds = rollout.canary_at + strategy.canary.hold_seconds - subject.now
+        verdict = f"judged in {age(left_seconds)}" if left_seconds > 0 else "judged as soon as it was asked enough"
         since = f"canary: has its share of the traffic since {subject.ago(rollout.canary_at)}"
         yield f"{since}, {verdict if on_trial else 'promoted'}"
     if not on_trial and not memory.failed:
