@@ -17,9 +17,10 @@ from reconciler.model.events import Event
 from reconciler.ports import CHECKPOINT_SECONDS, Record, Unavailable
 from reconciler.tick import State, World, tick
 
-# Wake-ups closer together than this share a tick. While containers are being started each of them causes several, and
-# a tick for every one would take from the Engine the processor that it starts them with.
-SPACING_SECONDS = 0.03
+# Wake-ups closer together than this share a tick; and the loop rests at least as long as its last tick took. While
+# containers are being started each of them causes several, and a tick for every one would take from the Engine the
+# processor that it starts them with.
+SPACING_SECONDS = 0.01
 BUSY_SPACING_SECONDS = 0.5
 STORE_PAUSE_SECONDS = 2.0
 FINISH_SECONDS = 30.0
@@ -97,6 +98,7 @@ def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Unti
     while not stop.requested:
         now = world.clock.now()
         due = not 0 <= now - last_checkpoint < CHECKPOINT_SECONDS
+        began = time.monotonic()
         try:
             state = tick(world, state, checkpoint=due)
         except Unavailable as error:
@@ -110,7 +112,8 @@ def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Unti
         if (code := _verdict(state, until, started_at, now)) is not None:
             _finish(world, state)
             return code
-        spacing = BUSY_SPACING_SECONDS if world.executor.starting else SPACING_SECONDS
+        worked_seconds = time.monotonic() - began
+        spacing = BUSY_SPACING_SECONDS if world.executor.starting else max(SPACING_SECONDS, worked_seconds)
         # What happened may be what something else waits for: a drain begins, a dependency is ready.
         pause = spacing if state.events else _pause(state, tick_seconds, world.clock.now())
         waker.sleep(pause, spacing)
