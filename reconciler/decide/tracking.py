@@ -13,6 +13,7 @@ from operator import attrgetter
 from reconciler.decide.backoff import FORGOTTEN_AFTER_SECONDS, after_failure, delay_seconds
 from reconciler.decide.health import after_sample, begun_anew, health_check_of, trusted
 from reconciler.decide.versions import version_for
+from reconciler.model.actions import RemoveReplica
 from reconciler.model.events import Event
 from reconciler.model.health import Health, Verdict
 from reconciler.model.memory import AppMemory, Memory, ReplicaMemory
@@ -31,14 +32,17 @@ def follow(memory: Memory, observed: Observed, now: float) -> tuple[Memory, tupl
     events: list[Event] = []
     samples = _by_container(observed.samples)
     replicas = dict(memory.replicas)
+    removing = {action.key for action in observed.in_flight if isinstance(action, RemoveReplica)}
     for container in sorted(observed.containers, key=attrgetter("name")):
         app = memory.apps.get(container.app_name)
         if container.name not in replicas:
             message = f"adopted {container.name}, which nothing on record tells of: kept as it is"
             events.append(Event(now, "controller", message, container.app_name, {"container": container.id}))
         known = _identify(replicas.get(container.name), container, app, now)
-        current, happened = _after_state(known, container, now)
-        events += happened
+        current = known
+        if container.name not in removing:  # else it ends by our own doing, which is no crash
+            current, happened = _after_state(known, container, now)
+            events += happened
         if app is not None:
             # Each replica is judged by the checks of its own version, not by those of its successor.
             own = version_for(app, container.spec_hash).app

@@ -30,3 +30,17 @@ def test_restarts_are_given_back_to_the_engine_once_the_loop_is_forgotten() -> N
 
 def taken_over(stage: Stage) -> bool:
     return stage.memory.replicas["web-1"].taken_over
+
+
+def test_the_end_of_a_replica_that_is_being_removed_is_no_crash() -> None:
+    stage = Stage(desired(version(replicas=2, terminationGracePeriodSeconds=0)))
+    stage.settle()
+    stage.desired = desired(version(replicas=1, terminationGracePeriodSeconds=0, revision="r2"), revision="r2")
+    stage.held.add("web-2")
+    for _ in range(5):
+        stage.tick()
+    assert "web-2" in stage.in_flight
+    stage.crash("web-2", exit_code=0)
+    stage.tick()
+    assert not [event for event in stage.events if "exited" in event.message]
+    assert stage.memory.replicas["web-2"].crashes == ()
