@@ -287,7 +287,7 @@ def history(
     settings_file: _SettingsFile = None,
 ) -> None:
     """List an app's scaling decisions and rollouts, with its load over time."""
-    from reconciler.decide.metrics import factor_of
+    from reconciler.decide.scaling.metrics import factor_of
     from reconciler.report.history import history as report
 
     settings = _settings(settings_file, database=database, state_dir=state_dir, instance=instance)
@@ -301,7 +301,7 @@ def validate(
     output: _Output = Output.TEXT,
 ) -> None:
     """Check specs without applying them. Exit code: 0 all good, 1 problems found."""
-    from reconciler.decide.policy import warnings
+    from reconciler.decide.scaling.lint import warnings
     from reconciler.source import format_validation
     from reconciler.source import validate as check
 

@@ -14,13 +14,13 @@ from reconciler.model.actions import Action, Outcome
 from reconciler.model.desired import Desired, Problem
 from reconciler.model.events import Event, EventType
 from reconciler.model.load import AppLoad, LoadSample, ReplicaLoad, VersionLoad
-from reconciler.model.memory import Memory
 from reconciler.model.observed import Container, Observed, ProbeSample
 from reconciler.model.plan import ProbeTarget
 from reconciler.model.recorded import ActionRecord, RevisionRecord, Snapshot
 from reconciler.model.routes import Publication, RouteTable
 from reconciler.model.scaling import ScalingDecision
 from reconciler.model.spec import App
+from reconciler.model.state import Memory
 from reconciler.model.status import AppStatus
 
 

@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from reconciler.decide.plan import decide
 from reconciler.loop import Waker
 from reconciler.model.desired import Desired, Problem
-from reconciler.model.memory import Memory
 from reconciler.model.plan import Plan
 from reconciler.model.routes import RouteTable
+from reconciler.model.state import Memory
 from reconciler.ports import NothingRecorded
 from reconciler.settings import Settings
 from reconciler.store import open_reader

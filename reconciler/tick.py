@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler.decide.apps import last_desired
-from reconciler.decide.failure import overdue
-from reconciler.decide.images import unsure
 from reconciler.decide.plan import conclude, decide
+from reconciler.decide.rollout.failure import overdue
+from reconciler.decide.state.apps import last_desired
+from reconciler.decide.state.images import unsure
 from reconciler.decide.status import blinded
 from reconciler.executor import Executor
 from reconciler.model.desired import Desired
 from reconciler.model.events import Event
-from reconciler.model.memory import Memory
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Plan, Policy
 from reconciler.model.routes import Publication, RouteTable
 from reconciler.model.scaling import Bounds
 from reconciler.model.spec import App
+from reconciler.model.state import Memory
 from reconciler.model.status import AppStatus
 from reconciler.ports import Clock, Edge, LoadMeter, Prober, Record, Rejected, Runtime, Source, Store, Unavailable
 from reconciler.schedule import bounds_in_force

@@ -12,8 +12,8 @@ from functools import cached_property
 from itertools import chain
 
 from reconciler.model.actions import CreateReplica
-from reconciler.model.memory import Memory
 from reconciler.model.observed import Network, Observed
+from reconciler.model.state import Memory
 
 
 class NameOf:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from reconciler.decide.backoff import FORGOTTEN_AFTER_SECONDS, after_failure, blocks
-from reconciler.decide.replicas import PENDING, Phase, Replica
-from reconciler.decide.view import AppView
+from reconciler.decide.app_view import AppView
+from reconciler.decide.phases import PENDING, Phase, Replica
+from reconciler.decide.state.backoff import FORGOTTEN_AFTER_SECONDS, after_failure, blocks
 from reconciler.model.actions import Action, RemoveReplica
-from reconciler.model.memory import AppMemory
 from reconciler.model.plan import Wait
+from reconciler.model.state import AppMemory
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from reconciler.decide.view import AppView
+from reconciler.decide.app_view import AppView
 from reconciler.model.actions import Action, CreateReplica, EnsureImage, RemoveReplica
 from reconciler.model.observed import ContainerState, Observed
 

@@ -10,36 +10,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler.decide import apps as registry
-from reconciler.decide import (
-    choice,
-    counts,
-    healing,
-    images,
-    invariants,
-    outcomes,
-    probes,
-    rollout,
-    routes,
-    status,
-    tracking,
-)
+from reconciler.decide import healing, invariants, probes, reconcile, routes, status
+from reconciler.decide.actions import Steps, remove_all, steps
 from reconciler.decide.addresses import NameOf
-from reconciler.decide.clock import without_future
-from reconciler.decide.facts import AppFacts, Served
-from reconciler.decide.failure import deadline_of
-from reconciler.decide.publication import after_publication, expecting
-from reconciler.decide.scene import Scene
-from reconciler.decide.steps import Steps, remove_all, steps
+from reconciler.decide.app_decision import AppFacts, Served
+from reconciler.decide.app_view import AppView
+from reconciler.decide.context import Scene
+from reconciler.decide.rollout import rollout
+from reconciler.decide.rollout.failure import deadline_of
+from reconciler.decide.scaling import counts
+from reconciler.decide.state import apps as registry
+from reconciler.decide.state import images, outcomes, replicas
+from reconciler.decide.state.clock import without_future
+from reconciler.decide.state.publication import after_publication, expecting
 from reconciler.decide.versions import differences
-from reconciler.decide.view import AppView
 from reconciler.model.actions import Action, CreateReplica
 from reconciler.model.desired import Desired, short
 from reconciler.model.events import Event
-from reconciler.model.memory import AppMemory, Memory, ReplicaMemory
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Plan, Policy, Wait
 from reconciler.model.routes import AppRoutes, Publication
+from reconciler.model.state import AppMemory, Memory, ReplicaMemory
 from reconciler.model.status import AppStatus
 
 ORPHAN_GRACE_SECONDS = 10.0
@@ -85,7 +76,7 @@ def decide(desired: Desired, observed: Observed, memory: Memory, now: float, pol
     """What to do now. The same arguments always give the same decision."""
     memory, finished = outcomes.absorb(without_future(memory, now), observed.outcomes)
     registration = registry.register(desired, memory, observed, policy, now)
-    memory, happened = tracking.follow(registration.memory, observed, now)
+    memory, happened = replicas.follow(registration.memory, observed, now)
     if observed.images:
         memory = replace(memory, apps=images.noted(memory.apps, observed.images))
     draft = _Draft(dict(memory.apps), [*finished, *registration.events, *happened])
@@ -137,7 +128,7 @@ def _keep(draft: _Draft, scene: Scene, app: AppMemory) -> None:
     advance = rollout.advance(view, scene.observed.version_loads)
     view = view.after(advance.app)
     acting = view.beside_the_failed()
-    chosen = choice.choose(acting)
+    chosen = reconcile.choose(acting)
     found = steps(acting, chosen, scene.observed, scene.addresses, NameOf(scene.policy.name_prefix, app.name))
     part, said = routes.routes_of(view, chosen)
     waits = (*advance.waits, *found.waits, *said)
@@ -156,7 +147,7 @@ def _leave(draft: _Draft, scene: Scene, app: AppMemory, revision: str) -> None:
     found = remove_all(view.existing, cause, view.grace_seconds, view.routed, scene.observed)
     if view.published and not view.existing:
         found = Steps(waits=(Wait(app.name, "waiting for nginx to drop its routes"),))
-    draft.facts[app.name] = AppFacts(view, choice.Choice(), found.waits, bool(found.actions), leaving=True)
+    draft.facts[app.name] = AppFacts(view, reconcile.Choice(), found.waits, bool(found.actions), leaving=True)
     draft.add(found)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from reconciler.decide.health import health_check_of
-from reconciler.decide.replicas import Phase, Replica
+from reconciler.decide.app_view import AppView
+from reconciler.decide.phases import Phase, Replica
+from reconciler.decide.state.health import health_check_of
 from reconciler.decide.versions import version_for
-from reconciler.decide.view import AppView
 from reconciler.model.health import Health
 from reconciler.model.observed import ContainerState
 from reconciler.model.plan import ProbeTarget

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from operator import attrgetter
 
-from reconciler.decide import canary
-from reconciler.decide.choice import Choice, settling_until
+from reconciler.decide.app_view import AppView
 from reconciler.decide.healing import most_are_unhealthy
-from reconciler.decide.replicas import PENDING, Phase, Replica
+from reconciler.decide.phases import PENDING, Phase, Replica
+from reconciler.decide.reconcile import Choice, settling_until
+from reconciler.decide.rollout import canary
 from reconciler.decide.versions import CANARY_FAILED, version_for
-from reconciler.decide.view import AppView
 from reconciler.model.plan import Wait
 from reconciler.model.routes import AppRoutes, RouteTable, Server
 from reconciler.model.spec import App

@@ -9,16 +9,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
 
-from reconciler.decide.facts import AppFacts, Served
-from reconciler.decide.health import health_check_of
-from reconciler.decide.replicas import RUNNING, Phase, Replica
-from reconciler.decide.troubles import Trouble, troubles_of
+from reconciler.decide.app_decision import AppFacts, Served
+from reconciler.decide.app_view import AppView
+from reconciler.decide.degraded import Trouble, troubles_of
+from reconciler.decide.phases import RUNNING, Phase, Replica
+from reconciler.decide.state.health import health_check_of
 from reconciler.decide.versions import version_for
-from reconciler.decide.view import AppView
 from reconciler.model.health import Verdict
 from reconciler.model.load import ReplicaLoad
-from reconciler.model.memory import ReplicaMemory
 from reconciler.model.spec import App, Route
+from reconciler.model.state import ReplicaMemory
 from reconciler.model.status import AppStatus, Condition, InstanceStatus, Vitals
 
 _NO_LOAD = ReplicaLoad()

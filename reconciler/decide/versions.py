@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reconciler.model.desired import Version, container_fields, short
-from reconciler.model.memory import AppMemory
+from reconciler.model.state import AppMemory
 
 # Why a version failed whose trial went badly: unlike others that failed, none of it serves any more.
 CANARY_FAILED = "CanaryFailed"

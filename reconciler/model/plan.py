@@ -8,9 +8,9 @@ from typing import Literal
 
 from reconciler.model.actions import Action
 from reconciler.model.events import Event
-from reconciler.model.memory import Memory
 from reconciler.model.routes import RouteTable
 from reconciler.model.spec import HealthCheck
+from reconciler.model.state import Memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from reconciler.model.desired import Problem
-from reconciler.model.memory import AppMemory, Published, ReplicaMemory
+from reconciler.model.state import AppMemory, Published, ReplicaMemory
 from reconciler.model.status import AppStatus
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Verdict
-from reconciler.model.memory import AppMemory, Backoff, FailedVersion, ReplicaMemory, Rollout
 from reconciler.model.recorded import AppRecord, Controller, Snapshot
+from reconciler.model.state import AppMemory, Backoff, FailedVersion, ReplicaMemory, Rollout
 from reconciler.model.status import AppStatus, Condition, InstanceStatus
 from reconciler.ports import CHECKPOINT_SECONDS, NothingRecorded, StatusReader
 from reconciler.report import contract

@@ -14,10 +14,10 @@ from typing import Any
 from reconciler.model.desired import short
 from reconciler.model.events import Event
 from reconciler.model.health import Verdict
-from reconciler.model.memory import AppMemory, Backoff, Published, Rollout
 from reconciler.model.recorded import AppRecord, Controller
 from reconciler.model.routes import AppRoutes
 from reconciler.model.scaling import ScalingDecision
+from reconciler.model.state import AppMemory, Backoff, Published, Rollout
 from reconciler.model.status import AppStatus, InstanceStatus
 from reconciler.ports import NothingRecorded, StatusReader
 from reconciler.report import dump

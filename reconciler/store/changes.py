@@ -13,8 +13,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health
-from reconciler.model.memory import AppMemory, Published, ReplicaMemory
 from reconciler.model.scaling import ScalingDecision
+from reconciler.model.state import AppMemory, Published, ReplicaMemory
 from reconciler.model.status import AppStatus, InstanceStatus
 from reconciler.ports import Record
 

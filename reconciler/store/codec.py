@@ -13,9 +13,9 @@ from typing import Any, Generic, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from reconciler.model.desired import Problem
-from reconciler.model.memory import AppMemory, Published, ReplicaMemory
 from reconciler.model.scaling import ScalingDecision
 from reconciler.model.spec import App
+from reconciler.model.state import AppMemory, Published, ReplicaMemory
 from reconciler.model.status import AppStatus, InstanceStatus
 
 T = TypeVar("T")

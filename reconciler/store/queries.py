@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from reconciler.model.events import Event, EventType
 from reconciler.model.load import LoadSample
-from reconciler.model.memory import Memory, Published
 from reconciler.model.recorded import ActionRecord, AppRecord, RevisionRecord, Snapshot
 from reconciler.model.scaling import ScalingDecision
+from reconciler.model.state import Memory, Published
 from reconciler.store import codec, rows, tables
 from reconciler.store.changes import AppRow, Facts, Image, ReplicaRow
 from reconciler.store.codec import Codec, Unreadable

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from reconciler.model.events import Event, EventType
 from reconciler.model.load import LoadSample
-from reconciler.model.memory import Memory
 from reconciler.model.recorded import ActionRecord, RevisionRecord, Snapshot
 from reconciler.model.scaling import ScalingDecision
+from reconciler.model.state import Memory
 from reconciler.ports import NothingRecorded, Unavailable
 from reconciler.store import queries, schema
 from reconciler.store.codec import Unreadable

@@ -12,9 +12,9 @@ from reconciler.model.actions import Action, Outcome
 from reconciler.model.desired import Problem
 from reconciler.model.events import Event
 from reconciler.model.load import LoadSample
-from reconciler.model.memory import Published
 from reconciler.model.recorded import ActionRecord, Controller, RevisionRecord
 from reconciler.model.scaling import ScalingDecision
+from reconciler.model.state import Published
 from reconciler.model.status import AppStatus
 from reconciler.store import codec
 from reconciler.store.changes import AppRow, Facts, ReplicaRow

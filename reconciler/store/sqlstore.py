@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from reconciler import __version__
 from reconciler.model.actions import Action
 from reconciler.model.events import Event
-from reconciler.model.memory import Memory
+from reconciler.model.state import Memory
 from reconciler.ports import Record, Unavailable
 from reconciler.store import queries, rows, schema, statements, tables
 from reconciler.store.changes import Changes, Facts, Image, applied, changes

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from reconciler.decide.scaling import recommend
+from reconciler.decide.scaling.recommend import recommend
 from reconciler.load.cgroups import Cgroups
 from reconciler.load.connections import Connections
 from reconciler.load.containers import Containers, this_host

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from reconciler.decide.scaling import recommend
+from reconciler.decide.scaling.recommend import recommend
 from reconciler.model.load import AppLoad
 from reconciler.model.scaling import ScalingMemory, ScalingSituation
 from reconciler.model.spec import Scaling

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from reconciler.decide.metrics import factor_of
+from reconciler.decide.scaling.metrics import factor_of
 from reconciler.model.desired import Problem
 from reconciler.model.events import Event
 from reconciler.model.load import LoadSample

@@ -19,8 +19,8 @@ from reconciler.model.desired import Problem
 from reconciler.model.events import Event
 from reconciler.model.health import Health, Tally
 from reconciler.model.load import LoadSample
-from reconciler.model.memory import Memory
 from reconciler.model.scaling import ScalingMemory
+from reconciler.model.state import Memory
 from reconciler.model.status import Vitals
 from reconciler.ports import AlreadyRunning, NothingRecorded, Record, StatusReader, Store, Unavailable
 from reconciler.store import Retention, sqlstore

@@ -19,7 +19,7 @@ import pytest
 
 from reconciler.model.events import Event
 from reconciler.model.load import LoadSample
-from reconciler.model.memory import Memory
+from reconciler.model.state import Memory
 from reconciler.ports import AlreadyRunning, NothingRecorded, Unavailable
 from reconciler.store import open_reader, open_store, sqlite
 from tests.support.records import NOW, memory, record

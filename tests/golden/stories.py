@@ -12,8 +12,8 @@ from typing import Any
 
 from reconciler.model.desired import Problem, Version
 from reconciler.model.load import AppLoad, VersionLoad
-from reconciler.model.memory import Memory
 from reconciler.model.observed import Container, ContainerState
+from reconciler.model.state import Memory
 from tests.support.apps import version
 from tests.support.stage import rejected, try_later
 from tests.support.story import Story

@@ -12,8 +12,8 @@ from typing import Any
 
 from reconciler.model.actions import CreateReplica
 from reconciler.model.desired import Desired, Problem, Version
-from reconciler.model.memory import Memory
 from reconciler.model.plan import Policy
+from reconciler.model.state import Memory
 from reconciler.ports import Unavailable
 from reconciler.tick import State, World, tick
 from tests.fakes.engine import Program

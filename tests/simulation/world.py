@@ -16,11 +16,11 @@ from reconciler.executor import Executor
 from reconciler.model.actions import Action, RemoveReplica
 from reconciler.model.desired import Desired
 from reconciler.model.load import LoadSample, VersionLoad
-from reconciler.model.memory import Memory
 from reconciler.model.observed import Container, Observed, ProbeSample
 from reconciler.model.plan import ProbeTarget
 from reconciler.model.routes import Publication, Refusal, RouteTable
 from reconciler.model.spec import App
+from reconciler.model.state import Memory
 from reconciler.ports import Loads, Record, Unavailable
 from reconciler.runtime.docker import DockerRuntime
 from reconciler.store import codec

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from reconciler.model.desired import Version
 from reconciler.model.health import Health, Tally
-from reconciler.model.memory import (
+from reconciler.model.routes import AppRoutes, Refusal, RouteTable, Server
+from reconciler.model.scaling import Clamp, Factor, ScalingDecision, ScalingMemory, Throughput
+from reconciler.model.spec import App, EdgeOptions, Route
+from reconciler.model.state import (
     AppMemory,
     Backoff,
     FailedVersion,
@@ -22,9 +25,6 @@ from reconciler.model.memory import (
     ReplicaMemory,
     Rollout,
 )
-from reconciler.model.routes import AppRoutes, Refusal, RouteTable, Server
-from reconciler.model.scaling import Clamp, Factor, ScalingDecision, ScalingMemory, Throughput
-from reconciler.model.spec import App, EdgeOptions, Route
 from reconciler.model.status import Condition
 from tests.support.apps import app
 

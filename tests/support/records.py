@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.model.health import Health, Tally, Verdict
-from reconciler.model.memory import AppMemory, Memory, Published, ReplicaMemory
 from reconciler.model.routes import AppRoutes, RouteTable, Server
 from reconciler.model.scaling import Factor, ScalingDecision, ScalingMemory
 from reconciler.model.spec import Route
+from reconciler.model.state import AppMemory, Memory, Published, ReplicaMemory
 from reconciler.model.status import AppStatus, Condition, InstanceStatus, Vitals
 from reconciler.ports import Record
 from tests.support.apps import version

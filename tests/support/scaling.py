@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconciler.decide.scaling import recommend
+from reconciler.decide.scaling.recommend import recommend
 from reconciler.model.load import AppLoad
 from reconciler.model.scaling import Room, ScalingDecision, ScalingMemory, ScalingSituation
 from reconciler.model.spec import Scaling

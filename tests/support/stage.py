@@ -25,10 +25,10 @@ from reconciler.model.actions import (
 from reconciler.model.desired import Desired
 from reconciler.model.events import Event
 from reconciler.model.load import AppLoad, VersionLoad
-from reconciler.model.memory import Memory
 from reconciler.model.observed import Container, ContainerState, Host, Network, Observed, ProbeSample
 from reconciler.model.plan import Plan, Policy, ProbeTarget
 from reconciler.model.routes import Publication, Refusal, RouteTable
+from reconciler.model.state import Memory
 from reconciler.model.status import AppStatus
 from reconciler.report.plan import format_plan
 

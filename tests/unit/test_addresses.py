@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from reconciler.decide.addresses import Addresses, NameOf, free_slots, next_address
-from reconciler.model.memory import Memory
 from reconciler.model.observed import Container, ContainerState, Network, Observed
+from reconciler.model.state import Memory
 from tests.support.records import replica_memory
 
 SMALL = Network("orchestry", "10.0.0.2", "10.0.0.5")

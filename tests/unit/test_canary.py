@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.decide.canary import judge, weights
+from reconciler.decide.rollout.canary import judge, weights
 from reconciler.model.load import VersionLoad
 from reconciler.model.spec import Canary
 from tests.support.apps import desired, version

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide.backoff import LONGEST_SECONDS
-from reconciler.decide.clock import without_future
-from reconciler.model.memory import Backoff, Memory, Repetition, Rollout
+from reconciler.decide.state.backoff import LONGEST_SECONDS
+from reconciler.decide.state.clock import without_future
+from reconciler.model.state import Backoff, Memory, Repetition, Rollout
 from tests.support.records import NOW, app_memory, replica_memory
 
 LATER = NOW + 3600

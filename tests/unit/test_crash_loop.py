@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.decide.backoff import FORGOTTEN_AFTER_SECONDS
+from reconciler.decide.state.backoff import FORGOTTEN_AFTER_SECONDS
 from reconciler.model.actions import GiveBackRestarts, TakeOverRestarts
 from tests.support.apps import desired, version
 from tests.support.stage import Stage

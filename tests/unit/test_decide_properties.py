@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from reconciler.decide.plan import conclude, decide
 from reconciler.model.actions import CreateReplica, EnsureImage, RemoveReplica
 from reconciler.model.desired import Desired, Problem, Version
-from reconciler.model.memory import AppMemory, Memory
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Plan, Policy
 from reconciler.model.routes import Publication
+from reconciler.model.state import AppMemory, Memory
 from tests.support.apps import desired
 from tests.support.mishaps import Mishap, lives, peace
 from tests.support.stage import Stage

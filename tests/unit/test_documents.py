@@ -39,7 +39,8 @@ def test_architecture_names_every_room_and_every_decision() -> None:
     text = (_TOP / "docs" / "architecture.md").read_text(encoding="utf-8")
     top = [path.name for path in (_TOP / "reconciler").iterdir() if not path.name.startswith("_")]
     rooms = [f"`{name}`" if name.endswith(".py") else f"`{name}/`" for name in top if name != "py.typed"]
-    decisions = [f"`{path.stem}`" for path in (_TOP / "reconciler" / "decide").glob("[!_]*.py")]
+    decide = _TOP / "reconciler" / "decide"
+    decisions = [f"`{path.relative_to(decide).with_suffix('')}`" for path in decide.rglob("[!_]*.py")]
     assert [name for name in (*rooms, *decisions) if name not in text] == []
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from reconciler.decide.healing import most_are_unhealthy
-from reconciler.decide.replicas import Phase, Replica
-from reconciler.model.memory import ReplicaMemory
+from reconciler.decide.phases import Phase, Replica
 from reconciler.model.observed import Container, ContainerState
+from reconciler.model.state import ReplicaMemory
 
 
 def replica(slot: int, phase: Phase) -> Replica:

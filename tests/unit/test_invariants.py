@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.decide.app_view import AppView
 from reconciler.decide.invariants import violations
 from reconciler.decide.plan import decide
-from reconciler.decide.view import AppView
 from reconciler.model.actions import Action, CreateReplica, EnsureImage, RemoveReplica, StartReplica
 from reconciler.model.observed import ContainerState, Observed
 from tests.support.apps import desired, version
@@ -113,7 +113,7 @@ def test_an_app_whose_actions_break_one_is_left_alone_and_says_so(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.desired = desired(version(replicas=3), version("other", revision="r2"), revision="r2")
-    monkeypatch.setattr("reconciler.decide.steps.free_slots", lambda *_: [1])
+    monkeypatch.setattr("reconciler.decide.actions.free_slots", lambda *_: [1])
     plan = stage.tick()
     assert {action.app_name for action in plan.actions} == {"other"}
     assert any("refused by an invariant, which is a bug" in wait.message for wait in plan.waits)

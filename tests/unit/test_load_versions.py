@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from reconciler.decide.canary import judge
+from reconciler.decide.rollout.canary import judge
 from reconciler.load.cgroups import Cgroups
 from reconciler.load.connections import Connections
 from reconciler.load.containers import Containers, this_host

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide.failure import overdue
+from reconciler.decide.rollout.failure import overdue
 from tests.support.apps import desired, version
 from tests.support.stage import Stage
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.decide.apps import last_desired, register
+from reconciler.decide.state.apps import last_desired, register
 from reconciler.model.desired import Desired, Problem
-from reconciler.model.memory import Memory
 from reconciler.model.observed import Container, ContainerState, Observed
 from reconciler.model.plan import Policy
+from reconciler.model.state import Memory
 from tests.support.apps import desired, version
 from tests.support.records import NOW, app_memory
 from tests.support.stage import NETWORK

@@ -8,10 +8,10 @@ from typing import Any
 
 from reconciler.model.events import Event
 from reconciler.model.health import Health, Verdict
-from reconciler.model.memory import Backoff, FailedVersion, Published, Rollout
 from reconciler.model.recorded import AppRecord, Controller
 from reconciler.model.routes import Refusal, RouteTable
 from reconciler.model.scaling import Clamp, Factor, ScalingMemory
+from reconciler.model.state import Backoff, FailedVersion, Published, Rollout
 from reconciler.report.explain import Subject, explained
 from tests.support.apps import version
 from tests.support.records import (

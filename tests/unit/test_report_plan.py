@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from reconciler.model.memory import Memory
 from reconciler.model.plan import Plan
 from reconciler.model.routes import AppRoutes, RouteTable, Server
 from reconciler.model.spec import EdgeOptions, Route
+from reconciler.model.state import Memory
 from reconciler.report.plan import CHANGES, NOTHING, format_plan
 
 SERVERS = (Server("web-1", "10.0.0.2", 8080), Server("web-2", "10.0.0.3", 8080, draining=True))

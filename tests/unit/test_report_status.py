@@ -13,8 +13,8 @@ from ruamel.yaml import YAML
 
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Verdict
-from reconciler.model.memory import Backoff, FailedVersion, Rollout
 from reconciler.model.recorded import AppRecord, Controller, Snapshot
+from reconciler.model.state import Backoff, FailedVersion, Rollout
 from reconciler.ports import NothingRecorded
 from reconciler.report import BadRequest, contract
 from reconciler.report.dump import status_of

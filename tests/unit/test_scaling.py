@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.decide.scaling import initial_count, recommend
+from reconciler.decide.scaling.recommend import initial_count, recommend
 from reconciler.model.load import AppLoad
 from reconciler.model.scaling import Bounds, ScalingDecision
 from reconciler.model.spec import CustomMetric, Scaling

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide.metrics import describe
-from reconciler.decide.scaling import recommend
+from reconciler.decide.scaling.metrics import describe
+from reconciler.decide.scaling.recommend import recommend
 from reconciler.model.load import AppLoad
 from reconciler.model.scaling import Bounds, Room, ScalingDecision, ScalingMemory, ScalingSituation, Throughput
 from reconciler.model.spec import CustomMetric, Scaling

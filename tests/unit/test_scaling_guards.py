@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.decide.scaling import recommend, remember
+from reconciler.decide.scaling.recommend import recommend, remember
 from reconciler.model.load import AppLoad
 from reconciler.model.scaling import Bounds, Room, ScalingDecision, ScalingMemory, ScalingSituation, Throughput
 from reconciler.model.spec import Scaling

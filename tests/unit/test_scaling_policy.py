@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from reconciler.decide.policy import warnings
+from reconciler.decide.scaling.lint import warnings
 from reconciler.model.spec import CustomMetric, Scaling, ScheduledBounds
 from tests.support.scaling import only
 

@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from reconciler.decide.metrics import Case
-from reconciler.decide.policy import warnings
-from reconciler.decide.scaling import initial_count, recommend, remember
-from reconciler.decide.strategies import in_factor, out_factor
+from reconciler.decide.scaling.lint import warnings
+from reconciler.decide.scaling.metrics import Case
+from reconciler.decide.scaling.recommend import initial_count, recommend, remember
+from reconciler.decide.scaling.strategies import in_factor, out_factor
 from reconciler.model.load import AppLoad
 from reconciler.model.scaling import Bounds, Room, ScalingMemory, ScalingSituation
 from reconciler.model.spec import CustomMetric, Scaling

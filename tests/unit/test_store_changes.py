@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.model.load import LoadSample
-from reconciler.model.memory import Memory
+from reconciler.model.state import Memory
 from reconciler.ports import Record
 from reconciler.store import codec
 from reconciler.store.changes import Image, applied, changes

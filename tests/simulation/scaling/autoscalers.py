@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from reconciler.decide.scaling import initial_count, recommend, remember
+from reconciler.decide.scaling.recommend import initial_count, recommend, remember
 from reconciler.model.load import AppLoad
 from reconciler.model.scaling import ScalingDecision, ScalingMemory, ScalingSituation
 from reconciler.model.spec import Scaling

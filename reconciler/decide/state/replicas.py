@@ -10,15 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from operator import attrgetter
 
-from reconciler.decide.backoff import FORGOTTEN_AFTER_SECONDS, after_failure, delay_seconds
-from reconciler.decide.health import after_sample, begun_anew, health_check_of, trusted
+from reconciler.decide.state.backoff import FORGOTTEN_AFTER_SECONDS, after_failure, delay_seconds
+from reconciler.decide.state.health import after_sample, begun_anew, health_check_of, trusted
 from reconciler.decide.versions import version_for
 from reconciler.model.actions import RemoveReplica
 from reconciler.model.events import Event
 from reconciler.model.health import Health, Verdict
-from reconciler.model.memory import AppMemory, Memory, ReplicaMemory
 from reconciler.model.observed import Container, ContainerState, Observed, ProbeSample
 from reconciler.model.spec import App
+from reconciler.model.state import AppMemory, Memory, ReplicaMemory
 
 CRASH_WINDOW_SECONDS = 60.0
 CRASHES_UNTIL_TAKEN_OVER = 3

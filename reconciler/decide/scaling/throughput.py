@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconciler.decide.metrics import Case, amount, number, percent
+from reconciler.decide.scaling.metrics import Case, amount, number, percent
 from reconciler.model.scaling import Factor, Throughput
 
 # An added replica is worth it if it brings this share of what each of the others had brought …

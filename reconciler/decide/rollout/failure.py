@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler.decide.replicas import Phase, Replica
-from reconciler.decide.tracking import CRASH_LOOP, exit_words
+from reconciler.decide.app_view import AppView
+from reconciler.decide.phases import Phase, Replica
+from reconciler.decide.state.replicas import CRASH_LOOP, exit_words
 from reconciler.decide.versions import CANARY_FAILED, is_change, target_of
-from reconciler.decide.view import AppView
 from reconciler.model.desired import Version
-from reconciler.model.memory import AppMemory, FailedVersion, Memory, ReplicaMemory
+from reconciler.model.state import AppMemory, FailedVersion, Memory, ReplicaMemory
 
 DEADLINE = "ProgressDeadlineExceeded"
 

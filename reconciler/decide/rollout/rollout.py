@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from reconciler.decide import canary as trial
-from reconciler.decide.failure import Failure, details_of, failure_of, recorded
+from reconciler.decide.app_view import AppView
+from reconciler.decide.rollout import canary as trial
+from reconciler.decide.rollout.failure import Failure, details_of, failure_of, recorded
 from reconciler.decide.versions import CANARY_FAILED, differences, is_change, naming, target_of
-from reconciler.decide.view import AppView
 from reconciler.model.desired import Version
 from reconciler.model.events import Event
 from reconciler.model.load import VersionLoad
-from reconciler.model.memory import AppMemory, Rollout
 from reconciler.model.plan import Wait
 from reconciler.model.spec import Canary
+from reconciler.model.state import AppMemory, Rollout
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide.backoff import after_failure
-from reconciler.decide.progress import repeated
+from reconciler.decide.state.backoff import after_failure
+from reconciler.decide.state.repetition import repeated
 from reconciler.model.actions import (
     Action,
     CreateReplica,
@@ -22,7 +22,7 @@ from reconciler.model.actions import (
     TakeOverRestarts,
 )
 from reconciler.model.events import Event
-from reconciler.model.memory import AppMemory, Memory, ReplicaMemory
+from reconciler.model.state import AppMemory, Memory, ReplicaMemory
 
 
 def absorb(memory: Memory, outcomes: tuple[Outcome, ...]) -> tuple[Memory, tuple[Event, ...]]:

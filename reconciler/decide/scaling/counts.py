@@ -10,16 +10,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, lru_cache
 
-from reconciler.decide.replicas import PENDING, Replica
-from reconciler.decide.scaling import recommend, remember
+from reconciler.decide.app_view import AppView
+from reconciler.decide.phases import PENDING, Replica
+from reconciler.decide.scaling.recommend import recommend, remember
 from reconciler.decide.versions import is_change
-from reconciler.decide.view import AppView
 from reconciler.model.events import Event
 from reconciler.model.load import AppLoad
-from reconciler.model.memory import AppMemory
 from reconciler.model.observed import Host, Observed
 from reconciler.model.scaling import Room, ScalingDecision, ScalingSituation
 from reconciler.model.spec import Resources
+from reconciler.model.state import AppMemory
 
 # Measurements alone, without another verdict, are kept this often; the store writes them at checkpoints only.
 REFRESH_SECONDS = 2.0

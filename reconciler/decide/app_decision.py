@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconciler.decide.choice import Choice
-from reconciler.decide.view import AppView
+from reconciler.decide.app_view import AppView
+from reconciler.decide.reconcile import Choice
 from reconciler.model.desired import Problem
 from reconciler.model.plan import Wait
 from reconciler.model.routes import AppRoutes, Refusal

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import gcd
 
+from reconciler.decide.app_view import AppView
 from reconciler.decide.healing import most_are_unhealthy
-from reconciler.decide.replicas import Phase, Replica
-from reconciler.decide.view import AppView
+from reconciler.decide.phases import Phase, Replica
 from reconciler.model.load import VersionLoad
 from reconciler.model.plan import Wait
 from reconciler.model.spec import Canary

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-from reconciler.decide.replicas import Phase, Replica
+from reconciler.decide.phases import Phase, Replica
 from reconciler.decide.versions import CANARY_FAILED, is_change, target_of, version_for
 from reconciler.model.desired import Version
-from reconciler.model.memory import AppMemory
 from reconciler.model.routes import AppRoutes
 from reconciler.model.spec import Canary, Scaling
+from reconciler.model.state import AppMemory
 
 _NOT_FIT = frozenset({Phase.LEAVING, Phase.GONE, Phase.DEAD, Phase.DISPLACED, Phase.UNHEALTHY})
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from reconciler.decide.metrics import Case, describe, percent
+from reconciler.decide.scaling.metrics import Case, describe, percent
 
 TOLERANCE = 0.1
 _MOST_REPLICAS = 1000

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide.backoff import LONGEST_SECONDS
-from reconciler.model.memory import AppMemory, Backoff, Memory, ReplicaMemory, Rollout
+from reconciler.decide.state.backoff import LONGEST_SECONDS
+from reconciler.model.state import AppMemory, Backoff, Memory, ReplicaMemory, Rollout
 
 
 def without_future(memory: Memory, now: float) -> Memory:

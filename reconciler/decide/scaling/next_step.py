@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reconciler.decide.diminishing import diminishing
-from reconciler.decide.metrics import Case, amount, listed, number, seconds
-from reconciler.decide.strategies import in_factor, out_factor
+from reconciler.decide.scaling.metrics import Case, amount, listed, number, seconds
+from reconciler.decide.scaling.strategies import in_factor, out_factor
+from reconciler.decide.scaling.throughput import diminishing
 from reconciler.model.scaling import Clamp, Factor
 
 

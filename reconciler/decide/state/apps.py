@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
-from reconciler.decide.scaling import initial_count
+from reconciler.decide.scaling.recommend import initial_count
 from reconciler.decide.versions import differences
 from reconciler.model.desired import Desired, Version, short
 from reconciler.model.events import Event
-from reconciler.model.memory import AppMemory, Memory
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Policy
 from reconciler.model.scaling import Bounds, ScalingMemory
+from reconciler.model.state import AppMemory, Memory
 
 BUDGET_APPLIES_FROM_APPS = 4
 KEPT_FORMER_VERSIONS = 5

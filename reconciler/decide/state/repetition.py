@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide.backoff import delay_seconds
+from reconciler.decide.state.backoff import delay_seconds
 from reconciler.model.actions import CreateReplica, EnsureImage
-from reconciler.model.memory import AppMemory, Repetition
 from reconciler.model.plan import Wait
+from reconciler.model.state import AppMemory, Repetition
 
 REPEATS_ALLOWED = 5
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reconciler.decide.facts import AppFacts, Served
-from reconciler.decide.failure import DEADLINE, deadline_of, evidence
-from reconciler.decide.progress import REPEATS_ALLOWED
-from reconciler.decide.replicas import Phase
-from reconciler.decide.view import AppView
+from reconciler.decide.app_decision import AppFacts, Served
+from reconciler.decide.app_view import AppView
+from reconciler.decide.phases import Phase
+from reconciler.decide.rollout.failure import DEADLINE, deadline_of, evidence
+from reconciler.decide.state.repetition import REPEATS_ALLOWED
 from reconciler.model.desired import short
 
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from reconciler.model.events import Event
-from reconciler.model.memory import Memory, Published, ReplicaMemory
 from reconciler.model.routes import AppRoutes, Publication, RouteTable
+from reconciler.model.state import Memory, Published, ReplicaMemory
 
 
 def expecting(replicas: Mapping[str, ReplicaMemory], table: RouteTable) -> dict[str, ReplicaMemory]:

@@ -7,8 +7,8 @@ from enum import StrEnum
 
 from reconciler.model.actions import Action, CreateReplica, RemoveReplica
 from reconciler.model.health import Health, Verdict
-from reconciler.model.memory import ReplicaMemory
 from reconciler.model.observed import Container, ContainerState
+from reconciler.model.state import ReplicaMemory
 
 
 class Phase(StrEnum):

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reconciler.decide.diminishing import diminishing
-from reconciler.decide.metrics import Case, seconds
-from reconciler.decide.outlook import next_step
-from reconciler.decide.strategies import propose
+from reconciler.decide.scaling.metrics import Case, seconds
+from reconciler.decide.scaling.next_step import next_step
+from reconciler.decide.scaling.strategies import propose
+from reconciler.decide.scaling.throughput import diminishing
 from reconciler.model.scaling import Bounds, Clamp, ScalingDecision, ScalingMemory, ScalingSituation, Throughput
 from reconciler.model.spec import Scaling
 

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.decide import healing
-from reconciler.decide.backoff import blocks
-from reconciler.decide.replicas import PENDING, Phase, Replica
+from reconciler.decide.app_view import AppView
+from reconciler.decide.phases import PENDING, Phase, Replica
+from reconciler.decide.state.backoff import blocks
 from reconciler.decide.versions import differences, is_change, naming
-from reconciler.decide.view import AppView
 from reconciler.model.desired import short
-from reconciler.model.memory import FailedVersion
 from reconciler.model.plan import Wait
+from reconciler.model.state import FailedVersion
 
 # How long the first replicas of a step that became ready wait for the others, to share one change of routes.
 SETTLE_SECONDS = 2.0

@@ -5,7 +5,7 @@ Doubling from one second to five minutes, as Kubernetes paces crash loops; forgo
 
 from __future__ import annotations
 
-from reconciler.model.memory import Backoff
+from reconciler.model.state import Backoff
 
 FIRST_SECONDS = 1.0
 LONGEST_SECONDS = 300.0

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from reconciler.decide.versions import target_of
 from reconciler.model.desired import Desired, Version
-from reconciler.model.memory import AppMemory
+from reconciler.model.state import AppMemory
 
 # Back-offs that end as soon as somebody has built, loaded or pulled the image.
 _MISSING = frozenset({"ImageNotFound", "ImagePullFailed"})

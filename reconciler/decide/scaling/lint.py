@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil, floor
 
-from reconciler.decide.metrics import amount, listed, number
-from reconciler.decide.strategies import TOLERANCE
+from reconciler.decide.scaling.metrics import amount, listed, number
+from reconciler.decide.scaling.strategies import TOLERANCE
 from reconciler.model.scaling import Bounds
 from reconciler.model.spec import AppType, Scaling
 

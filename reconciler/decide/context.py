@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Self
 
 from reconciler.decide.addresses import Addresses
-from reconciler.decide.counts import HostRoom
-from reconciler.decide.replicas import Replica, classify
+from reconciler.decide.app_view import AppView
+from reconciler.decide.phases import Replica, classify
+from reconciler.decide.scaling.counts import HostRoom
 from reconciler.decide.versions import target_of
-from reconciler.decide.view import AppView
 from reconciler.model.desired import Problem
-from reconciler.model.memory import AppMemory, Memory
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Policy
 from reconciler.model.routes import AppRoutes
+from reconciler.model.state import AppMemory, Memory
 
 
 @dataclass(frozen=True, slots=True)

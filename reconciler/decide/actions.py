@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.decide.addresses import Addresses, NameOf, free_slots
-from reconciler.decide.backoff import blocks
-from reconciler.decide.choice import Choice
-from reconciler.decide.progress import pause
-from reconciler.decide.replicas import RUNNING, Phase, Replica
-from reconciler.decide.tracking import CRASH_LOOP, exit_words, successor
-from reconciler.decide.view import AppView
+from reconciler.decide.app_view import AppView
+from reconciler.decide.phases import RUNNING, Phase, Replica
+from reconciler.decide.reconcile import Choice
+from reconciler.decide.state.backoff import blocks
+from reconciler.decide.state.repetition import pause
+from reconciler.decide.state.replicas import CRASH_LOOP, exit_words, successor
 from reconciler.model.actions import (
     Action,
     CreateReplica,
@@ -25,9 +25,9 @@ from reconciler.model.actions import (
     StartReplica,
     TakeOverRestarts,
 )
-from reconciler.model.memory import ReplicaMemory
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Wait
+from reconciler.model.state import ReplicaMemory
 
 DRAIN_POLL_SECONDS = 0.25
 
