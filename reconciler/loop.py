@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 
 from reconciler.model.events import Event
 from reconciler.ports import CHECKPOINT_SECONDS, Record, Unavailable
-from reconciler.tick import State, World, tick
+from reconciler.tick import TickResult, World, tick
 
 # Wake-ups closer together than this share a tick; and the loop rests at least as long as its last tick took. While
 # containers are being started each of them causes several, and a tick for every one would take from the Engine the
@@ -92,7 +92,7 @@ class Stop:
 
 def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Until = Until()) -> int:
     """Tick until told to stop or ``until`` is fulfilled. Exit code: 0, or 1 when it could not be fulfilled."""
-    state = State(world.store.load())
+    last = TickResult(world.store.load())
     started_at = last_checkpoint = world.clock.now()
     said: frozenset[str] = frozenset()
     while not stop.requested:
@@ -100,7 +100,7 @@ def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Unti
         due = not 0 <= now - last_checkpoint < CHECKPOINT_SECONDS
         began = time.monotonic()
         try:
-            state = tick(world, state, checkpoint=due)
+            last = tick(world, last, checkpoint=due)
         except Unavailable as error:
             log.error("store: %s; nothing is done until it can be written", error)
             if until.once or _late(until, started_at, now):
@@ -108,72 +108,72 @@ def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Unti
             waker.sleep(STORE_PAUSE_SECONDS, STORE_PAUSE_SECONDS)
             continue
         last_checkpoint = now if due else last_checkpoint
-        said = _log(state, said)
-        if (code := _verdict(state, until, started_at, now)) is not None:
-            _finish(world, state)
+        said = _log(last, said)
+        if (code := _verdict(last, until, started_at, now)) is not None:
+            _finish(world, last)
             return code
         worked_seconds = time.monotonic() - began
         spacing = BUSY_SPACING_SECONDS if world.executor.starting else max(SPACING_SECONDS, worked_seconds)
         # What happened may be what something else waits for: a drain begins, a dependency is ready.
-        pause = spacing if state.events else _pause(state, tick_seconds, world.clock.now())
+        pause = spacing if last.events else _pause(last, tick_seconds, world.clock.now())
         waker.sleep(pause, spacing)
     log.info("stopping: actions in hand are finished, apps keep running")
-    _finish(world, state)
+    _finish(world, last)
     return 0
 
 
-def _pause(state: State, tick_seconds: float, now: float) -> float:
+def _pause(last: TickResult, tick_seconds: float, now: float) -> float:
     """Seconds until the next tick by itself. Each sign of life needs one, however seldom people want us to look."""
     longest = min(tick_seconds, CHECKPOINT_SECONDS)
-    wake_at = state.plan.wake_at if state.plan else None
+    wake_at = last.plan.wake_at if last.plan else None
     return longest if wake_at is None else min(longest, max(0.0, wake_at - now))
 
 
-def _verdict(state: State, until: Until, started_at: float, now: float) -> int | None:
+def _verdict(last: TickResult, until: Until, started_at: float, now: float) -> int | None:
     """The exit code if it is time to end, else None."""
     if until.once:
-        return 1 if state.trouble or state.problems else 0
-    if until.converged and state.converged:
+        return 1 if last.trouble or last.problems else 0
+    if until.converged and last.converged:
         return 0
-    if until.converged and _left_to_people(state):
-        log.error("not converged: all else is done, but the source needs a commit: %s", "; ".join(state.problems))
+    if until.converged and _left_to_people(last):
+        log.error("not converged: all else is done, but the source needs a commit: %s", "; ".join(last.problems))
         return 1
     if _late(until, started_at, now):
-        log.error("not converged after %g s%s", until.timeout_seconds, "".join(f"; {text}" for text in state.trouble))
+        log.error("not converged after %g s%s", until.timeout_seconds, "".join(f"; {text}" for text in last.trouble))
         return 1
     return None
 
 
-def _left_to_people(state: State) -> bool:
+def _left_to_people(last: TickResult) -> bool:
     """Whether only a commit can still change something: the source is wrong, and whatever isn't wrong serves."""
-    quiet = state.plan is not None and not state.plan.actions and not state.trouble
-    return quiet and bool(state.problems) and all(it.converged or it.error for it in state.statuses.values())
+    quiet = last.plan is not None and not last.plan.actions and not last.trouble
+    return quiet and bool(last.problems) and all(it.converged or it.error for it in last.statuses.values())
 
 
 def _late(until: Until, started_at: float, now: float) -> bool:
     return until.timeout_seconds is not None and now - started_at >= until.timeout_seconds
 
 
-def _finish(world: World, state: State) -> None:
+def _finish(world: World, last: TickResult) -> None:
     """Let actions in hand end and keep what came of them; begin nothing more."""
     outcomes = world.executor.finish(FINISH_SECONDS)
     try:
-        record = Record(world.clock.now(), state.memory, state.statuses, state.unwritten, outcomes=outcomes)
+        record = Record(world.clock.now(), last.state, last.statuses, last.unwritten, outcomes=outcomes)
         world.store.save(record, checkpoint=True)
     except Unavailable as error:
         log.error("store: %s; the outcome of %d actions is not on record", error, len(outcomes))
 
 
-def _log(state: State, said: frozenset[str]) -> frozenset[str]:
+def _log(last: TickResult, said: frozenset[str]) -> frozenset[str]:
     """One line for each thing that happened, and one for each new reason to wait. Returns what has been said."""
-    for event in state.events:
+    for event in last.events:
         log.info(event.message, extra=_fields(event))
-    waits = state.plan.waits if state.plan else ()
+    waits = last.plan.waits if last.plan else ()
     saying = {_gist(wait.message): wait for wait in waits}
     for gist, wait in saying.items():
         if gist not in said:
             log.info(wait.message, extra={"type": "wait", "app": wait.app_name})
-    standing = (*state.trouble, *state.problems)
+    standing = (*last.trouble, *last.problems)
     for message in standing:
         if message not in said:
             log.warning(message)

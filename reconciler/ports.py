@@ -20,7 +20,7 @@ from reconciler.model.recorded import ActionRecord, RevisionRecord, Snapshot
 from reconciler.model.routes import Publication, RouteTable
 from reconciler.model.scaling import ScalingDecision
 from reconciler.model.spec import App
-from reconciler.model.state import Memory
+from reconciler.model.state import State
 from reconciler.model.status import AppStatus
 
 
@@ -167,7 +167,7 @@ class Record:
     were saved last where they are None."""
 
     at: float
-    memory: Memory
+    state: State
     statuses: Mapping[str, AppStatus]
     events: tuple[Event, ...] = ()
     intents: tuple[Action, ...] = ()
@@ -180,13 +180,13 @@ class Record:
 
 
 class Store(Protocol):
-    """Memory across restarts, and the record that `status`, `events` and `explain` read.
+    """State across restarts, and the record that `status`, `events` and `explain` read.
 
     Whoever holds an open store is the instance's only controller.
     """
 
-    def load(self) -> Memory:
-        """The memory saved last; an empty one where there is none."""
+    def load(self) -> State:
+        """The state saved last; an empty one where there is none."""
 
     def save(self, record: Record, *, checkpoint: bool = False) -> None:
         """Write what differs from what was saved last, in one transaction; nothing at all where nothing does.
@@ -209,7 +209,7 @@ class StatusReader(Protocol):
     def snapshot(self) -> Snapshot:
         """The whole status."""
 
-    def memory(self) -> Memory:
+    def state(self) -> State:
         """What `load` of the store would return."""
 
     def events(

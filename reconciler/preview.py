@@ -11,7 +11,7 @@ from reconciler.loop import Waker
 from reconciler.model.desired import Desired, Problem
 from reconciler.model.plan import Plan
 from reconciler.model.routes import RouteTable
-from reconciler.model.state import Memory
+from reconciler.model.state import State
 from reconciler.ports import NothingRecorded
 from reconciler.settings import Settings
 from reconciler.store import open_reader
@@ -31,18 +31,18 @@ class Preview:
 
 def preview(settings: Settings) -> Preview:
     """Read the source, look at the host, and decide. Raises Unavailable or Rejected where one of them can't be read."""
-    memory = _memory(settings)
+    state = _memory(settings)
     desired = _desired(settings)
     runtime = open_runtime(settings, Waker())
     try:
         runtime.survey()
         now = SystemClock().now()
-        seen = with_images(runtime.observe(now), desired, memory, runtime)
-        seen = replace(seen, bounds=scheduled(known_apps(desired, memory), now))
-        decision = decide(desired, seen, memory, now, policy_of(settings))
+        seen = with_images(runtime.observe(now), desired, state, runtime)
+        seen = replace(seen, bounds=scheduled(known_apps(desired, state), now))
+        decision = decide(desired, seen, state, now, policy_of(settings))
     finally:
         runtime.close()
-    return Preview(desired.revision, decision.plan, memory.published.table, desired.problems)
+    return Preview(desired.revision, decision.plan, state.published.table, desired.problems)
 
 
 def _desired(settings: Settings) -> Desired:
@@ -55,15 +55,15 @@ def _desired(settings: Settings) -> Desired:
             source.close()
 
 
-def _memory(settings: Settings) -> Memory:
-    """What the controller has on record; an empty memory before its first run."""
+def _memory(settings: Settings) -> State:
+    """What the controller has on record; an empty state before its first run."""
     try:
         reader = open_reader(settings.database, state_dir=settings.directory, instance=settings.instance)
     except NothingRecorded:
-        return Memory()
+        return State()
     try:
-        return reader.memory()
+        return reader.state()
     except NothingRecorded:
-        return Memory()
+        return State()
     finally:
         reader.close()

@@ -23,7 +23,7 @@ from reconciler.model.plan import Plan, Policy
 from reconciler.model.routes import Publication, RouteTable
 from reconciler.model.scaling import Bounds
 from reconciler.model.spec import App
-from reconciler.model.state import Memory
+from reconciler.model.state import State
 from reconciler.model.status import AppStatus
 from reconciler.ports import Clock, Edge, LoadMeter, Prober, Record, Rejected, Runtime, Source, Store, Unavailable
 from reconciler.schedule import bounds_in_force
@@ -46,11 +46,11 @@ class World:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class TickResult:
     """What one tick hands to the next. ``trouble`` are sides that could not be reached, in words for people;
     ``unwritten`` are events that could not be recorded yet."""
 
-    memory: Memory
+    state: State
     statuses: Mapping[str, AppStatus] = field(default_factory=dict)
     plan: Plan | None = None
     events: tuple[Event, ...] = ()
@@ -66,17 +66,17 @@ class State:
         return quiet and all(status.converged for status in self.statuses.values())
 
 
-def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
+def tick(world: World, last: TickResult, *, checkpoint: bool = False) -> TickResult:
     """One pass. Raises Unavailable only for the store, and then nothing was done: without a record nothing may be."""
     now = world.clock.now()
-    desired, trouble = _read(world.source, state.memory)
+    desired, trouble = _read(world.source, last.state)
     # Collected before we look, so that what is seen includes what they did.
     outcomes, in_flight = world.executor.collect(), world.executor.in_flight
-    observed = _observe(world, desired, state.memory, now)
+    observed = _observe(world, desired, last.state, now)
     if isinstance(observed, str):
-        return _blind(world, state, desired, (*trouble, observed), now, checkpoint=checkpoint)
-    apps = known_apps(desired, state.memory)
-    loads = world.meter.read(apps, observed.containers, _in_service(state.memory), now)
+        return _blind(world, last, desired, (*trouble, observed), now, checkpoint=checkpoint)
+    apps = known_apps(desired, last.state)
+    loads = world.meter.read(apps, observed.containers, _in_service(last.state), now)
     observed = replace(
         observed,
         outcomes=outcomes,
@@ -88,24 +88,24 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
     )
     # Measuring alone is no reason to write: samples wait for the next checkpoint.
     samples = loads.samples if checkpoint else ()
-    decision = decide(desired, observed, state.memory, now, world.policy)
+    decision = decide(desired, observed, last.state, now, world.policy)
     plan = decision.plan
-    news = Record(now, plan.memory, state.statuses, (*state.unwritten, *plan.events), plan.actions, outcomes)
+    news = Record(now, plan.state, last.statuses, (*last.unwritten, *plan.events), plan.actions, outcomes)
     # Intent before the deed, be it an action or a publication: a crash in between is repaired by the next tick.
-    acting = bool(plan.actions) or plan.routes != state.memory.published.table
+    acting = bool(plan.actions) or plan.routes != last.state.published.table
     if acting:
         world.store.save(news)
         world.executor.acknowledge()
-        news = Record(now, plan.memory, state.statuses)
+        news = Record(now, plan.state, last.statuses)
         world.executor.submit(plan.actions)
     world.prober.watch(plan.probes)
     # From the moment of the proof, which may have taken its time, replicas drain.
     publication, refused = _publish(world.edge, plan.routes)
     trouble += refused
-    memory, statuses, published = conclude(decision, publication, observed, world.clock.now())
+    state, statuses, published = conclude(decision, publication, observed, world.clock.now())
     record = replace(
         news,
-        memory=memory,
+        state=state,
         statuses=statuses,
         events=(*news.events, *published),
         intents=(),
@@ -116,7 +116,7 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
         source=world.source_name,
     )
     problems = tuple(str(problem) for problem in desired.problems)
-    after = State(memory, statuses, plan, (*plan.events, *published), trouble, problems)
+    after = TickResult(state, statuses, plan, (*plan.events, *published), trouble, problems)
     try:
         world.store.save(record, checkpoint=checkpoint)
     except Unavailable as error:
@@ -130,14 +130,14 @@ def tick(world: World, state: State, *, checkpoint: bool = False) -> State:
     return after
 
 
-def _read(source: Source, memory: Memory) -> tuple[Desired, tuple[str, ...]]:
+def _read(source: Source, state: State) -> tuple[Desired, tuple[str, ...]]:
     try:
         return source.read(), ()
     except Unavailable as error:
-        return last_desired(memory), (f"source: {error}; the last revision applied stays in force",)
+        return last_desired(state), (f"source: {error}; the last revision applied stays in force",)
 
 
-def _observe(world: World, desired: Desired, memory: Memory, now: float) -> Observed | str:
+def _observe(world: World, desired: Desired, state: State, now: float) -> Observed | str:
     """What is seen now, or why nothing can be seen. Answers of probes made blindly are thrown away."""
     samples = world.prober.collect()
     try:
@@ -148,24 +148,24 @@ def _observe(world: World, desired: Desired, memory: Memory, now: float) -> Obse
             seen = world.runtime.observe(now)
         except (Unavailable, Rejected) as error:
             return f"engine: {error}; nothing is changed until that is so no more"
-    drained = _drained(memory)
+    drained = _drained(state)
     open_requests = world.edge.requests_left(drained) if drained else {}
-    seen = with_images(_with_logs(seen, memory, world.runtime), desired, memory, world.runtime)
+    seen = with_images(_with_logs(seen, state, world.runtime), desired, state, world.runtime)
     return replace(seen, samples=samples, open_requests=open_requests)
 
 
-def with_images(seen: Observed, desired: Desired, memory: Memory, runtime: Runtime) -> Observed:
+def with_images(seen: Observed, desired: Desired, state: State, runtime: Runtime) -> Observed:
     """Which images are there already, of those that may have to be pulled."""
-    wanted = unsure(desired, memory.apps)
+    wanted = unsure(desired, state.apps)
     try:
         return replace(seen, images=runtime.present(wanted)) if wanted else seen
     except Unavailable:
         return seen
 
 
-def _with_logs(seen: Observed, memory: Memory, runtime: Runtime) -> Observed:
+def _with_logs(seen: Observed, state: State, runtime: Runtime) -> Observed:
     """What those that keep a rollout from going on have to say. Unheard, they still fail it."""
-    late = overdue(memory, seen.at)
+    late = overdue(state, seen.at)
     try:
         logs = {c.id: runtime.log_of(c.id) for c in seen.containers if c.id in late and not c.last_log}
     except Unavailable:
@@ -175,14 +175,14 @@ def _with_logs(seen: Observed, memory: Memory, runtime: Runtime) -> Observed:
     return replace(seen, containers=tuple(replace(c, last_log=logs.get(c.id, c.last_log)) for c in seen.containers))
 
 
-def _in_service(memory: Memory) -> list[str]:
+def _in_service(state: State) -> list[str]:
     """The replicas that an app's measurements are about."""
-    return [name for name, replica in memory.replicas.items() if replica.in_service]
+    return [name for name, replica in state.replicas.items() if replica.in_service]
 
 
-def known_apps(desired: Desired, memory: Memory) -> list[App]:
+def known_apps(desired: Desired, state: State) -> list[App]:
     """All apps that there are: also those whose file is broken now, or absent, by their last good spec."""
-    versions = {name: app.version for name, app in memory.apps.items()} | dict(desired.apps)
+    versions = {name: app.version for name, app in state.apps.items()} | dict(desired.apps)
     return [version.app for version in versions.values()]
 
 
@@ -192,9 +192,9 @@ def scheduled(apps: Iterable[App], now: float) -> dict[str, Bounds]:
     return {name: bounds for name, bounds in found.items() if bounds is not None}
 
 
-def _drained(memory: Memory) -> frozenset[str]:
+def _drained(state: State) -> frozenset[str]:
     """The addresses that a proven route table has left out: only for those is the edge asked what is in flight."""
-    return frozenset(it.address for it in memory.replicas.values() if it.address and it.unrouted_at is not None)
+    return frozenset(it.address for it in state.replicas.values() if it.address and it.unrouted_at is not None)
 
 
 def _publish(edge: Edge, table: RouteTable) -> tuple[Publication | None, tuple[str, ...]]:
@@ -205,10 +205,10 @@ def _publish(edge: Edge, table: RouteTable) -> tuple[Publication | None, tuple[s
 
 
 def _blind(
-    world: World, state: State, desired: Desired, trouble: tuple[str, ...], now: float, *, checkpoint: bool
-) -> State:
+    world: World, last: TickResult, desired: Desired, trouble: tuple[str, ...], now: float, *, checkpoint: bool
+) -> TickResult:
     """A tick that could not see: replicas are unknown, not unhealthy, and nothing is done."""
-    statuses = {name: blinded(status, trouble[-1], now) for name, status in state.statuses.items()}
-    record = Record(now, state.memory, statuses, notices=trouble, problems=desired.problems, edge=world.edge.describe())
+    statuses = {name: blinded(status, trouble[-1], now) for name, status in last.statuses.items()}
+    record = Record(now, last.state, statuses, notices=trouble, problems=desired.problems, edge=world.edge.describe())
     world.store.save(record, checkpoint=checkpoint)
-    return replace(state, statuses=statuses, plan=None, events=(), trouble=trouble)
+    return replace(last, statuses=statuses, plan=None, events=(), trouble=trouble)

@@ -27,7 +27,7 @@ from reconciler.model.actions import (
 )
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Wait
-from reconciler.model.state import ReplicaMemory
+from reconciler.model.state import ReplicaState
 
 DRAIN_POLL_SECONDS = 0.25
 
@@ -40,10 +40,10 @@ class Steps:
 
     actions: tuple[Action, ...] = ()
     waits: tuple[Wait, ...] = ()
-    created: Mapping[str, ReplicaMemory] = field(default_factory=dict)
+    created: Mapping[str, ReplicaState] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, found: Iterable[Action | Wait | None], created: Mapping[str, ReplicaMemory] | None = None) -> Steps:
+    def of(cls, found: Iterable[Action | Wait | None], created: Mapping[str, ReplicaState] | None = None) -> Steps:
         steps = [step for step in found if step is not None]
         return cls(
             tuple(step for step in steps if not isinstance(step, Wait)),
@@ -54,10 +54,10 @@ class Steps:
 
 def steps(view: AppView, choice: Choice, observed: Observed, addresses: Addresses, name_of: NameOf) -> Steps:
     """The next actions of one app, and what it waits for."""
-    if view.complete and not view.held and not any(r.memory.taken_over for r in view.existing):
+    if view.complete and not view.held and not any(r.state.taken_over for r in view.existing):
         return Steps(waits=choice.waits)
     found: list[Action | Wait | None] = list(choice.waits)
-    created: dict[str, ReplicaMemory] = {}
+    created: dict[str, ReplicaState] = {}
     for replica in (*view.existing, *view.held):
         cause = choice.retire.get(replica.name)
         if cause or replica.phase is Phase.LEAVING:
@@ -89,84 +89,84 @@ def retire(
     replica: Replica, cause: str, grace_seconds: float, routed: frozenset[str], observed: Observed
 ) -> Action | Wait:
     """Remove the replica if nothing reaches it any more; else say what is still to happen first."""
-    memory, removal = replica.memory, replica.memory.removal
+    state, removal = replica.state, replica.state.removal
     if replica.phase in (Phase.LEAVING, Phase.VANISHING):
-        return Wait(memory.app_name, f"waiting for {memory.name} to be gone")
+        return Wait(state.app_name, f"waiting for {state.name} to be gone")
     if replica.container is None or replica.busy:
-        return Wait(memory.app_name, f"waiting for the action in flight on {memory.name}")
-    if memory.name in routed:
-        return Wait(memory.app_name, f"waiting for nginx to stop routing to {memory.name}")
+        return Wait(state.app_name, f"waiting for the action in flight on {state.name}")
+    if state.name in routed:
+        return Wait(state.app_name, f"waiting for nginx to stop routing to {state.name}")
     if removal and blocks(removal, observed.at):
         attempt = f"trying again (attempt {removal.attempts + 1})"
-        return Wait(memory.app_name, f"{memory.name} is not removed: {removal.message}; {attempt}", removal.next_at)
+        return Wait(state.app_name, f"{state.name} is not removed: {removal.message}; {attempt}", removal.next_at)
     if draining := _draining(replica, grace_seconds, observed):
         return draining
-    return RemoveReplica(memory.app_name, memory.name, replica.container.id, grace_seconds, cause)
+    return RemoveReplica(state.app_name, state.name, replica.container.id, grace_seconds, cause)
 
 
 def _draining(replica: Replica, grace_seconds: float, observed: Observed) -> Wait | None:
     """What a replica that left the route table still has to run for; None when it may stop."""
-    memory, now = replica.memory, observed.at
-    if not memory.ever_routed:
+    state, now = replica.state, observed.at
+    if not state.ever_routed:
         return None
-    if memory.unrouted_at is None:
-        return Wait(memory.app_name, f"waiting for a published route table without {memory.name}")
+    if state.unrouted_at is None:
+        return Wait(state.app_name, f"waiting for a published route table without {state.name}")
     if replica.phase not in _MAY_BE_ANSWERING:
         return None
-    end = memory.unrouted_at + grace_seconds
-    open_requests = observed.open_requests.get(memory.address)
+    end = state.unrouted_at + grace_seconds
+    open_requests = observed.open_requests.get(state.address)
     if open_requests == 0 or now >= end:
         return None
     if open_requests is None:
-        return Wait(memory.app_name, f"draining {memory.name} for {grace_seconds:g} s", end)
-    message = f"draining {memory.name} for at most {grace_seconds:g} s: {open_requests} requests in flight"
-    return Wait(memory.app_name, message, min(end, now + DRAIN_POLL_SECONDS))
+        return Wait(state.app_name, f"draining {state.name} for {grace_seconds:g} s", end)
+    message = f"draining {state.name} for at most {grace_seconds:g} s: {open_requests} requests in flight"
+    return Wait(state.app_name, message, min(end, now + DRAIN_POLL_SECONDS))
 
 
 def _recover(view: AppView, replica: Replica) -> Action | Wait | None:
     """Bring a replica that should run back to running, in place; or hand its crash loop to the back-off."""
-    memory, container, backoff = replica.memory, replica.container, replica.memory.backoff
+    state, container, backoff = replica.state, replica.container, replica.state.backoff
     if replica.busy or container is None:
-        return Wait(view.name, f"waiting for the action in flight on {memory.name}")
+        return Wait(view.name, f"waiting for the action in flight on {state.name}")
     if replica.phase is Phase.VANISHING:
-        return Wait(view.name, f"{memory.name} is being removed from outside; it is created anew once it is gone")
-    if backoff and backoff.reason == CRASH_LOOP and not memory.taken_over:
+        return Wait(view.name, f"{state.name} is being removed from outside; it is created anew once it is gone")
+    if backoff and backoff.reason == CRASH_LOOP and not state.taken_over:
         cause = f"{backoff.message}; the controller paces its restarts from here"
-        return TakeOverRestarts(view.name, memory.name, container.id, cause)
+        return TakeOverRestarts(view.name, state.name, container.id, cause)
     if replica.phase is Phase.PAUSED:
-        return Wait(view.name, f"{memory.name} was paused from outside; `docker unpause {memory.name}` lets it go on")
-    if memory.taken_over and backoff is None and replica.ready:
-        return GiveBackRestarts(view.name, memory.name, container.id, "well for so long that its crash loop is over")
+        return Wait(view.name, f"{state.name} was paused from outside; `docker unpause {state.name}` lets it go on")
+    if state.taken_over and backoff is None and replica.ready:
+        return GiveBackRestarts(view.name, state.name, container.id, "well for so long that its crash loop is over")
     if replica.phase not in (Phase.CRASHED, Phase.CREATED):
         return _unready(view, replica)
     if backoff and blocks(backoff, view.now):
-        message = f"{memory.name} {backoff.message}; next start is attempt {backoff.attempts + 1}"
+        message = f"{state.name} {backoff.message}; next start is attempt {backoff.attempts + 1}"
         return Wait(view.name, message, backoff.next_at)
     if replica.phase is Phase.CREATED:
         return _finish_creating(view, replica)
-    return StartReplica(view.name, memory.name, container.id, exit_words(memory.exit_code))
+    return StartReplica(view.name, state.name, container.id, exit_words(state.exit_code))
 
 
 def _unready(view: AppView, replica: Replica) -> Wait | None:
     """What a replica that runs still lacks."""
-    memory, least = replica.memory, view.target.app.spec.strategy.min_ready_seconds
+    state, least = replica.state, view.target.app.spec.strategy.min_ready_seconds
     if not view.fits(replica) or replica.available(least, view.now):
         return None
-    if memory.ready_at is None:
-        answer = memory.health.detail or memory.readiness.detail
-        return Wait(view.name, f"waiting for {memory.name} to become ready" + (f": {answer}" if answer else ""))
-    if view.now < memory.ready_at + least:
-        message = f"waiting for {memory.name} to have been ready for {least:g} s (minReadySeconds)"
-        return Wait(view.name, message, memory.ready_at + least)
-    return Wait(view.name, f"waiting for {memory.name} to answer its check for the first time")
+    if state.ready_at is None:
+        answer = state.health.detail or state.readiness.detail
+        return Wait(view.name, f"waiting for {state.name} to become ready" + (f": {answer}" if answer else ""))
+    if view.now < state.ready_at + least:
+        message = f"waiting for {state.name} to have been ready for {least:g} s (minReadySeconds)"
+        return Wait(view.name, message, state.ready_at + least)
+    return Wait(view.name, f"waiting for {state.name} to answer its check for the first time")
 
 
 def _finish_creating(view: AppView, replica: Replica) -> Action | Wait | None:
     """Creating was cut off, so its files may be missing: the same action again does what is left of it."""
     if not view.fits(replica):
         return None
-    memory, cause = replica.memory, "created, but never started"
-    action = CreateReplica(view.name, view.target, memory.slot, memory.name, memory.address, view.count, cause)
+    state, cause = replica.state, "created, but never started"
+    action = CreateReplica(view.name, view.target, state.slot, state.name, state.address, view.count, cause)
     return pause(view.app, action, "it still does not run", view.now) or action
 
 
@@ -199,23 +199,23 @@ def _create(
     return pause(view.app, action, _differing(view, before), view.now) or action
 
 
-def _differing(view: AppView, before: ReplicaMemory | None) -> str:
+def _differing(view: AppView, before: ReplicaState | None) -> str:
     """What became of the replica the last time it was created."""
     if before is not None and before.spec_hash != view.target.spec_hash:
         return f"its label orchestry.spec-hash is {before.spec_hash} instead of {view.target.spec_hash}"
     return "its container is gone again"
 
 
-def _remembered(view: AppView, action: CreateReplica) -> ReplicaMemory:
+def _remembered(view: AppView, action: CreateReplica) -> ReplicaState:
     """What is known of a replica from the moment it is asked for."""
     spec_hash = action.version.spec_hash
     if before := _predecessor(view, action.name):
         return successor(before, "", action.address, spec_hash, view.now)
-    return ReplicaMemory(action.name, view.name, action.slot, "", action.address, spec_hash, view.now)
+    return ReplicaState(action.name, view.name, action.slot, "", action.address, spec_hash, view.now)
 
 
-def _predecessor(view: AppView, name: str) -> ReplicaMemory | None:
-    return next((r.memory for r in view.replicas if r.name == name), None)
+def _predecessor(view: AppView, name: str) -> ReplicaState | None:
+    return next((r.state for r in view.replicas if r.name == name), None)
 
 
 def _displaced(view: AppView, slot: int, name_of: NameOf, foreign_names: frozenset[str]) -> str:

@@ -13,7 +13,7 @@ from itertools import chain
 
 from reconciler.model.actions import CreateReplica
 from reconciler.model.observed import Network, Observed
-from reconciler.model.state import Memory
+from reconciler.model.state import State
 
 
 class NameOf:
@@ -29,11 +29,11 @@ class NameOf:
 class Addresses:
     """The addresses still to be given in this tick. Mutable on purpose: two replicas must not get the same one."""
 
-    def __init__(self, observed: Observed, memory: Memory) -> None:
-        self.last = memory.last_address
+    def __init__(self, observed: Observed, state: State) -> None:
+        self.last = state.last_address
         self.network = observed.network
         self._observed = observed
-        self._memory = memory
+        self._memory = state
 
     def take(self, kept: str) -> str | None:
         """``kept``, the one the slot had, where it is free and still of this network; else the next free one that no

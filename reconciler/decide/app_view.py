@@ -16,7 +16,7 @@ from reconciler.decide.versions import CANARY_FAILED, is_change, target_of, vers
 from reconciler.model.desired import Version
 from reconciler.model.routes import AppRoutes
 from reconciler.model.spec import Canary, Scaling
-from reconciler.model.state import AppMemory
+from reconciler.model.state import AppState
 
 _NOT_FIT = frozenset({Phase.LEAVING, Phase.GONE, Phase.DEAD, Phase.DISPLACED, Phase.UNHEALTHY})
 
@@ -32,7 +32,7 @@ class AppView:
     those of a failed version that stay as they are, see `beside_the_failed`; they are not among the others then.
     """
 
-    app: AppMemory
+    app: AppState
     target: Version
     replicas: tuple[Replica, ...]
     existing: tuple[Replica, ...]
@@ -47,7 +47,7 @@ class AppView:
     @classmethod
     def of(
         cls,
-        app: AppMemory,
+        app: AppState,
         replicas: tuple[Replica, ...],
         published: AppRoutes | None,
         now: float,
@@ -72,7 +72,7 @@ class AppView:
             held=held,
         )
 
-    def after(self, app: AppMemory) -> AppView:
+    def after(self, app: AppState) -> AppView:
         """The same, now that this is remembered of the app: its target and count may have changed."""
         if app is self.app:
             return self

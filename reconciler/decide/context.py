@@ -19,15 +19,15 @@ from reconciler.model.desired import Problem
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Policy
 from reconciler.model.routes import AppRoutes
-from reconciler.model.state import AppMemory, Memory
+from reconciler.model.state import AppState, State
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """``memory`` is the one carried over this observation; ``replicas`` and ``published`` are by app name."""
+    """``state`` is the one carried over this observation; ``replicas`` and ``published`` are by app name."""
 
     observed: Observed
-    memory: Memory
+    state: State
     policy: Policy
     now: float
     problems: tuple[Problem, ...]
@@ -40,32 +40,32 @@ class Scene:
     def of(
         cls,
         observed: Observed,
-        memory: Memory,
+        state: State,
         policy: Policy,
         now: float,
         problems: tuple[Problem, ...],
-        decided: Mapping[str, AppMemory],
+        decided: Mapping[str, AppState],
     ) -> Self:
         """``decided`` are the apps as far as they have been decided in this tick."""
         return cls(
             observed=observed,
-            memory=memory,
+            state=state,
             policy=policy,
             now=now,
             problems=problems,
-            replicas=_by_app(memory, observed),
-            published={part.app_name: part for part in memory.published.table.apps},
-            addresses=Addresses(observed, memory),
+            replicas=_by_app(state, observed),
+            published={part.app_name: part for part in state.published.table.apps},
+            addresses=Addresses(observed, state),
             host_room=HostRoom(observed.host, decided),
         )
 
-    def view(self, app: AppMemory) -> AppView:
+    def view(self, app: AppState) -> AppView:
         """The app as it stands before anything is decided about it."""
         needed = target_of(app).app.spec.depends_on
         unready = tuple(name for name in needed if not self._serves(name)) if needed else ()
         return AppView.of(app, self.replicas.get(app.name, ()), self.published.get(app.name), self.now, unready)
 
-    def problems_of(self, app: AppMemory) -> tuple[Problem, ...]:
+    def problems_of(self, app: AppState) -> tuple[Problem, ...]:
         """What is wrong with its spec: named, or in its file where nobody can tell whose it is."""
         return tuple(
             problem
@@ -75,18 +75,18 @@ class Scene:
 
     def _serves(self, app_name: str) -> bool:
         """Whether a version of it was ready as a whole, and some replica still is; one at zero replicas has none."""
-        app = self.memory.apps.get(app_name)
+        app = self.state.apps.get(app_name)
         if app is None or app.stable is None:
             return False
         return app.count == 0 or any(replica.ready for replica in self.replicas.get(app_name, ()))
 
 
-def _by_app(memory: Memory, observed: Observed) -> dict[str, tuple[Replica, ...]]:
+def _by_app(state: State, observed: Observed) -> dict[str, tuple[Replica, ...]]:
     """The replicas of each app, remembered or seen, by slot."""
     containers = {container.name: container for container in observed.containers}
     busy = {action.key: action for action in observed.in_flight}
     grouped: defaultdict[str, list[Replica]] = defaultdict(list)
-    for name, remembered in memory.replicas.items():
+    for name, remembered in state.replicas.items():
         replica = classify(remembered, containers.get(name), busy.get(name), observed.foreign_addresses)
         grouped[remembered.app_name].append(replica)
     return {app_name: tuple(sorted(found, key=lambda r: (r.slot, r.name))) for app_name, found in grouped.items()}

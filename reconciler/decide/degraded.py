@@ -49,16 +49,16 @@ def troubles_of(facts: AppFacts, served: Served) -> Iterable[Trouble]:
 def _of_replicas(facts: AppFacts) -> Iterable[Trouble]:
     view = facts.view
     for replica in view.existing:
-        memory, backoff = replica.memory, replica.memory.backoff
+        state, backoff = replica.state, replica.state.backoff
         if backoff and not replica.ready:
             message = f"{replica.name} {backoff.message} (attempt {backoff.attempts})"
             yield Trouble(backoff.reason, message, _said(replica.name, replica.log))
-        if memory.removal:
-            yield Trouble(memory.removal.reason, f"{replica.name} can't be removed: {memory.removal.message}")
+        if state.removal:
+            yield Trouble(state.removal.reason, f"{replica.name} can't be removed: {state.removal.message}")
     unhealthy = [r for r in view.existing if r.phase is Phase.UNHEALTHY and r.name not in facts.choice.retire]
     if unhealthy:
         names = ", ".join(r.name for r in unhealthy)
-        yield Trouble("Unhealthy", f"{names} unhealthy: {unhealthy[0].memory.health.detail}")
+        yield Trouble("Unhealthy", f"{names} unhealthy: {unhealthy[0].state.health.detail}")
     yield from _of_rollout(view)
 
 
@@ -70,7 +70,7 @@ def _of_rollout(view: AppView) -> Iterable[Trouble]:
     late = [r for r in view.fit if not r.ready]
     if late:
         seconds = view.target.app.spec.strategy.progress_deadline_seconds
-        detail = late[0].memory.health.detail or late[0].memory.readiness.detail or f"it is {late[0].phase}"
+        detail = late[0].state.health.detail or late[0].state.readiness.detail or f"it is {late[0].phase}"
         message = f"{late[0].name} not ready within {seconds:g} s: {detail}"
         yield Trouble(DEADLINE, message, _said(late[0].name, late[0].log))
     elif rollout.on_trial_since is not None:

@@ -14,7 +14,7 @@ from reconciler.decide.phases import PENDING, Phase, Replica
 from reconciler.decide.state.backoff import FORGOTTEN_AFTER_SECONDS, after_failure, blocks
 from reconciler.model.actions import Action, RemoveReplica
 from reconciler.model.plan import Wait
-from reconciler.model.state import AppMemory
+from reconciler.model.state import AppState
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def most_are_unhealthy(replicas: Sequence[Replica]) -> bool:
     return unhealthy > 1 and 2 * unhealthy > there
 
 
-def paced(view: AppView, actions: tuple[Action, ...]) -> AppMemory:
+def paced(view: AppView, actions: tuple[Action, ...]) -> AppState:
     """The app after these actions: an unhealthy replica that is removed slows the next replacement down."""
     app = view.app
     removed = {action.name for action in actions if isinstance(action, RemoveReplica)}

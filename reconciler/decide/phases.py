@@ -8,7 +8,7 @@ from enum import StrEnum
 from reconciler.model.actions import Action, CreateReplica, RemoveReplica
 from reconciler.model.health import Health, Verdict
 from reconciler.model.observed import Container, ContainerState
-from reconciler.model.state import ReplicaMemory
+from reconciler.model.state import ReplicaState
 
 
 class Phase(StrEnum):
@@ -54,27 +54,27 @@ _BY_STATE = {
 class Replica:
     """One replica of one app, as one tick sees it. ``busy``: an action on it is still in flight."""
 
-    memory: ReplicaMemory
+    state: ReplicaState
     phase: Phase
     container: Container | None = None
     busy: bool = False
 
     @property
     def name(self) -> str:
-        return self.memory.name
+        return self.state.name
 
     @property
     def slot(self) -> int:
-        return self.memory.slot
+        return self.state.slot
 
     @property
     def spec_hash(self) -> str:
-        return self.memory.spec_hash
+        return self.state.spec_hash
 
     @property
     def log(self) -> str:
         """What it said last, as far as anybody asked: before it died, or while it keeps a rollout waiting."""
-        return self.container and self.container.last_log or self.memory.last_log
+        return self.container and self.container.last_log or self.state.last_log
 
     @property
     def exists(self) -> bool:
@@ -88,17 +88,15 @@ class Replica:
     @property
     def in_place_until(self) -> float | None:
         """Until when it keeps its place after a disturbance; None where there was none, or it isn't expected back."""
-        disturbed_at = self.memory.disturbed_at
-        return None if disturbed_at is None or self.memory.taken_over else disturbed_at + IN_PLACE_SECONDS
+        disturbed_at = self.state.disturbed_at
+        return None if disturbed_at is None or self.state.taken_over else disturbed_at + IN_PLACE_SECONDS
 
     def available(self, min_ready_seconds: float, now: float) -> bool:
         """Ready for long enough, by answers of its own, to be relied on."""
-        memory = self.memory
-        if self.phase is not Phase.READY or memory.ready_at is None:
+        state = self.state
+        if self.phase is not Phase.READY or state.ready_at is None:
             return False
-        return now - memory.ready_at >= min_ready_seconds and not (
-            on_trust(memory.health) or on_trust(memory.readiness)
-        )
+        return now - state.ready_at >= min_ready_seconds and not (on_trust(state.health) or on_trust(state.readiness))
 
 
 def on_trust(health: Health) -> bool:
@@ -107,15 +105,15 @@ def on_trust(health: Health) -> bool:
 
 
 def classify(
-    memory: ReplicaMemory, container: Container | None, in_flight: Action | None, foreign_addresses: frozenset[str]
+    state: ReplicaState, container: Container | None, in_flight: Action | None, foreign_addresses: frozenset[str]
 ) -> Replica:
     """The replica with its phase. ``in_flight`` is the action on it that has not ended yet."""
-    phase = _phase(memory, container, in_flight, foreign_addresses)
-    return Replica(memory, phase, container, busy=in_flight is not None)
+    phase = _phase(state, container, in_flight, foreign_addresses)
+    return Replica(state, phase, container, busy=in_flight is not None)
 
 
 def _phase(
-    memory: ReplicaMemory, container: Container | None, in_flight: Action | None, foreign_addresses: frozenset[str]
+    state: ReplicaState, container: Container | None, in_flight: Action | None, foreign_addresses: frozenset[str]
 ) -> Phase:
     """The first rule that fits; the order is the meaning."""
     if isinstance(in_flight, RemoveReplica):
@@ -124,12 +122,12 @@ def _phase(
         return Phase.CREATING
     if container is None:  # Its slot is free only once nothing is in flight in it.
         return Phase.VANISHING if in_flight else Phase.GONE
-    if container.state in _STOPPED and memory.address in foreign_addresses:
+    if container.state in _STOPPED and state.address in foreign_addresses:
         return Phase.DISPLACED
     if container.state is not ContainerState.RUNNING:
         return _BY_STATE[container.state]
-    if memory.health.verdict is Verdict.UNHEALTHY:
+    if state.health.verdict is Verdict.UNHEALTHY:
         return Phase.UNHEALTHY
-    if memory.ready_at is not None:
+    if state.ready_at is not None:
         return Phase.READY
-    return Phase.UNREADY if memory.readiness.verdict is Verdict.UNHEALTHY else Phase.STARTING
+    return Phase.UNREADY if state.readiness.verdict is Verdict.UNHEALTHY else Phase.STARTING

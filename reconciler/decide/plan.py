@@ -30,7 +30,7 @@ from reconciler.model.events import Event
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Plan, Policy, Wait
 from reconciler.model.routes import AppRoutes, Publication
-from reconciler.model.state import AppMemory, Memory, ReplicaMemory
+from reconciler.model.state import AppState, ReplicaState, State
 from reconciler.model.status import AppStatus
 
 ORPHAN_GRACE_SECONDS = 10.0
@@ -48,12 +48,12 @@ class Decision:
 class _Draft:
     """What the apps' decisions add up to, app by app."""
 
-    apps: dict[str, AppMemory]
+    apps: dict[str, AppState]
     events: list[Event]
     facts: dict[str, AppFacts] = field(default_factory=dict)
     actions: list[Action] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
-    created: dict[str, ReplicaMemory] = field(default_factory=dict)
+    created: dict[str, ReplicaState] = field(default_factory=dict)
     parts: list[AppRoutes] = field(default_factory=list)
 
     def add(self, found: Steps) -> None:
@@ -72,24 +72,24 @@ class _Draft:
         return [fact.view for fact in self.facts.values()]
 
 
-def decide(desired: Desired, observed: Observed, memory: Memory, now: float, policy: Policy) -> Decision:
+def decide(desired: Desired, observed: Observed, state: State, now: float, policy: Policy) -> Decision:
     """What to do now. The same arguments always give the same decision."""
-    memory, finished = outcomes.absorb(without_future(memory, now), observed.outcomes)
-    registration = registry.register(desired, memory, observed, policy, now)
-    memory, happened = replicas.follow(registration.memory, observed, now)
+    state, finished = outcomes.absorb(without_future(state, now), observed.outcomes)
+    registration = registry.register(desired, state, observed, policy, now)
+    state, happened = replicas.follow(registration.state, observed, now)
     if observed.images:
-        memory = replace(memory, apps=images.noted(memory.apps, observed.images))
-    draft = _Draft(dict(memory.apps), [*finished, *registration.events, *happened])
-    scene = Scene.of(observed, memory, policy, now, desired.problems, draft.apps)
-    for name in sorted(memory.apps):
+        state = replace(state, apps=images.noted(state.apps, observed.images))
+    draft = _Draft(dict(state.apps), [*finished, *registration.events, *happened])
+    scene = Scene.of(observed, state, policy, now, desired.problems, draft.apps)
+    for name in sorted(state.apps):
         if name in registration.leaving:
-            _leave(draft, scene, memory.apps[name], desired.revision)
+            _leave(draft, scene, state.apps[name], desired.revision)
         else:
-            _keep(draft, scene, memory.apps[name])
-    for name in sorted(registration.leaving - memory.apps.keys()):
+            _keep(draft, scene, state.apps[name])
+    for name in sorted(registration.leaving - state.apps.keys()):
         _remove_orphans(draft, scene, name)
     staying = {view.name: view for view in draft.views if view.name not in registration.leaving}
-    draft.drop(invariants.violations(tuple(draft.actions), staying, observed, memory.published.table.routed_names()))
+    draft.drop(invariants.violations(tuple(draft.actions), staying, observed, state.published.table.routed_names()))
     _forget_gone_apps(draft, scene, registration.leaving)
     held_back = (registration.held_back,) if registration.held_back else ()
     draft.waits += [Wait(None, message) for message in held_back]
@@ -98,29 +98,29 @@ def decide(desired: Desired, observed: Observed, memory: Memory, now: float, pol
 
 def conclude(
     decision: Decision, publication: Publication | None, observed: Observed, now: float
-) -> tuple[Memory, Mapping[str, AppStatus], tuple[Event, ...]]:
-    """Memory, statuses and events once the edge has answered (None: it could not)."""
-    memory, events = after_publication(decision.plan.memory, decision.plan.routes, publication, now)
-    parts = {part.app_name: part for part in memory.published.table.apps}
+) -> tuple[State, Mapping[str, AppStatus], tuple[Event, ...]]:
+    """State, statuses and events once the edge has answered (None: it could not)."""
+    state, events = after_publication(decision.plan.state, decision.plan.routes, publication, now)
+    parts = {part.app_name: part for part in state.published.table.apps}
     statuses = {}
     for name, facts in decision.facts.items():
-        refusals = tuple(one for one in memory.published.refusals if one.app_name == name)
+        refusals = tuple(one for one in state.published.refusals if one.app_name == name)
         served = Served(parts.get(name), refusals)
-        statuses[name] = status.describe(facts, served, memory.replicas, observed.replica_loads)
+        statuses[name] = status.describe(facts, served, state.replicas, observed.replica_loads)
     changed = {
-        name: replace(memory.apps[name], conditions=told.conditions)
+        name: replace(state.apps[name], conditions=told.conditions)
         for name, told in statuses.items()
-        if memory.apps[name].conditions != told.conditions
+        if state.apps[name].conditions != told.conditions
     }
-    ended = (counts.change_ended(memory.apps[name], app, now) for name, app in changed.items())
+    ended = (counts.change_ended(state.apps[name], app, now) for name, app in changed.items())
     events += tuple(event for event in ended if event is not None)
-    return (replace(memory, apps={**memory.apps, **changed}) if changed else memory), statuses, events
+    return (replace(state, apps={**state.apps, **changed}) if changed else state), statuses, events
 
 
 # -- one app --------------------------------------------------------------------------------------------------------
 
 
-def _keep(draft: _Draft, scene: Scene, app: AppMemory) -> None:
+def _keep(draft: _Draft, scene: Scene, app: AppState) -> None:
     """Decide an app that stays: its count, its rollout, its replicas, its routes."""
     view = scene.view(app)
     app, scaled = counts.decide_count(view, scene.observed, scene.host_room)
@@ -140,7 +140,7 @@ def _keep(draft: _Draft, scene: Scene, app: AppMemory) -> None:
     draft.add(replace(found, waits=waits))
 
 
-def _leave(draft: _Draft, scene: Scene, app: AppMemory, revision: str) -> None:
+def _leave(draft: _Draft, scene: Scene, app: AppState, revision: str) -> None:
     """Take an app away: out of the route table by being no part of it, then drained, then removed."""
     view = scene.view(app)
     cause = f"app removed at revision {short(revision)}"
@@ -152,7 +152,7 @@ def _leave(draft: _Draft, scene: Scene, app: AppMemory, revision: str) -> None:
 
 
 def _remove_orphans(draft: _Draft, scene: Scene, app_name: str) -> None:
-    """Containers labelled ours whose app neither the source nor memory knows."""
+    """Containers labelled ours whose app neither the source nor state knows."""
     members = (r for r in scene.replicas.get(app_name, ()) if r.container is not None)
     draft.add(remove_all(members, "its app is in no spec", lambda _: ORPHAN_GRACE_SECONDS, frozenset(), scene.observed))
 
@@ -171,14 +171,14 @@ def _forget_gone_apps(draft: _Draft, scene: Scene, leaving: frozenset[str]) -> N
 def _finish(draft: _Draft, scene: Scene, notices: tuple[str, ...]) -> Decision:
     table = routes.table_of(draft.parts)
     replicas = expecting(_remembered(draft, scene), table)
-    memory = replace(scene.memory, apps=draft.apps, replicas=replicas, last_address=scene.addresses.last)
+    state = replace(scene.state, apps=draft.apps, replicas=replicas, last_address=scene.addresses.last)
     changed = {view.name: differences(view.app.stable, view.target) for view in draft.views}
     plan = Plan(
         actions=tuple(draft.actions),
         waits=tuple(draft.waits),
         routes=table,
         probes=probes.targets(draft.views),
-        memory=memory,
+        state=state,
         events=tuple(draft.events),
         notices=notices,
         wake_at=_wake_at(draft, scene),
@@ -187,15 +187,15 @@ def _finish(draft: _Draft, scene: Scene, notices: tuple[str, ...]) -> Decision:
     return Decision(plan, draft.facts)
 
 
-def _remembered(draft: _Draft, scene: Scene) -> dict[str, ReplicaMemory]:
+def _remembered(draft: _Draft, scene: Scene) -> dict[str, ReplicaState]:
     """Replicas that exist or are being made, and empty slots of apps that still lack replicas (for their address)."""
     made = {action.name for action in draft.actions if isinstance(action, CreateReplica)}
-    kept: dict[str, ReplicaMemory] = {}
+    kept: dict[str, ReplicaState] = {}
     for app_name, members in scene.replicas.items():
         app = draft.apps.get(app_name)
         existing = sum(r.exists for r in members)
         lacking = app is not None and existing < app.count
-        kept |= {r.name: r.memory for r in members if r.exists or lacking}
+        kept |= {r.name: r.state for r in members if r.exists or lacking}
     return kept | {name: replica for name, replica in draft.created.items() if name in made}
 
 
@@ -211,7 +211,7 @@ def _moments(view: AppView) -> list[float]:
     if view.complete and view.app.rollout is None:
         return []
     least = view.target.app.spec.strategy.min_ready_seconds
-    found = [r.memory.ready_at + least for r in view.existing if r.memory.ready_at is not None]
+    found = [r.state.ready_at + least for r in view.existing if r.state.ready_at is not None]
     found += [until for r in view.replicas if (until := r.in_place_until) is not None]
     deadline = deadline_of(view.app, view.target)
     return found if deadline is None else [*found, deadline]

@@ -33,16 +33,16 @@ def _answers(replica: Replica) -> bool:
 
 def _of_replica(replica: Replica, app: App) -> Iterable[ProbeTarget]:
     if (check := health_check_of(app)) is not None:
-        yield from _target(replica, app, "health", check, replica.memory.health)
+        yield from _target(replica, app, "health", check, replica.state.health)
     if (check := app.spec.readiness) is not None:
-        yield from _target(replica, app, "readiness", check, replica.memory.readiness)
+        yield from _target(replica, app, "readiness", check, replica.state.readiness)
 
 
 def _target(
     replica: Replica, app: App, kind: Literal["health", "readiness"], check: HealthCheck, health: Health
 ) -> Iterable[ProbeTarget]:
-    memory, port = replica.memory, check.port or app.main_port
-    if port is not None and memory.address:
-        first_at = memory.created_at + check.initial_delay_seconds
+    state, port = replica.state, check.port or app.main_port
+    if port is not None and state.address:
+        first_at = state.created_at + check.initial_delay_seconds
         quick = health.first_healthy_at is None
-        yield ProbeTarget(memory.container_id, kind, memory.address, port, check, quick, first_at)
+        yield ProbeTarget(state.container_id, kind, state.address, port, check, quick, first_at)

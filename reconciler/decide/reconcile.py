@@ -86,7 +86,7 @@ def choose(view: AppView) -> Choice:
     going = _expendable(view, sides, healed, missing)
     if hindrance or pull or settling_until(view):
         # Nobody new takes over just now: only those that are on their way out already go on.
-        going = [r for r in going if r.memory.unrouted_at is not None]
+        going = [r for r in going if r.state.unrouted_at is not None]
     retire |= {r.name: _misfit_cause(view, r) for r in going}
     waits = (*paused, *healed.waits, *([hindrance] if hindrance else []))
     return Choice(create, _create_cause(view, sides, healed) if missing else "", pull, retire, waits)
@@ -96,7 +96,7 @@ def settling_until(view: AppView) -> float | None:
     """Until when changes of routes wait for the rest of the step; None when there is nothing to wait for."""
     if view.complete:
         return None
-    fresh = [r.memory.ready_at for r in view.fit if r.ready and r.name not in view.routed and r.memory.ready_at]
+    fresh = [r.state.ready_at for r in view.fit if r.ready and r.name not in view.routed and r.state.ready_at]
     if not fresh or not view.routed or not any(r.phase in PENDING for r in view.fit):
         return None
     until = min(fresh) + SETTLE_SECONDS
@@ -141,7 +141,7 @@ def _first_to_go(view: AppView, replica: Replica) -> tuple[bool, bool, int]:
 
 def _first_to_stay(replica: Replica) -> tuple[bool, float, int]:
     """Scaling in takes unready replicas first, then the newest."""
-    return not replica.ready, replica.memory.created_at, replica.slot
+    return not replica.ready, replica.state.created_at, replica.slot
 
 
 # -- causes ---------------------------------------------------------------------------------------------------------
@@ -159,9 +159,9 @@ def _misfit_cause(view: AppView, replica: Replica) -> str:
     if replica.phase is Phase.DEAD:
         return "the Engine reports its container as dead"
     if replica.phase is Phase.DISPLACED:
-        return f"it can't start: a container that is not ours has its address {replica.memory.address}"
+        return f"it can't start: a container that is not ours has its address {replica.state.address}"
     if replica.spec_hash == view.target.spec_hash:
-        return f"unhealthy ({replica.memory.health.detail}), and replaced"
+        return f"unhealthy ({replica.state.health.detail}), and replaced"
     return f"replaced by {naming(view.target)}"
 
 

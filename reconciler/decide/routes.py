@@ -88,12 +88,12 @@ def _servers(view: AppView, live: list[Replica]) -> list[Server]:
     return [
         Server(
             name=r.name,
-            address=r.memory.address,
+            address=r.state.address,
             port=version_for(view.app, r.spec_hash).app.main_port or 0,
             weight=weight_of(r.spec_hash),
         )
         for r in live
-        if r.memory.address
+        if r.state.address
     ]
 
 

@@ -18,8 +18,8 @@ from reconciler.decide.versions import version_for
 from reconciler.model.health import Verdict
 from reconciler.model.load import ReplicaLoad
 from reconciler.model.spec import App, Route
-from reconciler.model.state import ReplicaMemory
-from reconciler.model.status import AppStatus, Condition, InstanceStatus, Vitals
+from reconciler.model.state import ReplicaState
+from reconciler.model.status import AppStatus, Condition, ReplicaStatus, Vitals
 
 _NO_LOAD = ReplicaLoad()
 
@@ -28,7 +28,7 @@ Standing = tuple[bool, str, str]
 
 
 def describe(
-    facts: AppFacts, served: Served, replicas: Mapping[str, ReplicaMemory], loads: Mapping[str, ReplicaLoad]
+    facts: AppFacts, served: Served, replicas: Mapping[str, ReplicaState], loads: Mapping[str, ReplicaLoad]
 ) -> AppStatus:
     """The status of one app. ``replicas`` are as remembered after the edge has answered."""
     view, routed = facts.view, served.routed
@@ -44,7 +44,7 @@ def describe(
         routed=sum(r.name in routed for r in view.existing),
         conditions=_conditions(facts, routed, trouble),
         instances=tuple(
-            _instance(facts, r, replicas.get(r.name, r.memory), routed, loads.get(r.name, _NO_LOAD))
+            _instance(facts, r, replicas.get(r.name, r.state), routed, loads.get(r.name, _NO_LOAD))
             for r in view.existing
         ),
         routes=tuple(route_text(route) for route in view.target.app.routes),
@@ -125,22 +125,22 @@ def _reached(view: AppView, replica: Replica, routed: frozenset[str]) -> bool:
 
 
 def _instance(
-    facts: AppFacts, replica: Replica, memory: ReplicaMemory, routed: frozenset[str], load: ReplicaLoad
-) -> InstanceStatus:
+    facts: AppFacts, replica: Replica, state: ReplicaState, routed: frozenset[str], load: ReplicaLoad
+) -> ReplicaStatus:
     view = facts.view
     own = version_for(view.app, replica.spec_hash).app
-    return InstanceStatus(
+    return ReplicaStatus(
         name=replica.name,
-        container_id=memory.container_id,
-        slot=memory.slot,
-        address=memory.address or None,
+        container_id=state.container_id,
+        slot=state.slot,
+        address=state.address or None,
         port=own.main_port,
         spec_hash=replica.spec_hash,
         state=_state(facts, replica, routed),
         phase=str(replica.phase),
         note=_note(facts, replica, own, routed),
-        health=memory.health,
-        restarts=memory.restart_count,
+        health=state.health,
+        restarts=state.restart_count,
         vitals=Vitals(load.cpu_percent, load.memory_percent, view.now if replica.container else None),
     )
 
@@ -153,26 +153,26 @@ def _state(facts: AppFacts, replica: Replica, routed: frozenset[str]) -> Literal
 
 def _note(facts: AppFacts, replica: Replica, own: App, routed: frozenset[str]) -> str:
     """Why this replica is, or is not, routed."""
-    memory = replica.memory
+    state = replica.state
     if cause := facts.choice.retire.get(replica.name):
         return f"leaving: {cause}"
-    if memory.backoff and not replica.ready:
-        return f"{memory.backoff.reason}: {memory.backoff.message}"
+    if state.backoff and not replica.ready:
+        return f"{state.backoff.reason}: {state.backoff.message}"
     if replica.phase is Phase.STARTING:
-        return _not_ready_yet(memory, own)
+        return _not_ready_yet(state, own)
     if replica.phase is Phase.UNHEALTHY:
-        return f"unhealthy: {memory.health.detail}" + (", but still routed" if replica.name in routed else "")
+        return f"unhealthy: {state.health.detail}" + (", but still routed" if replica.name in routed else "")
     if replica.phase is Phase.UNREADY:
-        return f"readiness fails: {memory.readiness.detail}"
+        return f"readiness fails: {state.readiness.detail}"
     if replica.ready and own.routes and replica.name not in routed:
         return "ready, waiting for the route table"
     return ""
 
 
-def _not_ready_yet(memory: ReplicaMemory, own: App) -> str:
+def _not_ready_yet(state: ReplicaState, own: App) -> str:
     for what, check, health in (
-        ("", health_check_of(own), memory.health),
-        (" of its readiness", own.spec.readiness, memory.readiness),
+        ("", health_check_of(own), state.health),
+        (" of its readiness", own.spec.readiness, state.readiness),
     ):
         if check is not None and health.verdict is not Verdict.HEALTHY:
             last = f"; last answer: {health.detail}" if health.detail else ""

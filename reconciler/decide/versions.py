@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reconciler.model.desired import Version, container_fields, short
-from reconciler.model.state import AppMemory
+from reconciler.model.state import AppState
 
 # Why a version failed whose trial went badly: unlike others that failed, none of it serves any more.
 CANARY_FAILED = "CanaryFailed"
@@ -13,19 +13,19 @@ CANARY_FAILED = "CanaryFailed"
 _PRIVATE = frozenset({"args", "command"})
 
 
-def target_of(app: AppMemory) -> Version:
+def target_of(app: AppState) -> Version:
     """The version to converge to: the newest one or, after it failed and is to be rolled back, the last stable one."""
     if app.failed and app.stable is not None and app.version.app.spec.strategy.on_failure == "rollback":
         return app.stable
     return app.version
 
 
-def is_change(app: AppMemory, target: Version) -> bool:
+def is_change(app: AppState, target: Version) -> bool:
     """Whether the target replaces another version: what a first deploy, a rollback and scaling never do."""
     return app.stable is not None and app.stable.spec_hash != target.spec_hash
 
 
-def version_for(app: AppMemory, spec_hash: str) -> Version:
+def version_for(app: AppState, spec_hash: str) -> Version:
     """The version a container with this hash came from, as far as it is still known; else the newest."""
     if spec_hash == app.version.spec_hash:
         return app.version

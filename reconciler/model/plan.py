@@ -10,7 +10,7 @@ from reconciler.model.actions import Action
 from reconciler.model.events import Event
 from reconciler.model.routes import RouteTable
 from reconciler.model.spec import HealthCheck
-from reconciler.model.state import Memory
+from reconciler.model.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Plan:
     waits: tuple[Wait, ...]
     routes: RouteTable
     probes: tuple[ProbeTarget, ...]
-    memory: Memory
+    state: State
     events: tuple[Event, ...]
     notices: tuple[str, ...] = ()
     wake_at: float | None = None

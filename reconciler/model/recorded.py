@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from reconciler.model.desired import Problem
-from reconciler.model.state import AppMemory, Published, ReplicaMemory
+from reconciler.model.state import AppState, Published, ReplicaState
 from reconciler.model.status import AppStatus
 
 
@@ -32,13 +32,13 @@ class Controller:
 class AppRecord:
     """One app: its status as planned last, and what is remembered of it and of its replicas (by replica name).
 
-    ``status`` is None where none was planned yet, ``memory`` None for an app that never had a good spec.
+    ``status`` is None where none was planned yet, ``state`` None for an app that never had a good spec.
     """
 
     name: str
     status: AppStatus | None = None
-    memory: AppMemory | None = None
-    replicas: Mapping[str, ReplicaMemory] = field(default_factory=dict)
+    state: AppState | None = None
+    replicas: Mapping[str, ReplicaState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

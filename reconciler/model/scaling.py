@@ -94,7 +94,7 @@ class Throughput:
 
 
 @dataclass(frozen=True, slots=True)
-class ScalingMemory:
+class ScalingState:
     """What one decision leaves for the next. Times in epoch seconds.
 
     ``count`` is the number of replicas decided last, ``scaled_at`` when it last changed and ``scaled_from`` what it
@@ -121,7 +121,7 @@ class ScalingSituation:
     where there is none in force. ``room`` is None where it isn't known what the host can hold.
     """
 
-    memory: ScalingMemory
+    state: ScalingState
     healthy: int
     load: AppLoad = AppLoad()
     unsettled: str = ""
@@ -130,4 +130,4 @@ class ScalingSituation:
 
     @property
     def current(self) -> int:
-        return self.memory.count
+        return self.state.count

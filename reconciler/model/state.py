@@ -1,6 +1,6 @@
 """What must survive a restart: everything a decision needs that cannot be seen in the world.
 
-Memory is a value. A tick takes one and makes the next; the store only keeps it. Whatever can be derived from what is
+State is a value. A tick takes one and makes the next; the store only keeps it. Whatever can be derived from what is
 observed does not belong here. All times are epoch seconds.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from reconciler.model.desired import Version
 from reconciler.model.health import Health
 from reconciler.model.routes import Refusal, RouteTable
-from reconciler.model.scaling import ScalingDecision, ScalingMemory
+from reconciler.model.scaling import ScalingDecision, ScalingState
 from reconciler.model.status import Condition
 
 
@@ -31,7 +31,7 @@ class Backoff:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplicaMemory:
+class ReplicaState:
     """One replica, by its name. A new container in the same slot starts anew, but for its back-off.
 
     ``container_id`` is "" while there is no container. ``unrouted_at`` is when a successfully published table first
@@ -122,7 +122,7 @@ class Repetition:
 
 
 @dataclass(frozen=True, slots=True)
-class AppMemory:
+class AppState:
     """One app.
 
     ``version`` is its last good spec; ``stable`` the last version all of whose replicas were ready, to return to;
@@ -136,7 +136,7 @@ class AppMemory:
     version: Version
     registered_at: float
     updated_at: float
-    scaling: ScalingMemory
+    scaling: ScalingState
     stable: Version | None = None
     former: tuple[Version, ...] = ()
     rollout: Rollout | None = None
@@ -171,12 +171,12 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class State:
     """All of it. ``revision`` is the last one applied; ``last_address`` the last one given to a replica, so that
     addresses are not reused while an old nginx worker may still know them."""
 
-    apps: Mapping[str, AppMemory] = field(default_factory=dict)
-    replicas: Mapping[str, ReplicaMemory] = field(default_factory=dict)
+    apps: Mapping[str, AppState] = field(default_factory=dict)
+    replicas: Mapping[str, ReplicaState] = field(default_factory=dict)
     published: Published = Published()
     revision: str = ""
     last_address: str = ""

@@ -29,7 +29,7 @@ class Vitals:
 
 
 @dataclass(frozen=True, slots=True)
-class InstanceStatus:
+class ReplicaStatus:
     """One replica. ``state``: ``ready`` (routed), ``draining`` (leaving), ``down`` (anything else).
 
     ``phase`` is the planner's word for where it stands (``starting``, ``crashed``, …), ``note`` why.
@@ -62,7 +62,7 @@ class AppStatus:
     ready: int
     routed: int
     conditions: tuple[Condition, ...]
-    instances: tuple[InstanceStatus, ...]
+    instances: tuple[ReplicaStatus, ...]
     routes: tuple[str, ...]
     error: str = ""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Verdict
 from reconciler.model.recorded import AppRecord, Controller, Snapshot
-from reconciler.model.state import AppMemory, Backoff, FailedVersion, ReplicaMemory, Rollout
-from reconciler.model.status import AppStatus, Condition, InstanceStatus
+from reconciler.model.state import AppState, Backoff, FailedVersion, ReplicaState, Rollout
+from reconciler.model.status import AppStatus, Condition, ReplicaStatus
 from reconciler.ports import CHECKPOINT_SECONDS, NothingRecorded, StatusReader
 from reconciler.report import contract
 from reconciler.report.times import rfc3339
@@ -80,12 +80,12 @@ def _problem(problem: Problem) -> contract.Problem:
 
 
 def app_dump(record: AppRecord, now: float) -> contract.App:
-    status, memory = record.status or _unplanned(record), record.memory
+    status, state = record.status or _unplanned(record), record.state
     return contract.App(
         name=record.name,
         revision=status.revision,
         spec_hash=status.spec_hash,
-        image=memory.version.app.spec.image if memory else None,
+        image=state.version.app.spec.image if state else None,
         mode=status.mode,
         converged=status.converged,
         replicas=contract.Replicas(
@@ -95,29 +95,29 @@ def app_dump(record: AppRecord, now: float) -> contract.App:
         instances=tuple(_instance(one, record.replicas.get(one.name), now) for one in status.instances),
         routes=status.routes,
         error=status.error,
-        created_at=memory and rfc3339(memory.registered_at),
-        updated_at=memory and rfc3339(memory.updated_at),
-        last_scaled_at=_time(memory.scaled_at) if memory else None,
-        rollout=_rollout(memory.rollout) if memory and memory.rollout else None,
-        failed_version=_failed(memory.failed) if memory and memory.failed else None,
-        backoff=backoff(memory.backoff, now) if memory and memory.backoff else None,
+        created_at=state and rfc3339(state.registered_at),
+        updated_at=state and rfc3339(state.updated_at),
+        last_scaled_at=_time(state.scaled_at) if state else None,
+        rollout=_rollout(state.rollout) if state and state.rollout else None,
+        failed_version=_failed(state.failed) if state and state.failed else None,
+        backoff=backoff(state.backoff, now) if state and state.backoff else None,
     )
 
 
 def _unplanned(record: AppRecord) -> AppStatus:
     """The status of an app that was registered a moment ago: nothing of it is so yet."""
-    memory: AppMemory | None = record.memory
-    version = memory.version if memory else None
+    state: AppState | None = record.state
+    version = state.version if state else None
     return AppStatus(
         name=record.name,
         revision=version.revision if version else "",
         spec_hash=version.spec_hash if version else "",
         mode=version.app.scaling.mode if version else "",
-        desired=memory.count if memory else 0,
+        desired=state.count if state else 0,
         current=0,
         ready=0,
         routed=0,
-        conditions=memory.conditions if memory else (),
+        conditions=state.conditions if state else (),
         instances=(),
         routes=(),
     )
@@ -134,8 +134,8 @@ def _condition(condition: Condition, now: float) -> contract.Condition:
     )
 
 
-def _instance(instance: InstanceStatus, memory: ReplicaMemory | None, now: float) -> contract.Instance:
-    readiness = memory.readiness if memory else Health()
+def _instance(instance: ReplicaStatus, state: ReplicaState | None, now: float) -> contract.Instance:
+    readiness = state.readiness if state else Health()
     return contract.Instance(
         name=instance.name,
         container_id=instance.container_id,
@@ -154,10 +154,10 @@ def _instance(instance: InstanceStatus, memory: ReplicaMemory | None, now: float
         cpu_percent=instance.vitals.cpu_percent,
         memory_percent=instance.vitals.memory_percent,
         seen_at=_time(instance.vitals.seen_at),
-        created_at=memory and rfc3339(memory.created_at),
-        exit_code=memory.exit_code if memory else None,
-        last_log=memory.last_log if memory else "",
-        backoff=backoff(memory.backoff, now) if memory and memory.backoff else None,
+        created_at=state and rfc3339(state.created_at),
+        exit_code=state.exit_code if state else None,
+        last_log=state.last_log if state else "",
+        backoff=backoff(state.backoff, now) if state and state.backoff else None,
     )
 
 

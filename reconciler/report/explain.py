@@ -17,8 +17,8 @@ from reconciler.model.health import Verdict
 from reconciler.model.recorded import AppRecord, Controller
 from reconciler.model.routes import AppRoutes
 from reconciler.model.scaling import ScalingDecision
-from reconciler.model.state import AppMemory, Backoff, Published, Rollout
-from reconciler.model.status import AppStatus, InstanceStatus
+from reconciler.model.state import AppState, Backoff, Published, Rollout
+from reconciler.model.status import AppStatus, ReplicaStatus
 from reconciler.ports import NothingRecorded, StatusReader
 from reconciler.report import dump
 from reconciler.report.decisions import decision_document, decision_lines, notes_on
@@ -48,19 +48,19 @@ class Subject:
         return self.record.status
 
     @property
-    def memory(self) -> AppMemory | None:
-        return self.record.memory
+    def state(self) -> AppState | None:
+        return self.record.state
 
     @property
     def decision(self) -> ScalingDecision | None:
-        return self.memory.decision if self.memory else None
+        return self.state.decision if self.state else None
 
     @property
     def routes(self) -> AppRoutes | None:
         return next((app for app in self.published.table.apps if app.app_name == self.name), None)
 
     @property
-    def instances(self) -> tuple[InstanceStatus, ...]:
+    def instances(self) -> tuple[ReplicaStatus, ...]:
         return self.status.instances if self.status else ()
 
     def ago(self, at: float) -> str:
@@ -105,16 +105,16 @@ def _section(title: str, lines: Iterator[str]) -> str:
 
 
 def _replicas(subject: Subject) -> Iterator[str]:
-    status, memory = subject.status, subject.memory
-    if status is None or memory is None:
+    status, state = subject.status, subject.state
+    if status is None or state is None:
         yield status.error if status and status.error else "nothing has been decided yet"
         return
     yield (
         f"{status.desired} wanted, {status.current} running, {status.ready} ready, {status.routed} routed "
         f"(scaling is {status.mode})"
     )
-    since = memory.scaled_at if memory.scaled_at is not None else memory.registered_at
-    yield f"{memory.count} since {rfc3339(since)} ({subject.ago(since)})"
+    since = state.scaled_at if state.scaled_at is not None else state.registered_at
+    yield f"{state.count} since {rfc3339(since)} ({subject.ago(since)})"
 
 
 def _scaling(subject: Subject) -> Iterator[str]:
@@ -122,43 +122,43 @@ def _scaling(subject: Subject) -> Iterator[str]:
     if decision is None:
         yield "no decision yet"
         return
-    if subject.memory and subject.memory.version.app.spec.suspend:
+    if subject.state and subject.state.version.app.spec.suspend:
         yield "suspended by its spec: nothing is decided; the last decision before was this"
     yield from decision_lines(decision, subject.now)
 
 
 def _rollout(subject: Subject) -> Iterator[str]:
-    memory = subject.memory
-    if memory is None:
+    state = subject.state
+    if state is None:
         yield "no version has been accepted yet"
         return
-    if rollout := memory.rollout:
+    if rollout := state.rollout:
         origin = f"from {rollout.from_hash} " if rollout.from_hash else ""
-        paused = memory.failed is not None and memory.failed.spec_hash == rollout.to_hash
+        paused = state.failed is not None and state.failed.spec_hash == rollout.to_hash
         yield (
             f"{'paused' if paused else 'under way'} {origin}to {rollout.to_hash}: "
             f"started {subject.ago(rollout.started_at)}, last progress {subject.ago(rollout.progressed_at)}"
         )
-        yield from _rollout_outlook(subject, memory, rollout)
+        yield from _rollout_outlook(subject, state, rollout)
     else:
-        target = subject.status or memory.version
+        target = subject.status or state.version
         yield f"none under way; version {target.spec_hash} of revision {short(target.revision)}"
-    if failed := memory.failed:
+    if failed := state.failed:
         yield f"revision {short(failed.revision)} failed {subject.ago(failed.at)}, {failed.reason}: {failed.message}"
-    if memory.backoff:
-        yield _backoff(subject, memory.backoff)
+    if state.backoff:
+        yield _backoff(subject, state.backoff)
 
 
-def _rollout_outlook(subject: Subject, memory: AppMemory, rollout: Rollout) -> Iterator[str]:
+def _rollout_outlook(subject: Subject, state: AppState, rollout: Rollout) -> Iterator[str]:
     """What ends it: the canary's verdict, or the lack of any further ready replica."""
-    strategy = memory.version.app.spec.strategy
+    strategy = state.version.app.spec.strategy
     on_trial = rollout.canary_at is not None and not rollout.promoted
     if rollout.canary_at is not None and strategy.canary:
         left_seconds = rollout.canary_at + strategy.canary.hold_seconds - subject.now
         verdict = f"judged in {age(left_seconds)}" if left_seconds > 0 else "judged as soon as it was asked enough"
         since = f"canary: has its share of the traffic since {subject.ago(rollout.canary_at)}"
         yield f"{since}, {verdict if on_trial else 'promoted'}"
-    if not on_trial and not memory.failed:
+    if not on_trial and not state.failed:
         left = age(rollout.progressed_at + strategy.progress_deadline_seconds - subject.now)
         what = "rolled back" if strategy.on_failure == "rollback" else "paused"
         yield f"{what} in {left} if no further replica becomes ready"
@@ -176,7 +176,7 @@ def _health(subject: Subject) -> Iterator[str]:
     yield from _table_facts(subject)
 
 
-def _routed(subject: Subject, one: InstanceStatus) -> str:
+def _routed(subject: Subject, one: ReplicaStatus) -> str:
     """By the last table that was published, which is what counts."""
     servers = subject.routes.servers if subject.routes else ()
     server = next((server for server in servers if server.name == one.name), None)
@@ -185,11 +185,11 @@ def _routed(subject: Subject, one: InstanceStatus) -> str:
     return "draining" if server.draining else "yes"
 
 
-def _why(subject: Subject, one: InstanceStatus) -> str:
-    memory = subject.record.replicas.get(one.name)
+def _why(subject: Subject, one: ReplicaStatus) -> str:
+    state = subject.record.replicas.get(one.name)
     parts = [one.note] if one.note else []
-    if memory and memory.backoff:
-        why = _backoff(subject, memory.backoff)
+    if state and state.backoff:
+        why = _backoff(subject, state.backoff)
         parts = [part for part in parts if not why.startswith(part)] + [why]
     if not parts and one.health.since is not None and one.health.verdict is not Verdict.UNKNOWN:
         parts.append(f"{one.health.verdict.value} since {subject.ago(one.health.since)}")

@@ -66,7 +66,7 @@ def history(
     snapshot = reader.snapshot()
     if app_name in snapshot.apps or not (past.decisions or past.rollouts):
         record = dump.app_record(snapshot, app_name)
-        scaling = record.memory.version.app.scaling if record.memory else Scaling()
+        scaling = record.state.version.app.scaling if record.state else Scaling()
         plotted = past.samples if output == "text" else ()
         found = ((one.at, factor_of(scaling, one)) for one in plotted)
         past = replace(past, factors=[(at, factor) for at, factor in found if factor is not None])

@@ -1,4 +1,4 @@
-"""Memory across restarts, and the record that reports read: SQLite by default, PostgreSQL by URL.
+"""State across restarts, and the record that reports read: SQLite by default, PostgreSQL by URL.
 
 Two doors: `open_store` for the one controller that writes, `open_reader` for everybody who looks. Nothing outside this
 package knows a table, and nothing in it decides anything.

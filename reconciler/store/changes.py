@@ -14,8 +14,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health
 from reconciler.model.scaling import ScalingDecision
-from reconciler.model.state import AppMemory, Published, ReplicaMemory
-from reconciler.model.status import AppStatus, InstanceStatus
+from reconciler.model.state import AppState, Published, ReplicaState
+from reconciler.model.status import AppStatus, ReplicaStatus
 from reconciler.ports import Record
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ T = TypeVar("T")
 class AppRow(NamedTuple):
     """What is remembered of an app and what was planned for it; either may lack. Instances are rows of their own."""
 
-    memory: AppMemory | None
+    state: AppState | None
     status: AppStatus | None
 
 
@@ -32,8 +32,8 @@ class ReplicaRow(NamedTuple):
     """The same of a replica."""
 
     app_name: str
-    memory: ReplicaMemory | None
-    status: InstanceStatus | None
+    state: ReplicaState | None
+    status: ReplicaStatus | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +61,18 @@ class Image:
     def of(cls, record: Record, before: Image) -> Image:
         """What the record wants kept. Where it says nothing (no status of an app that it remembers, no notices, no
         edge) what was kept ``before`` stays."""
-        memory, statuses = record.memory, record.statuses
-        replicas = {name: _replica_before(one, before.replicas.get(name)) for name, one in memory.replicas.items()}
+        state, statuses = record.state, record.statuses
+        replicas = {name: _replica_before(one, before.replicas.get(name)) for name, one in state.replicas.items()}
         for status in statuses.values():
             for one in status.instances:
-                replicas[one.name] = ReplicaRow(status.name, memory.replicas.get(one.name), one)
+                replicas[one.name] = ReplicaRow(status.name, state.replicas.get(one.name), one)
         return cls(
             apps={
-                name: AppRow(memory.apps.get(name), _status(statuses.get(name), before.apps.get(name)))
-                for name in memory.apps.keys() | statuses.keys()
+                name: AppRow(state.apps.get(name), _status(statuses.get(name), before.apps.get(name)))
+                for name in state.apps.keys() | statuses.keys()
             },
             replicas=replicas,
-            published=memory.published,
+            published=state.published,
             facts=_facts(record, before.facts),
         )
 
@@ -140,12 +140,12 @@ def _differs(saved: T | None, wanted: T, settled: Callable[[T], object] | None) 
 
 def _new_decisions(saved: Mapping[str, AppRow], wanted: Mapping[str, AppRow]) -> list[tuple[str, ScalingDecision]]:
     found = []
-    for name, (memory, _) in wanted.items():
-        before = saved[name].memory if name in saved else None
-        if memory is before or memory is None or memory.decision is None:
+    for name, (state, _) in wanted.items():
+        before = saved[name].state if name in saved else None
+        if state is before or state is None or state.decision is None:
             continue
-        if before is None or _gist(before.decision) != _gist(memory.decision):
-            found.append((name, memory.decision))
+        if before is None or _gist(before.decision) != _gist(state.decision):
+            found.append((name, state.decision))
     return found
 
 
@@ -155,14 +155,14 @@ def _status(status: AppStatus | None, before: AppRow | None) -> AppStatus | None
     return before.status if before else None
 
 
-def _replica_before(memory: ReplicaMemory, before: ReplicaRow | None) -> ReplicaRow:
-    return ReplicaRow(memory.app_name, memory, before.status if before else None)
+def _replica_before(state: ReplicaState, before: ReplicaRow | None) -> ReplicaRow:
+    return ReplicaRow(state.app_name, state, before.status if before else None)
 
 
 def _facts(record: Record, before: Facts) -> Facts:
     return Facts(
-        revision=record.memory.revision,
-        last_address=record.memory.last_address,
+        revision=record.state.revision,
+        last_address=record.state.last_address,
         source=before.source if record.source is None else record.source,
         edge=before.edge if record.edge is None else record.edge,
         notices=before.notices if record.notices is None else record.notices,
@@ -174,21 +174,21 @@ def _all_but(type_: Any, *names: str) -> attrgetter[tuple[Any, ...]]:
     return attrgetter(*(one.name for one in fields(type_) if one.name not in names))
 
 
-_steady_app = _all_but(AppMemory, "decision")
-_steady_replica = _all_but(ReplicaMemory, "health", "readiness")
-_steady_instance = _all_but(InstanceStatus, "health", "vitals")
+_steady_app = _all_but(AppState, "decision")
+_steady_replica = _all_but(ReplicaState, "health", "readiness")
+_steady_instance = _all_but(ReplicaStatus, "health", "vitals")
 _steady_health: Callable[[Health], tuple[Any, ...]] = _all_but(Health, "tally")
 
 
 def _settled_app(row: AppRow) -> object:
-    memory, status = row
-    return memory and (_steady_app(memory), _gist(memory.decision)), status
+    state, status = row
+    return state and (_steady_app(state), _gist(state.decision)), status
 
 
 def _settled_replica(row: ReplicaRow) -> object:
-    _, memory, status = row
+    _, state, status = row
     return (
-        memory and (_steady_replica(memory), _steady_health(memory.health), _steady_health(memory.readiness)),
+        state and (_steady_replica(state), _steady_health(state.health), _steady_health(state.readiness)),
         status and (_steady_instance(status), _steady_health(status.health)),
     )
 

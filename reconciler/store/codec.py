@@ -15,8 +15,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from reconciler.model.desired import Problem
 from reconciler.model.scaling import ScalingDecision
 from reconciler.model.spec import App
-from reconciler.model.state import AppMemory, Published, ReplicaMemory
-from reconciler.model.status import AppStatus, InstanceStatus
+from reconciler.model.state import AppState, Published, ReplicaState
+from reconciler.model.status import AppStatus, ReplicaStatus
 
 T = TypeVar("T")
 
@@ -52,11 +52,11 @@ class Codec(Generic[T]):
             raise Unreadable(f"{place or 'value'}: {first['msg']}") from error
 
 
-APP_MEMORY: Codec[AppMemory] = Codec(AppMemory)
-REPLICA_MEMORY: Codec[ReplicaMemory] = Codec(ReplicaMemory)
+APP_STATE: Codec[AppState] = Codec(AppState)
+REPLICA_STATE: Codec[ReplicaState] = Codec(ReplicaState)
 PUBLISHED: Codec[Published] = Codec(Published)
 APP_STATUS: Codec[AppStatus] = Codec(AppStatus)
-INSTANCE_STATUS: Codec[InstanceStatus] = Codec(InstanceStatus)
+REPLICA_STATUS: Codec[ReplicaStatus] = Codec(ReplicaStatus)
 DECISION: Codec[ScalingDecision] = Codec(ScalingDecision)
 APP: Codec[App] = Codec(App)
 NOTICES: Codec[tuple[str, ...]] = Codec(tuple[str, ...])

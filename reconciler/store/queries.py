@@ -13,7 +13,7 @@ from reconciler.model.events import Event, EventType
 from reconciler.model.load import LoadSample
 from reconciler.model.recorded import ActionRecord, AppRecord, RevisionRecord, Snapshot
 from reconciler.model.scaling import ScalingDecision
-from reconciler.model.state import Memory, Published
+from reconciler.model.state import Published, State
 from reconciler.store import codec, rows, tables
 from reconciler.store.changes import AppRow, Facts, Image, ReplicaRow
 from reconciler.store.codec import Codec, Unreadable
@@ -30,10 +30,10 @@ class Held:
     unreadable: tuple[str, ...]
 
     @property
-    def memory(self) -> Memory:
-        return Memory(
-            apps={name: row.memory for name, row in self.image.apps.items() if row.memory},
-            replicas={name: row.memory for name, row in self.image.replicas.items() if row.memory},
+    def state(self) -> State:
+        return State(
+            apps={name: row.state for name, row in self.image.apps.items() if row.state},
+            replicas={name: row.state for name, row in self.image.replicas.items() if row.state},
             published=self.image.published,
             revision=self.image.facts.revision,
             last_address=self.image.facts.last_address,
@@ -52,7 +52,7 @@ def held(connection: sa.Connection, instance: str) -> Held:
 
     apps = {
         row["name"]: AppRow(
-            read(codec.APP_MEMORY, row["memory"], f"the memory of {row['name']}"),
+            read(codec.APP_STATE, row["memory"], f"the memory of {row['name']}"),
             read(codec.APP_STATUS, row["status"], f"the status of {row['name']}"),
         )
         for row in _present(connection, tables.applications, instance, "name")
@@ -60,8 +60,8 @@ def held(connection: sa.Connection, instance: str) -> Held:
     replicas = {
         row["name"]: ReplicaRow(
             row["app"],
-            read(codec.REPLICA_MEMORY, row["memory"], f"the memory of {row['name']}"),
-            read(codec.INSTANCE_STATUS, row["status"], f"the status of {row['name']}"),
+            read(codec.REPLICA_STATE, row["memory"], f"the memory of {row['name']}"),
+            read(codec.REPLICA_STATUS, row["status"], f"the status of {row['name']}"),
         )
         for row in _present(connection, tables.instances, instance, "app", "slot", "name")
     }
@@ -139,8 +139,8 @@ def samples(connection: sa.Connection, instance: str, app_name: str, since: floa
 
 def _app_record(name: str, app: AppRow, replicas: Mapping[str, ReplicaRow]) -> AppRecord:
     instances = tuple(row.status for row in replicas.values() if row.status)
-    memories = {replica: row.memory for replica, row in replicas.items() if row.memory}
-    return AppRecord(name, app.status and replace(app.status, instances=instances), app.memory, memories)
+    states = {replica: row.state for replica, row in replicas.items() if row.state}
+    return AppRecord(name, app.status and replace(app.status, instances=instances), app.state, states)
 
 
 def _present(connection: sa.Connection, table: sa.Table, instance: str, *order: str) -> Iterable[sa.RowMapping]:

@@ -11,7 +11,7 @@ from reconciler.model.events import Event, EventType
 from reconciler.model.load import LoadSample
 from reconciler.model.recorded import ActionRecord, RevisionRecord, Snapshot
 from reconciler.model.scaling import ScalingDecision
-from reconciler.model.state import Memory
+from reconciler.model.state import State
 from reconciler.ports import NothingRecorded, Unavailable
 from reconciler.store import queries, schema
 from reconciler.store.codec import Unreadable
@@ -37,9 +37,9 @@ class SqlReader:
             raise NothingRecorded(self._nothing())
         return found
 
-    def memory(self) -> Memory:
+    def state(self) -> State:
         with self._look() as connection:
-            return queries.held(connection, self._instance).memory
+            return queries.held(connection, self._instance).state
 
     def events(
         self,

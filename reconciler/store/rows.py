@@ -25,7 +25,7 @@ _SAMPLE_COLUMNS = tuple(one.name for one in fields(LoadSample) if one.name not i
 
 
 def app_row(instance: str, name: str, app: AppRow) -> Row:
-    memory, status = app
+    state, status = app
     return {
         "instance": instance,
         "name": name,
@@ -38,18 +38,18 @@ def app_row(instance: str, name: str, app: AppRow) -> Row:
         "ready": status and status.ready,
         "routed": status and status.routed,
         "error": status and status.error,
-        "created_at": memory and memory.registered_at,
-        "updated_at": memory and memory.updated_at,
-        "last_scaled_at": memory and memory.scaled_at,
-        "spec": memory and codec.APP.encode(memory.version.app),
+        "created_at": state and state.registered_at,
+        "updated_at": state and state.updated_at,
+        "last_scaled_at": state and state.scaled_at,
+        "spec": state and codec.APP.encode(state.version.app),
         "status": status and codec.APP_STATUS.encode(status),
-        "memory": memory and codec.APP_MEMORY.encode(memory),
+        "memory": state and codec.APP_STATE.encode(state),
     }
 
 
 def replica_row(instance: str, name: str, replica: ReplicaRow) -> Row:
-    app_name, memory, status = replica
-    known = status or memory
+    app_name, state, status = replica
+    known = status or state
     assert known is not None, "a row has at least one of its halves"
     return {
         "instance": instance,
@@ -67,8 +67,8 @@ def replica_row(instance: str, name: str, replica: ReplicaRow) -> Row:
         "cpu_percent": status and status.vitals.cpu_percent,
         "memory_percent": status and status.vitals.memory_percent,
         "last_seen": status and status.vitals.seen_at,
-        "status": status and codec.INSTANCE_STATUS.encode(status),
-        "memory": memory and codec.REPLICA_MEMORY.encode(memory),
+        "status": status and codec.REPLICA_STATUS.encode(status),
+        "memory": state and codec.REPLICA_STATE.encode(state),
     }
 
 

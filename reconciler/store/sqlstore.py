@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from reconciler import __version__
 from reconciler.model.actions import Action
 from reconciler.model.events import Event
-from reconciler.model.state import Memory
+from reconciler.model.state import State
 from reconciler.ports import Record, Unavailable
 from reconciler.store import queries, rows, schema, statements, tables
 from reconciler.store.changes import Changes, Facts, Image, applied, changes
@@ -57,7 +57,7 @@ class SqlStore:
             self._notices.append(notice)
             self._unreported.append(notice)
 
-    def load(self) -> Memory:
+    def load(self) -> State:
         try:
             return self._load()
         except Damaged as damage:
@@ -82,13 +82,13 @@ class SqlStore:
         self._database.dispose()
         self._lock.release()
 
-    def _load(self) -> Memory:
+    def _load(self) -> State:
         with self._database.transaction() as connection:
             held = queries.held(connection, self._instance)
         for sentence in held.unreadable:
             self.report(sentence)
         self._saved = held.image
-        return held.memory
+        return held.state
 
     def _save(self, record: Record, checkpoint: bool) -> None:
         if self._saved is None:

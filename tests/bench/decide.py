@@ -73,11 +73,11 @@ def measure(apps: int, replicas: int) -> dict[str, float]:
     """Medians of idle decisions, and what they are held against, in milliseconds of processor time."""
     stage = converged(apps, replicas)
     observed = quiet(stage)
-    decision = decide(stage.desired, observed, stage.memory, stage.now, Policy())
+    decision = decide(stage.desired, observed, stage.state, stage.now, Policy())
     assert decision.plan.actions == decision.plan.events == ()
-    publication = Publication(decision.plan.routes, stage.memory.published.generation, "unchanged")
+    publication = Publication(decision.plan.routes, stage.state.published.generation, "unchanged")
     floor_ms = milliseconds(lambda: _copy_and_compare(stage))
-    decide_ms = milliseconds(lambda: decide(stage.desired, observed, stage.memory, stage.now, Policy()))
+    decide_ms = milliseconds(lambda: decide(stage.desired, observed, stage.state, stage.now, Policy()))
     conclude_ms = milliseconds(lambda: conclude(decision, publication, observed, stage.now))
     return {
         "apps": apps,
@@ -107,17 +107,17 @@ def profile(stage: Stage) -> None:
     observed = quiet(stage)
     profiler = cProfile.Profile()
     profiler.enable()
-    decision = decide(stage.desired, observed, stage.memory, stage.now, Policy())
+    decision = decide(stage.desired, observed, stage.state, stage.now, Policy())
     conclude(decision, None, observed, stage.now)
     profiler.disable()
     pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
 
 
 def _copy_and_compare(stage: Stage) -> None:
-    memory = stage.memory
-    apps = {name: replace(app) for name, app in memory.apps.items()}
-    replicas = {name: replace(replica) for name, replica in memory.replicas.items()}
-    assert (apps, replicas) == (memory.apps, memory.replicas)
+    state = stage.state
+    apps = {name: replace(app) for name, app in state.apps.items()}
+    replicas = {name: replace(replica) for name, replica in state.replicas.items()}
+    assert (apps, replicas) == (state.apps, state.replicas)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Engine
 
 from reconciler.loop import Stop, Until, Waker, run
 from reconciler.settings import Settings
-from reconciler.tick import State, World, tick
+from reconciler.tick import TickResult, World, tick
 from reconciler.wiring import open_world, tear_down
 from tests.bench.table import print_table
 from tests.support.dockerd import PrivateEngine, private_engine
@@ -76,10 +76,10 @@ def measure(engine: PrivateEngine, root: Path, containers: int) -> dict[str, flo
 
 
 def _compare(world: World, api: docker.APIClient) -> dict[str, float]:
-    state = State(world.store.load())
+    last = TickResult(world.store.load())
     for _ in range(5):
-        state = tick(world, state)
-    generation = state.memory.published.generation
+        last = tick(world, last)
+    generation = last.state.published.generation
     writes: list[str] = []
     event.listen(Engine, "before_cursor_execute", lambda *a: writes.append(a[2]))
     lists, ticks = [], []
@@ -87,7 +87,7 @@ def _compare(world: World, api: docker.APIClient) -> dict[str, float]:
         began = time.perf_counter()
         api.containers(all=True)
         listed = time.perf_counter()
-        state = tick(world, state)
+        last = tick(world, last)
         ticks.append(time.perf_counter() - listed)
         lists.append(listed - began)
         time.sleep(0.05)
@@ -98,7 +98,7 @@ def _compare(world: World, api: docker.APIClient) -> dict[str, float]:
         "tick_ms": tick_ms,
         "ratio": tick_ms / list_ms,
         "writes": len(changing),
-        "reloads": int(state.memory.published.generation != generation),
+        "reloads": int(last.state.published.generation != generation),
     }
 
 

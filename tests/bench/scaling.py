@@ -17,7 +17,7 @@ from typing import Any
 
 from reconciler.decide.scaling.recommend import recommend
 from reconciler.model.load import AppLoad
-from reconciler.model.scaling import ScalingMemory, ScalingSituation
+from reconciler.model.scaling import ScalingSituation, ScalingState
 from reconciler.model.spec import Scaling
 from tests.bench.table import print_table
 from tests.simulation.scaling.app import Profile
@@ -88,7 +88,7 @@ def verdict(found: Mapping[str, Outcome]) -> str:
 def decisions_per_second() -> dict[str, float]:
     """Ten thousand apps, each with its own load, decided one after the other."""
     load = AppLoad(cpu_percent=30, memory_percent=20, rps=75, p95_latency_ms=40, connections=3)
-    apps = [ScalingSituation(ScalingMemory(3, 0.0), 3, replace(load, rps=float(n % 400))) for n in range(DECISIONS)]
+    apps = [ScalingSituation(ScalingState(3, 0.0), 3, replace(load, rps=float(n % 400))) for n in range(DECISIONS)]
     started = time.perf_counter()
     for app in apps:
         recommend(DEFAULTS, app, 1000.0)

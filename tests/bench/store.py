@@ -83,7 +83,7 @@ def _moved(saved: Record, step: int) -> Record:
     """New but equal objects all through, as a tick makes them, with every tally and vital sign moved."""
     made = deepcopy(saved)
     tally = Tally(checks=step, last_check_at=NOW + step)
-    replicas = {n: replace(it, health=replace(it.health, tally=tally)) for n, it in made.memory.replicas.items()}
+    replicas = {n: replace(it, health=replace(it.health, tally=tally)) for n, it in made.state.replicas.items()}
     statuses = {
         name: replace(
             it,
@@ -91,7 +91,7 @@ def _moved(saved: Record, step: int) -> Record:
         )
         for name, it in made.statuses.items()
     }
-    return replace(made, at=NOW + step, memory=replace(made.memory, replicas=replicas), statuses=statuses)
+    return replace(made, at=NOW + step, state=replace(made.state, replicas=replicas), statuses=statuses)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from reconciler.report.explain import explain
 from reconciler.report.history import history
 from reconciler.report.status import status
 from reconciler.report.times import rfc3339
-from tests.support.records import NOW, app_memory, decision, record
+from tests.support.records import NOW, app_state, decision, record
 from tests.support.stores import Place
 
 
@@ -35,9 +35,9 @@ def recorded(place: Place) -> Place:
         ),
         samples=tuple(LoadSample("web", NOW + at, 10, 2, rps=float(at)) for at in (0, 10, 20)),
     )
-    decided = replace(saved.memory, apps={**saved.memory.apps, "web": app_memory(decision=decision())})
+    decided = replace(saved.state, apps={**saved.state.apps, "web": app_state(decision=decision())})
     store = place.store()
-    store.save(replace(saved, memory=decided))
+    store.save(replace(saved, state=decided))
     store.close()
     return place
 

@@ -19,14 +19,14 @@ from reconciler.model.desired import Problem
 from reconciler.model.events import Event
 from reconciler.model.health import Health, Tally
 from reconciler.model.load import LoadSample
-from reconciler.model.scaling import ScalingMemory
-from reconciler.model.state import Memory
+from reconciler.model.scaling import ScalingState
+from reconciler.model.state import State
 from reconciler.model.status import Vitals
 from reconciler.ports import AlreadyRunning, NothingRecorded, Record, StatusReader, Store, Unavailable
 from reconciler.store import Retention, sqlstore
 from reconciler.store.tables import HEAD, metadata
-from tests.support.memories import memories
-from tests.support.records import NOW, app_memory, app_status, decision, memory, published, record, replica_memory
+from tests.support.records import NOW, app_state, app_status, decision, published, record, replica_state, state
+from tests.support.states import states
 from tests.support.stores import Place, counted_statements
 
 _instances = (f"example-{number}" for number in count())
@@ -40,18 +40,18 @@ def start(name: str = "web-1", cause: str = "it has stopped") -> StartReplica:
 
 
 def test_a_new_store_remembers_nothing(place: Place) -> None:
-    assert place.store().load() == Memory()
+    assert place.store().load() == State()
 
 
 def test_it_is_a_store_and_its_reader_a_reader(place: Place) -> None:
     store: Store = place.store()
     reader: StatusReader = place.reader()
-    assert store.load() == reader.memory()
+    assert store.load() == reader.state()
 
 
-@given(remembered=memories)
+@given(remembered=states)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_what_was_saved_is_loaded_exactly(place: Place, remembered: Memory) -> None:
+def test_what_was_saved_is_loaded_exactly(place: Place, remembered: State) -> None:
     instance = next(_instances)
     store = place.store(instance)
     store.save(Record(NOW, remembered, {}))
@@ -67,7 +67,7 @@ def test_what_is_gone_from_memory_is_gone_from_the_database(place: Place) -> Non
     store = place.store()
     store.save(record(apps=3))
     store.save(record(apps=1, replicas=1))
-    assert store.load() == memory(apps=1, replicas=1)
+    assert store.load() == state(apps=1, replicas=1)
     assert set(place.reader().snapshot().apps) == {"web"}
     assert place.query("SELECT name FROM instances") == [("web-1",)]
 
@@ -85,8 +85,8 @@ def test_instances_share_a_database_without_meeting(place: Place) -> None:
     one, other = place.store("one"), place.store("other")
     one.save(record(apps=2, events=(Event(NOW, "app", "of one"),)))
     other.save(record(apps=1, replicas=1))
-    assert one.load() == memory(apps=2)
-    assert other.load() == memory(apps=1, replicas=1)
+    assert one.load() == state(apps=2)
+    assert other.load() == state(apps=1, replicas=1)
     assert place.reader("other").events() == ()
 
 
@@ -101,7 +101,7 @@ def test_a_memory_of_another_version_is_left_out_and_said(place: Place) -> None:
     store.save(record(apps=2))
     assert place.reader().snapshot().controller.notices == store.notices
     assert place.reader().events(type="controller")[0].message == store.notices[0]
-    assert store.load() == memory(apps=2)
+    assert store.load() == state(apps=2)
 
 
 # -- what is worth a write --------------------------------------------------------------------------------------------
@@ -136,12 +136,12 @@ def test_a_restart_alone_rewrites_no_app(place: Place) -> None:
 def restless(saved: Record) -> Record:
     """The same record with everything moved that moves all the time."""
     tally = Tally(checks=99, consecutive_successes=98, last_check_at=NOW + 9)
-    kept = saved.memory.replicas["web-1"]
-    replicas = {**saved.memory.replicas, "web-1": replace(kept, health=replace(kept.health, tally=tally))}
+    kept = saved.state.replicas["web-1"]
+    replicas = {**saved.state.replicas, "web-1": replace(kept, health=replace(kept.health, tally=tally))}
     status = saved.statuses["web"]
     first = replace(status.instances[0], vitals=Vitals(77.0, 55.0, NOW + 9))
     statuses = {**saved.statuses, "web": replace(status, instances=(first, *status.instances[1:]))}
-    return replace(saved, at=NOW + 9, memory=replace(saved.memory, replicas=replicas), statuses=statuses)
+    return replace(saved, at=NOW + 9, state=replace(saved.state, replicas=replicas), statuses=statuses)
 
 
 def test_tallies_and_vitals_wait_for_a_checkpoint(place: Place) -> None:
@@ -150,10 +150,10 @@ def test_tallies_and_vitals_wait_for_a_checkpoint(place: Place) -> None:
     with counted_statements() as seen:
         store.save(moved)
     assert seen == []
-    assert place.reader().memory() == saved.memory
+    assert place.reader().state() == saved.state
     store.save(moved, checkpoint=True)
     snapshot = place.reader().snapshot()
-    assert place.reader().memory() == moved.memory
+    assert place.reader().state() == moved.state
     assert snapshot.controller.seen_at == NOW + 9
     assert snapshot.apps["web"].status == moved.statuses["web"]
 
@@ -163,22 +163,22 @@ def test_what_waited_for_a_checkpoint_is_not_lost_behind_other_writes(place: Pla
     moved = restless(saved)
     store.save(replace(moved, events=(Event(NOW, "app", "something else"),)))
     store.save(moved, checkpoint=True)
-    assert place.reader().memory() == moved.memory
+    assert place.reader().state() == moved.state
 
 
 def test_a_failure_counted_is_written_at_once(place: Place) -> None:
     store, saved = settled(place)
-    failing = replace(saved.memory.replicas["web-1"], health=Health(consecutive_failures=1, detail="answered 503"))
-    changed = replace(saved.memory, replicas={**saved.memory.replicas, "web-1": failing})
-    store.save(replace(saved, memory=changed))
-    assert place.reader().memory() == changed
+    failing = replace(saved.state.replicas["web-1"], health=Health(consecutive_failures=1, detail="answered 503"))
+    changed = replace(saved.state, replicas={**saved.state.replicas, "web-1": failing})
+    store.save(replace(saved, state=changed))
+    assert place.reader().state() == changed
 
 
 def test_a_change_writes_the_rows_that_changed_and_no_others(place: Place) -> None:
     store, saved = settled(place)
-    changed = replace(saved.memory, apps={**saved.memory.apps, "web": app_memory(scaling=ScalingMemory(5, NOW))})
+    changed = replace(saved.state, apps={**saved.state.apps, "web": app_state(scaling=ScalingState(5, NOW))})
     place.query("UPDATE applications SET desired = 77")
-    store.save(replace(saved, memory=changed))
+    store.save(replace(saved, state=changed))
     assert dict(map(tuple, place.query("SELECT name, desired FROM applications"))) == {
         "web": 2,
         "app-2": 77,
@@ -188,9 +188,7 @@ def test_a_change_writes_the_rows_that_changed_and_no_others(place: Place) -> No
 
 def test_the_same_decision_made_again_waits_for_a_checkpoint(place: Place) -> None:
     def deciding(at: float, target: int) -> Record:
-        return record(
-            memory=memory(apps=1).__class__(apps={"web": app_memory(decision=decision(at, 2, target))}), at=at
-        )
+        return record(state=state(apps=1).__class__(apps={"web": app_state(decision=decision(at, 2, target))}), at=at)
 
     store = place.store()
     store.save(deciding(NOW, 2))
@@ -201,7 +199,7 @@ def test_the_same_decision_made_again_waits_for_a_checkpoint(place: Place) -> No
     store.save(deciding(NOW + 3, 3), checkpoint=True)
     found = place.reader().decisions("web")
     assert [(one.at, one.target) for one in found] == [(NOW + 2, 3), (NOW, 2)]
-    assert place.reader().memory().apps["web"].decision == decision(NOW + 3, 2, 3)
+    assert place.reader().state().apps["web"].decision == decision(NOW + 3, 2, 3)
     assert place.reader().decisions("other") == ()
 
 
@@ -210,7 +208,7 @@ def test_what_a_record_says_nothing_of_stays(place: Place) -> None:
     store = place.store()
     saved = record(notices=("mind the gap",), problems=(problem,))
     store.save(saved)
-    store.save(Record(NOW + 1, replace(saved.memory, revision="next"), {}))
+    store.save(Record(NOW + 1, replace(saved.state, revision="next"), {}))
     snapshot = place.reader().snapshot()
     assert snapshot.controller.revision == "next"
     assert snapshot.controller.notices == ("mind the gap",)
@@ -228,8 +226,8 @@ def test_a_snapshot_is_what_was_recorded(place: Place) -> None:
     place.store().save(saved)
     snapshot = place.reader().snapshot()
     assert {name: app.status for name, app in snapshot.apps.items()} == saved.statuses
-    assert {name: app.memory for name, app in snapshot.apps.items()} == saved.memory.apps
-    assert snapshot.apps["app-2"].replicas == {f"app-2-{n}": replica_memory(f"app-2-{n}") for n in (1, 2)}
+    assert {name: app.state for name, app in snapshot.apps.items()} == saved.state.apps
+    assert snapshot.apps["app-2"].replicas == {f"app-2-{n}": replica_state(f"app-2-{n}") for n in (1, 2)}
     assert snapshot.published == published("web-1", "web-2")
     assert (snapshot.controller.instance, snapshot.controller.started_at) == ("default", NOW)
 
@@ -238,7 +236,7 @@ def test_an_app_that_never_had_a_good_spec_has_a_status(place: Place) -> None:
     broken = app_status("broken", replicas=0, error="broken.yaml:1: found nothing; expected an image")
     place.store().save(record(statuses={"web": app_status(), "broken": broken}))
     found = place.reader().snapshot().apps["broken"]
-    assert (found.status, found.memory) == (broken, None)
+    assert (found.status, found.state) == (broken, None)
 
 
 def test_columns_tell_people_what_the_status_says(place: Place) -> None:
@@ -318,7 +316,7 @@ def test_every_revision_applied_is_listed_once(place: Place) -> None:
     problem = Problem("web.yaml", 3, "spec.image", "nothing", "an image", "web")
     store = place.store()
     for at, revision in ((NOW, "one"), (NOW + 1, "one"), (NOW + 2, "two"), (NOW + 3, "one")):
-        store.save(record(at, memory=memory(revision=revision), problems=(problem,)))
+        store.save(record(at, state=state(revision=revision), problems=(problem,)))
     found = place.reader().revisions()
     assert [(one.revision, one.applied_at) for one in found] == [("one", NOW + 3), ("two", NOW + 2), ("one", NOW)]
     assert found[0].problems == (problem,)
@@ -358,14 +356,14 @@ def test_the_number_of_rows_is_bounded(place: Place) -> None:
         routes = replace(published("web-1"), generation=f"g{step}")
         intents = (start(cause=f"{step}"),)
         store.save(
-            record(NOW + step, events=events, intents=intents, memory=memory(published=routes, revision=f"{step}"))
+            record(NOW + step, events=events, intents=intents, state=state(published=routes, revision=f"{step}"))
         )
-    last = record(NOW + 100, memory=memory(published=routes))
+    last = record(NOW + 100, state=state(published=routes))
     store.save(last, checkpoint=True)
     assert [event.message for event in place.reader().events()] == ["event 5", "event 4", "event 3"]
     assert [action.cause for action in place.reader().actions()] == ["5", "4", "3"]
     assert place.query("SELECT count(*) FROM route_tables") == [(2,)]
-    assert store.load() == last.memory
+    assert store.load() == last.state
 
 
 def test_fine_samples_become_coarse_ones_and_those_go_in_their_turn(place: Place) -> None:
@@ -407,7 +405,7 @@ def test_pruning_that_fails_does_not_fail_the_saves_that_follow(place: Place, mo
     with pytest.raises(Unavailable, match="timeout"):
         store.save(record(), checkpoint=True)
     store.save(record(), checkpoint=True)
-    assert place.reader().memory() == record().memory
+    assert place.reader().state() == record().state
 
 
 # -- schema and leadership --------------------------------------------------------------------------------------------
@@ -441,7 +439,7 @@ def test_an_older_schema_is_no_readers_to_change(place: Place) -> None:
 def test_programs_that_start_at_once_take_turns_to_migrate(place: Place) -> None:
     with ThreadPoolExecutor(4) as threads:
         stores = list(threads.map(lambda number: place.store(f"instance-{number}"), range(4)))
-    assert [store.load() for store in stores] == [Memory()] * 4
+    assert [store.load() for store in stores] == [State()] * 4
 
 
 def test_a_second_controller_is_refused_until_the_first_one_ends(place: Place) -> None:

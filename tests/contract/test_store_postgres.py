@@ -16,7 +16,7 @@ from reconciler.model.events import Event
 from reconciler.ports import AlreadyRunning, Unavailable
 from reconciler.store import database, open_reader, open_store
 from tests.support.postgres import PostgresServer
-from tests.support.records import NOW, memory, record
+from tests.support.records import NOW, record, state
 from tests.support.stores import Place
 
 EVENT = Event(NOW, "app", "news")
@@ -68,10 +68,10 @@ def test_who_was_paused_past_its_lease_writes_nothing_more(hosts: tuple[Place, P
         paused = here.store()
         paused.save(record())
         end_leases(here)
-        there.store().save(record(memory=memory(revision="of the successor")))
+        there.store().save(record(state=state(revision="of the successor")))
         with pytest.raises(AlreadyRunning, match="has taken instance 'default' over"):
-            paused.save(record(NOW + 1, memory=memory(revision="too late")))
-        assert there.reader().memory().revision == "of the successor"
+            paused.save(record(NOW + 1, state=state(revision="too late")))
+        assert there.reader().state().revision == "of the successor"
         paused.close()
         with pytest.raises(AlreadyRunning):
             here.store()
@@ -95,8 +95,8 @@ def test_a_connection_that_broke_meanwhile_is_no_trouble(hosts: tuple[Place, Pla
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        store.save(record(NOW + 1, memory=memory(revision="next")))
-        assert here.reader().memory().revision == "next"
+        store.save(record(NOW + 1, state=state(revision="next")))
+        assert here.reader().state().revision == "next"
 
 
 def test_a_failed_write_leaves_nothing_and_can_be_repeated(hosts: tuple[Place, Place]) -> None:
@@ -109,9 +109,9 @@ def test_a_failed_write_leaves_nothing_and_can_be_repeated(hosts: tuple[Place, P
         with pytest.raises(Unavailable, match="events"):
             store.save(news)
         here.query("ALTER TABLE elsewhere RENAME TO events")
-        assert here.reader().memory() == record().memory
+        assert here.reader().state() == record().state
         store.save(news)
-        assert here.reader().memory() == news.memory
+        assert here.reader().state() == news.state
         assert len(here.reader().events()) == 1
 
 
@@ -175,6 +175,6 @@ def test_a_statement_that_takes_too_long_is_given_up(
         store = here.store()
         store.save(record())
         with hold(here, "LOCK TABLE controllers IN ACCESS EXCLUSIVE MODE"), pytest.raises(Unavailable, match="timeout"):
-            store.save(record(NOW + 1, memory=memory(revision="next")))
-        store.save(record(NOW + 1, memory=memory(revision="next")))
-        assert here.reader().memory().revision == "next"
+            store.save(record(NOW + 1, state=state(revision="next")))
+        store.save(record(NOW + 1, state=state(revision="next")))
+        assert here.reader().state().revision == "next"

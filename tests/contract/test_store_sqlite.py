@@ -19,10 +19,10 @@ import pytest
 
 from reconciler.model.events import Event
 from reconciler.model.load import LoadSample
-from reconciler.model.state import Memory
+from reconciler.model.state import State
 from reconciler.ports import AlreadyRunning, NothingRecorded, Unavailable
 from reconciler.store import open_reader, open_store, sqlite
-from tests.support.records import NOW, memory, record
+from tests.support.records import NOW, record, state
 from tests.support.stores import Place, counted_statements, make_place
 from tests.support.waiting import eventually
 
@@ -79,13 +79,13 @@ _WRITER = """
 import sys
 from pathlib import Path
 from reconciler.store import open_store
-from tests.support.records import memory, record
+from tests.support.records import state, record
 store = open_store(None, state_dir=Path(sys.argv[1]), instance="default")
 step = int(store.load().revision or 0)
 print(step, flush=True)
 while True:
     step += 1
-    store.save(record(memory=memory(apps=40, revision=str(step), last_address=str(step))))
+    store.save(record(state=state(apps=40, revision=str(step), last_address=str(step))))
     print(step, flush=True)
 """
 
@@ -103,9 +103,9 @@ def test_a_kill_in_mid_write_loses_nothing_that_was_saved(file_place: Place) -> 
         writer.wait()
         writer.stdout.close()
         promised = int(said[-1]) if said else promised
-        found = file_place.reader().memory()
+        found = file_place.reader().state()
         assert int(found.revision) >= promised
-        assert found == memory(apps=40, revision=found.revision, last_address=found.revision)
+        assert found == state(apps=40, revision=found.revision, last_address=found.revision)
 
 
 _CUT_OFF = """
@@ -136,9 +136,9 @@ def test_a_cut_off_transaction_is_undone_for_readers_and_left_to_the_writer(file
     store.close()
     cut_off_a_transaction(file_place)
     before = database(file_place).read_bytes()
-    assert file_place.reader().memory() == saved.memory
+    assert file_place.reader().state() == saved.state
     assert database(file_place).read_bytes() == before
-    assert file_place.store().load() == saved.memory
+    assert file_place.store().load() == saved.state
 
 
 def test_pruning_seeks_samples_and_neither_scans_nor_sorts_them(file_place: Place) -> None:
@@ -176,7 +176,7 @@ def test_a_damaged_file_is_moved_aside_and_begun_anew(file_place: Place, content
     store = file_place.store()
     [moved] = spoilt(file_place)
     assert moved.read_bytes() == content
-    assert store.load() == Memory()
+    assert store.load() == State()
     assert moved.name in store.notices[0]
     store.save(record())
     assert file_place.reader().snapshot().controller.notices == store.notices
@@ -192,7 +192,7 @@ def test_a_file_damaged_in_use_is_replaced_by_what_is_known(file_place: Place) -
     last = record(apps=31, events=(Event(NOW, "app", "the news of this tick"),))
     store.save(last)
     assert len(spoilt(file_place)) == 1
-    assert store.load() == last.memory
+    assert store.load() == last.state
     assert {event.message for event in file_place.reader().events()} == {"the news of this tick", *store.notices}
 
 
@@ -201,7 +201,7 @@ def test_a_file_that_vanished_is_made_anew_with_all_that_is_known(file_place: Pl
     store.save(saved)
     database(file_place).unlink()
     store.save(record(NOW + 1, apps=3), checkpoint=True)
-    assert file_place.reader().memory() == saved.memory
+    assert file_place.reader().state() == saved.state
     assert "removed or replaced while in use" in store.notices[0]
     assert spoilt(file_place) == []
 
@@ -211,7 +211,7 @@ def test_a_state_directory_that_vanished_is_made_anew_and_locked_again(file_plac
     store.save(record())
     shutil.rmtree(file_place.state_dir)
     store.save(record(NOW + 1), checkpoint=True)
-    assert file_place.reader().memory() == record().memory
+    assert file_place.reader().state() == record().state
     with pytest.raises(AlreadyRunning):
         file_place.store()
 
@@ -273,7 +273,7 @@ from pathlib import Path
 from reconciler.ports import Unavailable
 from reconciler.store import open_reader
 try:
-    print(open_reader(None, state_dir=Path(sys.argv[1]), instance="default").memory().revision)
+    print(open_reader(None, state_dir=Path(sys.argv[1]), instance="default").state().revision)
 except Unavailable as error:
     print(f"{type(error).__name__}: {error}")
 """
@@ -298,7 +298,7 @@ def test_another_user_reads_it_running_stopped_and_killed(public_place: Place) -
     try:
         store = public_place.store()
         store.save(record(apps=40))
-        revision = record().memory.revision
+        revision = record().state.revision
         assert read_as_nobody(public_place) == revision
         store.close()
         assert read_as_nobody(public_place) == revision
@@ -327,7 +327,7 @@ def test_names_with_odd_characters_are_no_trouble(tmp_path: Path) -> None:
     state_dir = tmp_path / "a?b#c %20 ä"
     store = open_store(None, state_dir=state_dir, instance="default")
     store.save(record())
-    assert open_reader(None, state_dir=state_dir, instance="default").memory() == record().memory
+    assert open_reader(None, state_dir=state_dir, instance="default").state() == record().state
     store.close()
 
 
@@ -374,4 +374,4 @@ def test_the_lock_goes_with_the_process_that_held_it(place: Place) -> None:
     holder.kill()
     holder.wait()
     holder.stdout.close()
-    assert eventually(place.store).load() == Memory()
+    assert eventually(place.store).load() == State()

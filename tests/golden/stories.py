@@ -13,7 +13,7 @@ from typing import Any
 from reconciler.model.desired import Problem, Version
 from reconciler.model.load import AppLoad, VersionLoad
 from reconciler.model.observed import Container, ContainerState
-from reconciler.model.state import Memory
+from reconciler.model.state import State
 from tests.support.apps import version
 from tests.support.stage import rejected, try_later
 from tests.support.story import Story
@@ -232,7 +232,7 @@ def canary_overtaken_by_a_fix_without_one(story: Story) -> None:
 
 
 def _served(story: Story, new: Version, by_new: VersionLoad, by_old: VersionLoad) -> None:
-    old = story.stage.memory.apps["web"].stable
+    old = story.stage.state.apps["web"].stable
     assert old is not None
     story.stage.version_loads = {("web", new.spec_hash): by_new, ("web", old.spec_hash): by_old}
 
@@ -611,7 +611,7 @@ def left_over_container(story: Story) -> None:
 def lost_database(story: Story) -> None:
     started(story, web(), version("jobs", image="jobs:1", replicas=2, type="worker"))
     story.tell("the database is lost")
-    story.stage.memory = Memory()
+    story.stage.state = State()
     story.stage.plan = None
     story.settle()
 
@@ -623,7 +623,7 @@ def lost_database_in_mid_rollout(story: Story) -> None:
     story.run(3)
     story.stage.broken.add("demo:2")
     story.tell("the database is lost, and the new version does not answer well")
-    story.stage.memory = Memory()
+    story.stage.state = State()
     story.stage.plan = None
     story.run(8)
     story.tell("it does")

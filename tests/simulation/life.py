@@ -13,9 +13,9 @@ from typing import Any
 from reconciler.model.actions import CreateReplica
 from reconciler.model.desired import Desired, Problem, Version
 from reconciler.model.plan import Policy
-from reconciler.model.state import Memory
+from reconciler.model.state import State
 from reconciler.ports import Unavailable
-from reconciler.tick import State, World, tick
+from reconciler.tick import TickResult, World, tick
 from tests.fakes.engine import Program
 from tests.simulation.fate import Fate, Killed
 from tests.simulation.world import (
@@ -84,12 +84,12 @@ class Life:
         quiet = 0
         for ticks in range(MOST_TICKS_TO_CONVERGE):
             self._step(5.0, 1.0)
-            plan, state = self.state.plan, self.state
-            still = plan is not None and not plan.actions and not state.events and not self.executor.in_flight
+            plan, last = self.last.plan, self.last
+            still = plan is not None and not plan.actions and not last.events and not self.executor.in_flight
             quiet = quiet + 1 if still and not self._unwell() else 0
             if quiet == 3:
                 return ticks
-        waits = [wait.message for wait in self.state.plan.waits] if self.state.plan else []
+        waits = [wait.message for wait in self.last.plan.waits] if self.last.plan else []
         trouble = self._unwell() or "never quiet"
         raise AssertionError(f"not well after {MOST_TICKS_TO_CONVERGE} ticks: {trouble}; {waits}")
 
@@ -117,7 +117,7 @@ class Life:
             clock=self.clock,
             policy=Policy(),
         )
-        self.state = State(self.store.load())
+        self.last = TickResult(self.store.load())
 
     def _step(self, seconds: float, likelihood: float) -> None:
         self.engine.advance(seconds)
@@ -132,9 +132,9 @@ class Life:
         self._check()
 
     def _tick(self) -> None:
-        self.state = tick(self.world, self.state)
-        if self.state.plan:
-            for action in self.state.plan.actions:
+        self.last = tick(self.world, self.last)
+        if self.last.plan:
+            for action in self.last.plan.actions:
                 self.fate.tell(f"{self.clock.now() - 1.7e9:.2f} {action.summary}: {action.cause}")
             self._check_counts()
 
@@ -150,13 +150,13 @@ class Life:
 
     def _check_counts(self) -> None:
         """Never more than the wanted replicas and the surge by what the controller does."""
-        plan = self.state.plan
+        plan = self.last.plan
         assert plan is not None
         waits = [wait.message for wait in plan.waits if "invariant" in wait.message]
         assert not waits, waits
         made_now = {action.name: action.app_name for action in plan.actions if isinstance(action, CreateReplica)}
         under_way = {a.name: a.app_name for a in self.executor.in_flight if isinstance(a, CreateReplica)}
-        for name, app in plan.memory.apps.items():
+        for name, app in plan.state.apps.items():
             names = {c.name for c in self.engine.ours(name)}
             names |= {one for one, app_name in under_way.items() if app_name == name} - made_now.keys()
             made = {one for one, app_name in made_now.items() if app_name == name} - names
@@ -169,7 +169,7 @@ class Life:
         wanted, broken = self.source.desired.apps, {problem.app_name for problem in self.source.desired.problems}
         left = {c.config["Labels"][APP]: c.name for c in self.engine.ours()}
         # Whose file an unknown app comes from can't be told: as long as any is broken, it may be that one.
-        kept = left.keys() & wanted.keys() | broken | (left.keys() - self.state.memory.apps.keys() if broken else set())
+        kept = left.keys() & wanted.keys() | broken | (left.keys() - self.last.state.apps.keys() if broken else set())
         found = [
             f"{container_name} is there, and its app is not asked for"
             for app_name, container_name in left.items()
@@ -182,10 +182,10 @@ class Life:
 
     def _excused(self, wanted: Version) -> bool:
         """Whether the controller was told to leave it, or has rightly given it up."""
-        memory, spec = self.state.memory.apps, wanted.app.spec
-        app = memory.get(wanted.name)
+        state, spec = self.last.state.apps, wanted.app.spec
+        app = state.get(wanted.name)
         given_up = app is not None and (app.failed or (app.backoff and app.backoff.until_changed))
-        been_ready = {name for name, one in memory.items() if one.stable is not None}
+        been_ready = {name for name, one in state.items() if one.stable is not None}
         waits_forever = wanted.name not in been_ready and not been_ready >= set(spec.depends_on)
         return bool(given_up or waits_forever or spec.suspend)
 
@@ -207,7 +207,7 @@ class Life:
         return found
 
     def _held_back(self) -> bool:
-        plan = self.state.plan
+        plan = self.last.plan
         return plan is not None and any("--confirm-deletions" in notice for notice in plan.notices)
 
     # --- what happens
@@ -393,7 +393,7 @@ def the_controller_is_restarted(life: Life) -> None:
 
 def the_database_is_lost(life: Life) -> None:
     life.runtime.close()
-    life.store.memory = Memory()
+    life.store.state = State()
     life.edge.forget_times()
     life._boot()
 

@@ -20,7 +20,7 @@ from reconciler.model.observed import Container, Observed, ProbeSample
 from reconciler.model.plan import ProbeTarget
 from reconciler.model.routes import Publication, Refusal, RouteTable
 from reconciler.model.spec import App
-from reconciler.model.state import Memory
+from reconciler.model.state import State
 from reconciler.ports import Loads, Record, Unavailable
 from reconciler.runtime.docker import DockerRuntime
 from reconciler.store import codec
@@ -245,25 +245,25 @@ class SimulatedStore:
 
     def __init__(self, fate: Fate) -> None:
         self.fate = fate
-        self.memory = Memory()
+        self.state = State()
 
-    def load(self) -> Memory:
-        memory = self.memory
+    def load(self) -> State:
+        state = self.state
         return replace(
-            memory,
-            apps={name: codec.APP_MEMORY.decode(codec.APP_MEMORY.encode(one)) for name, one in memory.apps.items()},
+            state,
+            apps={name: codec.APP_STATE.decode(codec.APP_STATE.encode(one)) for name, one in state.apps.items()},
             replicas={
-                name: codec.REPLICA_MEMORY.decode(codec.REPLICA_MEMORY.encode(one))
-                for name, one in memory.replicas.items()
+                name: codec.REPLICA_STATE.decode(codec.REPLICA_STATE.encode(one))
+                for name, one in state.replicas.items()
             },
-            published=codec.PUBLISHED.decode(codec.PUBLISHED.encode(memory.published)),
+            published=codec.PUBLISHED.decode(codec.PUBLISHED.encode(state.published)),
         )
 
     def save(self, record: Record, *, checkpoint: bool = False) -> None:
         self.fate.may_kill("before saving")
         if self.fate.strikes("store can't be written"):
             raise Unavailable("the simulated database is away")
-        self.memory = record.memory
+        self.state = record.state
         self.fate.may_kill("after saving")
 
     def close(self) -> None:

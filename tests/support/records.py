@@ -7,17 +7,17 @@ from typing import Any
 
 from reconciler.model.health import Health, Tally, Verdict
 from reconciler.model.routes import AppRoutes, RouteTable, Server
-from reconciler.model.scaling import Factor, ScalingDecision, ScalingMemory
+from reconciler.model.scaling import Factor, ScalingDecision, ScalingState
 from reconciler.model.spec import Route
-from reconciler.model.state import AppMemory, Memory, Published, ReplicaMemory
-from reconciler.model.status import AppStatus, Condition, InstanceStatus, Vitals
+from reconciler.model.state import AppState, Published, ReplicaState, State
+from reconciler.model.status import AppStatus, Condition, ReplicaStatus, Vitals
 from reconciler.ports import Record
 from tests.support.apps import version
 
 NOW = 1_800_000_000.0
 
 
-def replica_memory(name: str = "web-1", **changes: Any) -> ReplicaMemory:
+def replica_state(name: str = "web-1", **changes: Any) -> ReplicaState:
     app_name, _, slot = name.rpartition("-")
     healthy = Health(
         Verdict.HEALTHY,
@@ -25,28 +25,28 @@ def replica_memory(name: str = "web-1", **changes: Any) -> ReplicaMemory:
         NOW,
         tally=Tally(checks=4, consecutive_successes=4, last_check_at=NOW, last_success_at=NOW),
     )
-    made = ReplicaMemory(name, app_name, int(slot), f"c0ffee{name}", f"10.0.0.{int(slot) + 1}", "abc123", NOW, healthy)
+    made = ReplicaState(name, app_name, int(slot), f"c0ffee{name}", f"10.0.0.{int(slot) + 1}", "abc123", NOW, healthy)
     return replace(made, **changes)
 
 
-def app_memory(name: str = "web", **changes: Any) -> AppMemory:
-    made = AppMemory(name, version(name), NOW, NOW, ScalingMemory(2))
+def app_state(name: str = "web", **changes: Any) -> AppState:
+    made = AppState(name, version(name), NOW, NOW, ScalingState(2))
     return replace(made, **changes)
 
 
-def instance_status(name: str = "web-1", **changes: Any) -> InstanceStatus:
-    memory = replica_memory(name)
-    made = InstanceStatus(
+def instance_status(name: str = "web-1", **changes: Any) -> ReplicaStatus:
+    state = replica_state(name)
+    made = ReplicaStatus(
         name=name,
-        container_id=memory.container_id,
-        slot=memory.slot,
-        address=memory.address,
+        container_id=state.container_id,
+        slot=state.slot,
+        address=state.address,
         port=8080,
-        spec_hash=memory.spec_hash,
+        spec_hash=state.spec_hash,
         state="ready",
         phase="ready",
         note="",
-        health=memory.health,
+        health=state.health,
         vitals=Vitals(12.5, 30.0, NOW),
     )
     return replace(made, **changes)
@@ -97,12 +97,12 @@ def decision(at: float = NOW, current: int = 2, target: int = 3, **changes: Any)
     return replace(made, **changes)
 
 
-def memory(apps: int = 1, replicas: int = 2, **changes: Any) -> Memory:
+def state(apps: int = 1, replicas: int = 2, **changes: Any) -> State:
     names = ["web", *(f"app-{number}" for number in range(2, apps + 1))][:apps]
     slots = range(1, replicas + 1)
-    made = Memory(
-        apps={name: app_memory(name) for name in names},
-        replicas={f"{name}-{slot}": replica_memory(f"{name}-{slot}") for name in names for slot in slots},
+    made = State(
+        apps={name: app_state(name) for name in names},
+        replicas={f"{name}-{slot}": replica_state(f"{name}-{slot}") for name in names for slot in slots},
         published=published("web-1", "web-2"),
         revision="1f2e3d4c5b6a79880123456789abcdef01234567",
         last_address="10.0.0.3",
@@ -111,10 +111,10 @@ def memory(apps: int = 1, replicas: int = 2, **changes: Any) -> Memory:
 
 
 def record(at: float = NOW, apps: int = 1, replicas: int = 2, **changes: Any) -> Record:
-    kept = memory(apps, replicas)
+    kept = state(apps, replicas)
     made = Record(
         at=at,
-        memory=kept,
+        state=kept,
         statuses={name: app_status(name, replicas) for name in kept.apps},
         notices=(),
         problems=(),

@@ -6,7 +6,7 @@ from typing import Any
 
 from reconciler.decide.scaling.recommend import recommend
 from reconciler.model.load import AppLoad
-from reconciler.model.scaling import Room, ScalingDecision, ScalingMemory, ScalingSituation
+from reconciler.model.scaling import Room, ScalingDecision, ScalingSituation, ScalingState
 from reconciler.model.spec import Scaling
 
 NOW = 1_000_000.0
@@ -45,8 +45,8 @@ def situation(
     unsettled: str = "",
 ) -> ScalingSituation:
     """``current`` replicas, all healthy and settled unless said otherwise."""
-    memory = ScalingMemory(current, scaled_at)
-    return ScalingSituation(memory, current if healthy is None else healthy, load, unsettled, room=room)
+    state = ScalingState(current, scaled_at)
+    return ScalingSituation(state, current if healthy is None else healthy, load, unsettled, room=room)
 
 
 def decide(scaling: Scaling, current: int, healthy: int | None = None, **factors: float | None) -> ScalingDecision:

@@ -28,7 +28,7 @@ from reconciler.model.load import AppLoad, VersionLoad
 from reconciler.model.observed import Container, ContainerState, Host, Network, Observed, ProbeSample
 from reconciler.model.plan import Plan, Policy, ProbeTarget
 from reconciler.model.routes import Publication, Refusal, RouteTable
-from reconciler.model.state import Memory
+from reconciler.model.state import State
 from reconciler.model.status import AppStatus
 from reconciler.report.plan import format_plan
 
@@ -43,7 +43,7 @@ class Stage:
     desired: Desired
     now: float = 1000.0
     policy: Policy = field(default_factory=Policy)
-    memory: Memory = field(default_factory=Memory)
+    state: State = field(default_factory=State)
     containers: dict[str, Container] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     failing: dict[str, Failure] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class Stage:
     def tick(self, seconds: float = 1.0) -> Plan:
         """One tick: observe, decide, act, publish; then time moves on by ``seconds``."""
         observed = self.observe()
-        decision = decide(self.desired, observed, self.memory, self.now, self.policy)
+        decision = decide(self.desired, observed, self.state, self.now, self.policy)
         self.plan = decision.plan
         for action in decision.plan.actions:
             self.in_flight[action.key] = action
@@ -158,19 +158,19 @@ class Stage:
         return {c.spec_hash for c in self.containers.values() if c.app_name == app_name}
 
     def routed(self) -> list[str]:
-        return sorted(self.memory.published.table.routed_names())
+        return sorted(self.state.published.table.routed_names())
 
     # --- inside
 
     def _conclude(self, decision: Decision, observed: Observed) -> None:
-        self.memory, statuses, published = conclude(decision, self._publish(decision.plan), observed, self.now)
+        self.state, statuses, published = conclude(decision, self._publish(decision.plan), observed, self.now)
         self.statuses = dict(statuses)
         self.events += [*decision.plan.events, *published]
 
     def _publish(self, plan: Plan) -> Publication | None:
         if self.down:
             return None
-        before = self.memory.published
+        before = self.state.published
         # As the real edge has it: what is refused stays as it was, with the replicas of now.
         servers = {app.app_name: app.servers for app in plan.routes.apps}
         kept = tuple(
@@ -220,7 +220,7 @@ class Stage:
                 running = ContainerState.RUNNING
                 self.containers[action.name] = replace(self.containers[action.name], state=running, exit_code=None)
             case RemoveReplica():
-                assert action.name not in self.memory.published.table.routed_names(), f"{action.name} is routed"
+                assert action.name not in self.state.published.table.routed_names(), f"{action.name} is routed"
                 del self.containers[action.name]
             case EnsureImage() | TakeOverRestarts() | GiveBackRestarts():
                 pass

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from reconciler.decide.addresses import Addresses, NameOf, free_slots, next_address
 from reconciler.model.observed import Container, ContainerState, Network, Observed
-from reconciler.model.state import Memory
-from tests.support.records import replica_memory
+from reconciler.model.state import State
+from tests.support.records import replica_state
 
 SMALL = Network("orchestry", "10.0.0.2", "10.0.0.5")
 
@@ -15,9 +15,9 @@ def addresses(*used: str, foreign: frozenset[str] = frozenset(), kept: str = "",
     containers = tuple(
         Container(f"id{n}", f"web-{n}", "web", n, "abc", "r1", running, address) for n, address in enumerate(used, 1)
     )
-    replicas = {"web-9": replica_memory("web-9", address=kept, container_id="")} if kept else {}
+    replicas = {"web-9": replica_state("web-9", address=kept, container_id="")} if kept else {}
     observed = Observed(0.0, containers, SMALL, foreign_addresses=foreign)
-    return Addresses(observed, Memory(replicas=replicas, last_address=last))
+    return Addresses(observed, State(replicas=replicas, last_address=last))
 
 
 def test_one_after_the_other_and_then_from_the_start() -> None:

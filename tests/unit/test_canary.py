@@ -67,7 +67,7 @@ def test_while_it_holds_the_old_version_stays_whole_and_the_edge_is_told_the_sha
     stage.desired = desired(version(replicas=4, image="demo:2", strategy=strategy, revision="r2"), revision="r2")
     for _ in range(8):
         stage.tick()
-    (part,) = stage.memory.published.table.apps
+    (part,) = stage.state.published.table.apps
     assert {server.name: server.weight for server in part.servers} == dict.fromkeys(
         ["web-1", "web-2", "web-3", "web-4", "web-5"], 1
     ), "one of five is the fifth that was asked for"
@@ -81,7 +81,7 @@ def test_shares_are_told_as_weights() -> None:
     stage.desired = desired(version(replicas=2, image="demo:2", strategy=strategy, revision="r2"), revision="r2")
     for _ in range(8):
         stage.tick()
-    (part,) = stage.memory.published.table.apps
+    (part,) = stage.state.published.table.apps
     assert {server.name: server.weight for server in part.servers} == {"web-1": 9, "web-2": 9, "web-3": 2}
 
 
@@ -91,7 +91,7 @@ def test_paused_after_a_bad_verdict_it_gets_no_more_traffic() -> None:
     strategy = {"canary": {"weight": 10, "holdSeconds": 5}, "onFailure": "pause"}
     new = version(replicas=2, image="demo:2", strategy=strategy, revision="r2")
     stage.desired = desired(new, revision="r2")
-    old = stage.memory.apps["web"].version
+    old = stage.state.apps["web"].version
     stage.version_loads = {("web", new.spec_hash): load(error_rate=0.5), ("web", old.spec_hash): load()}
     for _ in range(15):
         stage.tick()
@@ -122,7 +122,7 @@ def test_one_that_turns_unhealthy_has_failed_whatever_its_requests_say() -> None
     stage.sicken("web-3")
     for _ in range(4):
         stage.tick()
-    failed = stage.memory.apps["web"].failed
+    failed = stage.state.apps["web"].failed
     assert failed is not None
     assert (failed.reason, failed.message) == ("CanaryFailed", "its canary web-3 is unhealthy: answered 503")
     assert (failed.replica, failed.answer) == ("web-3", "answered 503")
@@ -134,8 +134,8 @@ def test_when_most_are_unhealthy_together_it_is_hardly_the_canary() -> None:
     stage.sicken("web-1", "web-2", "web-3")
     for _ in range(15):
         stage.tick()
-    assert stage.memory.apps["web"].failed is None
-    rollout = stage.memory.apps["web"].rollout
+    assert stage.state.apps["web"].failed is None
+    rollout = stage.state.apps["web"].rollout
     assert rollout is not None
     assert not rollout.promoted
 
@@ -146,13 +146,13 @@ def test_one_that_is_out_of_traffic_at_the_verdict_is_not_promoted_before_it_is_
     stage.held.add("web-3")
     for _ in range(12):
         stage.tick()
-    rollout = stage.memory.apps["web"].rollout
+    rollout = stage.state.apps["web"].rollout
     assert rollout is not None
     assert not rollout.promoted
     assert "waiting for it to be in traffic" in stage.text()
     stage.held.clear()
     stage.settle()
-    assert stage.hashes() == {stage.memory.apps["web"].version.spec_hash}
+    assert stage.hashes() == {stage.state.apps["web"].version.spec_hash}
 
 
 def test_without_evidence_it_is_never_promoted_and_people_are_told_in_the_end() -> None:
@@ -170,7 +170,7 @@ def test_without_evidence_it_is_never_promoted_and_people_are_told_in_the_end() 
     assert stage.routed() == ["web-1", "web-2", "web-3"]
     stage.version_loads = enough
     stage.settle()
-    assert stage.hashes() == {stage.memory.apps["web"].version.spec_hash}
+    assert stage.hashes() == {stage.state.apps["web"].version.spec_hash}
 
 
 def test_one_that_has_no_verdict_and_does_not_come_back_has_failed() -> None:
@@ -179,7 +179,7 @@ def test_one_that_has_no_verdict_and_does_not_come_back_has_failed() -> None:
     stage.crash("web-3", exit_code=3)
     for _ in range(35):
         stage.tick()
-    failed = stage.memory.apps["web"].failed
+    failed = stage.state.apps["web"].failed
     assert failed is not None
     assert failed.reason == "CanaryFailed"
     assert failed.message == "its canary has no verdict after 30 s: web-3 exited with code 3"
@@ -188,7 +188,7 @@ def test_one_that_has_no_verdict_and_does_not_come_back_has_failed() -> None:
 def test_one_that_is_held_for_no_time_is_judged_once_it_was_asked_enough() -> None:
     stage = on_trial(hold_seconds=0)
     stage.settle()
-    assert stage.hashes() == {stage.memory.apps["web"].version.spec_hash}
+    assert stage.hashes() == {stage.state.apps["web"].version.spec_hash}
 
 
 def test_a_trial_that_is_taken_out_of_the_spec_is_over_and_the_deadline_begins_anew() -> None:
@@ -200,10 +200,10 @@ def test_a_trial_that_is_taken_out_of_the_spec_is_over_and_the_deadline_begins_a
     stage.desired = desired(new, revision="r3")
     for _ in range(10):
         stage.tick()
-    assert stage.memory.apps["web"].failed is None
+    assert stage.state.apps["web"].failed is None
     for _ in range(20):
         stage.tick()
-    assert stage.memory.apps["web"].failed is not None
+    assert stage.state.apps["web"].failed is not None
 
 
 def test_without_an_old_replica_there_is_nothing_to_judge_by() -> None:

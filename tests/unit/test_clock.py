@@ -6,20 +6,20 @@ from dataclasses import replace
 
 from reconciler.decide.state.backoff import LONGEST_SECONDS
 from reconciler.decide.state.clock import without_future
-from reconciler.model.state import Backoff, Memory, Repetition, Rollout
-from tests.support.records import NOW, app_memory, replica_memory
+from reconciler.model.state import Backoff, Repetition, Rollout, State
+from tests.support.records import NOW, app_state, replica_state
 
 LATER = NOW + 3600
 
 
 def test_a_memory_without_future_is_left_as_it_is() -> None:
-    memory = Memory({"web": app_memory()}, {"web-1": replica_memory(ready_at=NOW, crashes=(NOW,))})
-    assert without_future(memory, NOW) is memory
+    state = State({"web": app_state()}, {"web-1": replica_state(ready_at=NOW, crashes=(NOW,))})
+    assert without_future(state, NOW) is state
 
 
 def test_every_moment_of_a_replica_is_now_at_the_latest() -> None:
     ahead = Backoff(3, LATER, "CrashLoopBackOff", "keeps crashing")
-    replica = replica_memory(
+    replica = replica_state(
         created_at=LATER,
         ready_at=LATER,
         unrouted_at=LATER,
@@ -29,7 +29,7 @@ def test_every_moment_of_a_replica_is_now_at_the_latest() -> None:
         backoff=ahead,
         removal=ahead,
     )
-    (after,) = without_future(Memory({}, {"web-1": replica}), NOW).replicas.values()
+    (after,) = without_future(State({}, {"web-1": replica}), NOW).replicas.values()
     soon = replace(ahead, next_at=NOW + LONGEST_SECONDS)
     assert after == replace(
         replica,
@@ -45,12 +45,12 @@ def test_every_moment_of_a_replica_is_now_at_the_latest() -> None:
 
 
 def test_every_moment_of_an_app_is_now_at_the_latest() -> None:
-    app = app_memory(
+    app = app_state(
         rollout=Rollout(None, "abc", LATER, LATER, canary_at=LATER),
         repetitions=(Repetition("create web-1 abc", 7, LATER),),
         replacement=Backoff(1, LATER, "Unhealthy", "replaced"),
     )
-    (after,) = without_future(Memory({"web": app}, {}), NOW).apps.values()
+    (after,) = without_future(State({"web": app}, {}), NOW).apps.values()
     assert after.rollout == Rollout(None, "abc", NOW, NOW, canary_at=NOW)
     assert after.repetitions[0].at == NOW
     assert after.replacement is not None

@@ -29,7 +29,7 @@ def started(*versions: Any, host: Host | None = None) -> Stage:
 
 
 def decision(stage: Stage, name: str = "web") -> ScalingDecision:
-    found = stage.memory.apps[name].decision
+    found = stage.state.apps[name].decision
     assert found is not None
     return found
 
@@ -55,11 +55,11 @@ def test_replicas_that_start_hold_the_count_until_they_should_have_been_ready() 
     stage.loads["web"] = busy(90)
     for _ in range(15):
         stage.tick()
-    assert stage.memory.apps["web"].count == 2
+    assert stage.state.apps["web"].count == 2
     assert "waiting for web-2 to become ready" in decision(stage).reason
     stage.now += 120
     stage.tick()
-    assert stage.memory.apps["web"].count == 5, "no longer held up by one that does not start"
+    assert stage.state.apps["web"].count == 5, "no longer held up by one that does not start"
 
 
 def test_what_nginx_does_not_route_yet_holds_the_count() -> None:
@@ -68,16 +68,16 @@ def test_what_nginx_does_not_route_yet_holds_the_count() -> None:
     stage.loads["web"] = busy(100)
     for _ in range(15):
         stage.tick()
-    assert stage.memory.apps["web"].count == 4
+    assert stage.state.apps["web"].count == 4
     stage.loads["web"] = busy(200)
     for _ in range(15):
         stage.tick()
-    assert stage.memory.apps["web"].count == 4
+    assert stage.state.apps["web"].count == 4
     assert "waiting for web-2, web-3, web-4 to be routed" in decision(stage).reason
     stage.down = False
     for _ in range(3):
         stage.tick()
-    assert stage.memory.apps["web"].count == 5
+    assert stage.state.apps["web"].count == 5
 
 
 def test_a_paused_rollout_holds_the_count_and_says_so() -> None:
@@ -88,7 +88,7 @@ def test_a_paused_rollout_holds_the_count_and_says_so() -> None:
     stage.loads["web"] = busy(45)
     for _ in range(20):
         stage.tick()
-    assert stage.memory.apps["web"].count == 1
+    assert stage.state.apps["web"].count == 1
     assert "waiting for a changed spec, since the rollout is paused" in decision(stage).reason
 
 
@@ -98,7 +98,7 @@ def test_the_host_holds_no_more_than_its_size_and_what_one_app_got_no_other_can_
     stage.loads = {"a": busy(1000), "b": busy(1000)}
     for _ in range(8):
         stage.tick()
-    counts = {name: app.count for name, app in stage.memory.apps.items()}
+    counts = {name: app.count for name, app in stage.state.apps.items()}
     assert counts == {"a": 3, "b": 1}, "2250 of 2500 thousandths of a core hold four replicas"
     for name in counts:
         assert decision(stage, name).clamps[-1].name == "host"

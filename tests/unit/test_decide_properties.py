@@ -22,7 +22,7 @@ from reconciler.model.desired import Desired, Problem, Version
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Plan, Policy
 from reconciler.model.routes import Publication
-from reconciler.model.state import AppMemory, Memory
+from reconciler.model.state import AppState, State
 from tests.support.apps import desired
 from tests.support.mishaps import Mishap, lives, peace
 from tests.support.stage import Stage
@@ -52,7 +52,7 @@ def seen_by(stage: Stage) -> Observed:
 
 
 def decided(stage: Stage, observed: Observed) -> Plan:
-    return decide(stage.desired, observed, stage.memory, stage.now, POLICY).plan
+    return decide(stage.desired, observed, stage.state, stage.now, POLICY).plan
 
 
 @FEW
@@ -65,7 +65,7 @@ def test_the_order_of_inputs_does_not_matter(life: list[Mishap], chance: random.
             == decide(
                 _shuffled_desired(stage.desired, chance),
                 _shuffled_observed(observed, chance),
-                _shuffled_memory(stage.memory, chance),
+                _shuffled_memory(stage.state, chance),
                 stage.now,
                 POLICY,
             ).plan
@@ -77,20 +77,20 @@ def test_the_order_of_inputs_does_not_matter(life: list[Mishap], chance: random.
 def test_a_look_at_which_nothing_has_changed_tells_nothing_and_remembers_the_same(life: list[Mishap]) -> None:
     for stage in lived(life):
         observed = seen_by(stage)
-        decision = decide(stage.desired, observed, stage.memory, stage.now, POLICY)
-        if decision.plan.routes != stage.memory.published.table:
+        decision = decide(stage.desired, observed, stage.state, stage.now, POLICY)
+        if decision.plan.routes != stage.state.published.table:
             continue  # What is published changes what is next.
-        publication = Publication(decision.plan.routes, stage.memory.published.generation, "unchanged")
-        memory, statuses, _ = conclude(decision, publication, observed, stage.now)
-        if memory.replicas != decision.plan.memory.replicas:
+        publication = Publication(decision.plan.routes, stage.state.published.generation, "unchanged")
+        state, statuses, _ = conclude(decision, publication, observed, stage.now)
+        if state.replicas != decision.plan.state.replicas:
             continue  # The edge was down before, and now proves what was only expected.
         under_way = (*observed.in_flight, *decision.plan.actions)
         again = replace(observed, samples=(), outcomes=(), in_flight=under_way)
-        second = decide(stage.desired, again, memory, stage.now, POLICY)
+        second = decide(stage.desired, again, state, stage.now, POLICY)
         assert second.plan.events == ()
         assert second.plan.actions == ()
         if not decision.plan.actions and not decision.plan.events:
-            assert conclude(second, publication, again, stage.now) == (memory, statuses, ())
+            assert conclude(second, publication, again, stage.now) == (state, statuses, ())
 
 
 @FEW
@@ -101,7 +101,7 @@ def test_never_more_than_replicas_and_surge_by_what_we_do(life: list[Mishap]) ->
         plan = decided(stage, observed)
         there = {c.name: c.app_name for c in observed.containers}
         there |= {a.name: a.app_name for a in observed.in_flight if isinstance(a, CreateReplica)}
-        for name, app in plan.memory.apps.items():
+        for name, app in plan.state.apps.items():
             created = {a.name for a in plan.actions if isinstance(a, CreateReplica) and a.app_name == name}
             existing = {one for one, app_name in there.items() if app_name == name}
             if created - existing:
@@ -116,10 +116,10 @@ def test_never_fewer_ready_and_routed_than_promised_by_what_we_do(life: list[Mis
             continue
         observed = seen_by(stage)
         plan = decided(stage, observed)
-        ready = {name for name, replica in plan.memory.replicas.items() if replica.ready_at is not None}
-        before, after = stage.memory.published.table.routed_names(), plan.routes.routed_names()
-        for name, app in plan.memory.apps.items():
-            own = {one for one in ready if plan.memory.replicas[one].app_name == name}
+        ready = {name for name, replica in plan.state.replicas.items() if replica.ready_at is not None}
+        before, after = stage.state.published.table.routed_names(), plan.routes.routed_names()
+        for name, app in plan.state.apps.items():
+            own = {one for one in ready if plan.state.replicas[one].app_name == name}
             if app.missing_since is None and app.version.app.spec.type == "http" and own & after < own & before:
                 assert len(own & after) >= least_of(app), (name, sorted(own & before), sorted(own & after))
 
@@ -131,7 +131,7 @@ def test_nothing_that_is_published_is_stopped_and_nothing_foreign_is_named(life:
         observed = seen_by(stage)
         plan = decided(stage, observed)
         ours = {container.id for container in observed.containers}
-        routed = stage.memory.published.table.routed_names()
+        routed = stage.state.published.table.routed_names()
         for action in plan.actions:
             if isinstance(action, EnsureImage):
                 continue
@@ -158,13 +158,13 @@ def test_addresses_are_never_given_twice(life: list[Mishap]) -> None:
 def test_a_spec_that_was_broken_is_as_if_it_had_not_been_touched(life: list[Mishap]) -> None:
     for stage in lived(life):
         observed = seen_by(stage)
-        untouched = replace(stage.desired, apps={name: app.version for name, app in stage.memory.apps.items()})
-        for name, app in stage.memory.apps.items():
+        untouched = replace(stage.desired, apps={name: app.version for name, app in stage.state.apps.items()})
+        for name, app in stage.state.apps.items():
             problem = Problem(app.version.path, 1, "", "a mess", "a spec", name)
             others = {other: version for other, version in untouched.apps.items() if other != name}
             broken = replace(untouched, apps=others, problems=(problem,))
-            expected = decide(untouched, observed, stage.memory, stage.now, POLICY).plan
-            plan = decide(broken, observed, stage.memory, stage.now, POLICY).plan
+            expected = decide(untouched, observed, stage.state, stage.now, POLICY).plan
+            plan = decide(broken, observed, stage.state, stage.now, POLICY).plan
             assert plan.actions == expected.actions
             assert plan.routes == expected.routes
 
@@ -192,7 +192,7 @@ def test_once_nothing_goes_wrong_any_more_everything_becomes_as_asked_for(life: 
     assert stage.plan is not None
     assert stage.plan.actions == ()
     for name, status in stage.statuses.items():
-        app = stage.memory.apps[name]
+        app = stage.state.apps[name]
         if app.backoff and app.backoff.until_changed:
             continue  # Rejected: only another spec can help.
         states = {condition.type: condition.status for condition in status.conditions}
@@ -201,12 +201,12 @@ def test_once_nothing_goes_wrong_any_more_everything_becomes_as_asked_for(life: 
             assert status.ready == status.desired == len(status.instances), status
 
 
-def surge_of(app: AppMemory) -> int:
+def surge_of(app: AppState) -> int:
     """The larger one of the two versions that may be aimed at."""
     return max(amount(version.app.max_surge, app.count, math.ceil) for version in _possible_targets(app))
 
 
-def least_of(app: AppMemory) -> int:
+def least_of(app: AppState) -> int:
     """How many have to serve, by the more generous one of the two versions that may be aimed at."""
     return app.count - max(unavailable_of(version, app.count) for version in _possible_targets(app))
 
@@ -216,7 +216,7 @@ def unavailable_of(version: Version, count: int) -> int:
     return allowed or (0 if amount(version.app.max_surge, count, math.ceil) else 1)
 
 
-def _possible_targets(app: AppMemory) -> list[Version]:
+def _possible_targets(app: AppState) -> list[Version]:
     return [version for version in (app.version, app.stable) if version is not None]
 
 
@@ -241,8 +241,8 @@ def _shuffled_observed(observed: Observed, chance: random.Random) -> Observed:
     )
 
 
-def _shuffled_memory(memory: Memory, chance: random.Random) -> Memory:
-    return replace(memory, apps=_shuffled(memory.apps, chance), replicas=_shuffled(memory.replicas, chance))
+def _shuffled_memory(state: State, chance: random.Random) -> State:
+    return replace(state, apps=_shuffled(state.apps, chance), replicas=_shuffled(state.replicas, chance))
 
 
 def _shuffled(mapping: Mapping[str, T], chance: random.Random) -> dict[str, T]:

@@ -7,14 +7,14 @@ import pytest
 from reconciler.decide.healing import most_are_unhealthy
 from reconciler.decide.phases import Phase, Replica
 from reconciler.model.observed import Container, ContainerState
-from reconciler.model.state import ReplicaMemory
+from reconciler.model.state import ReplicaState
 
 
 def replica(slot: int, phase: Phase) -> Replica:
     name = f"web-{slot}"
     there = phase not in (Phase.GONE, Phase.CREATING)
     container = Container(f"id{slot}", name, "web", slot, "hash", "r1", ContainerState.RUNNING) if there else None
-    return Replica(ReplicaMemory(name, "web", slot, f"id{slot}", f"10.0.0.{slot}", "hash", 0.0), phase, container)
+    return Replica(ReplicaState(name, "web", slot, f"id{slot}", f"10.0.0.{slot}", "hash", 0.0), phase, container)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def remove(stage: Stage, name: str) -> RemoveReplica:
 
 
 def create(stage: Stage, slot: int, address: str) -> CreateReplica:
-    target = stage.memory.apps["web"].version
+    target = stage.state.apps["web"].version
     return CreateReplica("web", target, slot, f"web-{slot}", address, 2, "made up")
 
 
@@ -47,12 +47,12 @@ def broken(
 
 def seen(stage: Stage) -> tuple[Observed, AppView]:
     observed = stage.observe()
-    decision = decide(stage.desired, observed, stage.memory, stage.now, stage.policy)
+    decision = decide(stage.desired, observed, stage.state, stage.now, stage.policy)
     return observed, decision.facts["web"].view
 
 
 def test_a_start_and_a_pull_break_nothing(stage: Stage) -> None:
-    target = stage.memory.apps["web"].version
+    target = stage.state.apps["web"].version
     start = StartReplica("web", "web-1", stage.containers["web-1"].id, "made up")
     assert broken(stage, start, EnsureImage("web", target, "made up")) == []
 

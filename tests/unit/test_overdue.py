@@ -23,12 +23,12 @@ def rolling_out_what_never_gets_ready() -> Stage:
 
 def test_nobody_is_overdue_before_the_deadline() -> None:
     stage = rolling_out_what_never_gets_ready()
-    assert overdue(stage.memory, stage.now) == frozenset()
+    assert overdue(stage.state, stage.now) == frozenset()
 
 
 def test_of_those_that_are_late_one_speaks_for_the_app() -> None:
     stage = rolling_out_what_never_gets_ready()
-    assert overdue(stage.memory, stage.now + 10) == {stage.containers["web-3"].id}
+    assert overdue(stage.state, stage.now + 10) == {stage.containers["web-3"].id}
 
 
 def test_what_it_says_is_on_record_with_the_failure_and_nobody_asks_again() -> None:
@@ -37,20 +37,20 @@ def test_what_it_says_is_on_record_with_the_failure_and_nobody_asks_again() -> N
     stage.containers["web-3"] = replace(late, last_log="can't reach the database")
     for _ in range(6):
         stage.tick()
-    failed = stage.memory.apps["web"].failed
+    failed = stage.state.apps["web"].failed
     assert failed is not None
     assert failed.log == "can't reach the database"
     event = next(event for event in stage.events if "failed" in event.message)
     assert event.details["log"] == "can't reach the database"
     assert "can't reach the database" in stage.statuses["web"].error
-    assert overdue(stage.memory, stage.now + 10) == frozenset()
+    assert overdue(stage.state, stage.now + 10) == frozenset()
 
 
 def test_a_first_deploy_that_is_late_tells_what_its_replica_says() -> None:
     stage = Stage(desired(version(image="demo:2", strategy=STRATEGY)), broken={"demo:2"})
     for _ in range(8):
         stage.tick()
-    assert overdue(stage.memory, stage.now) == {stage.containers["web-1"].id}
+    assert overdue(stage.state, stage.now) == {stage.containers["web-1"].id}
     stage.containers["web-1"] = replace(stage.containers["web-1"], last_log="no such option: --prot")
     stage.tick()
     assert "no such option: --prot" in stage.statuses["web"].error

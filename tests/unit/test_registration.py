@@ -8,14 +8,14 @@ from reconciler.decide.state.apps import last_desired, register
 from reconciler.model.desired import Desired, Problem
 from reconciler.model.observed import Container, ContainerState, Observed
 from reconciler.model.plan import Policy
-from reconciler.model.state import Memory
+from reconciler.model.state import State
 from tests.support.apps import desired, version
-from tests.support.records import NOW, app_memory
+from tests.support.records import NOW, app_state
 from tests.support.stage import NETWORK
 
 
-def remembered(*names: str) -> Memory:
-    return Memory({name: app_memory(name, version=version(name)) for name in names}, revision="r1")
+def remembered(*names: str) -> State:
+    return State({name: app_state(name, version=version(name)) for name in names}, revision="r1")
 
 
 def asked(*names: str, revision: str = "r2", problems: tuple[Problem, ...] = ()) -> Desired:
@@ -25,11 +25,11 @@ def asked(*names: str, revision: str = "r2", problems: tuple[Problem, ...] = ())
 POLICY = Policy()
 
 
-def leaving(wanted: Desired, memory: Memory, policy: Policy = POLICY, orphans: str = "") -> tuple[set[str], str]:
+def leaving(wanted: Desired, state: State, policy: Policy = POLICY, orphans: str = "") -> tuple[set[str], str]:
     containers = tuple(
         Container(f"id-{name}", f"{name}-1", name, 1, "abc", "r1", ContainerState.RUNNING) for name in orphans.split()
     )
-    registration = register(wanted, memory, Observed(NOW, containers, NETWORK), policy, NOW)
+    registration = register(wanted, state, Observed(NOW, containers, NETWORK), policy, NOW)
     return set(registration.leaving), registration.held_back
 
 
@@ -79,29 +79,29 @@ def test_a_broken_file_takes_none_of_its_apps_away() -> None:
 
 
 def test_an_unknown_app_is_left_over_unless_its_file_may_be_the_broken_one() -> None:
-    memory = remembered("a", "b")
-    assert leaving(asked("a", "b"), memory, orphans="ghost")[0] == {"ghost"}
+    state = remembered("a", "b")
+    assert leaving(asked("a", "b"), state, orphans="ghost")[0] == {"ghost"}
     problem = Problem("ghost.yaml", 1, "", "a mess", "YAML")
-    assert leaving(asked("a", "b", problems=(problem,)), memory, orphans="ghost")[0] == set()
+    assert leaving(asked("a", "b", problems=(problem,)), state, orphans="ghost")[0] == set()
 
 
 def test_a_lost_database_and_an_empty_directory_take_nothing_away() -> None:
-    found, held_back = leaving(asked(), Memory(), orphans="a b c")
+    found, held_back = leaving(asked(), State(), orphans="a b c")
     assert found == set()
     assert "3 of 3 apps are absent from revision r2 (a, b, c)" in held_back
 
 
 def test_what_was_asked_for_last_leaves_out_what_was_on_its_way_out() -> None:
     registration = register(asked("a", "b"), remembered("a", "b", "c"), Observed(NOW, (), NETWORK), Policy(), NOW)
-    again = last_desired(registration.memory)
+    again = last_desired(registration.state)
     assert again.apps.keys() == {"a", "b"}
-    assert leaving(again, registration.memory) == ({"c"}, "")
+    assert leaving(again, registration.state) == ({"c"}, "")
 
 
 def test_another_commit_that_changes_nothing_tells_nothing_of_the_apps() -> None:
     registration = register(asked("a"), remembered("a"), Observed(NOW, (), NETWORK), Policy(), NOW)
     assert [event.message for event in registration.events] == ["revision r2 applied"]
-    assert registration.memory.apps["a"].version.revision == "r2"
+    assert registration.state.apps["a"].version.revision == "r2"
 
 
 def test_more_of_an_app_that_is_scaled_by_load_may_have_been_there_before_us() -> None:
@@ -112,4 +112,4 @@ def test_more_of_an_app_that_is_scaled_by_load_may_have_been_there_before_us() -
     )
     for there, kept in ((0, 1), (2, 2), (5, 3)):
         observed = Observed(NOW, seen[:there], NETWORK)
-        assert register(desired(auto), Memory(), observed, POLICY, NOW).memory.apps["web"].count == kept
+        assert register(desired(auto), State(), observed, POLICY, NOW).state.apps["web"].count == kept

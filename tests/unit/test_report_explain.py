@@ -10,19 +10,19 @@ from reconciler.model.events import Event
 from reconciler.model.health import Health, Verdict
 from reconciler.model.recorded import AppRecord, Controller
 from reconciler.model.routes import Refusal, RouteTable
-from reconciler.model.scaling import Clamp, Factor, ScalingMemory
+from reconciler.model.scaling import Clamp, Factor, ScalingState
 from reconciler.model.state import Backoff, FailedVersion, Published, Rollout
 from reconciler.report.explain import Subject, explained
 from tests.support.apps import version
 from tests.support.records import (
     NOW,
-    app_memory,
+    app_state,
     app_status,
     conditions,
     decision,
     instance_status,
     published,
-    replica_memory,
+    replica_state,
 )
 
 EDGE = "nginx 1.22.1 (process), replicas change by reload"
@@ -44,7 +44,7 @@ def scaled(estimated: bool = True) -> AppRecord:
     )
     clamps = (Clamp("maxScaleOutStep", 6, 5, "maxScaleOutStep is 3"), Clamp("maxReplicas", 5, 3, "maxReplicas is 3"))
     made = decision(raw=6, factors=factors, clamps=clamps, reason="scale out from 2 to 3: cpu is over its target")
-    memory = app_memory(decision=made, scaling=ScalingMemory(3, NOW))
+    state = app_state(decision=made, scaling=ScalingState(3, NOW))
     waiting = instance_status("web-2", state="down", phase="starting", note="not ready yet: 1 of 2 successes")
     status = app_status(
         mode="auto",
@@ -54,7 +54,7 @@ def scaled(estimated: bool = True) -> AppRecord:
         instances=(instance_status("web-1"), waiting),
         conditions=conditions(ready=False, progressing=True),
     )
-    return AppRecord("web", status, memory, {name: replica_memory(name) for name in ("web-1", "web-2")})
+    return AppRecord("web", status, state, {name: replica_state(name) for name in ("web-1", "web-2")})
 
 
 def test_the_whole_chain_of_reasons_is_told() -> None:
@@ -105,19 +105,19 @@ def test_counts_that_the_edge_makes_itself_are_no_estimates() -> None:
 
 
 def test_a_dry_run_is_said() -> None:
-    record = AppRecord("web", app_status(), app_memory(decision=decision(acted=False)))
+    record = AppRecord("web", app_status(), app_state(decision=decision(acted=False)))
     assert "result: 3 (not acted upon: dryRun)" in explained(subject(record))
 
 
 def test_rollouts_failures_and_back_offs_are_said() -> None:
-    memory = app_memory(
+    state = app_state(
         rollout=Rollout("abc123", "def456", NOW - 48, NOW - 3),
         failed=FailedVersion("def456", "99887766aabb", NOW, "Crashed", "web-3 exited with code 1"),
         backoff=Backoff(2, NOW + 20, "ImagePullFailed", "no such image"),
     )
-    crashing = replica_memory("web-2", backoff=Backoff(4, NOW + 100, "CrashLoopBackOff", "exited with code 3"))
-    doomed = replica_memory("web-1", backoff=Backoff(1, 0, "Rejected", "no such command", until_changed=True))
-    record = AppRecord("web", app_status(), memory, {"web-1": doomed, "web-2": crashing})
+    crashing = replica_state("web-2", backoff=Backoff(4, NOW + 100, "CrashLoopBackOff", "exited with code 3"))
+    doomed = replica_state("web-1", backoff=Backoff(1, 0, "Rejected", "no such command", until_changed=True))
+    record = AppRecord("web", app_status(), state, {"web-1": doomed, "web-2": crashing})
     text = explained(subject(record))
     assert "paused from abc123 to def456: started 60 s ago, last progress 15 s ago" in text
     assert "revision 99887766aabb failed 12 s ago, Crashed: web-3 exited with code 1" in text
@@ -130,7 +130,7 @@ def test_a_rollout_says_what_ends_it() -> None:
     canary = version(strategy={"canary": {"holdSeconds": 300}, "onFailure": "pause"})
 
     def told(rollout: Rollout, **changes: Any) -> str:
-        return explained(subject(AppRecord("web", app_status(), app_memory(rollout=rollout, **changes))))
+        return explained(subject(AppRecord("web", app_status(), app_state(rollout=rollout, **changes))))
 
     waiting = Rollout(None, "def456", NOW, NOW)
     assert "under way to def456: started 12 s ago" in told(waiting)
@@ -146,8 +146,8 @@ def test_a_rollout_says_what_ends_it() -> None:
 
 
 def test_a_suspended_app_has_no_new_decisions() -> None:
-    memory = app_memory(version=version(suspend=True), decision=decision())
-    text = explained(subject(AppRecord("web", app_status(), memory)))
+    state = app_state(version=version(suspend=True), decision=decision())
+    text = explained(subject(AppRecord("web", app_status(), state)))
     assert "suspended by its spec: nothing is decided; the last decision before was this" in text
 
 
@@ -158,18 +158,16 @@ def test_a_crash_loop_is_told_once() -> None:
     leaving = published("web-1")
     server = replace(leaving.table.apps[0].servers[0], draining=True)
     table = RouteTable((replace(leaving.table.apps[0], servers=(server,)),))
-    record = AppRecord(
-        "web", app_status(instances=(crashed,)), app_memory(), {"web-1": replica_memory(backoff=backoff)}
-    )
+    record = AppRecord("web", app_status(instances=(crashed,)), app_state(), {"web-1": replica_state(backoff=backoff)})
     text = explained(subject(record, published=replace(leaving, table=table)))
     assert f"web-1    crashed  healthy  no      {words} (attempt 4, next try in 88 s)" in text
-    draining = AppRecord("web", app_status(instances=(replace(crashed, state="draining"),)), app_memory())
+    draining = AppRecord("web", app_status(instances=(replace(crashed, state="draining"),)), app_state())
     assert "crashed  healthy  draining" in explained(subject(draining, published=replace(leaving, table=table)))
 
 
 def test_why_no_replica_is_routed_is_said() -> None:
     refused = Published(refusals=(Refusal("web", "duplicate location"), Refusal("api", "not ours")))
-    record = AppRecord("web", app_status(instances=(instance_status(health=Health()),)), app_memory())
+    record = AppRecord("web", app_status(instances=(instance_status(health=Health()),)), app_state())
     text = explained(subject(record, published=refused))
     assert "web-1    ready  unknown  no      -" in text
     assert "routes */web, not published yet" in text
@@ -179,12 +177,12 @@ def test_why_no_replica_is_routed_is_said() -> None:
 
 def test_a_replica_that_cannot_be_seen_is_not_said_to_be_so_since_it_was_well() -> None:
     unseen = instance_status(health=replace(instance_status().health, verdict=Verdict.UNKNOWN))
-    text = explained(subject(AppRecord("web", app_status(instances=(unseen,)), app_memory())))
+    text = explained(subject(AppRecord("web", app_status(instances=(unseen,)), app_state())))
     assert "web-1    ready  unknown  yes     -" in text
 
 
 def test_an_app_without_routes_is_reached_by_nobody() -> None:
-    record = AppRecord("web", app_status(routes=()), app_memory())
+    record = AppRecord("web", app_status(routes=()), app_state())
     assert "no routes: nothing reaches it through the edge" in explained(subject(record))
 
 

@@ -9,7 +9,7 @@ import pytest
 from reconciler.model.plan import Plan
 from reconciler.model.routes import AppRoutes, RouteTable, Server
 from reconciler.model.spec import EdgeOptions, Route
-from reconciler.model.state import Memory
+from reconciler.model.state import State
 from reconciler.report.plan import CHANGES, NOTHING, format_plan
 
 SERVERS = (Server("web-1", "10.0.0.2", 8080), Server("web-2", "10.0.0.3", 8080, draining=True))
@@ -19,7 +19,7 @@ STICKY = RouteTable((AppRoutes("web", (Route(path="/web"),), SERVERS, EdgeOption
 
 
 def planned(routes: RouteTable) -> Plan:
-    return Plan(actions=(), waits=(), routes=routes, probes=(), memory=Memory(), events=())
+    return Plan(actions=(), waits=(), routes=routes, probes=(), state=State(), events=())
 
 
 @pytest.mark.parametrize(

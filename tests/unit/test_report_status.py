@@ -22,12 +22,12 @@ from reconciler.report.status import exit_code, formatted, watch
 from tests.support.apps import version
 from tests.support.records import (
     NOW,
-    app_memory,
+    app_state,
     app_status,
     conditions,
     instance_status,
     published,
-    replica_memory,
+    replica_state,
 )
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "status.schema.json"
@@ -51,8 +51,8 @@ def controller(**changes: Any) -> Controller:
 
 
 def web(**changes: Any) -> AppRecord:
-    replicas = {name: replica_memory(name) for name in ("web-1", "web-2")}
-    return AppRecord("web", app_status(**changes), app_memory(), replicas)
+    replicas = {name: replica_state(name) for name in ("web-1", "web-2")}
+    return AppRecord("web", app_status(**changes), app_state(), replicas)
 
 
 def troubled() -> AppRecord:
@@ -75,10 +75,10 @@ def troubled() -> AppRecord:
         error=PULL,
     )
     backoff = Backoff(3, NOW + 8, "CrashLoopBackOff", "exited with code 3")
-    memory = replica_memory("api-2", backoff=backoff, exit_code=3, last_log="starting\nno \x1b[31mdatabase")
+    state = replica_state("api-2", backoff=backoff, exit_code=3, last_log="starting\nno \x1b[31mdatabase")
     failed = FailedVersion("def456", "99887766aabb", NOW - 60, "Crashed", "api-3 exited with code 1", log="boom")
-    kept = app_memory("api", failed=failed, rollout=Rollout("abc123", "def456", NOW - 90, NOW - 70))
-    return AppRecord("api", status, kept, {"api-1": replica_memory("api-1"), "api-2": memory})
+    kept = app_state("api", failed=failed, rollout=Rollout("abc123", "def456", NOW - 90, NOW - 70))
+    return AppRecord("api", status, kept, {"api-1": replica_state("api-1"), "api-2": state})
 
 
 def snapshot(*apps: AppRecord, **facts: Any) -> Snapshot:
@@ -166,7 +166,7 @@ api-2
 
 
 def test_an_app_registered_a_moment_ago_is_shown_as_such() -> None:
-    found = snapshot(AppRecord("new", None, app_memory("new")))
+    found = snapshot(AppRecord("new", None, app_state("new")))
     assert "new  0/2    0       r1        NotReady  not looked at yet" in shown(found)
 
 
@@ -221,7 +221,7 @@ def test_converged_is_0() -> None:
 def test_on_the_way_is_2() -> None:
     assert code(web(conditions=conditions(ready=False, progressing=True))) == 2
     assert code(web(conditions=conditions(ready=True, progressing=True))) == 2
-    assert code(AppRecord("new", None, app_memory("new"))) == 2
+    assert code(AppRecord("new", None, app_state("new"))) == 2
     assert code(revision="") == 2
 
 
@@ -280,7 +280,7 @@ def test_what_the_contract_promises_is_there() -> None:
 def test_neither_environment_nor_files_are_in_any_output() -> None:
     environment = [{"name": "TOKEN", "value": "hunter2"}, {"name": "KEY", "source": "secret", "key": "vault"}]
     kept = version("web", environment=environment, files={"app.ini": b"hunter2"}, args=["--token", "hunter2"])
-    found = snapshot(AppRecord("web", app_status(), app_memory(version=kept), {}))
+    found = snapshot(AppRecord("web", app_status(), app_state(version=kept), {}))
     for output in ("table", "wide", "json", "yaml"):
         assert "hunter2" not in shown(found, output)
     assert "hunter2" not in shown(found, app_name="web")

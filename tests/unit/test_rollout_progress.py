@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from reconciler.store.codec import APP_MEMORY
+from reconciler.store.codec import APP_STATE
 from tests.support.apps import desired, version
 from tests.support.stage import Stage
 
@@ -21,7 +21,7 @@ def rolling_out(replicas: int = 2, min_ready_seconds: int = 45) -> Stage:
     strategy = {"progressDeadlineSeconds": DEADLINE_SECONDS, "minReadySeconds": min_ready_seconds}
     changed = version(replicas=replicas, image="demo:2", readiness=READINESS, strategy=strategy, revision="r2")
     stage.desired = desired(changed, revision="r2")
-    while stage.memory.replicas.get(f"web-{replicas + 1}") is None:
+    while stage.state.replicas.get(f"web-{replicas + 1}") is None:
         stage.tick()
     return stage
 
@@ -50,7 +50,7 @@ def test_a_replica_that_comes_and_goes_is_no_progress(stumble: Callable[[Stage],
         elif second == 0:
             stage.heal()
         stage.tick()
-        failed = stage.memory.apps["web"].failed
+        failed = stage.state.apps["web"].failed
     assert failed.reason == "ProgressDeadlineExceeded"
     assert stage.now >= begun + DEADLINE_SECONDS
     assert {"web-1", "web-2"} <= set(stage.routed())
@@ -61,12 +61,12 @@ def test_each_further_replica_gives_the_next_one_its_time() -> None:
     begun = stage.now
     stage.settle(most_ticks=300)
     assert stage.now - begun > DEADLINE_SECONDS, "slower than one deadline"
-    assert stage.memory.apps["web"].failed is None
-    assert stage.hashes() == {stage.memory.apps["web"].version.spec_hash}
+    assert stage.state.apps["web"].failed is None
+    assert stage.hashes() == {stage.state.apps["web"].version.spec_hash}
 
 
 def test_memory_of_a_rollout_that_did_not_count_yet_can_still_be_read() -> None:
-    app = rolling_out().memory.apps["web"]
-    text = APP_MEMORY.encode(app)
+    app = rolling_out().state.apps["web"]
+    text = APP_STATE.encode(app)
     assert '"most_available":0' in text
-    assert APP_MEMORY.decode(text.replace(',"most_available":0', "")) == app
+    assert APP_STATE.decode(text.replace(',"most_available":0', "")) == app

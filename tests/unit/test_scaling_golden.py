@@ -7,7 +7,7 @@ from dataclasses import replace
 from reconciler.decide.scaling.metrics import describe
 from reconciler.decide.scaling.recommend import recommend
 from reconciler.model.load import AppLoad
-from reconciler.model.scaling import Bounds, Room, ScalingDecision, ScalingMemory, ScalingSituation, Throughput
+from reconciler.model.scaling import Bounds, Room, ScalingDecision, ScalingSituation, ScalingState, Throughput
 from reconciler.model.spec import CustomMetric, Scaling
 from tests.support.golden import assert_golden
 from tests.support.scaling import NOW, only, situation
@@ -44,11 +44,11 @@ CASES: dict[str, tuple[Scaling, ScalingSituation]] = {
     ),
     "more replicas did not help": (
         DEFAULTS,
-        ScalingSituation(ScalingMemory(4, NOW - 60, (), STUCK), 4, replace(HEAVY, rps=200, p95_latency_ms=1490)),
+        ScalingSituation(ScalingState(4, NOW - 60, (), STUCK), 4, replace(HEAVY, rps=200, p95_latency_ms=1490)),
     ),
     "idle within the stabilization window": (
         Scaling(stabilization_window_seconds=300),
-        ScalingSituation(ScalingMemory(4, NOW - 900, ((NOW - 900, 4), (NOW - 40, 3))), 4, replace(QUIET, rps=40)),
+        ScalingSituation(ScalingState(4, NOW - 900, ((NOW - 900, 4), (NOW - 40, 3))), 4, replace(QUIET, rps=40)),
     ),
     "a limited step": (Scaling(max_scale_out_step=1), situation(2, HEAVY)),
     "below a minimum that was raised": (Scaling(min_replicas=4), situation(2, STEADY)),

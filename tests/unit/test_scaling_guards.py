@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.decide.scaling.recommend import recommend, remember
 from reconciler.model.load import AppLoad
-from reconciler.model.scaling import Bounds, Room, ScalingDecision, ScalingMemory, ScalingSituation, Throughput
+from reconciler.model.scaling import Bounds, Room, ScalingDecision, ScalingSituation, ScalingState, Throughput
 from reconciler.model.spec import Scaling
 from tests.support.scaling import NOW, decide, load_at, only, situation
 
@@ -73,8 +73,8 @@ class TestCooldown:
         assert decision.target == 3
         kept = remember(RPS, before, decision)
         assert kept.scaled_at == NOW
-        assert recommend(RPS, replace(before, memory=kept), NOW + 29).target == 3
-        assert recommend(RPS, replace(before, memory=kept), NOW + 30).target == 5
+        assert recommend(RPS, replace(before, state=kept), NOW + 29).target == 3
+        assert recommend(RPS, replace(before, state=kept), NOW + 30).target == 5
 
     def test_a_clock_set_forward_ends_it_early(self) -> None:
         assert recommend(RPS, situation(3, BUSY, scaled_at=NOW), NOW + 1e9).target == 5
@@ -92,64 +92,64 @@ class TestSettling:
 class TestStabilization:
     POLICY = only("rps", cooldown_seconds=0, stabilization_window_seconds=60)
 
-    def run(self, loads: list[tuple[float, float]], memory: ScalingMemory) -> list[int]:
+    def run(self, loads: list[tuple[float, float]], state: ScalingState) -> list[int]:
         """The counts decided at these times with this load in requests per replica."""
         counts = []
         for at, per_replica in loads:
-            now = ScalingSituation(memory, memory.count, AppLoad(rps=per_replica * memory.count))
-            memory = remember(self.POLICY, now, recommend(self.POLICY, now, NOW + at))
-            counts.append(memory.count)
+            now = ScalingSituation(state, state.count, AppLoad(rps=per_replica * state.count))
+            state = remember(self.POLICY, now, recommend(self.POLICY, now, NOW + at))
+            counts.append(state.count)
         return counts
 
     def test_in_only_after_a_whole_window_of_recommending_fewer(self) -> None:
         idle = [(at, 0.0) for at in (0, 30, 59, 60, 61, 120, 121)]
-        assert self.run(idle, ScalingMemory(5)) == [5, 5, 5, 4, 4, 4, 3]
+        assert self.run(idle, ScalingState(5)) == [5, 5, 5, 4, 4, 4, 3]
 
     def test_one_busy_moment_starts_the_window_anew(self) -> None:
         loads = [(0, 0.0), (50, 25.0), (60, 0.0), (109, 0.0), (120, 0.0)]
-        assert self.run(loads, ScalingMemory(5)) == [5, 5, 5, 5, 4]
+        assert self.run(loads, ScalingState(5)) == [5, 5, 5, 5, 4]
 
     def test_out_at_once(self) -> None:
-        assert self.run([(0, 0.0), (1, 45.0)], ScalingMemory(3)) == [3, 4]
+        assert self.run([(0, 0.0), (1, 45.0)], ScalingState(3)) == [3, 4]
 
     def test_only_to_the_highest_of_the_window(self) -> None:
         policy = only(
             "rps", strategy="proportional", cooldown_seconds=0, stabilization_window_seconds=60, max_scale_in_step=9
         )
-        memory = ScalingMemory(5, None, ((NOW - 80, 5), (NOW - 70, 3)))
-        decision = recommend(policy, ScalingSituation(memory, 5, AppLoad(rps=45)), NOW)
+        state = ScalingState(5, None, ((NOW - 80, 5), (NOW - 70, 3)))
+        decision = recommend(policy, ScalingSituation(state, 5, AppLoad(rps=45)), NOW)
         assert (decision.raw, decision.target, names(decision)) == (1, 3, ["stabilization"])
 
     def test_an_unknown_past_counts_as_the_present_count(self) -> None:
         assert recommend(self.POLICY, situation(5, IDLE), NOW).target == 5
 
     def test_steady_load_leaves_the_memory_as_it_is(self) -> None:
-        memory = ScalingMemory(5)
+        state = ScalingState(5)
         for at in range(0, 1000, 7):
-            now = ScalingSituation(memory, 5, AppLoad(rps=125))
+            now = ScalingSituation(state, 5, AppLoad(rps=125))
             decision = recommend(self.POLICY, now, NOW + at)
-            before, memory = memory, remember(self.POLICY, now, decision)
-            assert at == 0 or memory == before
+            before, state = state, remember(self.POLICY, now, decision)
+            assert at == 0 or state == before
 
     def test_the_history_holds_no_more_than_counts_that_differ(self) -> None:
-        memory = ScalingMemory(5)
+        state = ScalingState(5)
         for at in range(500):
-            now = ScalingSituation(memory, 5, AppLoad(rps=0 if at % 3 else 125))
-            memory = remember(self.POLICY, now, recommend(self.POLICY, now, NOW + at / 10))
-            assert len(memory.recommendations) <= 2
+            now = ScalingSituation(state, 5, AppLoad(rps=0 if at % 3 else 125))
+            state = remember(self.POLICY, now, recommend(self.POLICY, now, NOW + at / 10))
+            assert len(state.recommendations) <= 2
 
     def test_a_clock_set_back_costs_one_window_and_no_more(self) -> None:
-        memory = ScalingMemory(5, None, ((NOW + 9000, 5), (NOW + 9030, 4)))
-        assert self.run([(0, 0.0), (59, 0.0), (60, 0.0)], memory) == [5, 5, 4]
+        state = ScalingState(5, None, ((NOW + 9000, 5), (NOW + 9030, 4)))
+        assert self.run([(0, 0.0), (59, 0.0), (60, 0.0)], state) == [5, 5, 4]
 
     def test_bounds_that_moved_the_count_begin_a_new_history(self) -> None:
-        outside = ScalingSituation(ScalingMemory(9, None, ((NOW - 10, 9),)), 9, IDLE)
+        outside = ScalingSituation(ScalingState(9, None, ((NOW - 10, 9),)), 9, IDLE)
         kept = remember(self.POLICY, outside, recommend(self.POLICY, outside, NOW))
         assert (kept.count, kept.recommendations) == (5, ((NOW, 5),))
 
     @pytest.mark.parametrize("policy", [RPS, only("rps", stabilization_window_seconds=60, paused_at=3)])
     def test_nothing_is_kept_where_it_is_of_no_use(self, policy: Scaling) -> None:
-        now = ScalingSituation(ScalingMemory(3, None, ((NOW, 3),)), 3, IDLE)
+        now = ScalingSituation(ScalingState(3, None, ((NOW, 3),)), 3, IDLE)
         assert remember(policy, now, recommend(policy, now, NOW)).recommendations == ()
 
 
@@ -158,7 +158,7 @@ class TestDiminishingReturns:
 
     def decided(self, served: float, latency: float, before: Throughput | None, healthy: int = 4) -> ScalingDecision:
         load = replace(load_at(self.POLICY, healthy, latency=latency), rps=served)
-        return recommend(self.POLICY, ScalingSituation(ScalingMemory(4, None, (), before), healthy, load), NOW)
+        return recommend(self.POLICY, ScalingSituation(ScalingState(4, None, (), before), healthy, load), NOW)
 
     def test_no_further_when_more_replicas_brought_nothing(self) -> None:
         decision = self.decided(62, 2.0, Throughput(2, 60, "latency", 2.0))
@@ -186,7 +186,7 @@ class TestDiminishingReturns:
         load = replace(load_at(self.POLICY, 2, latency=2.0), rps=60)
         now = situation(2, load)
         kept = remember(self.POLICY, now, recommend(self.POLICY, now, NOW))
-        assert kept == ScalingMemory(5, NOW, (), Throughput(2, 60, "latency", 2.0), scaled_from=2)
+        assert kept == ScalingState(5, NOW, (), Throughput(2, 60, "latency", 2.0), scaled_from=2)
         waiting = ScalingSituation(kept, 2, load, "web-3 to become ready")
         assert remember(self.POLICY, waiting, recommend(self.POLICY, waiting, NOW + 1)) == kept
         relieved = ScalingSituation(kept, 5, replace(load_at(self.POLICY, 5, latency=0.5), rps=60))
@@ -219,7 +219,7 @@ class TestDryRun:
         decision = recommend(policy, now, NOW)
         assert (decision.target, decision.acted, decision.should_scale) == (5, False, False)
         assert decision.reason.startswith("dry run, would scale out from 3 to 5")
-        assert remember(policy, now, decision) == now.memory
+        assert remember(policy, now, decision) == now.state
 
 
 class TestRemembering:
@@ -230,7 +230,7 @@ class TestRemembering:
 
     def test_nothing_changes_where_nothing_happens(self) -> None:
         now = situation(3, AppLoad(rps=75), scaled_at=NOW - 500)
-        assert remember(RPS, now, recommend(RPS, now, NOW)) == now.memory
+        assert remember(RPS, now, recommend(RPS, now, NOW)) == now.state
 
     def test_the_gist_is_the_same_while_only_measurements_move(self) -> None:
         one = recommend(RPS, situation(3, AppLoad(rps=75)), NOW)

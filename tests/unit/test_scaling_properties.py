@@ -14,7 +14,7 @@ from reconciler.decide.scaling.metrics import Case
 from reconciler.decide.scaling.recommend import initial_count, recommend, remember
 from reconciler.decide.scaling.strategies import in_factor, out_factor
 from reconciler.model.load import AppLoad
-from reconciler.model.scaling import Bounds, Room, ScalingMemory, ScalingSituation
+from reconciler.model.scaling import Bounds, Room, ScalingSituation, ScalingState
 from reconciler.model.spec import CustomMetric, Scaling
 from tests.support.scaling import METRIC_FIELDS, NOW
 
@@ -60,9 +60,9 @@ def situations(draw: st.DrawFn) -> ScalingSituation:
     count = draw(st.integers(0, 40))
     past = st.floats(0, 2000).map(lambda ago: NOW - ago)
     recommendations = draw(st.lists(st.tuples(past, st.integers(0, 40)), max_size=4).map(sorted))
-    memory = ScalingMemory(count, draw(st.none() | past), tuple(recommendations))
+    state = ScalingState(count, draw(st.none() | past), tuple(recommendations))
     return ScalingSituation(
-        memory,
+        state,
         healthy=draw(st.integers(0, count + 2)),
         load=draw(loads()),
         unsettled=draw(st.sampled_from(["", "", "", "the rollout to end"])),
@@ -104,7 +104,7 @@ def test_the_order_of_metrics_does_not_matter(
 def test_a_metric_that_goes_missing_never_takes_replicas_away(policy: Scaling, now: ScalingSituation) -> None:
     policy = policy.model_copy(update={"target_rps_per_replica": 50})
     within = max(policy.min_replicas, min(now.current, policy.max_replicas))
-    blind = replace(now, memory=replace(now.memory, count=within), load=replace(now.load, rps=None))
+    blind = replace(now, state=replace(now.state, count=within), load=replace(now.load, rps=None))
     assert recommend(policy, blind, NOW).target >= within
 
 
@@ -127,9 +127,9 @@ def test_every_number_on_the_way_is_accounted_for(policy: Scaling, now: ScalingS
 def test_deciding_again_at_the_same_moment_changes_nothing(policy: Scaling, now: ScalingSituation) -> None:
     """A tick may come twice; with a cooldown the second one finds the first one's change in place."""
     assume(policy.cooldown_seconds > 0)
-    memory = remember(policy, now, recommend(policy, now, NOW))
-    again = recommend(policy, replace(now, memory=memory), NOW)
-    assert again.target == memory.count or memory.count == now.current
+    state = remember(policy, now, recommend(policy, now, NOW))
+    again = recommend(policy, replace(now, state=state), NOW)
+    assert again.target == state.count or state.count == now.current
 
 
 @dataclass(frozen=True)
@@ -161,18 +161,18 @@ constant_loads = st.builds(
 def driven(policy: Scaling, load: ConstantLoad, start: int, rounds: int) -> list[int]:
     """The counts under constant load, where cpu, memory and latency are means over the window, as they are measured."""
     period = max(1.0, policy.cooldown_seconds / 2, policy.stabilization_window_seconds / 4)
-    memory, samples, counts = ScalingMemory(start), [], []
+    state, samples, counts = ScalingState(start), [], []
     for step in range(rounds):
         now = NOW + step * period
-        samples += [(now, load.on(memory.count))]
+        samples += [(now, load.on(state.count))]
         samples = [(at, sample) for at, sample in samples if at > now - policy.window_seconds]
         mean = {
             name: sum(sample[name] for _, sample in samples) / len(samples) for name in ("cpu", "memory", "latency")
         }
         measured = AppLoad(mean["cpu"], mean["memory"], load.shared["rps"], mean["latency"], load.shared["connections"])
-        situation = ScalingSituation(memory, memory.count, measured)
-        memory = remember(policy, situation, recommend(policy, situation, now))
-        counts.append(memory.count)
+        situation = ScalingSituation(state, state.count, measured)
+        state = remember(policy, situation, recommend(policy, situation, now))
+        counts.append(state.count)
     return counts
 
 
@@ -238,10 +238,10 @@ def test_the_thresholds_that_are_shown_are_the_ones_in_force(policy: Scaling, cu
     healthy = min(current, healthy)
 
     def count_at(factor: float) -> int:
-        situation = ScalingSituation(ScalingMemory(current), healthy, AppLoad(rps=factor * 50 * healthy))
+        situation = ScalingSituation(ScalingState(current), healthy, AppLoad(rps=factor * 50 * healthy))
         return recommend(policy, situation, NOW).target
 
-    case = Case.of(policy, ScalingSituation(ScalingMemory(current), healthy), NOW)
+    case = Case.of(policy, ScalingSituation(ScalingState(current), healthy), NOW)
     out_at, in_at = out_factor(case), in_factor(case)
     assert count_at(out_at * 1.0001) > current >= count_at(out_at * 0.9999)
     if current > 1 and in_at > 0:

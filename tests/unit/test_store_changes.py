@@ -9,27 +9,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.model.load import LoadSample
-from reconciler.model.state import Memory
+from reconciler.model.state import State
 from reconciler.ports import Record
 from reconciler.store import codec
 from reconciler.store.changes import Image, applied, changes
 from reconciler.store.retention import merged
-from tests.support.memories import memories
 from tests.support.records import NOW, app_status, record
+from tests.support.states import states
 
 
-@given(memories)
+@given(states)
 @settings(max_examples=12)
-def test_every_value_reads_back_as_it_was_written(remembered: Memory) -> None:
+def test_every_value_reads_back_as_it_was_written(remembered: State) -> None:
     for app in remembered.apps.values():
-        assert codec.APP_MEMORY.decode(codec.APP_MEMORY.encode(app)) == app
+        assert codec.APP_STATE.decode(codec.APP_STATE.encode(app)) == app
     for replica in remembered.replicas.values():
-        assert codec.REPLICA_MEMORY.decode(codec.REPLICA_MEMORY.encode(replica)) == replica
+        assert codec.REPLICA_STATE.decode(codec.REPLICA_STATE.encode(replica)) == replica
 
 
-@given(memories, memories)
+@given(states, states)
 @settings(max_examples=12)
-def test_applying_the_changes_gives_what_was_wanted(before: Memory, after: Memory) -> None:
+def test_applying_the_changes_gives_what_was_wanted(before: State, after: State) -> None:
     held = Image.of(Record(NOW, before, {}), Image())
     wanted = Image.of(Record(NOW, after, {}), held)
     done = applied(held, wanted, changes(held, wanted, everything=True))
@@ -46,8 +46,8 @@ def test_a_status_that_lost_an_instance_changes_that_row_only() -> None:
     held = Image.of(record(), Image())
     fewer = replace(app_status(), instances=app_status().instances[:1])
     kept = record()
-    memory = replace(kept.memory, replicas={"web-1": kept.memory.replicas["web-1"]})
-    found = changes(held, Image.of(replace(kept, memory=memory, statuses={"web": fewer}), held), everything=False)
+    state = replace(kept.state, replicas={"web-1": kept.state.replicas["web-1"]})
+    found = changes(held, Image.of(replace(kept, state=state, statuses={"web": fewer}), held), everything=False)
     assert (found.apps.changed, found.replicas.changed, found.replicas.gone) == ({}, {}, frozenset({"web-2"}))
 
 

@@ -14,7 +14,7 @@ from reconciler.decide.phases import Phase, Replica
 from reconciler.decide.state.replicas import CRASH_LOOP, exit_words
 from reconciler.decide.versions import CANARY_FAILED, is_change, target_of
 from reconciler.model.desired import Version
-from reconciler.model.state import AppMemory, FailedVersion, Memory, ReplicaMemory
+from reconciler.model.state import AppState, FailedVersion, ReplicaState, State
 
 DEADLINE = "ProgressDeadlineExceeded"
 
@@ -35,7 +35,7 @@ def failure_of(view: AppView) -> Failure | None:
     if not is_change(view.app, view.target):
         return None
     for replica in view.fit:
-        own = replica.memory.backoff
+        own = replica.state.backoff
         if own and own.reason == CRASH_LOOP:
             return Failure(CRASH_LOOP, f"{replica.name} {own.message}", replica)
     if backoff and backoff.until_changed:
@@ -44,7 +44,7 @@ def failure_of(view: AppView) -> Failure | None:
     return None if deadline is None or view.now < deadline else _past_deadline(view, deadline)
 
 
-def deadline_of(app: AppMemory, target: Version) -> float | None:
+def deadline_of(app: AppState, target: Version) -> float | None:
     """When the rollout under way fails if no further replica becomes ready, or its canary has no verdict; None while
     neither is expected."""
     rollout, strategy = app.rollout, target.app.spec.strategy
@@ -55,12 +55,12 @@ def deadline_of(app: AppMemory, target: Version) -> float | None:
     return rollout.progressed_at + strategy.progress_deadline_seconds
 
 
-def overdue(memory: Memory, now: float) -> frozenset[str]:
+def overdue(state: State, now: float) -> frozenset[str]:
     """The containers, one for each app, that keep a rollout from going on past its deadline. People will ask what
     these have to say."""
-    found: dict[str, ReplicaMemory] = {}
-    late = {app.name: target_of(app).spec_hash for app in memory.apps.values() if _is_overdue(app, now)}
-    for replica in memory.replicas.values() if late else ():
+    found: dict[str, ReplicaState] = {}
+    late = {app.name: target_of(app).spec_hash for app in state.apps.values() if _is_overdue(app, now)}
+    for replica in state.replicas.values() if late else ():
         wanted = replica.spec_hash == late.get(replica.app_name) and replica.ready_at is None and replica.container_id
         before = found.get(replica.app_name)
         if wanted and (before is None or replica.slot < before.slot):
@@ -78,8 +78,8 @@ def recorded(target: Version, failure: Failure, now: float) -> FailedVersion:
         reason=failure.reason,
         message=failure.message,
         replica=replica.name if replica else "",
-        answer=_last_answer(replica.memory) if replica else "",
-        exit_code=replica.memory.exit_code if replica else None,
+        answer=_last_answer(replica.state) if replica else "",
+        exit_code=replica.state.exit_code if replica else None,
         log=replica.log if replica else "",
     )
 
@@ -109,7 +109,7 @@ def evidence(failed: FailedVersion) -> str:
     return "\n".join(lines)
 
 
-def _is_overdue(app: AppMemory, now: float) -> bool:
+def _is_overdue(app: AppState, now: float) -> bool:
     deadline = deadline_of(app, target_of(app))
     return deadline is not None and now >= deadline
 
@@ -137,23 +137,23 @@ def _trouble(view: AppView, deadline: float) -> Failure | None:
 
 def _trouble_of(replica: Replica, deadline: float) -> str:
     """In words that follow its name; "" where nothing is known against it."""
-    memory = replica.memory
+    state = replica.state
     match replica.phase:
         case Phase.CRASHED | Phase.RESTARTING:
-            return exit_words(memory.exit_code)
+            return exit_words(state.exit_code)
         case Phase.CREATED | Phase.PAUSED:
             return f"is {replica.phase}"
-        case Phase.STARTING | Phase.UNREADY | Phase.UNHEALTHY if _last_asked_at(memory) >= deadline:
-            answer = _last_answer(memory)
+        case Phase.STARTING | Phase.UNREADY | Phase.UNHEALTHY if _last_asked_at(state) >= deadline:
+            answer = _last_answer(state)
             return f"is not ready: {answer}" if answer else "is not ready"
         case _:
             return ""
 
 
-def _last_answer(memory: ReplicaMemory) -> str:
+def _last_answer(state: ReplicaState) -> str:
     """Of the check that failed last."""
-    return memory.health.detail or memory.readiness.detail
+    return state.health.detail or state.readiness.detail
 
 
-def _last_asked_at(memory: ReplicaMemory) -> float:
-    return max(memory.health.tally.last_check_at or 0.0, memory.readiness.tally.last_check_at or 0.0)
+def _last_asked_at(state: ReplicaState) -> float:
+    return max(state.health.tally.last_check_at or 0.0, state.readiness.tally.last_check_at or 0.0)

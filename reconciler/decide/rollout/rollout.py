@@ -17,14 +17,14 @@ from reconciler.model.events import Event
 from reconciler.model.load import VersionLoad
 from reconciler.model.plan import Wait
 from reconciler.model.spec import Canary
-from reconciler.model.state import AppMemory, Rollout
+from reconciler.model.state import AppState, Rollout
 
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """The app's memory after this look, what happened, and what the rollout waits for."""
+    """The app's state after this look, what happened, and what the rollout waits for."""
 
-    app: AppMemory
+    app: AppState
     events: tuple[Event, ...] = ()
     waits: tuple[Wait, ...] = ()
 
@@ -48,7 +48,7 @@ def advance(view: AppView, loads: Mapping[tuple[str, str], VersionLoad]) -> Adva
     return _try_canary(view.after(app), loads)
 
 
-def _settled(view: AppView) -> AppMemory:
+def _settled(view: AppView) -> AppState:
     """No rollout is under way: the stable version is what the newest spec makes of it, and old trouble is over."""
     app = view.app if view.app.stable is view.target else replace(view.app, stable=view.target)
     if view.complete and (app.repetitions or app.backoff or app.former):
@@ -65,7 +65,7 @@ def _started(view: AppView) -> Advance:
     return replace(complete, events=(*started.events, *complete.events))
 
 
-def _start(app: AppMemory, target: Version, now: float) -> Advance:
+def _start(app: AppState, target: Version, now: float) -> Advance:
     rollout = Rollout(app.stable.spec_hash if app.stable else None, target.spec_hash, now, now)
     if app.stable is None:
         message = f"first rollout: {naming(target)}"
@@ -86,7 +86,7 @@ def _complete(view: AppView, rollout: Rollout) -> Advance:
     return Advance(app, (event,))
 
 
-def _progressed(view: AppView, rollout: Rollout) -> AppMemory:
+def _progressed(view: AppView, rollout: Rollout) -> AppState:
     """Progress is to rely on more new replicas than ever before: one that comes and goes again makes none. A trial that
     was called off, by taking it out of the spec, is over, and the rollout goes on from here."""
     if view.canary is None and rollout.on_trial_since is not None:
@@ -103,7 +103,7 @@ def _try_canary(view: AppView, loads: Mapping[tuple[str, str], VersionLoad]) -> 
     if rollout is None or canary is None:
         return Advance(view.app)
     if sick := trial.sick(view):
-        message = f"its canary {sick.name} is unhealthy: {sick.memory.health.detail}"
+        message = f"its canary {sick.name} is unhealthy: {sick.state.health.detail}"
         return _give_up(view.app, view.target, Failure(CANARY_FAILED, message, sick), view.now)
     if rollout.canary_at is None and trial.in_traffic(view):
         return _begin_canary(view, rollout, canary)
@@ -134,7 +134,7 @@ def _conclude_canary(view: AppView, rollout: Rollout, canary: Canary, verdict: t
     return Advance(app, (Event(view.now, "rollout", message, view.name, verdict.details),))
 
 
-def _give_up(app: AppMemory, target: Version, failure: Failure, now: float) -> Advance:
+def _give_up(app: AppState, target: Version, failure: Failure, now: float) -> Advance:
     """Try the version no more; with ``onFailure: rollback`` the last stable one is the target from here."""
     failed = recorded(target, failure, now)
     message = f"rollout of {naming(target)} failed: {failure.message}"

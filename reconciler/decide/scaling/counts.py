@@ -1,4 +1,4 @@
-"""How many replicas an app should have now: the facts put before `scaling`, and its answer put into memory.
+"""How many replicas an app should have now: the facts put before `scaling`, and its answer put into the state.
 
 A count that people set holds at once; what load asks for waits while the app is unsettled, because replicas that are
 still starting are neither idle nor missing.
@@ -19,7 +19,7 @@ from reconciler.model.load import AppLoad
 from reconciler.model.observed import Host, Observed
 from reconciler.model.scaling import Room, ScalingDecision, ScalingSituation
 from reconciler.model.spec import Resources
-from reconciler.model.state import AppMemory
+from reconciler.model.state import AppState
 
 # Measurements alone, without another verdict, are kept this often; the store writes them at checkpoints only.
 REFRESH_SECONDS = 2.0
@@ -35,11 +35,11 @@ class HostRoom:
     Mutable on purpose: what one app was given in this tick, the next can't have. Summed up only once somebody asks.
     """
 
-    def __init__(self, host: Host | None, apps: Mapping[str, AppMemory]) -> None:
+    def __init__(self, host: Host | None, apps: Mapping[str, AppState]) -> None:
         self._host = host
         self._apps = apps
 
-    def for_app(self, app: AppMemory) -> Room | None:
+    def for_app(self, app: AppState) -> Room | None:
         """How many more replicas there is room for; None where the host, or what one of them may use, is unknown."""
         resources = app.version.app.spec.resources
         if self._host is None or resources is None:
@@ -50,7 +50,7 @@ class HostRoom:
         room = max(0, int(room))
         return Room(room, f"the host's {scarce} holds {room} more of {cpu}m and {memory / 1024**2:g} MiB")
 
-    def give(self, app: AppMemory, replicas: int) -> None:
+    def give(self, app: AppState, replicas: int) -> None:
         """So many more replicas of the app were decided on."""
         if resources := app.version.app.spec.resources:
             cpu, memory = _limits(resources)
@@ -75,14 +75,14 @@ def _limits(resources: Resources) -> tuple[int, int]:
     return resources.cpu_millicores, resources.memory_bytes
 
 
-def decide_count(view: AppView, observed: Observed, host_room: HostRoom) -> tuple[AppMemory, tuple[Event, ...]]:
-    """The app's memory with the count for this tick, and the event that tells of a change."""
+def decide_count(view: AppView, observed: Observed, host_room: HostRoom) -> tuple[AppState, tuple[Event, ...]]:
+    """The app's state with the count for this tick, and the event that tells of a change."""
     app, scaling = view.app, view.scaling
     if view.suspended or _is_fixed_and_told(view):
         return app, ()
     situation = ScalingSituation(
-        memory=app.scaling,
-        healthy=sum(r.ready and r.memory.in_service for r in view.existing),
+        state=app.scaling,
+        healthy=sum(r.ready and r.state.in_service for r in view.existing),
         load=observed.loads.get(app.name, _UNKNOWN),
         unsettled=_unsettled(view),
         bounds=observed.bounds.get(app.name),
@@ -102,7 +102,7 @@ def decide_count(view: AppView, observed: Observed, host_room: HostRoom) -> tupl
     return replace(app, scaling=kept, decision=latest), ()
 
 
-def change_ended(before: AppMemory, after: AppMemory, now: float) -> Event | None:
+def change_ended(before: AppState, after: AppState, now: float) -> Event | None:
     """The event that tells how long a change of the count took, once every replica of the new count is ready."""
     ready = {condition.type: condition for condition in before.conditions}.get("Ready")
     is_ready = any(condition.type == "Ready" and condition.status for condition in after.conditions)
@@ -146,13 +146,13 @@ def _unsettled(view: AppView) -> str:
         return "the rollout to end"
     if starting := [r.name for r in view.fit if _is_starting(view, r)]:
         return f"{', '.join(starting)} to become ready"
-    unreached = [r.name for r in view.fit if r.ready and r.memory.in_service and r.name not in view.routed]
+    unreached = [r.name for r in view.fit if r.ready and r.state.in_service and r.name not in view.routed]
     return f"{', '.join(unreached)} to be routed" if unreached and view.target.app.routes else ""
 
 
 def _is_starting(view: AppView, replica: Replica) -> bool:
     """Whether it may be ready any moment: not one that failed before, or should have been ready long ago."""
-    memory = replica.memory
-    since = memory.created_at if memory.disturbed_at is None else memory.disturbed_at
+    state = replica.state
+    since = state.created_at if state.disturbed_at is None else state.disturbed_at
     patience_seconds = view.target.app.spec.strategy.progress_deadline_seconds
-    return replica.phase in PENDING and not memory.backoff and view.now - since < patience_seconds
+    return replica.phase in PENDING and not state.backoff and view.now - since < patience_seconds

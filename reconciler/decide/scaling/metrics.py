@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 from reconciler.model.load import AppLoad, LoadSample
-from reconciler.model.scaling import Bounds, Factor, ScalingMemory, ScalingSituation
+from reconciler.model.scaling import Bounds, Factor, ScalingSituation, ScalingState
 from reconciler.model.spec import CustomMetric, Scaling
 
 
@@ -37,7 +37,7 @@ class Case:
 
     @property
     def current(self) -> int:
-        return self.situation.memory.count
+        return self.situation.state.count
 
     @property
     def unknown(self) -> str:
@@ -47,7 +47,7 @@ class Case:
     @property
     def cooldown_left_seconds(self) -> float:
         """A last change in the future means that the clock was set back; it counts as having happened just now."""
-        scaled_at = self.situation.memory.scaled_at
+        scaled_at = self.situation.state.scaled_at
         if scaled_at is None:
             return 0.0
         return max(0.0, self.scaling.cooldown_seconds - max(0.0, self.now - scaled_at))
@@ -87,7 +87,7 @@ def factor_of(scaling: Scaling, sample: LoadSample) -> float | None:
         connections=sample.connections,
         custom=sample.custom,
     )
-    hardest = largest(factors_of(scaling, ScalingSituation(ScalingMemory(sample.replicas), sample.replicas, load)))
+    hardest = largest(factors_of(scaling, ScalingSituation(ScalingState(sample.replicas), sample.replicas, load)))
     return hardest.factor if hardest else None
 
 

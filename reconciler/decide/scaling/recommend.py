@@ -16,7 +16,7 @@ from reconciler.decide.scaling.metrics import Case, seconds
 from reconciler.decide.scaling.next_step import next_step
 from reconciler.decide.scaling.strategies import propose
 from reconciler.decide.scaling.throughput import diminishing
-from reconciler.model.scaling import Bounds, Clamp, ScalingDecision, ScalingMemory, ScalingSituation, Throughput
+from reconciler.model.scaling import Bounds, Clamp, ScalingDecision, ScalingSituation, ScalingState, Throughput
 from reconciler.model.spec import Scaling
 
 Recommendations = tuple[tuple[float, int], ...]
@@ -45,18 +45,18 @@ def recommend(scaling: Scaling, situation: ScalingSituation, now: float) -> Scal
     return _decision(case, raw, target, clamps, why)
 
 
-def remember(scaling: Scaling, situation: ScalingSituation, decision: ScalingDecision) -> ScalingMemory:
-    """What the next decision has to know of this one. Equal to the last memory as long as nothing happens."""
-    memory, now = situation.memory, decision.at
-    recommendations = _recommended(scaling, memory, decision)
+def remember(scaling: Scaling, situation: ScalingSituation, decision: ScalingDecision) -> ScalingState:
+    """What the next decision has to know of this one. Equal to the last state as long as nothing happens."""
+    state, now = situation.state, decision.at
+    recommendations = _recommended(scaling, state, decision)
     if decision.should_scale:
-        return ScalingMemory(
-            decision.target, now, recommendations, _served_before(situation, decision), scaled_from=memory.count
+        return ScalingState(
+            decision.target, now, recommendations, _served_before(situation, decision), scaled_from=state.count
         )
-    scaled_at = None if memory.scaled_at is None else min(memory.scaled_at, now)
+    scaled_at = None if state.scaled_at is None else min(state.scaled_at, now)
     # What the last scale-out brought is a question only for as long as load has asked for more ever since.
-    before = memory.before_scale_out if decision.raw > memory.count else None
-    return ScalingMemory(memory.count, scaled_at, recommendations, before, memory.scaled_from)
+    before = state.before_scale_out if decision.raw > state.count else None
+    return ScalingState(state.count, scaled_at, recommendations, before, state.scaled_from)
 
 
 def _fixed(scaling: Scaling) -> tuple[int, str, str] | None:
@@ -140,7 +140,7 @@ def _stabilization(case: Case, count: int) -> Clamp | None:
     window = case.scaling.stabilization_window_seconds
     if count >= case.current or window == 0:
         return None
-    history = _in_window(case.situation.memory, case.now, window)
+    history = _in_window(case.situation.state, case.now, window)
     highest, ended = history[0][1], history[1][0] if len(history) > 1 else case.now
     reason = f"{highest} were recommended until {seconds(case.now - ended)} ago, within the last {seconds(window)}"
     return Clamp("stabilization", count, max(count, min(case.current, highest)), reason)
@@ -177,24 +177,24 @@ def _bound_reason(case: Case, count: int) -> str:
     return f"{_bound_name(case, count)} is {count}" + (f" by {case.bounds.source}" if case.bounds.source else "")
 
 
-# -- memory ---------------------------------------------------------------------------------------------------------
+# -- state ---------------------------------------------------------------------------------------------------------
 
 
-def _in_window(memory: ScalingMemory, now: float, window_seconds: float) -> Recommendations:
+def _in_window(state: ScalingState, now: float, window_seconds: float) -> Recommendations:
     """The recommendations that held at some time of the window; each held from its time until the next one's."""
-    history = [(min(at, now), count) for at, count in memory.recommendations] or [(now, memory.count)]
+    history = [(min(at, now), count) for at, count in state.recommendations] or [(now, state.count)]
     while len(history) > 1 and history[1][0] <= now - window_seconds:
         del history[0]
     return tuple(history)
 
 
-def _recommended(scaling: Scaling, memory: ScalingMemory, decision: ScalingDecision) -> Recommendations:
+def _recommended(scaling: Scaling, state: ScalingState, decision: ScalingDecision) -> Recommendations:
     """The history with this recommendation. Only the highest counts of what follows matter, so lower ones go."""
     if _fixed(scaling) is not None or scaling.stabilization_window_seconds == 0:
         return ()
     if decision.should_scale and decision.raw == decision.current:
         return ((decision.at, decision.target),)
-    history = list(_in_window(memory, decision.at, scaling.stabilization_window_seconds))
+    history = list(_in_window(state, decision.at, scaling.stabilization_window_seconds))
     since = decision.at
     while history and history[-1][1] <= decision.raw:
         since = history.pop()[0]

@@ -28,7 +28,7 @@ class Diminished:
 
 def diminishing(case: Case) -> Diminished | None:
     """What speaks against scaling out any further; None where nothing does or it can't be told."""
-    before, served, healthy = case.situation.memory.before_scale_out, case.situation.load.rps, case.situation.healthy
+    before, served, healthy = case.situation.state.before_scale_out, case.situation.load.rps, case.situation.healthy
     if before is None or served is None or healthy <= before.replicas:
         return None
     factor = next((factor for factor in case.factors if factor.metric == before.metric), None)

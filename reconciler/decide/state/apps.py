@@ -17,8 +17,8 @@ from reconciler.model.desired import Desired, Version, short
 from reconciler.model.events import Event
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Policy
-from reconciler.model.scaling import Bounds, ScalingMemory
-from reconciler.model.state import AppMemory, Memory
+from reconciler.model.scaling import Bounds, ScalingState
+from reconciler.model.state import AppState, State
 
 BUDGET_APPLIES_FROM_APPS = 4
 KEPT_FORMER_VERSIONS = 5
@@ -28,24 +28,24 @@ KEPT_FORMER_VERSIONS = 5
 class Registration:
     """``leaving`` are apps to be removed now; ``held_back`` says why others are not, for people."""
 
-    memory: Memory
+    state: State
     leaving: frozenset[str]
     events: tuple[Event, ...]
     held_back: str = ""
 
 
-def last_desired(memory: Memory) -> Desired:
+def last_desired(state: State) -> Desired:
     """What was asked for last: the desired state while the source can't be read."""
-    present = {name: app.version for name, app in memory.apps.items() if app.missing_since is None}
-    return Desired(memory.revision, present)
+    present = {name: app.version for name, app in state.apps.items() if app.missing_since is None}
+    return Desired(state.revision, present)
 
 
-def register(desired: Desired, memory: Memory, observed: Observed, policy: Policy, now: float) -> Registration:
+def register(desired: Desired, state: State, observed: Observed, policy: Policy, now: float) -> Registration:
     """Carry the apps forward to this revision. An app known only by containers on the host is an orphan."""
     seen = Counter(container.app_name for container in observed.containers)
-    orphans = seen.keys() - memory.apps.keys() - desired.apps.keys()
+    orphans = seen.keys() - state.apps.keys() - desired.apps.keys()
     events: list[Event] = []
-    apps = dict(memory.apps)
+    apps = dict(state.apps)
     for name, version in sorted(desired.apps.items()):
         if (app := apps.get(name)) is not None:
             apps[name], happened = _follow(app, version, now)
@@ -53,7 +53,7 @@ def register(desired: Desired, memory: Memory, observed: Observed, policy: Polic
             continue
         apps[name] = _new(version, seen[name], observed.bounds.get(name), now)
         events.append(Event(now, "app", f"registered from {version.path} at {short(version.revision)}", name))
-    if desired.revision != memory.revision:
+    if desired.revision != state.revision:
         events.append(Event(now, "source", f"revision {short(desired.revision)} applied"))
     absent = _absent(desired, apps, orphans)
     known = frozenset(apps) | orphans
@@ -61,11 +61,11 @@ def register(desired: Desired, memory: Memory, observed: Observed, policy: Polic
     for name in absent & apps.keys():
         if apps[name].missing_since is None:
             apps[name] = replace(apps[name], missing_since=now)
-    memory = replace(memory, apps=apps, revision=desired.revision)
-    return Registration(memory, frozenset() if held_back else absent, tuple(events), held_back)
+    state = replace(state, apps=apps, revision=desired.revision)
+    return Registration(state, frozenset() if held_back else absent, tuple(events), held_back)
 
 
-def _follow(app: AppMemory, version: Version, now: float) -> tuple[AppMemory, list[Event]]:
+def _follow(app: AppState, version: Version, now: float) -> tuple[AppState, list[Event]]:
     if app.version is version and app.missing_since is None:
         return app, []
     if app.version.app == version.app and app.version.files == version.files:
@@ -73,7 +73,7 @@ def _follow(app: AppMemory, version: Version, now: float) -> tuple[AppMemory, li
     return _change(app, version, now)
 
 
-def _change(app: AppMemory, version: Version, now: float) -> tuple[AppMemory, list[Event]]:
+def _change(app: AppState, version: Version, now: float) -> tuple[AppState, list[Event]]:
     before = app.version
     fields = differences(before, version)
     message = f"spec changed at {short(version.revision)}" + (f": {'; '.join(fields)}" if fields else "")
@@ -92,18 +92,16 @@ def _only_scaling_differs(before: Version, after: Version) -> bool:
     return old.spec == new.spec and old.health_check == new.health_check and before.files == after.files
 
 
-def _new(version: Version, seen: int, bounds: Bounds | None, now: float) -> AppMemory:
-    """An app that memory doesn't know. Of replicas that are there already it keeps as many as its policy allows."""
+def _new(version: Version, seen: int, bounds: Bounds | None, now: float) -> AppState:
+    """An app that state doesn't know. Of replicas that are there already it keeps as many as its policy allows."""
     scaling = version.app.scaling
     count = initial_count(scaling, bounds)
     if scaling.mode == "auto" and scaling.paused_at is None:
         count = min(max(seen, count), bounds.max_replicas if bounds else scaling.max_replicas)
-    return AppMemory(
-        name=version.name, version=version, registered_at=now, updated_at=now, scaling=ScalingMemory(count)
-    )
+    return AppState(name=version.name, version=version, registered_at=now, updated_at=now, scaling=ScalingState(count))
 
 
-def _absent(desired: Desired, apps: Mapping[str, AppMemory], orphans: AbstractSet[str]) -> frozenset[str]:
+def _absent(desired: Desired, apps: Mapping[str, AppState], orphans: AbstractSet[str]) -> frozenset[str]:
     broken_paths = {problem.path for problem in desired.problems}
     broken_apps = {problem.app_name for problem in desired.problems if problem.app_name}
     missing = (frozenset(apps) | orphans) - desired.apps.keys() - broken_apps

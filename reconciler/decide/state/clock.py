@@ -10,19 +10,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.decide.state.backoff import LONGEST_SECONDS
-from reconciler.model.state import AppMemory, Backoff, Memory, ReplicaMemory, Rollout
+from reconciler.model.state import AppState, Backoff, ReplicaState, Rollout, State
 
 
-def without_future(memory: Memory, now: float) -> Memory:
-    """The memory with every moment later than ``now`` moved to it; itself where there is none."""
-    apps = {name: _app(app, now) for name, app in memory.apps.items() if _latest_of_app(app) > now}
-    replicas = {name: _replica(replica, now) for name, replica in memory.replicas.items() if _latest(replica) > now}
+def without_future(state: State, now: float) -> State:
+    """The state with every moment later than ``now`` moved to it; itself where there is none."""
+    apps = {name: _app(app, now) for name, app in state.apps.items() if _latest_of_app(app) > now}
+    replicas = {name: _replica(replica, now) for name, replica in state.replicas.items() if _latest(replica) > now}
     if not apps and not replicas:
-        return memory
-    return replace(memory, apps={**memory.apps, **apps}, replicas={**memory.replicas, **replicas})
+        return state
+    return replace(state, apps={**state.apps, **apps}, replicas={**state.replicas, **replicas})
 
 
-def _latest(replica: ReplicaMemory) -> float:
+def _latest(replica: ReplicaState) -> float:
     """The latest moment that is remembered of a replica."""
     return max(
         replica.created_at,
@@ -36,7 +36,7 @@ def _latest(replica: ReplicaMemory) -> float:
     )
 
 
-def _latest_of_app(app: AppMemory) -> float:
+def _latest_of_app(app: AppState) -> float:
     """The latest moment that is remembered of an app and of its rollout. Scaling looks after its own."""
     rollout = app.rollout
     return max(
@@ -52,7 +52,7 @@ def _start_of(backoff: Backoff | None) -> float:
     return backoff.next_at - LONGEST_SECONDS if backoff else 0.0
 
 
-def _replica(replica: ReplicaMemory, now: float) -> ReplicaMemory:
+def _replica(replica: ReplicaState, now: float) -> ReplicaState:
     return replace(
         replica,
         created_at=min(replica.created_at, now),
@@ -66,7 +66,7 @@ def _replica(replica: ReplicaMemory, now: float) -> ReplicaMemory:
     )
 
 
-def _app(app: AppMemory, now: float) -> AppMemory:
+def _app(app: AppState, now: float) -> AppState:
     return replace(
         app,
         rollout=_rollout(app.rollout, now),

@@ -11,13 +11,13 @@ from dataclasses import replace
 
 from reconciler.decide.versions import target_of
 from reconciler.model.desired import Desired, Version
-from reconciler.model.state import AppMemory
+from reconciler.model.state import AppState
 
 # Back-offs that end as soon as somebody has built, loaded or pulled the image.
 _MISSING = frozenset({"ImageNotFound", "ImagePullFailed"})
 
 
-def unsure(desired: Desired, apps: Mapping[str, AppMemory]) -> frozenset[str]:
+def unsure(desired: Desired, apps: Mapping[str, AppState]) -> frozenset[str]:
     """The images of versions that replicas are to be created from, and which nobody has seen on the host yet."""
     return frozenset(
         version.app.spec.image
@@ -26,7 +26,7 @@ def unsure(desired: Desired, apps: Mapping[str, AppMemory]) -> frozenset[str]:
     )
 
 
-def noted(apps: Mapping[str, AppMemory], seen: frozenset[str]) -> dict[str, AppMemory]:
+def noted(apps: Mapping[str, AppState], seen: frozenset[str]) -> dict[str, AppState]:
     """The apps, with the knowledge that these images are on the host."""
     return {name: _noted(app, seen) for name, app in apps.items()}
 
@@ -35,13 +35,13 @@ def _may_be_there_already(version: Version) -> bool:
     return version.app.spec.image_pull_policy != "Always"
 
 
-def _is_unsure(app: AppMemory | None, version: Version) -> bool:
+def _is_unsure(app: AppState | None, version: Version) -> bool:
     if app is None:
         return True
     return version.spec_hash not in (app.image_ready, app.failed.spec_hash if app.failed else None)
 
 
-def _noted(app: AppMemory, seen: frozenset[str]) -> AppMemory:
+def _noted(app: AppState, seen: frozenset[str]) -> AppState:
     target = target_of(app)
     if target.app.spec.image not in seen or app.image_ready == target.spec_hash or not _may_be_there_already(target):
         return app

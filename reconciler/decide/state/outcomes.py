@@ -1,4 +1,4 @@
-"""What finished actions change in memory, and the events that tell of them.
+"""What finished actions change in state, and the events that tell of them.
 
 A success is recorded with its cause; a failure becomes a back-off, or a standing refusal where only another spec
 can help. What an action really did is seen by the next observation, never assumed here.
@@ -22,15 +22,15 @@ from reconciler.model.actions import (
     TakeOverRestarts,
 )
 from reconciler.model.events import Event
-from reconciler.model.state import AppMemory, Memory, ReplicaMemory
+from reconciler.model.state import AppState, ReplicaState, State
 
 
-def absorb(memory: Memory, outcomes: tuple[Outcome, ...]) -> tuple[Memory, tuple[Event, ...]]:
-    """Memory and events after these outcomes, in the order they finished."""
+def absorb(state: State, outcomes: tuple[Outcome, ...]) -> tuple[State, tuple[Event, ...]]:
+    """State and events after these outcomes, in the order they finished."""
     if not outcomes:
-        return memory, ()
+        return state, ()
     events: list[Event] = []
-    apps, replicas = dict(memory.apps), dict(memory.replicas)
+    apps, replicas = dict(state.apps), dict(state.replicas)
     for outcome in sorted(outcomes, key=lambda outcome: (outcome.finished_at, outcome.action.key)):
         action = outcome.action
         events.append(_event(outcome))
@@ -38,10 +38,10 @@ def absorb(memory: Memory, outcomes: tuple[Outcome, ...]) -> tuple[Memory, tuple
             apps[action.app_name] = _app_after(apps[action.app_name], action, outcome)
         elif action.key in replicas:
             replicas[action.key] = _replica_after(replicas[action.key], action, outcome)
-    return replace(memory, apps=apps, replicas=replicas), tuple(events)
+    return replace(state, apps=apps, replicas=replicas), tuple(events)
 
 
-def _app_after(app: AppMemory, action: EnsureImage | CreateReplica, outcome: Outcome) -> AppMemory:
+def _app_after(app: AppState, action: EnsureImage | CreateReplica, outcome: Outcome) -> AppState:
     spec_hash, failure, at = action.version.spec_hash, outcome.failure, outcome.finished_at
     if spec_hash not in (app.version.spec_hash, app.stable.spec_hash if app.stable else ""):
         return app  # Of a version that is no longer wanted: nothing to learn from it.
@@ -57,7 +57,7 @@ def _app_after(app: AppMemory, action: EnsureImage | CreateReplica, outcome: Out
     return replace(app, backoff=backoff, image_ready=None if failure.reason == "ImageMissing" else app.image_ready)
 
 
-def _replica_after(replica: ReplicaMemory, action: Action, outcome: Outcome) -> ReplicaMemory:
+def _replica_after(replica: ReplicaState, action: Action, outcome: Outcome) -> ReplicaState:
     """The replica after an action on its container; one of a container it no longer has says nothing."""
     if isinstance(action, EnsureImage | CreateReplica) or action.container_id != replica.container_id:
         return replica
@@ -71,8 +71,8 @@ def _replica_after(replica: ReplicaMemory, action: Action, outcome: Outcome) -> 
 
 
 def _succeeded(
-    replica: ReplicaMemory, action: RemoveReplica | StartReplica | TakeOverRestarts | GiveBackRestarts
-) -> ReplicaMemory:
+    replica: ReplicaState, action: RemoveReplica | StartReplica | TakeOverRestarts | GiveBackRestarts
+) -> ReplicaState:
     match action:
         case RemoveReplica():
             return replace(replica, container_id="", ready_at=None, removal=None)

@@ -12,33 +12,33 @@ from dataclasses import replace
 
 from reconciler.model.events import Event
 from reconciler.model.routes import AppRoutes, Publication, RouteTable
-from reconciler.model.state import Memory, Published, ReplicaMemory
+from reconciler.model.state import Published, ReplicaState, State
 
 
-def expecting(replicas: Mapping[str, ReplicaMemory], table: RouteTable) -> dict[str, ReplicaMemory]:
+def expecting(replicas: Mapping[str, ReplicaState], table: RouteTable) -> dict[str, ReplicaState]:
     """The replicas once this table may be served."""
     routed = table.routed_names()
     return {name: _routed(replica) if name in routed else replica for name, replica in replicas.items()}
 
 
 def after_publication(
-    memory: Memory, wanted: RouteTable, publication: Publication | None, now: float
-) -> tuple[Memory, tuple[Event, ...]]:
-    """Memory once the edge has answered (None: it could not). Replicas that left the table drain from here.
+    state: State, wanted: RouteTable, publication: Publication | None, now: float
+) -> tuple[State, tuple[Event, ...]]:
+    """State once the edge has answered (None: it could not). Replicas that left the table drain from here.
 
     One that the ``wanted`` table routes to and the published one does not has not left: the edge refused it for now.
     """
     if publication is None:
-        return memory, ()
+        return state, ()
     routed = publication.table.routed_names() | wanted.routed_names()
     left = {
         name: replace(replica, unrouted_at=now)
-        for name, replica in memory.replicas.items()
+        for name, replica in state.replicas.items()
         if replica.ever_routed and replica.unrouted_at is None and name not in routed
     }
-    replicas = {**memory.replicas, **left} if left else memory.replicas
-    published, events = _published(memory.published, publication, now)
-    return replace(memory, published=published, replicas=replicas), events
+    replicas = {**state.replicas, **left} if left else state.replicas
+    published, events = _published(state.published, publication, now)
+    return replace(state, published=published, replicas=replicas), events
 
 
 def _published(before: Published, publication: Publication, now: float) -> tuple[Published, tuple[Event, ...]]:
@@ -48,7 +48,7 @@ def _published(before: Published, publication: Publication, now: float) -> tuple
     return after, _events(before, after, publication.how, now)
 
 
-def _routed(replica: ReplicaMemory) -> ReplicaMemory:
+def _routed(replica: ReplicaState) -> ReplicaState:
     if replica.ever_routed and replica.unrouted_at is None:
         return replica
     return replace(replica, ever_routed=True, unrouted_at=None)

@@ -11,12 +11,12 @@ from dataclasses import replace
 from reconciler.decide.state.backoff import delay_seconds
 from reconciler.model.actions import CreateReplica, EnsureImage
 from reconciler.model.plan import Wait
-from reconciler.model.state import AppMemory, Repetition
+from reconciler.model.state import AppState, Repetition
 
 REPEATS_ALLOWED = 5
 
 
-def repeated(app: AppMemory, action: CreateReplica | EnsureImage, at: float) -> AppMemory:
+def repeated(app: AppState, action: CreateReplica | EnsureImage, at: float) -> AppState:
     """The app after this action succeeded. What it did is forgotten once the app is complete."""
     key = _key(action)
     times = 1 + next((one.times for one in app.repetitions if one.action == key), 0)
@@ -24,7 +24,7 @@ def repeated(app: AppMemory, action: CreateReplica | EnsureImage, at: float) -> 
     return replace(app, repetitions=(*others, Repetition(key, times, at)))
 
 
-def pause(app: AppMemory, action: CreateReplica | EnsureImage, differing: str, now: float) -> Wait | None:
+def pause(app: AppState, action: CreateReplica | EnsureImage, differing: str, now: float) -> Wait | None:
     """Why the action is not done yet another time just now; None where it may be. ``differing``: what is still not as
     it should be, in words that follow "and"."""
     before = next((one for one in app.repetitions if one.action == _key(action)), None)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from reconciler.decide.scaling.recommend import initial_count, recommend, remember
 from reconciler.model.load import AppLoad
-from reconciler.model.scaling import ScalingDecision, ScalingMemory, ScalingSituation
+from reconciler.model.scaling import ScalingDecision, ScalingSituation, ScalingState
 from reconciler.model.spec import Scaling
 from tests.simulation.scaling.app import SimulatedApp, Window
 from tests.simulation.scaling.hpa import SYNC_SECONDS, Hpa, ObjectMetric, PodMetric
@@ -29,21 +29,21 @@ class Ours:
     def __init__(self, scaling: Scaling, period_seconds: float = 5.0) -> None:
         self.scaling = scaling
         self.period_seconds = period_seconds
-        self.memory = ScalingMemory(initial_count(scaling))
+        self.state = ScalingState(initial_count(scaling))
         self.decisions: list[ScalingDecision] = []
 
     @property
     def count(self) -> int:
-        return self.memory.count
+        return self.state.count
 
     def look(self, app: SimulatedApp, window: Window, now: float) -> int:
         ready = app.ready(now)
         unsettled = "new replicas to become ready" if ready < len(app.ready_at) else ""
-        situation = ScalingSituation(self.memory, ready, measured(app, window), unsettled)
+        situation = ScalingSituation(self.state, ready, measured(app, window), unsettled)
         decision = recommend(self.scaling, situation, now)
-        self.memory = remember(self.scaling, situation, decision)
+        self.state = remember(self.scaling, situation, decision)
         self.decisions.append(decision)
-        return self.memory.count
+        return self.state.count
 
 
 class Kubernetes:

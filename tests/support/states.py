@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from reconciler.model.desired import Version
 from reconciler.model.health import Health, Tally
 from reconciler.model.routes import AppRoutes, Refusal, RouteTable, Server
-from reconciler.model.scaling import Clamp, Factor, ScalingDecision, ScalingMemory, Throughput
+from reconciler.model.scaling import Clamp, Factor, ScalingDecision, ScalingState, Throughput
 from reconciler.model.spec import App, EdgeOptions, Route
 from reconciler.model.state import (
-    AppMemory,
+    AppState,
     Backoff,
     FailedVersion,
-    Memory,
     Published,
     Repetition,
-    ReplicaMemory,
+    ReplicaState,
     Rollout,
+    State,
 )
 from reconciler.model.status import Condition
 from tests.support.apps import app
@@ -97,7 +97,7 @@ def _whole(type_: type[Any], **given: st.SearchStrategy[Any]) -> st.SearchStrate
 # Parts before wholes.
 for _part in (Tally, Health, Backoff, Factor, Clamp, Throughput, Rollout, FailedVersion, Repetition, Condition, Server):
     _whole(_part)
-for _part in (ScalingDecision, ScalingMemory, Refusal, AppRoutes, RouteTable, Published, ReplicaMemory, AppMemory):
+for _part in (ScalingDecision, ScalingState, Refusal, AppRoutes, RouteTable, Published, ReplicaState, AppState):
     _whole(_part)
 # These two are columns, which hold no NUL.
-memories: st.SearchStrategy[Memory] = _whole(Memory, revision=names, last_address=st.sampled_from(["", "10.0.0.9"]))
+states: st.SearchStrategy[State] = _whole(State, revision=names, last_address=st.sampled_from(["", "10.0.0.9"]))
