@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from reconciler.model.actions import Action, EnsureImage, Failure, FailureKind, Outcome, RemoveReplica
+from reconciler.model.actions import Action, ActionFailure, EnsureImage, FailureKind, Outcome, RemoveReplica
 from reconciler.ports import Clock, Rejected, Runtime, TryLater, Unavailable
 
 _SLOW = (EnsureImage, RemoveReplica)
@@ -97,15 +97,15 @@ class Executor:
 
     def _perform(self, action: Action) -> Outcome:
         started_at = self._clock.now()
-        failure: Failure | None = None
+        failure: ActionFailure | None = None
         try:
             self._runtime.perform(action)
         except TryLater as error:
-            failure = Failure(FailureKind.TRY_LATER, error.reason, str(error))
+            failure = ActionFailure(FailureKind.TRY_LATER, error.reason, str(error))
         except Rejected as error:
-            failure = Failure(FailureKind.REJECTED, error.reason, str(error))
+            failure = ActionFailure(FailureKind.REJECTED, error.reason, str(error))
         except Unavailable as error:
-            failure = Failure(FailureKind.TRY_LATER, "EngineUnavailable", str(error))
+            failure = ActionFailure(FailureKind.TRY_LATER, "EngineUnavailable", str(error))
         return Outcome(action, started_at, self._clock.now(), failure)
 
     def _landed(self, _: Future[Outcome]) -> None:

@@ -16,7 +16,7 @@ from reconciler.ports import NothingRecorded
 from reconciler.settings import Settings
 from reconciler.store import open_reader
 from reconciler.tick import known_apps, scheduled, with_images
-from reconciler.wiring import SystemClock, open_runtime, open_spec_source, policy_of
+from reconciler.wiring import SystemClock, decision_settings, open_runtime, open_spec_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def preview(settings: Settings) -> Preview:
         now = SystemClock().now()
         seen = with_images(runtime.observe(now), desired, state, runtime)
         seen = replace(seen, bounds=scheduled(known_apps(desired, state), now))
-        decision = decide(desired, seen, state, now, policy_of(settings))
+        decision = decide(desired, seen, state, now, decision_settings(settings))
     finally:
         runtime.close()
     return Preview(desired.revision, decision.plan, state.published.table, desired.problems)

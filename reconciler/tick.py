@@ -19,7 +19,7 @@ from reconciler.executor import Executor
 from reconciler.model.desired import Desired
 from reconciler.model.events import Event
 from reconciler.model.observed import Observed
-from reconciler.model.plan import Plan, Policy
+from reconciler.model.plan import DecisionSettings, Plan
 from reconciler.model.routes import Publication, RouteTable
 from reconciler.model.scaling import Bounds
 from reconciler.model.spec import App
@@ -41,7 +41,7 @@ class World:
     store: Store
     executor: Executor
     clock: Clock
-    policy: Policy
+    settings: DecisionSettings
     source_name: str = ""
 
 
@@ -88,7 +88,7 @@ def tick(world: World, last: TickResult, *, checkpoint: bool = False) -> TickRes
     )
     # Measuring alone is no reason to write: samples wait for the next checkpoint.
     samples = loads.samples if checkpoint else ()
-    decision = decide(desired, observed, last.state, now, world.policy)
+    decision = decide(desired, observed, last.state, now, world.settings)
     plan = decision.plan
     news = Record(now, plan.state, last.statuses, (*last.unwritten, *plan.events), plan.actions, outcomes)
     # Intent before the deed, be it an action or a publication: a crash in between is repaired by the next tick.

@@ -16,7 +16,7 @@ from reconciler.executor import Executor
 from reconciler.instance_lock import InstanceLock
 from reconciler.load import open_meter
 from reconciler.loop import Waker
-from reconciler.model.plan import Policy
+from reconciler.model.plan import DecisionSettings
 from reconciler.ports import Rejected, Source
 from reconciler.probe import open_prober
 from reconciler.runtime.docker import DockerRuntime
@@ -72,7 +72,7 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
             store=store,
             executor=executor,
             clock=clock,
-            policy=policy_of(settings),
+            settings=decision_settings(settings),
             source_name=settings.source_name,
         )
 
@@ -126,8 +126,8 @@ def open_nginx(settings: Settings) -> NginxEdge | NoEdge:
     )
 
 
-def policy_of(settings: Settings) -> Policy:
-    return Policy(name_prefix=settings.name_prefix, confirmed_revision=settings.confirm_deletions)
+def decision_settings(settings: Settings) -> DecisionSettings:
+    return DecisionSettings(name_prefix=settings.name_prefix, confirmed_revision=settings.confirm_deletions)
 
 
 def tear_down(settings: Settings) -> Iterator[str]:

@@ -12,7 +12,7 @@ from reconciler.model.routes import AppRoutes, Refusal
 
 
 @dataclass(frozen=True, slots=True)
-class AppFacts:
+class AppDecision:
     """What one tick knows of an app once it has decided."""
 
     view: AppView

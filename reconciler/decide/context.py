@@ -13,35 +13,35 @@ from typing import Self
 from reconciler.decide.addresses import Addresses
 from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import Replica, classify
-from reconciler.decide.scaling.counts import HostRoom
+from reconciler.decide.scaling.counts import HostHeadroom
 from reconciler.decide.versions import target_of
 from reconciler.model.desired import Problem
 from reconciler.model.observed import Observed
-from reconciler.model.plan import Policy
+from reconciler.model.plan import DecisionSettings
 from reconciler.model.routes import AppRoutes
 from reconciler.model.state import AppState, State
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class DecisionContext:
     """``state`` is the one carried over this observation; ``replicas`` and ``published`` are by app name."""
 
     observed: Observed
     state: State
-    policy: Policy
+    settings: DecisionSettings
     now: float
     problems: tuple[Problem, ...]
     replicas: Mapping[str, tuple[Replica, ...]]
     published: Mapping[str, AppRoutes]
     addresses: Addresses
-    host_room: HostRoom
+    host_headroom: HostHeadroom
 
     @classmethod
     def of(
         cls,
         observed: Observed,
         state: State,
-        policy: Policy,
+        settings: DecisionSettings,
         now: float,
         problems: tuple[Problem, ...],
         decided: Mapping[str, AppState],
@@ -50,13 +50,13 @@ class Scene:
         return cls(
             observed=observed,
             state=state,
-            policy=policy,
+            settings=settings,
             now=now,
             problems=problems,
             replicas=_by_app(state, observed),
             published={part.app_name: part for part in state.published.table.apps},
             addresses=Addresses(observed, state),
-            host_room=HostRoom(observed.host, decided),
+            host_headroom=HostHeadroom(observed.host, decided),
         )
 
     def view(self, app: AppState) -> AppView:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reconciler.decide.app_decision import AppFacts, Served
+from reconciler.decide.app_decision import AppDecision, Served
 from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import Phase
 from reconciler.decide.rollout.failure import DEADLINE, deadline_of, evidence
@@ -14,7 +14,7 @@ from reconciler.model.desired import short
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class DegradedReason:
     """One thing people should mend: ``reason`` for machines, one sentence, and what is known beyond it, by lines."""
 
     reason: str
@@ -22,47 +22,49 @@ class Trouble:
     details: str = ""
 
 
-def troubles_of(facts: AppFacts, served: Served) -> Iterable[Trouble]:
+def degraded_reasons(facts: AppDecision, served: Served) -> Iterable[DegradedReason]:
     """All that is wrong, in the order of what people must mend first."""
     app = facts.view.app
     if facts.problems:
         more = f" (and {len(facts.problems) - 1} more)" if len(facts.problems) > 1 else ""
-        yield Trouble("InvalidSpec", f"{facts.problems[0]}{more}; the last good spec keeps running")
+        yield DegradedReason("InvalidSpec", f"{facts.problems[0]}{more}; the last good spec keeps running")
     if failed := app.failed:
         serving = f"; serving revision {short(app.stable.revision)}" if app.stable else ""
         message = f"revision {short(failed.revision)} failed: {failed.message}{serving}"
-        yield Trouble("RolloutFailed", message, evidence(failed))
+        yield DegradedReason("RolloutFailed", message, evidence(failed))
     if app.backoff:
-        yield Trouble(app.backoff.reason, app.backoff.message)
+        yield DegradedReason(app.backoff.reason, app.backoff.message)
     for refusal in served.refusals:
-        yield Trouble("RoutesRefused", refusal.message)
+        yield DegradedReason("RoutesRefused", refusal.message)
     if app.missing_since is not None and not facts.leaving:
-        yield Trouble(
+        yield DegradedReason(
             "AbsentFromSource", "its spec is absent from the source; it keeps running until that is confirmed"
         )
     yield from _of_replicas(facts)
     for one in app.repetitions:
         if one.times >= REPEATS_ALLOWED:
-            yield Trouble("NoProgress", f"no progress: {one.action.rsplit(' ', 1)[0]} was done {one.times} times")
+            yield DegradedReason(
+                "NoProgress", f"no progress: {one.action.rsplit(' ', 1)[0]} was done {one.times} times"
+            )
 
 
-def _of_replicas(facts: AppFacts) -> Iterable[Trouble]:
+def _of_replicas(facts: AppDecision) -> Iterable[DegradedReason]:
     view = facts.view
     for replica in view.existing:
         state, backoff = replica.state, replica.state.backoff
         if backoff and not replica.ready:
             message = f"{replica.name} {backoff.message} (attempt {backoff.attempts})"
-            yield Trouble(backoff.reason, message, _said(replica.name, replica.log))
+            yield DegradedReason(backoff.reason, message, _said(replica.name, replica.log))
         if state.removal:
-            yield Trouble(state.removal.reason, f"{replica.name} can't be removed: {state.removal.message}")
+            yield DegradedReason(state.removal.reason, f"{replica.name} can't be removed: {state.removal.message}")
     unhealthy = [r for r in view.existing if r.phase is Phase.UNHEALTHY and r.name not in facts.choice.retire]
     if unhealthy:
         names = ", ".join(r.name for r in unhealthy)
-        yield Trouble("Unhealthy", f"{names} unhealthy: {unhealthy[0].state.health.detail}")
+        yield DegradedReason("Unhealthy", f"{names} unhealthy: {unhealthy[0].state.health.detail}")
     yield from _of_rollout(view)
 
 
-def _of_rollout(view: AppView) -> Iterable[Trouble]:
+def _of_rollout(view: AppView) -> Iterable[DegradedReason]:
     """What keeps a rollout beyond its deadline that has not failed, since there is no evidence against it."""
     rollout, deadline = view.app.rollout, deadline_of(view.app, view.target)
     if rollout is None or deadline is None or view.now < deadline:
@@ -72,10 +74,10 @@ def _of_rollout(view: AppView) -> Iterable[Trouble]:
         seconds = view.target.app.spec.strategy.progress_deadline_seconds
         detail = late[0].state.health.detail or late[0].state.readiness.detail or f"it is {late[0].phase}"
         message = f"{late[0].name} not ready within {seconds:g} s: {detail}"
-        yield Trouble(DEADLINE, message, _said(late[0].name, late[0].log))
-    elif rollout.on_trial_since is not None:
-        waited = f"no verdict on the canary after {deadline - rollout.on_trial_since:g} s"
-        yield Trouble("CanaryUndecided", f"{waited}, and without one it is not promoted")
+        yield DegradedReason(DEADLINE, message, _said(late[0].name, late[0].log))
+    elif rollout.analysis_since is not None:
+        waited = f"no verdict on the canary after {deadline - rollout.analysis_since:g} s"
+        yield DegradedReason("CanaryUndecided", f"{waited}, and without one it is not promoted")
 
 
 def _said(name: str, log: str) -> str:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from reconciler.decide import healing, invariants, probes, reconcile, routes, status
 from reconciler.decide.actions import Steps, remove_all, steps
 from reconciler.decide.addresses import NameOf
-from reconciler.decide.app_decision import AppFacts, Served
+from reconciler.decide.app_decision import AppDecision, Served
 from reconciler.decide.app_view import AppView
-from reconciler.decide.context import Scene
+from reconciler.decide.context import DecisionContext
 from reconciler.decide.rollout import rollout
 from reconciler.decide.rollout.failure import deadline_of
 from reconciler.decide.scaling import counts
@@ -28,7 +28,7 @@ from reconciler.model.actions import Action, CreateReplica
 from reconciler.model.desired import Desired, short
 from reconciler.model.events import Event
 from reconciler.model.observed import Observed
-from reconciler.model.plan import Plan, Policy, Wait
+from reconciler.model.plan import DecisionSettings, Plan, Wait
 from reconciler.model.routes import AppRoutes, Publication
 from reconciler.model.state import AppState, ReplicaState, State
 from reconciler.model.status import AppStatus
@@ -41,7 +41,7 @@ class Decision:
     """A plan together with the facts it came from, from which statuses are told once routes are published."""
 
     plan: Plan
-    facts: Mapping[str, AppFacts]
+    facts: Mapping[str, AppDecision]
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class _Draft:
 
     apps: dict[str, AppState]
     events: list[Event]
-    facts: dict[str, AppFacts] = field(default_factory=dict)
+    facts: dict[str, AppDecision] = field(default_factory=dict)
     actions: list[Action] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
     created: dict[str, ReplicaState] = field(default_factory=dict)
@@ -72,15 +72,15 @@ class _Draft:
         return [fact.view for fact in self.facts.values()]
 
 
-def decide(desired: Desired, observed: Observed, state: State, now: float, policy: Policy) -> Decision:
+def decide(desired: Desired, observed: Observed, state: State, now: float, settings: DecisionSettings) -> Decision:
     """What to do now. The same arguments always give the same decision."""
     state, finished = outcomes.absorb(without_future(state, now), observed.outcomes)
-    registration = registry.register(desired, state, observed, policy, now)
+    registration = registry.register(desired, state, observed, settings, now)
     state, happened = replicas.follow(registration.state, observed, now)
     if observed.images:
         state = replace(state, apps=images.noted(state.apps, observed.images))
     draft = _Draft(dict(state.apps), [*finished, *registration.events, *happened])
-    scene = Scene.of(observed, state, policy, now, desired.problems, draft.apps)
+    scene = DecisionContext.of(observed, state, settings, now, desired.problems, draft.apps)
     for name in sorted(state.apps):
         if name in registration.leaving:
             _leave(draft, scene, state.apps[name], desired.revision)
@@ -120,44 +120,44 @@ def conclude(
 # -- one app --------------------------------------------------------------------------------------------------------
 
 
-def _keep(draft: _Draft, scene: Scene, app: AppState) -> None:
+def _keep(draft: _Draft, scene: DecisionContext, app: AppState) -> None:
     """Decide an app that stays: its count, its rollout, its replicas, its routes."""
     view = scene.view(app)
-    app, scaled = counts.decide_count(view, scene.observed, scene.host_room)
+    app, scaled = counts.decide_count(view, scene.observed, scene.host_headroom)
     view = view.after(app)
     advance = rollout.advance(view, scene.observed.version_loads)
     view = view.after(advance.app)
     acting = view.beside_the_failed()
     chosen = reconcile.choose(acting)
-    found = steps(acting, chosen, scene.observed, scene.addresses, NameOf(scene.policy.name_prefix, app.name))
+    found = steps(acting, chosen, scene.observed, scene.addresses, NameOf(scene.settings.name_prefix, app.name))
     part, said = routes.routes_of(view, chosen)
     waits = (*advance.waits, *found.waits, *said)
     view = view.after(healing.paced(view, found.actions))
     draft.apps[app.name] = view.app
     draft.events += (*scaled, *advance.events)
     draft.parts += [part] if part else []
-    draft.facts[app.name] = AppFacts(view, chosen, waits, bool(found.actions), scene.problems_of(app))
+    draft.facts[app.name] = AppDecision(view, chosen, waits, bool(found.actions), scene.problems_of(app))
     draft.add(replace(found, waits=waits))
 
 
-def _leave(draft: _Draft, scene: Scene, app: AppState, revision: str) -> None:
+def _leave(draft: _Draft, scene: DecisionContext, app: AppState, revision: str) -> None:
     """Take an app away: out of the route table by being no part of it, then drained, then removed."""
     view = scene.view(app)
     cause = f"app removed at revision {short(revision)}"
     found = remove_all(view.existing, cause, view.grace_seconds, view.routed, scene.observed)
     if view.published and not view.existing:
         found = Steps(waits=(Wait(app.name, "waiting for nginx to drop its routes"),))
-    draft.facts[app.name] = AppFacts(view, reconcile.Choice(), found.waits, bool(found.actions), leaving=True)
+    draft.facts[app.name] = AppDecision(view, reconcile.Choice(), found.waits, bool(found.actions), leaving=True)
     draft.add(found)
 
 
-def _remove_orphans(draft: _Draft, scene: Scene, app_name: str) -> None:
+def _remove_orphans(draft: _Draft, scene: DecisionContext, app_name: str) -> None:
     """Containers labelled ours whose app neither the source nor state knows."""
     members = (r for r in scene.replicas.get(app_name, ()) if r.container is not None)
     draft.add(remove_all(members, "its app is in no spec", lambda _: ORPHAN_GRACE_SECONDS, frozenset(), scene.observed))
 
 
-def _forget_gone_apps(draft: _Draft, scene: Scene, leaving: frozenset[str]) -> None:
+def _forget_gone_apps(draft: _Draft, scene: DecisionContext, leaving: frozenset[str]) -> None:
     """Forget an app once nothing of it is left, on the host or at the edge."""
     for name in sorted(leaving & draft.apps.keys()):
         if name not in scene.published and not draft.facts[name].view.existing:
@@ -168,7 +168,7 @@ def _forget_gone_apps(draft: _Draft, scene: Scene, leaving: frozenset[str]) -> N
 # -- what they share ------------------------------------------------------------------------------------------------
 
 
-def _finish(draft: _Draft, scene: Scene, notices: tuple[str, ...]) -> Decision:
+def _finish(draft: _Draft, scene: DecisionContext, notices: tuple[str, ...]) -> Decision:
     table = routes.table_of(draft.parts)
     replicas = expecting(_remembered(draft, scene), table)
     state = replace(scene.state, apps=draft.apps, replicas=replicas, last_address=scene.addresses.last)
@@ -187,7 +187,7 @@ def _finish(draft: _Draft, scene: Scene, notices: tuple[str, ...]) -> Decision:
     return Decision(plan, draft.facts)
 
 
-def _remembered(draft: _Draft, scene: Scene) -> dict[str, ReplicaState]:
+def _remembered(draft: _Draft, scene: DecisionContext) -> dict[str, ReplicaState]:
     """Replicas that exist or are being made, and empty slots of apps that still lack replicas (for their address)."""
     made = {action.name for action in draft.actions if isinstance(action, CreateReplica)}
     kept: dict[str, ReplicaState] = {}
@@ -199,7 +199,7 @@ def _remembered(draft: _Draft, scene: Scene) -> dict[str, ReplicaState]:
     return kept | {name: replica for name, replica in draft.created.items() if name in made}
 
 
-def _wake_at(draft: _Draft, scene: Scene) -> float | None:
+def _wake_at(draft: _Draft, scene: DecisionContext) -> float | None:
     """When something changes by itself: a wait ends, a replica has been ready for long enough, a deadline passes."""
     moments = [wait.until for wait in draft.waits if wait.until is not None]
     for view in draft.views:

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
 
-from reconciler.decide.app_decision import AppFacts, Served
+from reconciler.decide.app_decision import AppDecision, Served
 from reconciler.decide.app_view import AppView
-from reconciler.decide.degraded import Trouble, troubles_of
+from reconciler.decide.degraded import DegradedReason, degraded_reasons
 from reconciler.decide.phases import RUNNING, Phase, Replica
 from reconciler.decide.state.health import health_check_of
 from reconciler.decide.versions import version_for
@@ -28,11 +28,11 @@ Standing = tuple[bool, str, str]
 
 
 def describe(
-    facts: AppFacts, served: Served, replicas: Mapping[str, ReplicaState], loads: Mapping[str, ReplicaLoad]
+    facts: AppDecision, served: Served, replicas: Mapping[str, ReplicaState], loads: Mapping[str, ReplicaLoad]
 ) -> AppStatus:
     """The status of one app. ``replicas`` are as remembered after the edge has answered."""
     view, routed = facts.view, served.routed
-    trouble = next(iter(troubles_of(facts, served)), None)
+    trouble = next(iter(degraded_reasons(facts, served)), None)
     return AppStatus(
         name=view.name,
         revision=view.target.revision,
@@ -70,7 +70,7 @@ def blinded(status: AppStatus, message: str, now: float) -> AppStatus:
 # -- conditions -----------------------------------------------------------------------------------------------------
 
 
-def _conditions(facts: AppFacts, routed: frozenset[str], trouble: Trouble | None) -> tuple[Condition, ...]:
+def _conditions(facts: AppDecision, routed: frozenset[str], trouble: DegradedReason | None) -> tuple[Condition, ...]:
     degraded = (True, trouble.reason, trouble.message) if trouble else (False, "AsExpected", "")
     before, now = facts.view.app.conditions, facts.view.now
     return (
@@ -89,7 +89,7 @@ def _condition(
     return Condition(type_, status, reason, message, since)
 
 
-def _readiness(facts: AppFacts, routed: frozenset[str]) -> Standing:
+def _readiness(facts: AppDecision, routed: frozenset[str]) -> Standing:
     """Whether as many replicas serve as are wanted, of whichever version."""
     view = facts.view
     serving = sum(r.ready and _reached(view, r, routed) for r in view.existing)
@@ -100,7 +100,7 @@ def _readiness(facts: AppFacts, routed: frozenset[str]) -> Standing:
     return ready, "ReplicasReady" if ready else "ReplicasNotReady", message
 
 
-def _progress(facts: AppFacts, routed: frozenset[str]) -> Standing:
+def _progress(facts: AppDecision, routed: frozenset[str]) -> Standing:
     view, failed = facts.view, facts.view.app.failed
     waiting = facts.waits[0].message if facts.waits else ""
     if facts.leaving:
@@ -125,7 +125,7 @@ def _reached(view: AppView, replica: Replica, routed: frozenset[str]) -> bool:
 
 
 def _instance(
-    facts: AppFacts, replica: Replica, state: ReplicaState, routed: frozenset[str], load: ReplicaLoad
+    facts: AppDecision, replica: Replica, state: ReplicaState, routed: frozenset[str], load: ReplicaLoad
 ) -> ReplicaStatus:
     view = facts.view
     own = version_for(view.app, replica.spec_hash).app
@@ -145,13 +145,13 @@ def _instance(
     )
 
 
-def _state(facts: AppFacts, replica: Replica, routed: frozenset[str]) -> Literal["ready", "draining", "down"]:
+def _state(facts: AppDecision, replica: Replica, routed: frozenset[str]) -> Literal["ready", "draining", "down"]:
     if facts.leaving or replica.name in facts.choice.retire or replica.phase is Phase.LEAVING:
         return "draining"
     return "ready" if replica.ready and _reached(facts.view, replica, routed) else "down"
 
 
-def _note(facts: AppFacts, replica: Replica, own: App, routed: frozenset[str]) -> str:
+def _note(facts: AppDecision, replica: Replica, own: App, routed: frozenset[str]) -> str:
     """Why this replica is, or is not, routed."""
     state = replica.state
     if cause := facts.choice.retire.get(replica.name):

@@ -150,7 +150,7 @@ class FailureKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class ActionFailure:
     """Why an action failed: ``reason`` in one CamelCase word for machines, ``message`` for people."""
 
     kind: FailureKind
@@ -165,4 +165,4 @@ class Outcome:
     action: Action
     started_at: float
     finished_at: float
-    failure: Failure | None = None
+    failure: ActionFailure | None = None

@@ -14,7 +14,7 @@ from reconciler.model.state import State
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class DecisionSettings:
     """The controller's own settings as far as they shape decisions.
 
     ``name_prefix`` stands before every container name of an instance that is not ``default``;

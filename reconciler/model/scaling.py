@@ -72,7 +72,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Headroom:
     """How many more replicas of one app the host can hold, and the sentence that says why no more."""
 
     replicas: int
@@ -126,7 +126,7 @@ class ScalingSituation:
     load: AppLoad = AppLoad()
     unsettled: str = ""
     bounds: Bounds | None = None
-    room: Room | None = None
+    room: Headroom | None = None
 
     @property
     def current(self) -> int:

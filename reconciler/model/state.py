@@ -72,7 +72,7 @@ class ReplicaState:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A change of version under way. ``most_available`` is how many new replicas could be relied on at once so far, and
+    """A change of version under way. ``max_available`` is how many new replicas could be relied on at once so far, and
     ``progressed_at`` when there last were more than ever before.
 
     ``canary_at`` is when the canary began to get its share of the traffic, None before; ``promoted`` says that the
@@ -85,10 +85,10 @@ class Rollout:
     progressed_at: float
     canary_at: float | None = None
     promoted: bool = False
-    most_available: int = 0
+    max_available: int = 0
 
     @property
-    def on_trial_since(self) -> float | None:
+    def analysis_since(self) -> float | None:
         """Since when its canary waits for the verdict; None while there is none to wait for."""
         return None if self.promoted else self.canary_at
 

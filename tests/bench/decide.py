@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from reconciler.decide.plan import conclude, decide
 from reconciler.model.observed import Observed
-from reconciler.model.plan import Policy
+from reconciler.model.plan import DecisionSettings
 from reconciler.model.routes import Publication
 from tests.bench.table import print_table
 from tests.support.apps import desired, version
@@ -73,11 +73,11 @@ def measure(apps: int, replicas: int) -> dict[str, float]:
     """Medians of idle decisions, and what they are held against, in milliseconds of processor time."""
     stage = converged(apps, replicas)
     observed = quiet(stage)
-    decision = decide(stage.desired, observed, stage.state, stage.now, Policy())
+    decision = decide(stage.desired, observed, stage.state, stage.now, DecisionSettings())
     assert decision.plan.actions == decision.plan.events == ()
     publication = Publication(decision.plan.routes, stage.state.published.generation, "unchanged")
     floor_ms = milliseconds(lambda: _copy_and_compare(stage))
-    decide_ms = milliseconds(lambda: decide(stage.desired, observed, stage.state, stage.now, Policy()))
+    decide_ms = milliseconds(lambda: decide(stage.desired, observed, stage.state, stage.now, DecisionSettings()))
     conclude_ms = milliseconds(lambda: conclude(decision, publication, observed, stage.now))
     return {
         "apps": apps,
@@ -107,7 +107,7 @@ def profile(stage: Stage) -> None:
     observed = quiet(stage)
     profiler = cProfile.Profile()
     profiler.enable()
-    decision = decide(stage.desired, observed, stage.state, stage.now, Policy())
+    decision = decide(stage.desired, observed, stage.state, stage.now, DecisionSettings())
     conclude(decision, None, observed, stage.now)
     profiler.disable()
     pstats.Stats(profiler).sort_stats("tottime").print_stats(30)

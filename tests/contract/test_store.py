@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 
-from reconciler.model.actions import Failure, FailureKind, Outcome, StartReplica
+from reconciler.model.actions import ActionFailure, FailureKind, Outcome, StartReplica
 from reconciler.model.desired import Problem
 from reconciler.model.events import Event
 from reconciler.model.health import Health, Tally
@@ -284,7 +284,7 @@ def test_text_that_no_database_takes_is_mended(place: Place) -> None:
 def test_an_outcome_finds_its_intent(place: Place) -> None:
     store = place.store()
     store.save(record(intents=(start("web-1"), start("web-2"))))
-    failure = Failure(FailureKind.TRY_LATER, "PortTaken", "port 80 is taken")
+    failure = ActionFailure(FailureKind.TRY_LATER, "PortTaken", "port 80 is taken")
     outcomes = (Outcome(start("web-1"), NOW + 1, NOW + 2), Outcome(start("web-2"), NOW + 1, NOW + 3, failure))
     store.save(record(NOW + 3, outcomes=outcomes))
     second, first = sorted(place.reader().actions(), key=lambda one: one.target, reverse=True)
@@ -296,7 +296,7 @@ def test_an_outcome_finds_its_intent(place: Place) -> None:
 def test_a_retry_is_a_row_of_its_own(place: Place) -> None:
     store = place.store()
     store.save(record(intents=(start(),)))
-    failed = Outcome(start(), NOW, NOW + 1, Failure(FailureKind.TRY_LATER, "Busy", "busy"))
+    failed = Outcome(start(), NOW, NOW + 1, ActionFailure(FailureKind.TRY_LATER, "Busy", "busy"))
     store.save(record(NOW + 1, outcomes=(failed,), intents=(start(),)))
     store.save(record(NOW + 2, outcomes=(Outcome(start(), NOW + 1, NOW + 2),)))
     assert [(one.planned_at, one.outcome) for one in place.reader().actions()] == [(NOW + 1, "done"), (NOW, "failed")]

@@ -536,7 +536,7 @@ def empty_directory_is_held_back(story: Story) -> None:
     story.commit()
     story.run(3)
     story.tell("people confirm it")
-    story.stage.policy = replace(story.stage.policy, confirmed_revision="r2")
+    story.stage.settings = replace(story.stage.settings, confirmed_revision="r2")
     story.settle()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from reconciler.model.actions import CreateReplica
 from reconciler.model.desired import Desired, Problem, Version
-from reconciler.model.plan import Policy
+from reconciler.model.plan import DecisionSettings
 from reconciler.model.state import State
 from reconciler.ports import Unavailable
 from reconciler.tick import TickResult, World, tick
@@ -115,7 +115,7 @@ class Life:
             store=self.store,
             executor=self.executor,
             clock=self.clock,
-            policy=Policy(),
+            settings=DecisionSettings(),
         )
         self.last = TickResult(self.store.load())
 

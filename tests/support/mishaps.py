@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from reconciler.model.actions import Failure
+from reconciler.model.actions import ActionFailure
 from reconciler.model.desired import Problem, Version
 from reconciler.model.load import VersionLoad
 from reconciler.model.observed import ContainerState
@@ -96,7 +96,7 @@ def _remove(stage: Stage, name: str) -> None:
     stage.remove(name)
 
 
-def _fail(failure: Failure) -> Callable[[Mishap, Stage], None]:
+def _fail(failure: ActionFailure) -> Callable[[Mishap, Stage], None]:
     def strike(mishap: Mishap, stage: Stage) -> None:
         app_name, slot = APP_NAMES[mishap.which % len(APP_NAMES)], 1 + mishap.which % 5
         stage.failing = {f"{app_name}-{slot}": failure, f"image demo:2 of {app_name}": failure}

@@ -6,7 +6,7 @@ from typing import Any
 
 from reconciler.decide.scaling.recommend import recommend
 from reconciler.model.load import AppLoad
-from reconciler.model.scaling import Room, ScalingDecision, ScalingSituation, ScalingState
+from reconciler.model.scaling import Headroom, ScalingDecision, ScalingSituation, ScalingState
 from reconciler.model.spec import Scaling
 
 NOW = 1_000_000.0
@@ -41,7 +41,7 @@ def situation(
     load: AppLoad,
     healthy: int | None = None,
     scaled_at: float | None = None,
-    room: Room | None = None,
+    room: Headroom | None = None,
     unsettled: str = "",
 ) -> ScalingSituation:
     """``current`` replicas, all healthy and settled unless said otherwise."""

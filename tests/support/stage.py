@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from reconciler.decide.plan import Decision, conclude, decide
 from reconciler.model.actions import (
     Action,
+    ActionFailure,
     CreateReplica,
     EnsureImage,
-    Failure,
     FailureKind,
     GiveBackRestarts,
     Outcome,
@@ -26,7 +26,7 @@ from reconciler.model.desired import Desired
 from reconciler.model.events import Event
 from reconciler.model.load import AppLoad, VersionLoad
 from reconciler.model.observed import Container, ContainerState, Host, Network, Observed, ProbeSample
-from reconciler.model.plan import Plan, Policy, ProbeTarget
+from reconciler.model.plan import DecisionSettings, Plan, ProbeTarget
 from reconciler.model.routes import Publication, Refusal, RouteTable
 from reconciler.model.state import State
 from reconciler.model.status import AppStatus
@@ -42,11 +42,11 @@ class Stage:
 
     desired: Desired
     now: float = 1000.0
-    policy: Policy = field(default_factory=Policy)
+    settings: DecisionSettings = field(default_factory=DecisionSettings)
     state: State = field(default_factory=State)
     containers: dict[str, Container] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
-    failing: dict[str, Failure] = field(default_factory=dict)
+    failing: dict[str, ActionFailure] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     down: bool = False
     refused: set[str] = field(default_factory=set)
@@ -89,7 +89,7 @@ class Stage:
     def tick(self, seconds: float = 1.0) -> Plan:
         """One tick: observe, decide, act, publish; then time moves on by ``seconds``."""
         observed = self.observe()
-        decision = decide(self.desired, observed, self.state, self.now, self.policy)
+        decision = decide(self.desired, observed, self.state, self.now, self.settings)
         self.plan = decision.plan
         for action in decision.plan.actions:
             self.in_flight[action.key] = action
@@ -208,7 +208,7 @@ class Stage:
             action = self.in_flight.pop(key)
             self.outcomes.append(Outcome(action, self.now, self.now, self._perform(action)))
 
-    def _perform(self, action: Action) -> Failure | None:
+    def _perform(self, action: Action) -> ActionFailure | None:
         if action.key in self.failing:
             return self.failing[action.key]
         match action:
@@ -244,9 +244,9 @@ class Stage:
         )
 
 
-def try_later(reason: str, message: str) -> Failure:
-    return Failure(FailureKind.TRY_LATER, reason, message)
+def try_later(reason: str, message: str) -> ActionFailure:
+    return ActionFailure(FailureKind.TRY_LATER, reason, message)
 
 
-def rejected(reason: str, message: str) -> Failure:
-    return Failure(FailureKind.REJECTED, reason, message)
+def rejected(reason: str, message: str) -> ActionFailure:
+    return ActionFailure(FailureKind.REJECTED, reason, message)

@@ -20,7 +20,7 @@ from reconciler.decide.plan import conclude, decide
 from reconciler.model.actions import CreateReplica, EnsureImage, RemoveReplica
 from reconciler.model.desired import Desired, Problem, Version
 from reconciler.model.observed import Observed
-from reconciler.model.plan import Plan, Policy
+from reconciler.model.plan import DecisionSettings, Plan
 from reconciler.model.routes import Publication
 from reconciler.model.state import AppState, State
 from tests.support.apps import desired
@@ -29,13 +29,13 @@ from tests.support.stage import Stage
 
 T = TypeVar("T")
 
-POLICY = Policy()
+SETTINGS = DecisionSettings()
 FEW = settings(max_examples=int(os.environ.get("EXAMPLES", "25")))
 
 
 def lived(life: Sequence[Mishap]) -> Iterator[Stage]:
     """A stage before each tick of this life."""
-    stage = Stage(desired(), policy=POLICY)
+    stage = Stage(desired(), settings=SETTINGS)
     for mishap in life:
         mishap.strike(stage)
         for _ in range(mishap.ticks):
@@ -52,7 +52,7 @@ def seen_by(stage: Stage) -> Observed:
 
 
 def decided(stage: Stage, observed: Observed) -> Plan:
-    return decide(stage.desired, observed, stage.state, stage.now, POLICY).plan
+    return decide(stage.desired, observed, stage.state, stage.now, SETTINGS).plan
 
 
 @FEW
@@ -67,7 +67,7 @@ def test_the_order_of_inputs_does_not_matter(life: list[Mishap], chance: random.
                 _shuffled_observed(observed, chance),
                 _shuffled_memory(stage.state, chance),
                 stage.now,
-                POLICY,
+                SETTINGS,
             ).plan
         )
 
@@ -77,7 +77,7 @@ def test_the_order_of_inputs_does_not_matter(life: list[Mishap], chance: random.
 def test_a_look_at_which_nothing_has_changed_tells_nothing_and_remembers_the_same(life: list[Mishap]) -> None:
     for stage in lived(life):
         observed = seen_by(stage)
-        decision = decide(stage.desired, observed, stage.state, stage.now, POLICY)
+        decision = decide(stage.desired, observed, stage.state, stage.now, SETTINGS)
         if decision.plan.routes != stage.state.published.table:
             continue  # What is published changes what is next.
         publication = Publication(decision.plan.routes, stage.state.published.generation, "unchanged")
@@ -86,7 +86,7 @@ def test_a_look_at_which_nothing_has_changed_tells_nothing_and_remembers_the_sam
             continue  # The edge was down before, and now proves what was only expected.
         under_way = (*observed.in_flight, *decision.plan.actions)
         again = replace(observed, samples=(), outcomes=(), in_flight=under_way)
-        second = decide(stage.desired, again, state, stage.now, POLICY)
+        second = decide(stage.desired, again, state, stage.now, SETTINGS)
         assert second.plan.events == ()
         assert second.plan.actions == ()
         if not decision.plan.actions and not decision.plan.events:
@@ -163,8 +163,8 @@ def test_a_spec_that_was_broken_is_as_if_it_had_not_been_touched(life: list[Mish
             problem = Problem(app.version.path, 1, "", "a mess", "a spec", name)
             others = {other: version for other, version in untouched.apps.items() if other != name}
             broken = replace(untouched, apps=others, problems=(problem,))
-            expected = decide(untouched, observed, stage.state, stage.now, POLICY).plan
-            plan = decide(broken, observed, stage.state, stage.now, POLICY).plan
+            expected = decide(untouched, observed, stage.state, stage.now, SETTINGS).plan
+            plan = decide(broken, observed, stage.state, stage.now, SETTINGS).plan
             assert plan.actions == expected.actions
             assert plan.routes == expected.routes
 

@@ -47,7 +47,7 @@ def broken(
 
 def seen(stage: Stage) -> tuple[Observed, AppView]:
     observed = stage.observe()
-    decision = decide(stage.desired, observed, stage.state, stage.now, stage.policy)
+    decision = decide(stage.desired, observed, stage.state, stage.now, stage.settings)
     return observed, decision.facts["web"].view
 
 

@@ -7,7 +7,7 @@ import pytest
 from reconciler.decide.state.apps import last_desired, register
 from reconciler.model.desired import Desired, Problem
 from reconciler.model.observed import Container, ContainerState, Observed
-from reconciler.model.plan import Policy
+from reconciler.model.plan import DecisionSettings
 from reconciler.model.state import State
 from tests.support.apps import desired, version
 from tests.support.records import NOW, app_state
@@ -22,14 +22,16 @@ def asked(*names: str, revision: str = "r2", problems: tuple[Problem, ...] = ())
     return desired(*(version(name, revision=revision) for name in names), revision=revision, problems=problems)
 
 
-POLICY = Policy()
+SETTINGS = DecisionSettings()
 
 
-def leaving(wanted: Desired, state: State, policy: Policy = POLICY, orphans: str = "") -> tuple[set[str], str]:
+def leaving(
+    wanted: Desired, state: State, settings: DecisionSettings = SETTINGS, orphans: str = ""
+) -> tuple[set[str], str]:
     containers = tuple(
         Container(f"id-{name}", f"{name}-1", name, 1, "abc", "r1", ContainerState.RUNNING) for name in orphans.split()
     )
-    registration = register(wanted, state, Observed(NOW, containers, NETWORK), policy, NOW)
+    registration = register(wanted, state, Observed(NOW, containers, NETWORK), settings, NOW)
     return set(registration.leaving), registration.held_back
 
 
@@ -67,7 +69,9 @@ def test_deletion_budget(there: str, wanted: str, going: str) -> None:
     ],
 )
 def test_people_confirm_one_revision(confirmed: str | None, revision: str, confirms: bool) -> None:
-    found, held_back = leaving(asked(revision=revision), remembered("a", "b"), Policy(confirmed_revision=confirmed))
+    found, held_back = leaving(
+        asked(revision=revision), remembered("a", "b"), DecisionSettings(confirmed_revision=confirmed)
+    )
     assert (found == {"a", "b"}, held_back == "") == (confirms, confirms)
 
 
@@ -92,14 +96,16 @@ def test_a_lost_database_and_an_empty_directory_take_nothing_away() -> None:
 
 
 def test_what_was_asked_for_last_leaves_out_what_was_on_its_way_out() -> None:
-    registration = register(asked("a", "b"), remembered("a", "b", "c"), Observed(NOW, (), NETWORK), Policy(), NOW)
+    registration = register(
+        asked("a", "b"), remembered("a", "b", "c"), Observed(NOW, (), NETWORK), DecisionSettings(), NOW
+    )
     again = last_desired(registration.state)
     assert again.apps.keys() == {"a", "b"}
     assert leaving(again, registration.state) == ({"c"}, "")
 
 
 def test_another_commit_that_changes_nothing_tells_nothing_of_the_apps() -> None:
-    registration = register(asked("a"), remembered("a"), Observed(NOW, (), NETWORK), Policy(), NOW)
+    registration = register(asked("a"), remembered("a"), Observed(NOW, (), NETWORK), DecisionSettings(), NOW)
     assert [event.message for event in registration.events] == ["revision r2 applied"]
     assert registration.state.apps["a"].version.revision == "r2"
 
@@ -112,4 +118,4 @@ def test_more_of_an_app_that_is_scaled_by_load_may_have_been_there_before_us() -
     )
     for there, kept in ((0, 1), (2, 2), (5, 3)):
         observed = Observed(NOW, seen[:there], NETWORK)
-        assert register(desired(auto), State(), observed, POLICY, NOW).state.apps["web"].count == kept
+        assert register(desired(auto), State(), observed, SETTINGS, NOW).state.apps["web"].count == kept

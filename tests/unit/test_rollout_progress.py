@@ -65,8 +65,8 @@ def test_each_further_replica_gives_the_next_one_its_time() -> None:
     assert stage.hashes() == {stage.state.apps["web"].version.spec_hash}
 
 
-def test_memory_of_a_rollout_that_did_not_count_yet_can_still_be_read() -> None:
+def test_the_state_of_a_rollout_that_did_not_count_yet_can_still_be_read() -> None:
     app = rolling_out().state.apps["web"]
     text = APP_STATE.encode(app)
-    assert '"most_available":0' in text
-    assert APP_STATE.decode(text.replace(',"most_available":0', "")) == app
+    assert '"max_available":0' in text
+    assert APP_STATE.decode(text.replace(',"max_available":0', "")) == app

@@ -7,7 +7,7 @@ from dataclasses import replace
 from reconciler.decide.scaling.metrics import describe
 from reconciler.decide.scaling.recommend import recommend
 from reconciler.model.load import AppLoad
-from reconciler.model.scaling import Bounds, Room, ScalingDecision, ScalingSituation, ScalingState, Throughput
+from reconciler.model.scaling import Bounds, Headroom, ScalingDecision, ScalingSituation, ScalingState, Throughput
 from reconciler.model.spec import CustomMetric, Scaling
 from tests.support.golden import assert_golden
 from tests.support.scaling import NOW, only, situation
@@ -18,7 +18,7 @@ STEADY = replace(QUIET, cpu_percent=35, rps=90)
 HEAVY = replace(STEADY, cpu_percent=66, rps=240, p95_latency_ms=180, connections=60)
 PROPORTIONAL = Scaling(strategy="proportional", max_replicas=20)
 QUEUE = CustomMetric(name="queue", query="sum(jobs_waiting)", target_per_replica=20)
-FULL = Room(1, "the host's memory holds 1 more of 500m and 512 MiB")
+FULL = Headroom(1, "the host's memory holds 1 more of 500m and 512 MiB")
 STUCK = Throughput(2, 190, "latency", 6.0)
 
 CASES: dict[str, tuple[Scaling, ScalingSituation]] = {
@@ -40,7 +40,7 @@ CASES: dict[str, tuple[Scaling, ScalingSituation]] = {
     "heavy load on a full host": (DEFAULTS, situation(3, HEAVY, room=FULL)),
     "heavy load on a host that is more than full": (
         DEFAULTS,
-        situation(3, HEAVY, room=Room(0, "the host's memory holds 0 more of 500m and 512 MiB")),
+        situation(3, HEAVY, room=Headroom(0, "the host's memory holds 0 more of 500m and 512 MiB")),
     ),
     "more replicas did not help": (
         DEFAULTS,

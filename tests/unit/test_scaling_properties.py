@@ -14,7 +14,7 @@ from reconciler.decide.scaling.metrics import Case
 from reconciler.decide.scaling.recommend import initial_count, recommend, remember
 from reconciler.decide.scaling.strategies import in_factor, out_factor
 from reconciler.model.load import AppLoad
-from reconciler.model.scaling import Bounds, Room, ScalingSituation, ScalingState
+from reconciler.model.scaling import Bounds, Headroom, ScalingSituation, ScalingState
 from reconciler.model.spec import CustomMetric, Scaling
 from tests.support.scaling import METRIC_FIELDS, NOW
 
@@ -66,7 +66,7 @@ def situations(draw: st.DrawFn) -> ScalingSituation:
         healthy=draw(st.integers(0, count + 2)),
         load=draw(loads()),
         unsettled=draw(st.sampled_from(["", "", "", "the rollout to end"])),
-        room=draw(st.none() | st.integers(0, 10).map(lambda replicas: Room(replicas, "that is all"))),
+        room=draw(st.none() | st.integers(0, 10).map(lambda replicas: Headroom(replicas, "that is all"))),
     )
 
 

@@ -23,7 +23,7 @@ NOTICEABLE_MS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Analysis:
     """``good`` is None as long as the canary can't be judged; ``message`` says why, or what it was judged by."""
 
     good: bool | None
@@ -48,10 +48,10 @@ def due_at(view: AppView, canary: Canary) -> float | None:
     return None if rollout is None or rollout.canary_at is None else rollout.canary_at + canary.hold_seconds
 
 
-def judge(canary: Canary, new: VersionLoad | None, old: VersionLoad | None) -> Verdict:
+def judge(canary: Canary, new: VersionLoad | None, old: VersionLoad | None) -> Analysis:
     """The verdict by what both versions served in the same time, which is to be as long as the canary is held."""
     if new is None or old is None:
-        return Verdict(None, "its requests are not measured", {})
+        return Analysis(None, "its requests are not measured", {})
     details = {
         "requests": f"{new.requests} (old version {old.requests})",
         "error_rate": f"{_percent(new.error_rate)} (old version {_percent(old.error_rate)})",
@@ -60,20 +60,20 @@ def judge(canary: Canary, new: VersionLoad | None, old: VersionLoad | None) -> V
     measured_seconds = min(new.window_seconds, old.window_seconds)
     if measured_seconds < canary.hold_seconds:
         compared = f"compared for only {measured_seconds:.0f} of {canary.hold_seconds:g} s"
-        return Verdict(None, f"{compared}, which begins anew when the controller is restarted", details)
+        return Analysis(None, f"{compared}, which begins anew when the controller is restarted", details)
     if new.requests < canary.min_requests:
-        return Verdict(None, f"{new.requests} of {canary.min_requests} requests it takes to judge", details)
+        return Analysis(None, f"{new.requests} of {canary.min_requests} requests it takes to judge", details)
     if (new.error_rate - old.error_rate) * 100 > canary.max_error_rate_percent:
         allowed = f"{canary.max_error_rate_percent:g} % more are allowed (maxErrorRatePercent)"
-        return Verdict(False, f"errors {details['error_rate']}, and {allowed}", details)
+        return Analysis(False, f"errors {details['error_rate']}, and {allowed}", details)
     if _much_slower(new.p95_latency_ms, old.p95_latency_ms, canary.max_p95_ratio):
         allowed = f"{canary.max_p95_ratio:g} times as much is allowed (maxP95Ratio)"
-        return Verdict(False, f"p95 {details['p95_latency']}, and {allowed}", details)
+        return Analysis(False, f"p95 {details['p95_latency']}, and {allowed}", details)
     measured = f"{details['requests']} requests, errors {details['error_rate']}, p95 {details['p95_latency']}"
-    return Verdict(True, measured, details)
+    return Analysis(True, measured, details)
 
 
-def waiting(view: AppView, canary: Canary, verdict: Verdict | None) -> Wait:
+def waiting(view: AppView, canary: Canary, verdict: Analysis | None) -> Wait:
     """What a canary that can't be judged yet waits for."""
     due = due_at(view, canary)
     share = f"canary at {canary.weight} % of the traffic"

@@ -20,7 +20,7 @@ DEADLINE = "ProgressDeadlineExceeded"
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class RolloutFailure:
     """``reason`` in one CamelCase word, ``message`` for people; ``replica`` is the one that failed, if it was one."""
 
     reason: str
@@ -29,7 +29,7 @@ class Failure:
     details: Mapping[str, str] = field(default_factory=dict)
 
 
-def failure_of(view: AppView) -> Failure | None:
+def failure_of(view: AppView) -> RolloutFailure | None:
     """Why the rollout under way has failed, or None. Only a change of version can: the others have no alternative."""
     backoff = view.app.backoff
     if not is_change(view.app, view.target):
@@ -37,9 +37,9 @@ def failure_of(view: AppView) -> Failure | None:
     for replica in view.fit:
         own = replica.state.backoff
         if own and own.reason == CRASH_LOOP:
-            return Failure(CRASH_LOOP, f"{replica.name} {own.message}", replica)
+            return RolloutFailure(CRASH_LOOP, f"{replica.name} {own.message}", replica)
     if backoff and backoff.until_changed:
-        return Failure(backoff.reason, backoff.message)
+        return RolloutFailure(backoff.reason, backoff.message)
     deadline = deadline_of(view.app, view.target)
     return None if deadline is None or view.now < deadline else _past_deadline(view, deadline)
 
@@ -50,8 +50,8 @@ def deadline_of(app: AppState, target: Version) -> float | None:
     rollout, strategy = app.rollout, target.app.spec.strategy
     if rollout is None or app.failed:
         return None
-    if rollout.on_trial_since is not None and strategy.canary:
-        return rollout.on_trial_since + strategy.canary.hold_seconds + strategy.progress_deadline_seconds
+    if rollout.analysis_since is not None and strategy.canary:
+        return rollout.analysis_since + strategy.canary.hold_seconds + strategy.progress_deadline_seconds
     return rollout.progressed_at + strategy.progress_deadline_seconds
 
 
@@ -68,7 +68,7 @@ def overdue(state: State, now: float) -> frozenset[str]:
     return frozenset(replica.container_id for replica in found.values())
 
 
-def recorded(target: Version, failure: Failure, now: float) -> FailedVersion:
+def recorded(target: Version, failure: RolloutFailure, now: float) -> FailedVersion:
     """The version as one that is not tried again, with what is known of the replica that failed."""
     replica = failure.replica
     return FailedVersion(
@@ -114,25 +114,27 @@ def _is_overdue(app: AppState, now: float) -> bool:
     return deadline is not None and now >= deadline
 
 
-def _past_deadline(view: AppView, deadline: float) -> Failure | None:
+def _past_deadline(view: AppView, deadline: float) -> RolloutFailure | None:
     trouble = _trouble(view, deadline)
     if trouble is None:
         return None
     rollout = view.app.rollout
-    if rollout and rollout.on_trial_since is not None:
-        waited = f"its canary has no verdict after {deadline - rollout.on_trial_since:g} s"
+    if rollout and rollout.analysis_since is not None:
+        waited = f"its canary has no verdict after {deadline - rollout.analysis_since:g} s"
         return replace(trouble, reason=CANARY_FAILED, message=f"{waited}: {trouble.message}")
     seconds = view.target.app.spec.strategy.progress_deadline_seconds
     return replace(trouble, message=f"no further replica became ready within {seconds:g} s: {trouble.message}")
 
 
-def _trouble(view: AppView, deadline: float) -> Failure | None:
+def _trouble(view: AppView, deadline: float) -> RolloutFailure | None:
     """What keeps the new replicas from becoming ready, as far as it is known."""
     if view.app.backoff:
-        return Failure(DEADLINE, view.app.backoff.message)
+        return RolloutFailure(DEADLINE, view.app.backoff.message)
     new = (r for r in view.existing if r.spec_hash == view.target.spec_hash)
     said = ((replica, _trouble_of(replica, deadline)) for replica in new)
-    return next((Failure(DEADLINE, f"{replica.name} {words}", replica) for replica, words in said if words), None)
+    return next(
+        (RolloutFailure(DEADLINE, f"{replica.name} {words}", replica) for replica, words in said if words), None
+    )
 
 
 def _trouble_of(replica: Replica, deadline: float) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.decide.app_view import AppView
-from reconciler.decide.rollout import canary as trial
-from reconciler.decide.rollout.failure import Failure, details_of, failure_of, recorded
+from reconciler.decide.rollout import canary as canary_analysis
+from reconciler.decide.rollout.failure import RolloutFailure, details_of, failure_of, recorded
 from reconciler.decide.versions import CANARY_FAILED, differences, is_change, naming, target_of
 from reconciler.model.desired import Version
 from reconciler.model.events import Event
@@ -89,12 +89,12 @@ def _complete(view: AppView, rollout: Rollout) -> Advance:
 def _progressed(view: AppView, rollout: Rollout) -> AppState:
     """Progress is to rely on more new replicas than ever before: one that comes and goes again makes none. A trial that
     was called off, by taking it out of the spec, is over, and the rollout goes on from here."""
-    if view.canary is None and rollout.on_trial_since is not None:
+    if view.canary is None and rollout.analysis_since is not None:
         return replace(view.app, rollout=replace(rollout, canary_at=None, progressed_at=view.now))
     available = len(view.available)
-    if available <= rollout.most_available:
+    if available <= rollout.max_available:
         return view.app
-    return replace(view.app, rollout=replace(rollout, progressed_at=view.now, most_available=available))
+    return replace(view.app, rollout=replace(rollout, progressed_at=view.now, max_available=available))
 
 
 def _try_canary(view: AppView, loads: Mapping[tuple[str, str], VersionLoad]) -> Advance:
@@ -102,39 +102,39 @@ def _try_canary(view: AppView, loads: Mapping[tuple[str, str], VersionLoad]) -> 
     rollout, canary = view.app.rollout, view.canary
     if rollout is None or canary is None:
         return Advance(view.app)
-    if sick := trial.sick(view):
+    if sick := canary_analysis.sick(view):
         message = f"its canary {sick.name} is unhealthy: {sick.state.health.detail}"
-        return _give_up(view.app, view.target, Failure(CANARY_FAILED, message, sick), view.now)
-    if rollout.canary_at is None and trial.in_traffic(view):
+        return _give_up(view.app, view.target, RolloutFailure(CANARY_FAILED, message, sick), view.now)
+    if rollout.canary_at is None and canary_analysis.in_traffic(view):
         return _begin_canary(view, rollout, canary)
     if rollout.canary_at is None or view.now < rollout.canary_at + canary.hold_seconds:
-        return Advance(view.app, waits=(trial.waiting(view, canary, None),))
+        return Advance(view.app, waits=(canary_analysis.waiting(view, canary, None),))
     served = {r.spec_hash: loads[view.name, r.spec_hash] for r in view.existing if (view.name, r.spec_hash) in loads}
     new = served.pop(rollout.to_hash, None)
     # Usually there is one old version; more, where a rollout was retargeted: then the one that served most.
     old = max(served.values(), key=lambda load: load.requests, default=None)
-    return _conclude_canary(view, rollout, canary, trial.judge(canary, new, old))
+    return _conclude_canary(view, rollout, canary, canary_analysis.judge(canary, new, old))
 
 
 def _begin_canary(view: AppView, rollout: Rollout, canary: Canary) -> Advance:
     app = replace(view.app, rollout=replace(rollout, canary_at=view.now))
     message = f"canary of {naming(view.target)} gets {canary.weight} % of the traffic for {canary.hold_seconds:g} s"
     event = Event(view.now, "rollout", message, view.name)
-    return Advance(app, (event,), (trial.waiting(view.after(app), canary, None),))
+    return Advance(app, (event,), (canary_analysis.waiting(view.after(app), canary, None),))
 
 
-def _conclude_canary(view: AppView, rollout: Rollout, canary: Canary, verdict: trial.Verdict) -> Advance:
-    if verdict.good is None or (verdict.good and not trial.in_traffic(view)):
-        return Advance(view.app, waits=(trial.waiting(view, canary, verdict),))
+def _conclude_canary(view: AppView, rollout: Rollout, canary: Canary, verdict: canary_analysis.Analysis) -> Advance:
+    if verdict.good is None or (verdict.good and not canary_analysis.in_traffic(view)):
+        return Advance(view.app, waits=(canary_analysis.waiting(view, canary, verdict),))
     if not verdict.good:
-        failure = Failure(CANARY_FAILED, f"its canary: {verdict.message}", details=verdict.details)
+        failure = RolloutFailure(CANARY_FAILED, f"its canary: {verdict.message}", details=verdict.details)
         return _give_up(view.app, view.target, failure, view.now)
     app = replace(view.app, rollout=replace(rollout, promoted=True, progressed_at=view.now))
     message = f"canary of {naming(view.target)} promoted: {verdict.message}"
     return Advance(app, (Event(view.now, "rollout", message, view.name, verdict.details),))
 
 
-def _give_up(app: AppState, target: Version, failure: Failure, now: float) -> Advance:
+def _give_up(app: AppState, target: Version, failure: RolloutFailure, now: float) -> Advance:
     """Try the version no more; with ``onFailure: rollback`` the last stable one is the target from here."""
     failed = recorded(target, failure, now)
     message = f"rollout of {naming(target)} failed: {failure.message}"

@@ -17,7 +17,7 @@ from reconciler.decide.versions import is_change
 from reconciler.model.events import Event
 from reconciler.model.load import AppLoad
 from reconciler.model.observed import Host, Observed
-from reconciler.model.scaling import Room, ScalingDecision, ScalingSituation
+from reconciler.model.scaling import Headroom, ScalingDecision, ScalingSituation
 from reconciler.model.spec import Resources
 from reconciler.model.state import AppState
 
@@ -29,7 +29,7 @@ HOST_RESERVE = 0.1
 _UNKNOWN = AppLoad()
 
 
-class HostRoom:
+class HostHeadroom:
     """What the host can still hold, counted by limits, since a limit is what a replica may use.
 
     Mutable on purpose: what one app was given in this tick, the next can't have. Summed up only once somebody asks.
@@ -39,7 +39,7 @@ class HostRoom:
         self._host = host
         self._apps = apps
 
-    def for_app(self, app: AppState) -> Room | None:
+    def for_app(self, app: AppState) -> Headroom | None:
         """How many more replicas there is room for; None where the host, or what one of them may use, is unknown."""
         resources = app.version.app.spec.resources
         if self._host is None or resources is None:
@@ -48,7 +48,7 @@ class HostRoom:
         by_cpu, by_memory = self._free[0] // cpu, self._free[1] // memory
         scarce, room = ("cpu", by_cpu) if by_cpu < by_memory else ("memory", by_memory)
         room = max(0, int(room))
-        return Room(room, f"the host's {scarce} holds {room} more of {cpu}m and {memory / 1024**2:g} MiB")
+        return Headroom(room, f"the host's {scarce} holds {room} more of {cpu}m and {memory / 1024**2:g} MiB")
 
     def give(self, app: AppState, replicas: int) -> None:
         """So many more replicas of the app were decided on."""
@@ -75,7 +75,7 @@ def _limits(resources: Resources) -> tuple[int, int]:
     return resources.cpu_millicores, resources.memory_bytes
 
 
-def decide_count(view: AppView, observed: Observed, host_room: HostRoom) -> tuple[AppState, tuple[Event, ...]]:
+def decide_count(view: AppView, observed: Observed, host_headroom: HostHeadroom) -> tuple[AppState, tuple[Event, ...]]:
     """The app's state with the count for this tick, and the event that tells of a change."""
     app, scaling = view.app, view.scaling
     if view.suspended or _is_fixed_and_told(view):
@@ -89,11 +89,11 @@ def decide_count(view: AppView, observed: Observed, host_room: HostRoom) -> tupl
     )
     decision = recommend(scaling, situation, view.now)
     if decision.target > app.count and scaling.mode == "auto":
-        situation = replace(situation, room=host_room.for_app(app))
+        situation = replace(situation, room=host_headroom.for_app(app))
         decision = recommend(scaling, situation, view.now)
     kept, latest = remember(scaling, situation, decision), _latest(app.decision, decision)
     if kept.count != app.count:
-        host_room.give(app, kept.count - app.count)
+        host_headroom.give(app, kept.count - app.count)
         details = {"from": str(app.count), "to": str(kept.count), "metric": decision.winner or ""}
         event = Event(view.now, "scaling", decision.reason, app.name, details)
         return replace(app, scaling=kept, decision=latest), (event,)

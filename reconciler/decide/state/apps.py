@@ -16,7 +16,7 @@ from reconciler.decide.versions import differences
 from reconciler.model.desired import Desired, Version, short
 from reconciler.model.events import Event
 from reconciler.model.observed import Observed
-from reconciler.model.plan import Policy
+from reconciler.model.plan import DecisionSettings
 from reconciler.model.scaling import Bounds, ScalingState
 from reconciler.model.state import AppState, State
 
@@ -40,7 +40,9 @@ def last_desired(state: State) -> Desired:
     return Desired(state.revision, present)
 
 
-def register(desired: Desired, state: State, observed: Observed, policy: Policy, now: float) -> Registration:
+def register(
+    desired: Desired, state: State, observed: Observed, settings: DecisionSettings, now: float
+) -> Registration:
     """Carry the apps forward to this revision. An app known only by containers on the host is an orphan."""
     seen = Counter(container.app_name for container in observed.containers)
     orphans = seen.keys() - state.apps.keys() - desired.apps.keys()
@@ -57,7 +59,7 @@ def register(desired: Desired, state: State, observed: Observed, policy: Policy,
         events.append(Event(now, "source", f"revision {short(desired.revision)} applied"))
     absent = _absent(desired, apps, orphans)
     known = frozenset(apps) | orphans
-    held_back = _over_budget(absent, known, desired.revision, policy)
+    held_back = _over_budget(absent, known, desired.revision, settings)
     for name in absent & apps.keys():
         if apps[name].missing_since is None:
             apps[name] = replace(apps[name], missing_since=now)
@@ -93,7 +95,7 @@ def _only_scaling_differs(before: Version, after: Version) -> bool:
 
 
 def _new(version: Version, seen: int, bounds: Bounds | None, now: float) -> AppState:
-    """An app that state doesn't know. Of replicas that are there already it keeps as many as its policy allows."""
+    """An app that state doesn't know. Of replicas that are there already it keeps as many as its settings allows."""
     scaling = version.app.scaling
     count = initial_count(scaling, bounds)
     if scaling.mode == "auto" and scaling.paused_at is None:
@@ -111,9 +113,9 @@ def _absent(desired: Desired, apps: Mapping[str, AppState], orphans: AbstractSet
     return frozenset(name for name in missing if name not in apps or apps[name].version.path not in broken_paths)
 
 
-def _over_budget(absent: frozenset[str], known: frozenset[str], revision: str, policy: Policy) -> str:
+def _over_budget(absent: frozenset[str], known: frozenset[str], revision: str, settings: DecisionSettings) -> str:
     """Why these deletions wait for people, or "" when they may go ahead."""
-    if not absent or _confirmed(policy.confirmed_revision, revision):
+    if not absent or _confirmed(settings.confirmed_revision, revision):
         return ""
     too_many = len(known) >= BUDGET_APPLIES_FROM_APPS and len(absent) > len(known) / 2
     if len(absent) < len(known) and not too_many:
