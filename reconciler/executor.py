@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from reconciler.model.actions import Action, ActionFailure, EnsureImage, FailureKind, Outcome, RemoveReplica
+from reconciler.model.reasons import Reason
 from reconciler.ports import Clock, Rejected, Runtime, TryLater, Unavailable
 
 _SLOW = (EnsureImage, RemoveReplica)
@@ -105,7 +106,7 @@ class Executor:
         except Rejected as error:
             failure = ActionFailure(FailureKind.REJECTED, error.reason, str(error))
         except Unavailable as error:
-            failure = ActionFailure(FailureKind.TRY_LATER, "EngineUnavailable", str(error))
+            failure = ActionFailure(FailureKind.TRY_LATER, Reason.ENGINE_UNAVAILABLE, str(error))
         return Outcome(action, started_at, self._clock.now(), failure)
 
     def _landed(self, _: Future[Outcome]) -> None:

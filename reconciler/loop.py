@@ -132,21 +132,23 @@ def _pause(last: TickResult, tick_seconds: float, now: float) -> float:
 def _verdict(last: TickResult, until: Until, started_at: float, now: float) -> int | None:
     """The exit code if it is time to end, else None."""
     if until.once:
-        return 1 if last.trouble or last.problems else 0
+        return 1 if last.outages or last.problems else 0
     if until.converged and last.converged:
         return 0
     if until.converged and _left_to_people(last):
         log.error("not converged: all else is done, but the source needs a commit: %s", "; ".join(last.problems))
         return 1
     if _late(until, started_at, now):
-        log.error("not converged after %g s%s", until.timeout_seconds, "".join(f"; {text}" for text in last.trouble))
+        log.error(
+            "not converged after %g s%s", until.timeout_seconds, "".join(f"; {outage}" for outage in last.outages)
+        )
         return 1
     return None
 
 
 def _left_to_people(last: TickResult) -> bool:
     """Whether only a commit can still change something: the source is wrong, and whatever isn't wrong serves."""
-    quiet = last.plan is not None and not last.plan.actions and not last.trouble
+    quiet = last.plan is not None and not last.plan.actions and not last.outages
     return quiet and bool(last.problems) and all(it.converged or it.error for it in last.statuses.values())
 
 
@@ -173,7 +175,7 @@ def _log(last: TickResult, said: frozenset[str]) -> frozenset[str]:
     for gist, wait in saying.items():
         if gist not in said:
             log.info(wait.message, extra={"type": "wait", "app": wait.app_name})
-    standing = (*last.trouble, *last.problems)
+    standing = (*map(str, last.outages), *last.problems)
     for message in standing:
         if message not in said:
             log.warning(message)

@@ -7,15 +7,16 @@ fakes included, has to pass. Adapters catch their library's errors and raise the
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.model.actions import Action, Outcome
 from reconciler.model.desired import Desired, Problem
 from reconciler.model.events import Event, EventType
-from reconciler.model.load import AppLoad, LoadSample, ReplicaLoad, VersionLoad
-from reconciler.model.observed import Container, Observed, ProbeSample
+from reconciler.model.load import Loads, LoadSample
+from reconciler.model.observed import Container, Inventory, ProbeSample
 from reconciler.model.plan import ProbeTarget
+from reconciler.model.reasons import Reason
 from reconciler.model.recorded import ActionRecord, RevisionRecord, Snapshot
 from reconciler.model.routes import Publication, RouteTable
 from reconciler.model.scaling import ScalingDecision
@@ -39,7 +40,7 @@ class AlreadyRunning(Exception):
 class ActionError(Exception):
     """An action failed. ``reason`` is one CamelCase word for machines; the message is for people."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -67,7 +68,8 @@ class Source(Protocol):
     """The desired state: a directory, a git work tree, a git URL."""
 
     def read(self) -> Desired:
-        """One consistent snapshot, parsed. Raises Unavailable when there is none to be had."""
+        """The last finished reading: one consistent snapshot, parsed. A later one may take longer than a tick: it is
+        not waited for, and wakes the loop. Raises Unavailable when there is none to be had."""
 
     def refresh(self) -> None:
         """Look anew now, in the background, and wake the loop if there is news. Never waits."""
@@ -81,7 +83,7 @@ class Runtime(Protocol):
     def prepare(self) -> None:
         """Make sure our network exists. Raises Unavailable, or Rejected where a foreign network has its name."""
 
-    def observe(self, now: float) -> Observed:
+    def inventory(self) -> Inventory:
         """All containers in one list call. Raises Unavailable rather than report less than there is."""
 
     def present(self, images: frozenset[str]) -> frozenset[str]:
@@ -110,21 +112,6 @@ class Prober(Protocol):
         """The samples since the last call, oldest first."""
 
     def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Loads:
-    """What the meter read: by app name, and by replica (container) name.
-
-    ``versions``, by app name and spec hash, is there for apps with a canary. ``samples`` are those that are complete
-    and not recorded yet. ``notices`` say what can't be measured, and why.
-    """
-
-    apps: Mapping[str, AppLoad] = field(default_factory=dict)
-    replicas: Mapping[str, ReplicaLoad] = field(default_factory=dict)
-    versions: Mapping[tuple[str, str], VersionLoad] = field(default_factory=dict)
-    samples: tuple[LoadSample, ...] = ()
-    notices: tuple[str, ...] = ()
 
 
 class LoadMeter(Protocol):

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from reconciler.collect import Observers, collect
 from reconciler.decide.plan import decide
 from reconciler.loop import Waker
-from reconciler.model.desired import Desired, Problem
+from reconciler.model.desired import Problem
+from reconciler.model.observed import Blind
 from reconciler.model.plan import Plan
 from reconciler.model.routes import RouteTable
 from reconciler.model.state import State
-from reconciler.ports import NothingRecorded
+from reconciler.ports import NothingRecorded, Source, Unavailable
 from reconciler.settings import Settings
 from reconciler.store import open_reader
-from reconciler.tick import known_apps, scheduled, with_images
 from reconciler.wiring import SystemClock, decision_settings, open_runtime, open_spec_source
 
 
@@ -31,31 +34,32 @@ class Preview:
 
 def preview(settings: Settings) -> Preview:
     """Read the source, look at the host, and decide. Raises Unavailable or Rejected where one of them can't be read."""
-    state = _memory(settings)
-    desired = _desired(settings)
-    runtime = open_runtime(settings, Waker())
-    try:
-        runtime.survey()
-        now = SystemClock().now()
-        seen = with_images(runtime.observe(now), desired, state, runtime)
-        seen = replace(seen, bounds=scheduled(known_apps(desired, state), now))
-        decision = decide(desired, seen, state, now, decision_settings(settings))
-    finally:
-        runtime.close()
-    return Preview(desired.revision, decision.plan, state.published.table, desired.problems)
+    state = _state(settings)
+    with _source(settings) as source:
+        runtime = open_runtime(settings, Waker())
+        try:
+            runtime.survey()
+            observed = collect(Observers(source, runtime), state, SystemClock().now())
+        finally:
+            runtime.close()
+    if isinstance(observed, Blind) or observed.outages:
+        raise Unavailable(observed.outages[0].error)
+    decision = decide(observed, state, decision_settings(settings))
+    return Preview(observed.desired.revision, decision.plan, state.published.table, observed.desired.problems)
 
 
-def _desired(settings: Settings) -> Desired:
+@contextmanager
+def _source(settings: Settings) -> Iterator[Source]:
     """The source as it is now. A git URL is mirrored for the moment only: the controller's own mirror isn't ours."""
     with TemporaryDirectory(prefix="orchestry-plan-", ignore_cleanup_errors=True) as mirrors:
         source = open_spec_source(settings, Waker(), Path(mirrors))
         try:
-            return source.read()
+            yield source
         finally:
             source.close()
 
 
-def _memory(settings: Settings) -> State:
+def _state(settings: Settings) -> State:
     """What the controller has on record; an empty state before its first run."""
     try:
         reader = open_reader(settings.database, state_dir=settings.directory, instance=settings.instance)

@@ -17,6 +17,7 @@ from reconciler.instance_lock import InstanceLock
 from reconciler.load import open_meter
 from reconciler.loop import Waker
 from reconciler.model.plan import DecisionSettings
+from reconciler.model.reasons import Reason
 from reconciler.ports import Rejected, Source
 from reconciler.probe import open_prober
 from reconciler.runtime.docker import DockerRuntime
@@ -90,7 +91,7 @@ def open_spec_source(settings: Settings, waker: Waker, mirrors: Path) -> Source:
             allow_file_urls=settings.allow_file_urls,
         )
     except ValueError as error:
-        raise Rejected("SourceUnfit", f"source: {error}") from error
+        raise Rejected(Reason.SOURCE_UNFIT, f"source: {error}") from error
 
 
 def open_runtime(settings: Settings, waker: Waker) -> DockerRuntime:

@@ -1,4 +1,4 @@
-"""The actions one app needs now: what was chosen, held to the gates that keep requests from being dropped.
+"""The actions one app needs now: what reconciling asks for, held to the gates that keep requests from being dropped.
 
 A replica is stopped only when the last successfully published route table has lacked it for its drain time (or no
 request is left in it). What can't be done yet becomes a wait with its reason, so that nothing is ever merely silent.
@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from reconciler.decide.addresses import Addresses, NameOf, free_slots
 from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import RUNNING, Phase, Replica
-from reconciler.decide.reconcile import Choice
-from reconciler.decide.state.backoff import blocks
+from reconciler.decide.reconcile import Reconciliation
 from reconciler.decide.state.repetition import pause
-from reconciler.decide.state.replicas import CRASH_LOOP, exit_words, successor
+from reconciler.decide.words import exit_words
 from reconciler.model.actions import (
     Action,
     CreateReplica,
@@ -27,6 +26,7 @@ from reconciler.model.actions import (
 )
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Wait
+from reconciler.model.reasons import Reason
 from reconciler.model.state import ReplicaState
 
 DRAIN_POLL_SECONDS = 0.25
@@ -35,43 +35,45 @@ _MAY_BE_ANSWERING = RUNNING | {Phase.PAUSED}
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
-    """``created`` is what is remembered from now on of replicas that are being made."""
+class AppActions:
+    """The next actions of an app. ``created`` is what is remembered from now on of replicas that are being made."""
 
     actions: tuple[Action, ...] = ()
     waits: tuple[Wait, ...] = ()
     created: Mapping[str, ReplicaState] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, found: Iterable[Action | Wait | None], created: Mapping[str, ReplicaState] | None = None) -> Steps:
-        steps = [step for step in found if step is not None]
+    def of(cls, steps: Iterable[Action | Wait | None], created: Mapping[str, ReplicaState] | None = None) -> AppActions:
+        taken = [step for step in steps if step is not None]
         return cls(
-            tuple(step for step in steps if not isinstance(step, Wait)),
-            tuple(step for step in steps if isinstance(step, Wait)),
+            tuple(step for step in taken if not isinstance(step, Wait)),
+            tuple(step for step in taken if isinstance(step, Wait)),
             created or {},
         )
 
 
-def steps(view: AppView, choice: Choice, observed: Observed, addresses: Addresses, name_of: NameOf) -> Steps:
+def actions_of(
+    view: AppView, reconciliation: Reconciliation, observed: Observed, addresses: Addresses, name_of: NameOf
+) -> AppActions:
     """The next actions of one app, and what it waits for."""
-    if view.complete and not view.held and not any(r.state.taken_over for r in view.existing):
-        return Steps(waits=choice.waits)
-    found: list[Action | Wait | None] = list(choice.waits)
+    if view.complete and not any(replica.state.restarts.by_controller for replica in view.existing):
+        return AppActions(waits=reconciliation.waits)
+    steps: list[Action | Wait | None] = list(reconciliation.waits)
     created: dict[str, ReplicaState] = {}
-    for replica in (*view.existing, *view.held):
-        cause = choice.retire.get(replica.name)
+    for replica in _in_turn(view):
+        cause = reconciliation.retire.get(replica.name)
         if cause or replica.phase is Phase.LEAVING:
-            found.append(retire(replica, cause or "", view.grace_seconds(replica), view.routed, observed))
+            steps.append(retire(replica, cause or "", view.grace_seconds(replica), view.routed, observed))
         elif not view.suspended:
-            found.append(_recover(view, replica))
-    if choice.pull:
-        found.append(_pull(view, observed))
-    for slot in _new_slots(view, choice, observed, name_of):
-        step = _create(view, choice, slot, name_of, addresses, observed)
-        found.append(step)
+            steps.append(_recover(view, replica))
+    if reconciliation.pull:
+        steps.append(_pull(view, observed))
+    for slot in _new_slots(view, reconciliation, observed, name_of):
+        step = _create(view, reconciliation, slot, name_of, addresses, observed)
+        steps.append(step)
         if isinstance(step, CreateReplica):
             created[step.name] = _remembered(view, step)
-    return Steps.of(found, created)
+    return AppActions.of(steps, created)
 
 
 def remove_all(
@@ -80,9 +82,9 @@ def remove_all(
     grace_seconds_of: Callable[[Replica], float],
     routed: frozenset[str],
     observed: Observed,
-) -> Steps:
+) -> AppActions:
     """Let every one of these go, each as soon as nothing reaches it."""
-    return Steps.of(retire(r, cause, grace_seconds_of(r), routed, observed) for r in replicas)
+    return AppActions.of(retire(r, cause, grace_seconds_of(r), routed, observed) for r in replicas)
 
 
 def retire(
@@ -96,7 +98,7 @@ def retire(
         return Wait(state.app_name, f"waiting for the action in flight on {state.name}")
     if state.name in routed:
         return Wait(state.app_name, f"waiting for nginx to stop routing to {state.name}")
-    if removal and blocks(removal, observed.at):
+    if removal and removal.blocks(observed.at):
         attempt = f"trying again (attempt {removal.attempts + 1})"
         return Wait(state.app_name, f"{state.name} is not removed: {removal.message}; {attempt}", removal.next_at)
     if draining := _draining(replica, grace_seconds, observed):
@@ -106,14 +108,14 @@ def retire(
 
 def _draining(replica: Replica, grace_seconds: float, observed: Observed) -> Wait | None:
     """What a replica that left the route table still has to run for; None when it may stop."""
-    state, now = replica.state, observed.at
-    if not state.ever_routed:
+    state, traffic, now = replica.state, replica.state.traffic, observed.at
+    if not traffic.entered:
         return None
-    if state.unrouted_at is None:
+    if traffic.left_at is None:
         return Wait(state.app_name, f"waiting for a published route table without {state.name}")
     if replica.phase not in _MAY_BE_ANSWERING:
         return None
-    end = state.unrouted_at + grace_seconds
+    end = traffic.left_at + grace_seconds
     open_requests = observed.open_requests.get(state.address)
     if open_requests == 0 or now >= end:
         return None
@@ -123,86 +125,99 @@ def _draining(replica: Replica, grace_seconds: float, observed: Observed) -> Wai
     return Wait(state.app_name, message, min(end, now + DRAIN_POLL_SECONDS))
 
 
+def _in_turn(view: AppView) -> list[Replica]:
+    """The replicas that are there, those of a version that is set aside last."""
+    return sorted(view.existing, key=lambda replica: replica.spec_hash == view.composition.set_aside)
+
+
 def _recover(view: AppView, replica: Replica) -> Action | Wait | None:
     """Bring a replica that should run back to running, in place; or hand its crash loop to the back-off."""
-    state, container, backoff = replica.state, replica.container, replica.state.backoff
+    state, container, restarts = replica.state, replica.container, replica.state.restarts
+    backoff = restarts.backoff
     if replica.busy or container is None:
         return Wait(view.name, f"waiting for the action in flight on {state.name}")
     if replica.phase is Phase.VANISHING:
         return Wait(view.name, f"{state.name} is being removed from outside; it is created anew once it is gone")
-    if backoff and backoff.reason == CRASH_LOOP and not state.taken_over:
+    if backoff and backoff.reason is Reason.CRASH_LOOP and not restarts.by_controller:
         cause = f"{backoff.message}; the controller paces its restarts from here"
         return TakeOverRestarts(view.name, state.name, container.id, cause)
     if replica.phase is Phase.PAUSED:
         return Wait(view.name, f"{state.name} was paused from outside; `docker unpause {state.name}` lets it go on")
-    if state.taken_over and backoff is None and replica.ready:
+    if restarts.by_controller and backoff is None and replica.ready:
         return GiveBackRestarts(view.name, state.name, container.id, "well for so long that its crash loop is over")
     if replica.phase not in (Phase.CRASHED, Phase.CREATED):
         return _unready(view, replica)
-    if backoff and blocks(backoff, view.now):
+    if backoff and backoff.blocks(view.now):
         message = f"{state.name} {backoff.message}; next start is attempt {backoff.attempts + 1}"
         return Wait(view.name, message, backoff.next_at)
     if replica.phase is Phase.CREATED:
         return _finish_creating(view, replica)
-    return StartReplica(view.name, state.name, container.id, exit_words(state.exit_code))
+    return StartReplica(view.name, state.name, container.id, exit_words(state.exits.code))
 
 
 def _unready(view: AppView, replica: Replica) -> Wait | None:
     """What a replica that runs still lacks."""
-    state, least = replica.state, view.target.app.spec.strategy.min_ready_seconds
-    if not view.fits(replica) or replica.available(least, view.now):
+    state, leading = replica.state, view.composition.leading
+    min_seconds = leading.app.spec.strategy.min_ready_seconds
+    if not replica.fits(leading.spec_hash, view.now) or replica.available(min_seconds, view.now):
         return None
     if state.ready_at is None:
         answer = state.health.detail or state.readiness.detail
         return Wait(view.name, f"waiting for {state.name} to become ready" + (f": {answer}" if answer else ""))
-    if view.now < state.ready_at + least:
-        message = f"waiting for {state.name} to have been ready for {least:g} s (minReadySeconds)"
-        return Wait(view.name, message, state.ready_at + least)
+    if view.now < state.ready_at + min_seconds:
+        message = f"waiting for {state.name} to have been ready for {min_seconds:g} s (minReadySeconds)"
+        return Wait(view.name, message, state.ready_at + min_seconds)
     return Wait(view.name, f"waiting for {state.name} to answer its check for the first time")
 
 
 def _finish_creating(view: AppView, replica: Replica) -> Action | Wait | None:
     """Creating was cut off, so its files may be missing: the same action again does what is left of it."""
-    if not view.fits(replica):
+    state, leading = replica.state, view.composition.leading
+    if not replica.fits(leading.spec_hash, view.now):
         return None
-    state, cause = replica.state, "created, but never started"
-    action = CreateReplica(view.name, view.target, state.slot, state.name, state.address, view.count, cause)
+    cause = "created, but never started"
+    action = CreateReplica(view.name, leading, state.slot, state.name, state.address, view.count, cause)
     return pause(view.app, action, "it still does not run", view.now) or action
 
 
 def _pull(view: AppView, observed: Observed) -> Action | Wait:
-    spec = view.target.app.spec
-    cause = f"needed before creating replicas (imagePullPolicy {spec.image_pull_policy})"
-    action = EnsureImage(view.name, view.target, cause)
+    leading = view.composition.leading
+    cause = f"needed before creating replicas (imagePullPolicy {leading.app.spec.image_pull_policy})"
+    action = EnsureImage(view.name, leading, cause)
     if any(busy.key == action.key for busy in observed.in_flight):
-        return Wait(view.name, f"waiting for image {spec.image}")
+        return Wait(view.name, f"waiting for image {leading.app.spec.image}")
     return pause(view.app, action, "it is still missing", view.now) or action
 
 
-def _new_slots(view: AppView, choice: Choice, observed: Observed, name_of: NameOf) -> list[int]:
-    if not choice.create:
+def _new_slots(view: AppView, reconciliation: Reconciliation, observed: Observed, name_of: NameOf) -> list[int]:
+    if not reconciliation.create:
         return []
-    used = {r.slot for r in (*view.existing, *view.held)}
-    return free_slots(choice.create, used, name_of, observed.foreign_names)
+    used = {replica.slot for replica in view.existing}
+    return free_slots(reconciliation.create, used, name_of, observed.inventory.foreign_names)
 
 
 def _create(
-    view: AppView, choice: Choice, slot: int, name_of: NameOf, addresses: Addresses, observed: Observed
+    view: AppView,
+    reconciliation: Reconciliation,
+    slot: int,
+    name_of: NameOf,
+    addresses: Addresses,
+    observed: Observed,
 ) -> Action | Wait:
     before = _predecessor(view, name_of(slot))
     address = addresses.take(before.address if before else "")
     if address is None:
         message = f"no address is left on network {addresses.network.name}; remove replicas, or use another"
         return Wait(view.name, message)
-    cause = choice.create_cause + _displaced(view, slot, name_of, observed.foreign_names)
-    action = CreateReplica(view.name, view.target, slot, name_of(slot), address, view.count, cause)
-    return pause(view.app, action, _differing(view, before), view.now) or action
+    cause = reconciliation.create_cause + _displaced(view, slot, name_of, observed.inventory.foreign_names)
+    action = CreateReplica(view.name, view.composition.leading, slot, name_of(slot), address, view.count, cause)
+    return pause(view.app, action, _differing(before, action.version.spec_hash), view.now) or action
 
 
-def _differing(view: AppView, before: ReplicaState | None) -> str:
+def _differing(before: ReplicaState | None, spec_hash: str) -> str:
     """What became of the replica the last time it was created."""
-    if before is not None and before.spec_hash != view.target.spec_hash:
-        return f"its label orchestry.spec-hash is {before.spec_hash} instead of {view.target.spec_hash}"
+    if before is not None and before.spec_hash != spec_hash:
+        return f"its label orchestry.spec-hash is {before.spec_hash} instead of {spec_hash}"
     return "its container is gone again"
 
 
@@ -210,16 +225,16 @@ def _remembered(view: AppView, action: CreateReplica) -> ReplicaState:
     """What is known of a replica from the moment it is asked for."""
     spec_hash = action.version.spec_hash
     if before := _predecessor(view, action.name):
-        return successor(before, "", action.address, spec_hash, view.now)
+        return before.successor("", action.address, spec_hash, view.now)
     return ReplicaState(action.name, view.name, action.slot, "", action.address, spec_hash, view.now)
 
 
 def _predecessor(view: AppView, name: str) -> ReplicaState | None:
-    return next((r.state for r in view.replicas if r.name == name), None)
+    return next((replica.state for replica in view.replicas if replica.name == name), None)
 
 
 def _displaced(view: AppView, slot: int, name_of: NameOf, foreign_names: frozenset[str]) -> str:
     """Which lower slots were passed over, since somebody else's container has their name."""
-    used = {r.slot for r in (*view.existing, *view.held)}
+    used = {replica.slot for replica in view.existing}
     names = [name_of(lower) for lower in range(1, slot) if lower not in used and name_of(lower) in foreign_names]
     return f" ({', '.join(names)} is the name of a container that is not ours)" if names else ""

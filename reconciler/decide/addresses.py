@@ -31,7 +31,7 @@ class Addresses:
 
     def __init__(self, observed: Observed, state: State) -> None:
         self.last = state.last_address
-        self.network = observed.network
+        self.network = observed.inventory.network
         self._observed = observed
         self._memory = state
 
@@ -51,7 +51,7 @@ class Addresses:
     def _in_use(self) -> set[str]:
         seen = {c.address for c in self._observed.containers if c.address}
         making = {a.address for a in self._observed.in_flight if isinstance(a, CreateReplica)}
-        return seen | making | self._observed.foreign_addresses
+        return seen | making | self._observed.inventory.foreign_addresses
 
     @cached_property
     def _known(self) -> set[str]:

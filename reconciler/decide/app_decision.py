@@ -1,11 +1,11 @@
-"""What is known of one app once a tick has decided, and once the edge has answered: all that statuses are told from."""
+"""What was decided of one app, and what the edge serves of it: all that statuses are told from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from reconciler.decide.app_view import AppView
-from reconciler.decide.reconcile import Choice
+from reconciler.decide.reconcile import Reconciliation
 from reconciler.model.desired import Problem
 from reconciler.model.plan import Wait
 from reconciler.model.routes import AppRoutes, Refusal
@@ -13,10 +13,10 @@ from reconciler.model.routes import AppRoutes, Refusal
 
 @dataclass(frozen=True, slots=True)
 class AppDecision:
-    """What one tick knows of an app once it has decided."""
+    """One app once a tick has decided. ``acting``: something is done about it now."""
 
     view: AppView
-    choice: Choice
+    reconciliation: Reconciliation
     waits: tuple[Wait, ...] = ()
     acting: bool = False
     problems: tuple[Problem, ...] = ()
@@ -32,5 +32,6 @@ class Served:
 
     @property
     def routed(self) -> frozenset[str]:
+        """Names of the replicas that receive requests."""
         servers = self.part.servers if self.part else ()
         return frozenset(server.name for server in servers if not server.draining)

@@ -1,6 +1,6 @@
-"""What every app's decision looks at, gathered once: replicas and published routes by app, and what apps share.
+"""The context of a decision: what every app's decision looks at, gathered once, and what apps share.
 
-Addresses and room on the host are given to one app after the other; everything else stays as it was found.
+Addresses and headroom on the host are given to one app after the other; everything else stays as it was found.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from reconciler.decide.addresses import Addresses
+from reconciler.decide.addresses import Addresses, NameOf
 from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import Replica, classify
 from reconciler.decide.scaling.counts import HostHeadroom
@@ -24,52 +24,47 @@ from reconciler.model.state import AppState, State
 
 @dataclass(frozen=True, slots=True)
 class DecisionContext:
-    """``state`` is the one carried over this observation; ``replicas`` and ``published`` are by app name."""
+    """``state`` is the one that this observation was folded into; ``replicas`` and ``published`` are by app name."""
 
     observed: Observed
     state: State
     settings: DecisionSettings
-    now: float
-    problems: tuple[Problem, ...]
     replicas: Mapping[str, tuple[Replica, ...]]
     published: Mapping[str, AppRoutes]
     addresses: Addresses
-    host_headroom: HostHeadroom
+    headroom: HostHeadroom
 
     @classmethod
-    def of(
-        cls,
-        observed: Observed,
-        state: State,
-        settings: DecisionSettings,
-        now: float,
-        problems: tuple[Problem, ...],
-        decided: Mapping[str, AppState],
-    ) -> Self:
+    def of(cls, observed: Observed, state: State, settings: DecisionSettings, decided: Mapping[str, AppState]) -> Self:
         """``decided`` are the apps as far as they have been decided in this tick."""
         return cls(
             observed=observed,
             state=state,
             settings=settings,
-            now=now,
-            problems=problems,
             replicas=_by_app(state, observed),
             published={part.app_name: part for part in state.published.table.apps},
             addresses=Addresses(observed, state),
-            host_headroom=HostHeadroom(observed.host, decided),
+            headroom=HostHeadroom(observed.inventory.capacity, decided),
         )
+
+    @property
+    def now(self) -> float:
+        return self.observed.at
 
     def view(self, app: AppState) -> AppView:
         """The app as it stands before anything is decided about it."""
         needed = target_of(app).app.spec.depends_on
         unready = tuple(name for name in needed if not self._serves(name)) if needed else ()
-        return AppView.of(app, self.replicas.get(app.name, ()), self.published.get(app.name), self.now, unready)
+        return AppView(app, self.replicas.get(app.name, ()), self.published.get(app.name), self.now, unready)
+
+    def name_of(self, app: AppState) -> NameOf:
+        return NameOf(self.settings.name_prefix, app.name)
 
     def problems_of(self, app: AppState) -> tuple[Problem, ...]:
         """What is wrong with its spec: named, or in its file where nobody can tell whose it is."""
         return tuple(
             problem
-            for problem in self.problems
+            for problem in self.observed.desired.problems
             if problem.app_name == app.name or (problem.app_name is None and problem.path == app.version.path)
         )
 
@@ -85,8 +80,13 @@ def _by_app(state: State, observed: Observed) -> dict[str, tuple[Replica, ...]]:
     """The replicas of each app, remembered or seen, by slot."""
     containers = {container.name: container for container in observed.containers}
     busy = {action.key: action for action in observed.in_flight}
+    foreign_addresses = observed.inventory.foreign_addresses
     grouped: defaultdict[str, list[Replica]] = defaultdict(list)
     for name, remembered in state.replicas.items():
-        replica = classify(remembered, containers.get(name), busy.get(name), observed.foreign_addresses)
+        replica = classify(remembered, containers.get(name), busy.get(name), foreign_addresses)
         grouped[remembered.app_name].append(replica)
-    return {app_name: tuple(sorted(found, key=lambda r: (r.slot, r.name))) for app_name, found in grouped.items()}
+    return {app_name: tuple(sorted(members, key=_in_order)) for app_name, members in grouped.items()}
+
+
+def _in_order(replica: Replica) -> tuple[int, str]:
+    return replica.slot, replica.name

@@ -8,59 +8,61 @@ from dataclasses import dataclass
 from reconciler.decide.app_decision import AppDecision, Served
 from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import Phase
-from reconciler.decide.rollout.failure import DEADLINE, deadline_of, evidence
+from reconciler.decide.rollout.failure import deadline_of, evidence
 from reconciler.decide.state.repetition import REPEATS_ALLOWED
-from reconciler.model.desired import short
+from reconciler.model.reasons import Reason
+from reconciler.model.version import short
 
 
 @dataclass(frozen=True, slots=True)
 class DegradedReason:
     """One thing people should mend: ``reason`` for machines, one sentence, and what is known beyond it, by lines."""
 
-    reason: str
+    reason: Reason
     message: str
     details: str = ""
 
 
-def degraded_reasons(facts: AppDecision, served: Served) -> Iterable[DegradedReason]:
+def degraded_reasons(decision: AppDecision, served: Served) -> Iterable[DegradedReason]:
     """All that is wrong, in the order of what people must mend first."""
-    app = facts.view.app
-    if facts.problems:
-        more = f" (and {len(facts.problems) - 1} more)" if len(facts.problems) > 1 else ""
-        yield DegradedReason("InvalidSpec", f"{facts.problems[0]}{more}; the last good spec keeps running")
+    app = decision.view.app
+    if decision.problems:
+        more = f" (and {len(decision.problems) - 1} more)" if len(decision.problems) > 1 else ""
+        yield DegradedReason(Reason.INVALID_SPEC, f"{decision.problems[0]}{more}; the last good spec keeps running")
     if failed := app.failed:
         serving = f"; serving revision {short(app.stable.revision)}" if app.stable else ""
         message = f"revision {short(failed.revision)} failed: {failed.message}{serving}"
-        yield DegradedReason("RolloutFailed", message, evidence(failed))
-    if app.backoff:
-        yield DegradedReason(app.backoff.reason, app.backoff.message)
+        yield DegradedReason(Reason.ROLLOUT_FAILED, message, evidence(failed))
+    if backoff := app.pacing.creation:
+        yield DegradedReason(backoff.reason, backoff.message)
     for refusal in served.refusals:
-        yield DegradedReason("RoutesRefused", refusal.message)
-    if app.missing_since is not None and not facts.leaving:
+        yield DegradedReason(Reason.ROUTES_REFUSED, refusal.message)
+    if app.missing_since is not None and not decision.leaving:
         yield DegradedReason(
-            "AbsentFromSource", "its spec is absent from the source; it keeps running until that is confirmed"
+            Reason.ABSENT_FROM_SOURCE, "its spec is absent from the source; it keeps running until that is confirmed"
         )
-    yield from _of_replicas(facts)
-    for one in app.repetitions:
-        if one.times >= REPEATS_ALLOWED:
-            yield DegradedReason(
-                "NoProgress", f"no progress: {one.action.rsplit(' ', 1)[0]} was done {one.times} times"
-            )
+    yield from _of_replicas(decision)
+    for repetition in app.pacing.repetitions:
+        if repetition.times >= REPEATS_ALLOWED:
+            what = repetition.action.rsplit(" ", 1)[0]
+            yield DegradedReason(Reason.NO_PROGRESS, f"no progress: {what} was done {repetition.times} times")
 
 
-def _of_replicas(facts: AppDecision) -> Iterable[DegradedReason]:
-    view = facts.view
+def _of_replicas(decision: AppDecision) -> Iterable[DegradedReason]:
+    view = decision.view
     for replica in view.existing:
-        state, backoff = replica.state, replica.state.backoff
+        state, backoff = replica.state, replica.state.restarts.backoff
         if backoff and not replica.ready:
             message = f"{replica.name} {backoff.message} (attempt {backoff.attempts})"
             yield DegradedReason(backoff.reason, message, _said(replica.name, replica.log))
         if state.removal:
             yield DegradedReason(state.removal.reason, f"{replica.name} can't be removed: {state.removal.message}")
-    unhealthy = [r for r in view.existing if r.phase is Phase.UNHEALTHY and r.name not in facts.choice.retire]
+    unhealthy = [
+        r for r in view.existing if r.phase is Phase.UNHEALTHY and r.name not in decision.reconciliation.retire
+    ]
     if unhealthy:
         names = ", ".join(r.name for r in unhealthy)
-        yield DegradedReason("Unhealthy", f"{names} unhealthy: {unhealthy[0].state.health.detail}")
+        yield DegradedReason(Reason.UNHEALTHY, f"{names} unhealthy: {unhealthy[0].state.health.detail}")
     yield from _of_rollout(view)
 
 
@@ -74,10 +76,10 @@ def _of_rollout(view: AppView) -> Iterable[DegradedReason]:
         seconds = view.target.app.spec.strategy.progress_deadline_seconds
         detail = late[0].state.health.detail or late[0].state.readiness.detail or f"it is {late[0].phase}"
         message = f"{late[0].name} not ready within {seconds:g} s: {detail}"
-        yield DegradedReason(DEADLINE, message, _said(late[0].name, late[0].log))
+        yield DegradedReason(Reason.DEADLINE_EXCEEDED, message, _said(late[0].name, late[0].log))
     elif rollout.analysis_since is not None:
         waited = f"no verdict on the canary after {deadline - rollout.analysis_since:g} s"
-        yield DegradedReason("CanaryUndecided", f"{waited}, and without one it is not promoted")
+        yield DegradedReason(Reason.CANARY_UNDECIDED, f"{waited}, and without one it is not promoted")
 
 
 def _said(name: str, log: str) -> str:

@@ -1,6 +1,6 @@
 """What must hold of every plan, checked before any of it is done.
 
-Written against the plan's result and not its reasoning: a mistake in `choice` or `steps` must not be able to hide
+Written against the plan's result and not its reasoning: a mistake in `reconcile` or `actions` must not be able to hide
 here. A violation is a bug of ours; the app concerned is left alone, and the others go on.
 """
 
@@ -19,6 +19,8 @@ _FOREIGN = ""
 
 @dataclass(frozen=True, slots=True)
 class Violation:
+    """A promise that an action would break."""
+
     app_name: str
     message: str
 
@@ -43,7 +45,7 @@ def violations(
 def _ours_only(actions: tuple[Action, ...], observed: Observed) -> Iterable[Violation]:
     ours = {(container.id, container.name) for container in observed.containers}
     for action in actions:
-        if isinstance(action, CreateReplica) and action.name in observed.foreign_names:
+        if isinstance(action, CreateReplica) and action.name in observed.inventory.foreign_names:
             yield Violation(action.app_name, f"would create {action.name}, the name of a container that is not ours")
         if isinstance(action, CreateReplica | EnsureImage):
             continue
@@ -62,7 +64,7 @@ def _unique(actions: tuple[Action, ...], observed: Observed) -> Iterable[Violati
     for create in on_replicas:
         if isinstance(create, CreateReplica):
             owners[create.address].add(create.name)
-    for address in observed.foreign_addresses:
+    for address in observed.inventory.foreign_addresses:
         owners[address].add(_FOREIGN)
     for action in actions:
         if keys[action.key] > 1:
@@ -87,6 +89,6 @@ def _counts(view: AppView, actions: list[Action]) -> Iterable[Violation]:
         yield Violation(view.name, message)
     removed = {action.name for action in actions if isinstance(action, RemoveReplica)}
     ready = {replica.name for replica in view.existing if replica.ready}
-    if removed & ready and len(ready - removed) < view.least:
-        message = f"would leave {len(ready - removed)} ready replicas, at least {view.least} are promised"
+    if removed & ready and len(ready - removed) < view.min_available:
+        message = f"would leave {len(ready - removed)} ready replicas, at least {view.min_available} are promised"
         yield Violation(view.name, message)

@@ -1,4 +1,4 @@
-"""Where each replica stands: what was seen of it, what is remembered, and one word for both."""
+"""Phases: where each replica stands, one word for what was seen of it and what is remembered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.model.actions import Action, CreateReplica, RemoveReplica
-from reconciler.model.health import Health, Verdict
+from reconciler.model.health import Verdict
 from reconciler.model.observed import Container, ContainerState
 from reconciler.model.state import ReplicaState
 
@@ -35,10 +35,12 @@ IN_PLACE_SECONDS = 10.0
 
 # On their way to becoming ready, with nothing known against them yet.
 PENDING = frozenset({Phase.CREATING, Phase.CREATED, Phase.STARTING})
-_STOPPED = frozenset({ContainerState.CREATED, ContainerState.EXITED})
-
 # Running, and able to answer requests however badly.
 RUNNING = frozenset({Phase.READY, Phase.UNREADY, Phase.UNHEALTHY, Phase.STARTING})
+# Of no use to any version: whoever wants its place may have it.
+_UNFIT = frozenset({Phase.LEAVING, Phase.GONE, Phase.DEAD, Phase.DISPLACED, Phase.UNHEALTHY})
+
+_STOPPED = frozenset({ContainerState.CREATED, ContainerState.EXITED})
 
 _BY_STATE = {
     ContainerState.REMOVING: Phase.VANISHING,
@@ -74,7 +76,7 @@ class Replica:
     @property
     def log(self) -> str:
         """What it said last, as far as anybody asked: before it died, or while it keeps a rollout waiting."""
-        return self.container and self.container.last_log or self.state.last_log
+        return self.container and self.container.last_log or self.state.exits.log
 
     @property
     def exists(self) -> bool:
@@ -89,19 +91,21 @@ class Replica:
     def in_place_until(self) -> float | None:
         """Until when it keeps its place after a disturbance; None where there was none, or it isn't expected back."""
         disturbed_at = self.state.disturbed_at
-        return None if disturbed_at is None or self.state.taken_over else disturbed_at + IN_PLACE_SECONDS
+        paced = self.state.restarts.by_controller
+        return None if disturbed_at is None or paced else disturbed_at + IN_PLACE_SECONDS
+
+    def fits(self, spec_hash: str, now: float) -> bool:
+        """Whether it may stay where this version is wanted: it is of it, and not unhealthy or lost."""
+        if self.phase is Phase.VANISHING and now >= (self.in_place_until or 0.0):
+            return False
+        return self.spec_hash == spec_hash and self.phase not in _UNFIT
 
     def available(self, min_ready_seconds: float, now: float) -> bool:
-        """Ready for long enough, by answers of its own, to be relied on."""
+        """Whether it was ready for long enough, by answers of its own, to be relied on."""
         state = self.state
         if self.phase is not Phase.READY or state.ready_at is None:
             return False
-        return now - state.ready_at >= min_ready_seconds and not (on_trust(state.health) or on_trust(state.readiness))
-
-
-def on_trust(health: Health) -> bool:
-    """Whether it is taken for healthy without having answered yet: so it is with an adopted replica."""
-    return health.verdict is Verdict.HEALTHY and health.first_healthy_at is None
+        return now - state.ready_at >= min_ready_seconds and not (state.health.on_trust or state.readiness.on_trust)
 
 
 def classify(

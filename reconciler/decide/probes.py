@@ -44,5 +44,5 @@ def _target(
     state, port = replica.state, check.port or app.main_port
     if port is not None and state.address:
         first_at = state.created_at + check.initial_delay_seconds
-        quick = health.first_healthy_at is None
+        quick = not health.has_answered_well
         yield ProbeTarget(state.container_id, kind, state.address, port, check, quick, first_at)

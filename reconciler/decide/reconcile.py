@@ -1,32 +1,34 @@
 """Which replicas an app should have: how many to create, which ones to let go, and why.
 
-One algorithm serves first deploys, changed versions, scaling, healing and rollback: replicas that fit are kept up to
-the wanted count, the others go as fast as `maxSurge` and `maxUnavailable` allow. It says who should go, never when a
-container may be stopped; that is `steps`' gate.
+One algorithm serves first deploys, changed versions, scaling, healing and rollback: replicas of the composition's
+leading version are kept up to the wanted count, the others go as fast as `maxSurge` and `maxUnavailable` allow. It says
+who should go, never when a container may be stopped; that is the gate in `actions`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from reconciler.decide import healing
 from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import PENDING, Phase, Replica
-from reconciler.decide.state.backoff import blocks
-from reconciler.decide.versions import differences, is_change, naming
-from reconciler.model.desired import short
+from reconciler.decide.words import differences, naming
 from reconciler.model.plan import Wait
 from reconciler.model.state import FailedVersion
+from reconciler.model.version import short
 
 # How long the first replicas of a step that became ready wait for the others, to share one change of routes.
 SETTLE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """``create`` replicas more, for ``create_cause``, once their image is there (``pull``); let those in ``retire``
-    go, each for its cause."""
+class Reconciliation:
+    """What is to become of an app's replicas.
+
+    ``create`` so many more, for ``create_cause``, once their image is there (``pull``); let those in ``retire`` go,
+    each for its cause.
+    """
 
     create: int = 0
     create_cause: str = ""
@@ -36,68 +38,80 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sides:
-    """The replicas that are there, by what is to become of them.
+class ReplicaSets:
+    """The replicas that are there, each in exactly one set, by what is to become of it.
 
-    ``kept`` stay; ``surplus`` are as good and too many; ``sick`` are of the target version and unhealthy; ``idle``
-    are of another version, or dead, and serve nobody; ``others`` are of another version and serve.
+    ``leaving`` are being removed; ``set_aside`` are of a failed version that people are to look at. Of the leading
+    version ``kept`` stay, ``surplus`` are as good and too many, and ``unhealthy`` are to be replaced. Of another one,
+    or dead, ``idle`` serve nobody, and ``outdated`` serve.
     """
 
+    leaving: tuple[Replica, ...]
+    set_aside: tuple[Replica, ...]
     kept: tuple[Replica, ...]
     surplus: tuple[Replica, ...]
-    sick: tuple[Replica, ...]
+    unhealthy: tuple[Replica, ...]
     idle: tuple[Replica, ...]
-    others: tuple[Replica, ...]
+    outdated: tuple[Replica, ...]
 
     @classmethod
-    def of(cls, view: AppView) -> _Sides:
-        best = sorted(view.fit, key=_first_to_stay)
-        rest = [r for r in view.existing if not view.fits(r) and r.phase is not Phase.LEAVING]
-        sick = [r for r in rest if r.phase is Phase.UNHEALTHY and r.spec_hash == view.target.spec_hash]
-        misfit = [r for r in rest if r.phase is not Phase.UNHEALTHY or r.spec_hash != view.target.spec_hash]
-        return cls(
-            kept=tuple(best[: view.count]),
-            surplus=tuple(best[view.count :]),
-            sick=tuple(sick),
-            idle=tuple(r for r in misfit if not view.serving(r)),
-            others=tuple(r for r in misfit if view.serving(r)),
-        )
+    def of(cls, view: AppView) -> ReplicaSets:
+        best = sorted(view.leading_fit, key=_first_to_stay)
+        max_kept = view.count - view.composition.contributed
+        chosen = {replica.name: "kept" if place < max_kept else "surplus" for place, replica in enumerate(best)}
+        sets: dict[str, list[Replica]] = {set_.name: [] for set_ in fields(cls)}
+        for replica in (*best, *(other for other in view.existing if other.name not in chosen)):
+            sets[chosen.get(replica.name) or _set_of(replica, view)].append(replica)
+        return cls(**{name: tuple(members) for name, members in sets.items()})
 
 
-def choose(view: AppView) -> Choice:
-    """Who should be there. Pure arithmetic over phases; the same view always gives the same choice."""
+def _set_of(replica: Replica, view: AppView) -> str:
+    """The set of a replica that may not stay in its place: the first rule that fits."""
+    if replica.spec_hash == view.composition.set_aside:
+        return "set_aside"
+    if replica.phase is Phase.LEAVING:
+        return "leaving"
+    if replica.phase is Phase.UNHEALTHY and replica.spec_hash == view.composition.leading.spec_hash:
+        return "unhealthy"
+    return "outdated" if replica.ready or replica.name in view.routed else "idle"
+
+
+def reconcile(view: AppView) -> Reconciliation:
+    """Who should be there. Pure arithmetic over phases; the same view always gives the same answer."""
     if view.suspended:
-        return Choice(waits=(Wait(view.name, "suspended by its spec: left exactly as it is"),))
+        return Reconciliation(waits=(Wait(view.name, "suspended by its spec: left exactly as it is"),))
     failed = view.app.failed
     paused = (Wait(view.name, _paused(failed)),) if failed and view.paused else ()
-    if view.complete or (failed and view.target.spec_hash == failed.spec_hash):
-        return Choice(waits=paused)
-    sides = _Sides.of(view)
-    healed = healing.heal(view, sides.kept, sides.sick)
-    missing = max(0, view.aim - len(sides.kept) - healed.held)
+    composition = view.composition
+    if view.complete or composition.frozen:
+        return Reconciliation(waits=paused)
+    sets = ReplicaSets.of(view)
+    healed = healing.heal(view, sets.kept, sets.unhealthy)
+    missing = max(0, composition.wanted - len(sets.kept) - healed.held)
     hindrance = _hindrance(view) if missing else None
-    pull = missing > 0 and hindrance is None and view.app.image_ready != view.target.spec_hash
-    room = max(0, view.app.count + view.surge - len(view.existing) - len(view.held))
+    pull = missing > 0 and hindrance is None and view.app.image_ready != composition.leading.spec_hash
+    room = max(0, view.count + view.surge - len(view.existing))
     create = 0 if hindrance or pull else min(room, missing)
-    retire = {r.name: _surplus_cause(view) for r in sides.surplus}
-    retire |= {r.name: _misfit_cause(view, r) for r in sides.idle}
-    idle = [r for r in view.held if not r.ready and r.phase is not Phase.LEAVING]
-    retire |= {r.name: "its place is needed by the version that serves" for r in idle[: max(0, missing - room)]}
-    going = _expendable(view, sides, healed, missing)
+    retire = {replica.name: _surplus_cause(view) for replica in sets.surplus}
+    retire |= {replica.name: _misfit_cause(view, replica) for replica in sets.idle}
+    spared = [r for r in sets.set_aside if not r.ready and r.phase is not Phase.LEAVING][: max(0, missing - room)]
+    retire |= {replica.name: "its place is needed by the version that serves" for replica in spared}
+    going = _expendable(view, sets, healed, missing)
     if hindrance or pull or settling_until(view):
         # Nobody new takes over just now: only those that are on their way out already go on.
-        going = [r for r in going if r.state.unrouted_at is not None]
-    retire |= {r.name: _misfit_cause(view, r) for r in going}
+        going = [replica for replica in going if replica.state.traffic.left_at is not None]
+    retire |= {replica.name: _misfit_cause(view, replica) for replica in going}
     waits = (*paused, *healed.waits, *([hindrance] if hindrance else []))
-    return Choice(create, _create_cause(view, sides, healed) if missing else "", pull, retire, waits)
+    return Reconciliation(create, _create_cause(view, sets, healed) if missing else "", pull, retire, waits)
 
 
 def settling_until(view: AppView) -> float | None:
     """Until when changes of routes wait for the rest of the step; None when there is nothing to wait for."""
     if view.complete:
         return None
-    fresh = [r.state.ready_at for r in view.fit if r.ready and r.name not in view.routed and r.state.ready_at]
-    if not fresh or not view.routed or not any(r.phase in PENDING for r in view.fit):
+    fit, routed = view.leading_fit, view.routed
+    fresh = [r.state.ready_at for r in fit if r.ready and r.name not in routed and r.state.ready_at]
+    if not fresh or not routed or not any(r.phase in PENDING for r in fit):
         return None
     until = min(fresh) + SETTLE_SECONDS
     return until if view.now < until else None
@@ -109,27 +123,28 @@ def _paused(failed: FailedVersion) -> str:
 
 def _hindrance(view: AppView) -> Wait | None:
     """Why no replica can be created just now."""
-    backoff = view.app.backoff
+    backoff = view.app.pacing.creation
     if view.app.stable is None and view.unready_dependencies:
         names = ", ".join(view.unready_dependencies)
         return Wait(view.name, f"waiting for {names} to be ready first (dependsOn)")
-    if backoff is None or not blocks(backoff, view.now):
+    if backoff is None or not backoff.blocks(view.now):
         return None
     if backoff.until_changed:
         return Wait(view.name, f"{backoff.message}; waiting for a changed spec")
     return Wait(view.name, f"{backoff.message}; trying again (attempt {backoff.attempts + 1})", backoff.next_at)
 
 
-def _expendable(view: AppView, sides: _Sides, healed: healing.Healing, missing: int) -> list[Replica]:
+def _expendable(view: AppView, sets: ReplicaSets, healed: healing.Healing, missing: int) -> list[Replica]:
     """Those that are to be replaced, as far as enough others go on serving; those that serve badly go first."""
-    unready = [*(r for r in sides.others if not r.ready), *healed.replaceable]
-    ready = sorted((r for r in sides.others if r.ready), key=lambda r: _first_to_go(view, r))
-    spare = len(view.available) + len(sides.others) + len(sides.sick) - view.least
-    if view.canary:
+    unready = [*(replica for replica in sets.outdated if not replica.ready), *healed.replaceable]
+    ready = sorted((replica for replica in sets.outdated if replica.ready), key=lambda r: _first_to_go(view, r))
+    relied_on = len(view.leading_available) + view.composition.contributed
+    spare = relied_on + len(sets.outdated) + len(sets.unhealthy) - view.min_available
+    if view.composition.canary:
         # The old version stays whole beside the canary, but for the room that the canary needs.
         spare = min(spare, len(view.existing) + missing - view.count - view.surge)
     going = unready[: max(0, spare)]
-    spare_ready = min(spare - len(going), len(view.available) + len(ready) - view.least)
+    spare_ready = min(spare - len(going), relied_on + len(ready) - view.min_available)
     return going + ready[: max(0, spare_ready)]
 
 
@@ -148,7 +163,7 @@ def _first_to_stay(replica: Replica) -> tuple[bool, float, int]:
 
 
 def _wanted(view: AppView) -> str:
-    return f"{view.app.count} replica{'s' if view.app.count != 1 else ''} wanted by {view.scaling.mode} scaling"
+    return f"{view.count} replica{'s' if view.count != 1 else ''} wanted by {view.scaling.mode} scaling"
 
 
 def _surplus_cause(view: AppView) -> str:
@@ -156,21 +171,23 @@ def _surplus_cause(view: AppView) -> str:
 
 
 def _misfit_cause(view: AppView, replica: Replica) -> str:
+    leading = view.composition.leading
     if replica.phase is Phase.DEAD:
         return "the Engine reports its container as dead"
     if replica.phase is Phase.DISPLACED:
         return f"it can't start: a container that is not ours has its address {replica.state.address}"
-    if replica.spec_hash == view.target.spec_hash:
+    if replica.spec_hash == leading.spec_hash:
         return f"unhealthy ({replica.state.health.detail}), and replaced"
-    return f"replaced by {naming(view.target)}"
+    return f"replaced by {naming(leading)}"
 
 
-def _create_cause(view: AppView, sides: _Sides, healed: healing.Healing) -> str:
-    if len(sides.kept) + len(sides.sick) >= view.aim:
-        return f"replaces unhealthy {', '.join(r.name for r in healed.replaceable)}"
+def _create_cause(view: AppView, sets: ReplicaSets, healed: healing.Healing) -> str:
+    leading, there = view.composition.leading, len(sets.kept) + len(sets.unhealthy)
+    if there >= view.composition.wanted:
+        return f"replaces unhealthy {', '.join(replica.name for replica in healed.replaceable)}"
     if view.app.stable is None:
-        return f"first deploy at revision {short(view.target.revision)}"
-    if is_change(view.app, view.target):
-        changed = "; ".join(differences(view.app.stable, view.target))
-        return f"changed at revision {short(view.target.revision)}: {changed}"
-    return f"{_wanted(view)}, {len(sides.kept) + len(sides.sick)} there"
+        return f"first deploy at revision {short(leading.revision)}"
+    if view.is_change and leading is view.target:
+        changed = "; ".join(differences(view.app.stable, leading))
+        return f"changed at revision {short(leading.revision)}: {changed}"
+    return f"{_wanted(view)}, {there} there"

@@ -15,10 +15,11 @@ from operator import attrgetter
 from reconciler.decide.app_view import AppView
 from reconciler.decide.healing import most_are_unhealthy
 from reconciler.decide.phases import PENDING, Phase, Replica
-from reconciler.decide.reconcile import Choice, settling_until
+from reconciler.decide.reconcile import Reconciliation, settling_until
 from reconciler.decide.rollout import canary
-from reconciler.decide.versions import CANARY_FAILED, version_for
+from reconciler.decide.versions import version_for
 from reconciler.model.plan import Wait
+from reconciler.model.reasons import Reason
 from reconciler.model.routes import AppRoutes, RouteTable, Server
 from reconciler.model.spec import App
 
@@ -26,14 +27,14 @@ _COMING_BACK = PENDING | {Phase.RESTARTING, Phase.CRASHED, Phase.VANISHING, Phas
 _UNWELL = frozenset({Phase.UNHEALTHY, Phase.UNREADY})
 
 
-def routes_of(view: AppView, choice: Choice) -> tuple[AppRoutes | None, tuple[Wait, ...]]:
+def routes_of(view: AppView, reconciliation: Reconciliation) -> tuple[AppRoutes | None, tuple[Wait, ...]]:
     """The app's part of the table now, and what is said about it. None: the app has no routes."""
     app, published = view.target.app, view.published
     if view.suspended and published is not None:
         return published, ()
     if not app.routes:
         return None, ()
-    live, waits = _live(view, choice)
+    live, waits = _live(view, reconciliation)
     servers = sorted(_servers(view, live), key=attrgetter("name"))
     if published and _same_for_requests(published, app, servers):
         return published, waits
@@ -45,13 +46,13 @@ def table_of(parts: Iterable[AppRoutes]) -> RouteTable:
     return RouteTable(tuple(sorted(parts, key=lambda part: part.app_name)))
 
 
-def _live(view: AppView, choice: Choice) -> tuple[list[Replica], tuple[Wait, ...]]:
+def _live(view: AppView, reconciliation: Reconciliation) -> tuple[list[Replica], tuple[Wait, ...]]:
     """The replicas that get requests."""
-    staying = [r for r in view.replicas if r.name not in choice.retire and r.phase is not Phase.LEAVING]
+    staying = [r for r in view.replicas if r.name not in reconciliation.retire and r.phase is not Phase.LEAVING]
     held = settling_until(view)
-    # Nobody has to put up with a trial that is over, as long as the others serve.
+    # Nobody has to put up with an analysis that is over, as long as the others serve.
     wanted = [r for r in staying if _is_wanted(view, r)]
-    if sum(r.ready and _routable(view, r, held) for r in wanted) >= max(1, view.least):
+    if sum(r.ready and _routable(view, r, held) for r in wanted) >= max(1, view.min_available):
         staying = wanted
     live = [r for r in staying if _routable(view, r, held)]
     fresh = ", ".join(r.name for r in live if r.name not in view.routed)
@@ -69,7 +70,7 @@ def _is_wanted(view: AppView, replica: Replica) -> bool:
     """Whether requests should reach its version: the target or the one before it, and no canary that failed. A canary
     that another commit has overtaken is neither."""
     stable, failed = view.app.stable, view.app.failed
-    if failed and failed.reason == CANARY_FAILED and replica.spec_hash == failed.spec_hash:
+    if failed and failed.reason is Reason.CANARY_FAILED and replica.spec_hash == failed.spec_hash:
         return False
     return stable is None or replica.spec_hash in (view.target.spec_hash, stable.spec_hash)
 
@@ -99,11 +100,12 @@ def _servers(view: AppView, live: list[Replica]) -> list[Server]:
 
 def _weights(view: AppView, live: list[Replica]) -> Callable[[str], int]:
     """The weight of a server by its spec hash: all the same, unless a canary is to get its share."""
-    if view.canary is None:
+    analysed = view.composition.canary
+    if analysed is None:
         return lambda _: 1
     target = view.target.spec_hash
     new = sum(r.spec_hash == target for r in live)
-    each_new, each_old = canary.weights(view.canary.weight, new, len(live) - new)
+    each_new, each_old = canary.weights(analysed.weight, new, len(live) - new)
     return lambda spec_hash: each_new if spec_hash == target else each_old
 
 

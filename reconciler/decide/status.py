@@ -17,6 +17,7 @@ from reconciler.decide.state.health import health_check_of
 from reconciler.decide.versions import version_for
 from reconciler.model.health import Verdict
 from reconciler.model.load import ReplicaLoad
+from reconciler.model.reasons import Reason
 from reconciler.model.spec import App, Route
 from reconciler.model.state import ReplicaState
 from reconciler.model.status import AppStatus, Condition, ReplicaStatus, Vitals
@@ -24,31 +25,31 @@ from reconciler.model.status import AppStatus, Condition, ReplicaStatus, Vitals
 _NO_LOAD = ReplicaLoad()
 
 # Of a condition: whether it holds, its reason in one CamelCase word, and a message for people.
-Standing = tuple[bool, str, str]
+Standing = tuple[bool, Reason, str]
 
 
 def describe(
-    facts: AppDecision, served: Served, replicas: Mapping[str, ReplicaState], loads: Mapping[str, ReplicaLoad]
+    decision: AppDecision, served: Served, replicas: Mapping[str, ReplicaState], loads: Mapping[str, ReplicaLoad]
 ) -> AppStatus:
     """The status of one app. ``replicas`` are as remembered after the edge has answered."""
-    view, routed = facts.view, served.routed
-    trouble = next(iter(degraded_reasons(facts, served)), None)
+    view, routed = decision.view, served.routed
+    worst = next(iter(degraded_reasons(decision, served)), None)
     return AppStatus(
         name=view.name,
         revision=view.target.revision,
         spec_hash=view.target.spec_hash,
         mode=view.scaling.mode,
-        desired=0 if facts.leaving else view.count,
+        desired=0 if decision.leaving else view.count,
         current=sum(r.phase in RUNNING for r in view.existing),
         ready=sum(r.ready for r in view.existing),
         routed=sum(r.name in routed for r in view.existing),
-        conditions=_conditions(facts, routed, trouble),
+        conditions=_conditions(decision, routed, worst),
         instances=tuple(
-            _instance(facts, r, replicas.get(r.name, r.state), routed, loads.get(r.name, _NO_LOAD))
+            _instance(decision, r, replicas.get(r.name, r.state), routed, loads.get(r.name, _NO_LOAD))
             for r in view.existing
         ),
         routes=tuple(route_text(route) for route in view.target.app.routes),
-        error="" if trouble is None else "\n".join(filter(None, (trouble.message, trouble.details))),
+        error="" if worst is None else "\n".join(filter(None, (worst.message, worst.details))),
     )
 
 
@@ -62,7 +63,7 @@ def blinded(status: AppStatus, message: str, now: float) -> AppStatus:
     instances = tuple(
         replace(instance, health=replace(instance.health, verdict=Verdict.UNKNOWN)) for instance in status.instances
     )
-    degraded = _condition("Degraded", (True, "EngineUnreachable", message), status.conditions, now)
+    degraded = _condition("Degraded", (True, Reason.ENGINE_UNREACHABLE, message), status.conditions, now)
     conditions = (*(c for c in status.conditions if c.type != "Degraded"), degraded)
     return replace(status, instances=instances, conditions=conditions, error=message)
 
@@ -70,12 +71,12 @@ def blinded(status: AppStatus, message: str, now: float) -> AppStatus:
 # -- conditions -----------------------------------------------------------------------------------------------------
 
 
-def _conditions(facts: AppDecision, routed: frozenset[str], trouble: DegradedReason | None) -> tuple[Condition, ...]:
-    degraded = (True, trouble.reason, trouble.message) if trouble else (False, "AsExpected", "")
-    before, now = facts.view.app.conditions, facts.view.now
+def _conditions(decision: AppDecision, routed: frozenset[str], worst: DegradedReason | None) -> tuple[Condition, ...]:
+    degraded = (True, worst.reason, worst.message) if worst else (False, Reason.AS_EXPECTED, "")
+    before, now = decision.view.app.conditions, decision.view.now
     return (
-        _condition("Ready", _readiness(facts, routed), before, now),
-        _condition("Progressing", _progress(facts, routed), before, now),
+        _condition("Ready", _readiness(decision, routed), before, now),
+        _condition("Progressing", _progress(decision, routed), before, now),
         _condition("Degraded", degraded, before, now),
     )
 
@@ -89,30 +90,30 @@ def _condition(
     return Condition(type_, status, reason, message, since)
 
 
-def _readiness(facts: AppDecision, routed: frozenset[str]) -> Standing:
+def _readiness(decision: AppDecision, routed: frozenset[str]) -> Standing:
     """Whether as many replicas serve as are wanted, of whichever version."""
-    view = facts.view
+    view = decision.view
     serving = sum(r.ready and _reached(view, r, routed) for r in view.existing)
-    ready = serving >= view.count and not facts.leaving
+    ready = serving >= view.count and not decision.leaving
     message = f"{serving} of {view.count} replicas ready"
-    if not ready and facts.waits:
-        message += f"; {facts.waits[0].message}"
-    return ready, "ReplicasReady" if ready else "ReplicasNotReady", message
+    if not ready and decision.waits:
+        message += f"; {decision.waits[0].message}"
+    return ready, Reason.REPLICAS_READY if ready else Reason.REPLICAS_NOT_READY, message
 
 
-def _progress(facts: AppDecision, routed: frozenset[str]) -> Standing:
-    view, failed = facts.view, facts.view.app.failed
-    waiting = facts.waits[0].message if facts.waits else ""
-    if facts.leaving:
-        return True, "Leaving", waiting or "acting"
+def _progress(decision: AppDecision, routed: frozenset[str]) -> Standing:
+    view = decision.view
+    waiting = decision.waits[0].message if decision.waits else ""
+    if decision.leaving:
+        return True, Reason.LEAVING, waiting or "acting"
     if view.suspended:
-        return False, "Suspended", waiting
-    if failed and failed.spec_hash == view.target.spec_hash:
-        return False, "RolloutFailed", waiting
+        return False, Reason.SUSPENDED, waiting
+    if view.paused:
+        return False, Reason.ROLLOUT_FAILED, waiting
     reached = all(_reached(view, r, routed) for r in view.available)
     if view.complete and view.app.rollout is None and reached:
-        return False, "Idle", "nothing to do"
-    reason = "RollingOut" if view.app.rollout else "Acting" if facts.acting else "Waiting"
+        return False, Reason.IDLE, "nothing to do"
+    reason = Reason.ROLLING_OUT if view.app.rollout else Reason.ACTING if decision.acting else Reason.WAITING
     return True, reason, waiting or "acting"
 
 
@@ -125,9 +126,9 @@ def _reached(view: AppView, replica: Replica, routed: frozenset[str]) -> bool:
 
 
 def _instance(
-    facts: AppDecision, replica: Replica, state: ReplicaState, routed: frozenset[str], load: ReplicaLoad
+    decision: AppDecision, replica: Replica, state: ReplicaState, routed: frozenset[str], load: ReplicaLoad
 ) -> ReplicaStatus:
-    view = facts.view
+    view = decision.view
     own = version_for(view.app, replica.spec_hash).app
     return ReplicaStatus(
         name=replica.name,
@@ -136,28 +137,28 @@ def _instance(
         address=state.address or None,
         port=own.main_port,
         spec_hash=replica.spec_hash,
-        state=_state(facts, replica, routed),
+        state=_state(decision, replica, routed),
         phase=str(replica.phase),
-        note=_note(facts, replica, own, routed),
+        note=_note(decision, replica, own, routed),
         health=state.health,
-        restarts=state.restart_count,
+        restarts=state.restarts.by_engine,
         vitals=Vitals(load.cpu_percent, load.memory_percent, view.now if replica.container else None),
     )
 
 
-def _state(facts: AppDecision, replica: Replica, routed: frozenset[str]) -> Literal["ready", "draining", "down"]:
-    if facts.leaving or replica.name in facts.choice.retire or replica.phase is Phase.LEAVING:
+def _state(decision: AppDecision, replica: Replica, routed: frozenset[str]) -> Literal["ready", "draining", "down"]:
+    if decision.leaving or replica.name in decision.reconciliation.retire or replica.phase is Phase.LEAVING:
         return "draining"
-    return "ready" if replica.ready and _reached(facts.view, replica, routed) else "down"
+    return "ready" if replica.ready and _reached(decision.view, replica, routed) else "down"
 
 
-def _note(facts: AppDecision, replica: Replica, own: App, routed: frozenset[str]) -> str:
+def _note(decision: AppDecision, replica: Replica, own: App, routed: frozenset[str]) -> str:
     """Why this replica is, or is not, routed."""
     state = replica.state
-    if cause := facts.choice.retire.get(replica.name):
+    if cause := decision.reconciliation.retire.get(replica.name):
         return f"leaving: {cause}"
-    if state.backoff and not replica.ready:
-        return f"{state.backoff.reason}: {state.backoff.message}"
+    if (backoff := state.restarts.backoff) and not replica.ready:
+        return f"{backoff.reason}: {backoff.message}"
     if replica.phase is Phase.STARTING:
         return _not_ready_yet(state, own)
     if replica.phase is Phase.UNHEALTHY:

@@ -14,10 +14,9 @@ from dataclasses import replace
 
 from reconciler.load.meter import Meter, Watched
 from reconciler.loud_thread import LoudThread
-from reconciler.model.load import LoadSample
+from reconciler.model.load import Loads, LoadSample
 from reconciler.model.observed import Container
 from reconciler.model.spec import App
-from reconciler.ports import Loads
 
 INTERVAL_SECONDS = 1.0
 # A clock that differs by more from the machine's steady one than at the look before was set, or the machine slept.

@@ -19,10 +19,9 @@ from reconciler.load.prometheus import CustomMetrics
 from reconciler.load.request_log import RequestLog
 from reconciler.load.traffic import Traffic
 from reconciler.load.window import Served
-from reconciler.model.load import AppLoad, ReplicaLoad, VersionLoad
+from reconciler.model.load import AppLoad, Loads, ReplicaLoad, VersionLoad
 from reconciler.model.observed import Container, ContainerState
 from reconciler.model.spec import App
-from reconciler.ports import Loads
 
 NO_API = "custom metrics are unknown: no Prometheus-compatible API is set (prometheus_url)"
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from reconciler.model.desired import Version
+from reconciler.model.reasons import Reason
+from reconciler.model.version import Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class ActionFailure:
     """Why an action failed: ``reason`` in one CamelCase word for machines, ``message`` for people."""
 
     kind: FailureKind
-    reason: str
+    reason: Reason
     message: str
 
 

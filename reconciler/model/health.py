@@ -1,13 +1,15 @@
-"""A replica's health as its probes have told it so far."""
+"""Health: where a replica stands by the answers of its probes so far."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from reconciler.model.moments import Moment
+
 
 class Verdict(StrEnum):
-    """``unknown`` until the checks have said enough, and while they can't be made."""
+    """The verdict of a check: ``unknown`` until it has said enough, and while it can't be made."""
 
     UNKNOWN = "unknown"
     HEALTHY = "healthy"
@@ -21,22 +23,27 @@ class Tally:
     checks: int = 0
     failures: int = 0
     consecutive_successes: int = 0
-    last_check_at: float | None = None
-    last_success_at: float | None = None
-    last_failure_at: float | None = None
+    last_check_at: Moment | None = None
+    last_success_at: Moment | None = None
+    last_failure_at: Moment | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One check's standing. Times in epoch seconds.
+    """The standing of one check of one replica.
 
-    ``since`` is when the verdict last changed, ``first_healthy_at`` when it first became healthy: failures count
-    against a replica only from then on. ``detail`` is the last failed answer.
+    ``since`` is when the verdict last changed. ``on_trust`` says that the replica was taken for healthy without having
+    answered, and has not answered well since. ``detail`` is the last failed answer.
     """
 
     verdict: Verdict = Verdict.UNKNOWN
-    since: float | None = None
-    first_healthy_at: float | None = None
+    since: Moment | None = None
+    on_trust: bool = False
     consecutive_failures: int = 0
     detail: str = ""
     tally: Tally = Tally()
+
+    @property
+    def has_answered_well(self) -> bool:
+        """Whether the program that runs now was ever healthy by an answer of its own."""
+        return self.verdict is not Verdict.UNKNOWN and not self.on_trust

@@ -77,3 +77,18 @@ class LoadSample:
     status_5xx: int | None = None
     bytes_sent: int | None = None
     custom: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """What was measured, by app name and by replica (container) name.
+
+    ``versions``, by app name and spec hash, is there for apps with a canary. ``samples`` are those that are complete
+    and not recorded yet. ``notices`` say what can't be measured, and why.
+    """
+
+    apps: Mapping[str, AppLoad] = field(default_factory=dict)
+    replicas: Mapping[str, ReplicaLoad] = field(default_factory=dict)
+    versions: Mapping[tuple[str, str], VersionLoad] = field(default_factory=dict)
+    samples: tuple[LoadSample, ...] = ()
+    notices: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What the world reported: one moment, seen once, before anything is decided.
+"""What the world reported: one moment, seen once and completely, before anything is decided.
 
 Absence counts only where the observation was complete; an adapter that could not see raises instead of
 returning less.
@@ -13,7 +13,9 @@ from enum import StrEnum
 from typing import Literal
 
 from reconciler.model.actions import Action, Outcome
-from reconciler.model.load import AppLoad, ReplicaLoad, VersionLoad
+from reconciler.model.defaults import FIRST_GENERATION
+from reconciler.model.desired import Desired
+from reconciler.model.load import Loads
 from reconciler.model.scaling import Bounds
 
 
@@ -34,6 +36,7 @@ class Container:
     """A container that carries our labels, as the Engine lists it.
 
     ``slot`` is the replica's number, from 1; ``address`` its IPv4 address on our network, None while it has none.
+    ``defaults`` is the generation of container defaults it was made with.
     ``exit_code`` is known once it has exited. ``restart_count`` and ``started_at`` (epoch seconds) are known only
     for containers the adapter had reason to look at closely; ``last_log`` holds the last lines of one that died, or
     that keeps a rollout from going on.
@@ -47,6 +50,7 @@ class Container:
     revision: str
     state: ContainerState
     address: str | None = None
+    defaults: int = FIRST_GENERATION
     exit_code: int | None = None
     restart_count: int | None = None
     started_at: float | None = None
@@ -67,11 +71,26 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class Capacity:
     """What the machine has in all: thousandths of a core, and bytes of memory."""
 
     cpu_millicores: int
     memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All containers at one moment, and what bounds them.
+
+    ``foreign_names`` and ``foreign_addresses`` belong to containers that are not ours: to be avoided, never touched.
+    ``capacity`` is None where it isn't known.
+    """
+
+    containers: tuple[Container, ...]
+    network: Network
+    foreign_names: frozenset[str] = frozenset()
+    foreign_addresses: frozenset[str] = frozenset()
+    capacity: Capacity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,29 +105,49 @@ class ProbeSample:
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """Everything seen since the last tick.
+class Outage:
+    """A side that could not be reached: ``error`` is what it said, ``meanwhile`` what holds until it can be again."""
 
-    ``foreign_names`` and ``foreign_addresses`` belong to containers that are not ours: to be avoided, never touched.
-    ``images`` are those that are on the host, of all that were asked about.
-    ``in_flight`` are actions submitted earlier that have not finished; ``outcomes`` those that have.
-    ``version_loads``, by app name and spec hash, is there for apps with a canary. ``open_requests`` counts requests in
-    flight by replica address, where the edge can tell. ``bounds`` are those that an app's schedule puts in force now.
-    ``host`` is None where its size isn't known.
+    side: Literal["source", "engine", "edge", "store"]
+    error: str
+    meanwhile: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.side}: {self.error}" + (f"; {self.meanwhile}" if self.meanwhile else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything seen since the last tick, as of ``at`` (epoch seconds); no moment in it is later.
+
+    ``desired`` is what the source asks for by its last reading. ``images`` are those that are on the host, of all that
+    were asked about. ``in_flight`` are actions submitted earlier that have not finished; ``outcomes`` those that have.
+    ``open_requests`` counts requests in flight by replica address, where the edge can tell. ``bounds`` are those that
+    an app's schedule puts in force now.
     """
 
     at: float
-    containers: tuple[Container, ...]
-    network: Network
-    foreign_names: frozenset[str] = frozenset()
-    foreign_addresses: frozenset[str] = frozenset()
+    desired: Desired
+    inventory: Inventory
     images: frozenset[str] = frozenset()
     samples: tuple[ProbeSample, ...] = ()
     in_flight: tuple[Action, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
-    loads: Mapping[str, AppLoad] = field(default_factory=dict)
-    replica_loads: Mapping[str, ReplicaLoad] = field(default_factory=dict)
-    version_loads: Mapping[tuple[str, str], VersionLoad] = field(default_factory=dict)
+    loads: Loads = Loads()
     open_requests: Mapping[str, int] = field(default_factory=dict)
     bounds: Mapping[str, Bounds] = field(default_factory=dict)
-    host: Host | None = None
+    outages: tuple[Outage, ...] = ()
+
+    @property
+    def containers(self) -> tuple[Container, ...]:
+        return self.inventory.containers
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """A moment at which the Engine could not be seen, so that there is nothing to decide about: why is in ``outages``,
+    last."""
+
+    at: float
+    desired: Desired
+    outages: tuple[Outage, ...]

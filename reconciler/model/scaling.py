@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reconciler.model.load import AppLoad
+from reconciler.model.moments import Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class ScalingDecision:
     to change for another decision. ``acted`` is False for a decision that was only recorded (``dryRun``).
     """
 
-    at: float
+    at: Moment
     current: int
     target: int
     raw: int
@@ -98,15 +99,14 @@ class ScalingState:
     """What one decision leaves for the next. Times in epoch seconds.
 
     ``count`` is the number of replicas decided last, ``scaled_at`` when it last changed and ``scaled_from`` what it
-    was before. ``recommendations`` are the
-    counts recommended since then-and-then, as far back as the stabilization window reaches, without those a later
-    and higher one has made irrelevant: so they only ever fall. ``before_scale_out`` is None unless the last change
-    was a scale-out that load asked for.
+    was before. ``recommendations`` are counts and since when each was recommended, as far back as the stabilization
+    window reaches, without those a later and higher one has made irrelevant: so they only ever fall.
+    ``before_scale_out`` is None unless the last change was a scale-out that load asked for.
     """
 
     count: int
-    scaled_at: float | None = None
-    recommendations: tuple[tuple[float, int], ...] = ()
+    scaled_at: Moment | None = None
+    recommendations: tuple[tuple[Moment, int], ...] = ()
     before_scale_out: Throughput | None = None
     scaled_from: int | None = None
 

@@ -1,45 +1,81 @@
-"""What must survive a restart: everything a decision needs that cannot be seen in the world.
+"""The state: everything a decision needs that cannot be seen in the world, and so must survive a restart.
 
-State is a value. A tick takes one and makes the next; the store only keeps it. Whatever can be derived from what is
-observed does not belong here. All times are epoch seconds.
+It is a value. A tick takes one and makes the next; the store only keeps it. What happens to an app or a replica has a
+name here, and each such transition leaves a value that `decide.state.consistency` accepts. Whatever can be derived from
+what is observed does not belong here. No moment lies in the future.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from reconciler.model.desired import Version
+from reconciler.model.backoff import Backoff
 from reconciler.model.health import Health
+from reconciler.model.moments import Moment
+from reconciler.model.reasons import Reason
 from reconciler.model.routes import Refusal, RouteTable
 from reconciler.model.scaling import ScalingDecision, ScalingState
 from reconciler.model.status import Condition
+from reconciler.model.version import Version
+
+# An exit counts towards a crash loop for this long.
+CRASH_WINDOW_SECONDS = 60.0
+KEPT_EXITS = 3
+KEPT_FORMER_VERSIONS = 5
+
+
+# -- replicas -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Backoff:
-    """Failures in a row and when to try again. ``reason`` is one CamelCase word, ``message`` for people.
+class Traffic:
+    """Whether requests reach a replica: never so far, now, or no longer.
 
-    ``until_changed`` marks a failure that only another spec can mend; ``next_at`` then means nothing.
+    ``entered`` is true from the moment a route table with it may have been served; ``left_at`` is when a successfully
+    published table first lacked it, None while it is in one or never was.
     """
 
-    attempts: int
-    next_at: float
-    reason: str
-    message: str
-    until_changed: bool = False
+    entered: bool = False
+    left_at: Moment | None = None
+
+    @property
+    def routed(self) -> bool:
+        return self.entered and self.left_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Exits:
+    """How a replica's program has ended: ``recent`` times of it, and of the last one its exit code and last lines.
+
+    ``ended_at`` is when it was last seen to have ended, None while it runs.
+    """
+
+    recent: tuple[Moment, ...] = ()
+    ended_at: Moment | None = None
+    code: int | None = None
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Restarts:
+    """Who starts a replica again, and how soon: the Engine at once or, ``by_controller``, we after a back-off.
+
+    ``by_engine`` is how often the Engine did so, as it counts.
+    """
+
+    by_controller: bool = False
+    by_engine: int = 0
+    backoff: Backoff | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaState:
     """One replica, by its name. A new container in the same slot starts anew, but for its back-off.
 
-    ``container_id`` is "" while there is no container. ``unrouted_at`` is when a successfully published table first
-    lacked it, None while it is in one or never was; ``ever_routed`` tells those two apart. ``ready_at`` is when it last
-    became fit for traffic, None while it is not. ``exited_at`` is when it was last seen to have ended, None while it
-    runs; ``disturbed_at`` when it last ended or vanished, None once it is ready again. ``crashes`` are the times of
-    recent exits; ``taken_over`` says that the Engine no longer restarts it. ``backoff`` paces its starts, ``removal``
-    attempts to remove it.
+    ``container_id`` is "" while there is no container. ``ready_at`` is when it last became fit for traffic, None while
+    it is not; ``disturbed_at`` when it last ended or vanished, None once it is ready again. ``removal`` paces attempts
+    to remove it.
     """
 
     name: str
@@ -48,26 +84,120 @@ class ReplicaState:
     container_id: str
     address: str
     spec_hash: str
-    created_at: float
+    created_at: Moment
     health: Health = Health()
     readiness: Health = Health()
-    ready_at: float | None = None
-    ever_routed: bool = False
-    unrouted_at: float | None = None
-    restart_count: int = 0
-    crashes: tuple[float, ...] = ()
-    exited_at: float | None = None
-    disturbed_at: float | None = None
-    taken_over: bool = False
-    backoff: Backoff | None = None
+    ready_at: Moment | None = None
+    disturbed_at: Moment | None = None
+    traffic: Traffic = Traffic()
+    exits: Exits = Exits()
+    restarts: Restarts = Restarts()
     removal: Backoff | None = None
-    last_log: str = ""
-    exit_code: int | None = None
 
     @property
     def in_service(self) -> bool:
         """Whether it takes its share of the load: fit for traffic, and not taken out of it."""
-        return self.ready_at is not None and self.unrouted_at is None
+        return self.ready_at is not None and self.traffic.left_at is None
+
+    def successor(self, container_id: str, address: str, spec_hash: str, at: float) -> ReplicaState:
+        """A new container in its slot: requests still reach it where they reached the old one and, unless its spec
+        differs, it takes over how its predecessor crashed."""
+        same_spec = self.spec_hash == spec_hash
+        return ReplicaState(
+            name=self.name,
+            app_name=self.app_name,
+            slot=self.slot,
+            container_id=container_id,
+            address=address,
+            spec_hash=spec_hash,
+            created_at=at,
+            traffic=self.traffic,
+            disturbed_at=self.disturbed_at,
+            exits=Exits(self.exits.recent) if same_spec else Exits(),
+            restarts=Restarts(backoff=self.restarts.backoff) if same_spec else Restarts(),
+        )
+
+    def crashed(self, at: float, *, ended: bool, code: int | None, log: str, restarts: int | None) -> ReplicaState:
+        """Its program ended, and may have been ``ended`` or started again since; None is what the Engine didn't say."""
+        recent = (*(exit_at for exit_at in self.exits.recent if at - exit_at < CRASH_WINDOW_SECONDS), at)
+        exits = Exits(
+            recent=recent[-KEPT_EXITS:],
+            ended_at=at if ended else None,
+            code=self.exits.code if code is None else code,
+            log=log or self.exits.log,
+        )
+        return replace(
+            self,
+            health=_begun_anew(self.health),
+            readiness=_begun_anew(self.readiness),
+            ready_at=None,
+            disturbed_at=at,
+            exits=exits,
+            restarts=self.restarts if restarts is None else replace(self.restarts, by_engine=restarts),
+        )
+
+    def runs_again(self) -> ReplicaState:
+        """Its program was started: found ended at the next look, it has ended once more."""
+        return self if self.exits.ended_at is None else replace(self, exits=replace(self.exits, ended_at=None))
+
+    def restarted_by_engine(self, count: int) -> ReplicaState:
+        """The Engine counts so many restarts of its own."""
+        restarts = self.restarts
+        return self if count == restarts.by_engine else replace(self, restarts=replace(restarts, by_engine=count))
+
+    def disturbed(self, at: float) -> ReplicaState:
+        """Somebody began to remove it."""
+        return self if self.disturbed_at is not None else replace(self, disturbed_at=at)
+
+    def vanished(self, at: float) -> ReplicaState:
+        """Its container is gone, and not by our doing."""
+        exits = replace(self.exits, ended_at=at)
+        return replace(self, container_id="", ready_at=None, disturbed_at=at, exits=exits)
+
+    def removed(self) -> ReplicaState:
+        """We removed its container."""
+        return replace(self, container_id="", ready_at=None, removal=None)
+
+    def not_removed(self, removal: Backoff) -> ReplicaState:
+        """An attempt to remove its container failed."""
+        return replace(self, removal=removal)
+
+    def held_back(self, backoff: Backoff) -> ReplicaState:
+        """It keeps crashing, or could not be started: the next start has to wait."""
+        return replace(self, restarts=replace(self.restarts, backoff=backoff))
+
+    def restarts_taken_over(self, by_controller: bool) -> ReplicaState:
+        """From now on the controller starts it again, or else the Engine."""
+        return replace(self, restarts=replace(self.restarts, by_controller=by_controller))
+
+    def crash_loop_over(self) -> ReplicaState:
+        """It has been well for so long that its crashes are forgotten."""
+        exits, restarts = replace(self.exits, recent=()), replace(self.restarts, backoff=None)
+        return replace(self, exits=exits, restarts=restarts)
+
+    def became_ready(self, at: float) -> ReplicaState:
+        """It is fit for traffic."""
+        return self if self.ready_at is not None else replace(self, ready_at=at, disturbed_at=None)
+
+    def became_unready(self) -> ReplicaState:
+        """It is fit for traffic no longer."""
+        return self if self.ready_at is None else replace(self, ready_at=None)
+
+    def entered_traffic(self) -> ReplicaState:
+        """A route table with it may be served from now on."""
+        return self if self.traffic.routed else replace(self, traffic=Traffic(entered=True))
+
+    def left_traffic(self, at: float) -> ReplicaState:
+        """A route table without it is served: it drains from here."""
+        return replace(self, traffic=replace(self.traffic, left_at=at)) if self.traffic.routed else self
+
+
+def _begun_anew(health: Health) -> Health:
+    """The health of a program that was started again: only its totals are what they were."""
+    return Health(tally=replace(health.tally, consecutive_successes=0))
+
+
+# -- apps -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +205,36 @@ class Rollout:
     """A change of version under way. ``max_available`` is how many new replicas could be relied on at once so far, and
     ``progressed_at`` when there last were more than ever before.
 
-    ``canary_at`` is when the canary began to get its share of the traffic, None before; ``promoted`` says that the
-    verdict was good.
+    ``canary_at`` is when the canary began to get its share of the traffic, None before; ``promoted`` says that its
+    analysis came out well.
     """
 
     from_hash: str | None
     to_hash: str
-    started_at: float
-    progressed_at: float
-    canary_at: float | None = None
+    started_at: Moment
+    progressed_at: Moment
+    canary_at: Moment | None = None
     promoted: bool = False
     max_available: int = 0
 
     @property
     def analysis_since(self) -> float | None:
-        """Since when its canary waits for the verdict; None while there is none to wait for."""
+        """Since when its canary is analysed; None while there is nothing to wait for."""
         return None if self.promoted else self.canary_at
+
+    def progressed(self, available: int, at: float) -> Rollout:
+        """More new replicas can be relied on than ever before."""
+        return replace(self, progressed_at=at, max_available=available)
+
+    def canary_entered_traffic(self, at: float) -> Rollout:
+        return replace(self, canary_at=at)
+
+    def canary_called_off(self, at: float) -> Rollout:
+        """The spec asks for no canary any more: the rollout goes on from here."""
+        return replace(self, canary_at=None, progressed_at=at)
+
+    def canary_promoted(self, at: float) -> Rollout:
+        return replace(self, promoted=True, progressed_at=at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +247,8 @@ class FailedVersion:
 
     spec_hash: str
     revision: str
-    at: float
-    reason: str
+    at: Moment
+    reason: Reason
     message: str
     replica: str = ""
     answer: str = ""
@@ -118,7 +262,16 @@ class Repetition:
 
     action: str
     times: int
-    at: float
+    at: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """What slows an app down: failed creations, unhealthy replicas replaced lately, actions that lead nowhere."""
+
+    creation: Backoff | None = None
+    replacement: Backoff | None = None
+    repetitions: tuple[Repetition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +281,13 @@ class AppState:
     ``version`` is its last good spec; ``stable`` the last version all of whose replicas were ready, to return to;
     ``former`` are further versions that some replica still runs; ``failed`` says that ``version`` is not tried (again).
     ``scaling`` holds the number of replicas decided last, ``decision`` how it came about; ``image_ready`` is the spec
-    hash whose image is known to be on the host; ``backoff`` paces creating replicas, ``replacement`` the replacing of
-    unhealthy ones. ``missing_since`` is when the app was first absent from the source.
+    hash whose image is known to be on the host. ``missing_since`` is when the app was first absent from the source.
     """
 
     name: str
     version: Version
-    registered_at: float
-    updated_at: float
+    registered_at: Moment
+    updated_at: Moment
     scaling: ScalingState
     stable: Version | None = None
     former: tuple[Version, ...] = ()
@@ -143,10 +295,8 @@ class AppState:
     failed: FailedVersion | None = None
     decision: ScalingDecision | None = None
     image_ready: str | None = None
-    backoff: Backoff | None = None
-    repetitions: tuple[Repetition, ...] = ()
-    replacement: Backoff | None = None
-    missing_since: float | None = None
+    pacing: Pacing = Pacing()
+    missing_since: Moment | None = None
     conditions: tuple[Condition, ...] = ()
 
     @property
@@ -159,6 +309,80 @@ class AppState:
         """When that number last changed."""
         return self.scaling.scaled_at
 
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """Every version that is known of it, the newest first."""
+        return (self.version, *((self.stable,) if self.stable else ()), *self.former)
+
+    def read_again(self, version: Version) -> AppState:
+        """The source has it, as it was: at most at another revision."""
+        return replace(self, version=version, missing_since=None)
+
+    def changed(self, version: Version, at: float) -> AppState:
+        """The source has another spec of it."""
+        former = self.former
+        if version.spec_hash != self.version.spec_hash:
+            former = (*former, self.version)[-KEPT_FORMER_VERSIONS:]
+        return replace(self, version=version, former=former, missing_since=None, updated_at=at)
+
+    def given_a_new_chance(self) -> AppState:
+        """What only another spec could mend may be mended."""
+        return replace(self, failed=None, pacing=Pacing())
+
+    def absent(self, at: float) -> AppState:
+        """The source lacks it."""
+        return self if self.missing_since is not None else replace(self, missing_since=at)
+
+    def scaled(self, scaling: ScalingState, decision: ScalingDecision | None) -> AppState:
+        """A count was decided, for the reasons in ``decision``."""
+        return replace(self, scaling=scaling, decision=decision)
+
+    def image_found(self, spec_hash: str) -> AppState:
+        """The image of this version is on the host."""
+        return replace(self, image_ready=spec_hash)
+
+    def not_created(self, backoff: Backoff, *, image_missing: bool) -> AppState:
+        """Replicas could not be created, or their image not be had."""
+        pacing = replace(self.pacing, creation=backoff)
+        return replace(self, pacing=pacing, image_ready=None if image_missing else self.image_ready)
+
+    def creation_recovered(self) -> AppState:
+        """Replicas can be created again."""
+        return replace(self, pacing=replace(self.pacing, creation=None)) if self.pacing.creation else self
+
+    def replacement_paced(self, backoff: Backoff | None) -> AppState:
+        """An unhealthy replica was replaced, which slows the next one down; None: that is long ago."""
+        return replace(self, pacing=replace(self.pacing, replacement=backoff))
+
+    def repeated(self, repetitions: tuple[Repetition, ...]) -> AppState:
+        """Actions succeeded once more."""
+        return replace(self, pacing=replace(self.pacing, repetitions=repetitions))
+
+    def settled(self) -> AppState:
+        """It is complete, and no rollout is under way: nothing that was tried before matters."""
+        if not (self.pacing.repetitions or self.pacing.creation or self.former):
+            return self
+        return replace(self, former=(), pacing=Pacing(replacement=self.pacing.replacement))
+
+    def rollout_started(self, to: Version, at: float) -> AppState:
+        rollout = Rollout(self.stable.spec_hash if self.stable else None, to.spec_hash, at, at)
+        return replace(self, rollout=rollout)
+
+    def rollout_advanced(self, rollout: Rollout) -> AppState:
+        return replace(self, rollout=rollout)
+
+    def rollout_completed(self, to: Version) -> AppState:
+        """Every replica is of this version and ready; that another one had failed is remembered where it is newer."""
+        failed = self.failed if self.version is not to else None
+        return replace(self.settled(), stable=to, failed=failed, rollout=None)
+
+    def rollout_failed(self, failed: FailedVersion) -> AppState:
+        """The version is not tried any more."""
+        return replace(self, failed=failed, pacing=Pacing(replacement=self.pacing.replacement))
+
+
+# -- all of it ------------------------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -166,17 +390,18 @@ class Published:
 
     table: RouteTable = RouteTable()
     generation: str = ""
-    at: float = 0.0
+    at: Moment = 0.0
     refusals: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All of it. ``revision`` is the last one applied; ``last_address`` the last one given to a replica, so that
-    addresses are not reused while an old nginx worker may still know them."""
+    """All of it, ``as_of`` the moment at which it was so. ``revision`` is the last one applied; ``last_address`` the
+    last one given to a replica, so that addresses are not reused while an old nginx worker may still know them."""
 
     apps: Mapping[str, AppState] = field(default_factory=dict)
     replicas: Mapping[str, ReplicaState] = field(default_factory=dict)
     published: Published = Published()
     revision: str = ""
     last_address: str = ""
+    as_of: Moment = 0.0

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reconciler.model.health import Health
+from reconciler.model.moments import Moment
+from reconciler.model.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +16,9 @@ class Condition:
 
     type: Literal["Ready", "Progressing", "Degraded"]
     status: bool
-    reason: str
+    reason: Reason
     message: str
-    since: float
+    since: Moment
 
 
 @dataclass(frozen=True, slots=True)

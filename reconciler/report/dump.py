@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from reconciler.model.backoff import Backoff
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Verdict
 from reconciler.model.recorded import AppRecord, Controller, Snapshot
-from reconciler.model.state import AppState, Backoff, FailedVersion, ReplicaState, Rollout
+from reconciler.model.state import AppState, FailedVersion, ReplicaState, Rollout
 from reconciler.model.status import AppStatus, Condition, ReplicaStatus
 from reconciler.ports import CHECKPOINT_SECONDS, NothingRecorded, StatusReader
 from reconciler.report import contract
@@ -100,7 +101,7 @@ def app_dump(record: AppRecord, now: float) -> contract.App:
         last_scaled_at=_time(state.scaled_at) if state else None,
         rollout=_rollout(state.rollout) if state and state.rollout else None,
         failed_version=_failed(state.failed) if state and state.failed else None,
-        backoff=backoff(state.backoff, now) if state and state.backoff else None,
+        backoff=backoff(state.pacing.creation, now) if state and state.pacing.creation else None,
     )
 
 
@@ -155,9 +156,9 @@ def _instance(instance: ReplicaStatus, state: ReplicaState | None, now: float) -
         memory_percent=instance.vitals.memory_percent,
         seen_at=_time(instance.vitals.seen_at),
         created_at=state and rfc3339(state.created_at),
-        exit_code=state.exit_code if state else None,
-        last_log=state.last_log if state else "",
-        backoff=backoff(state.backoff, now) if state and state.backoff else None,
+        exit_code=state.exits.code if state else None,
+        last_log=state.exits.log if state else "",
+        backoff=backoff(state.restarts.backoff, now) if state and state.restarts.backoff else None,
     )
 
 

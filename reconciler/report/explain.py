@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.model.desired import short
+from reconciler.model.backoff import Backoff
 from reconciler.model.events import Event
 from reconciler.model.health import Verdict
 from reconciler.model.recorded import AppRecord, Controller
 from reconciler.model.routes import AppRoutes
 from reconciler.model.scaling import ScalingDecision
-from reconciler.model.state import AppState, Backoff, Published, Rollout
+from reconciler.model.state import AppState, Published, Rollout
 from reconciler.model.status import AppStatus, ReplicaStatus
+from reconciler.model.version import short
 from reconciler.ports import NothingRecorded, StatusReader
 from reconciler.report import dump
 from reconciler.report.decisions import decision_document, decision_lines, notes_on
@@ -145,8 +146,8 @@ def _rollout(subject: Subject) -> Iterator[str]:
         yield f"none under way; version {target.spec_hash} of revision {short(target.revision)}"
     if failed := state.failed:
         yield f"revision {short(failed.revision)} failed {subject.ago(failed.at)}, {failed.reason}: {failed.message}"
-    if state.backoff:
-        yield _backoff(subject, state.backoff)
+    if state.pacing.creation:
+        yield _backoff(subject, state.pacing.creation)
 
 
 def _rollout_outlook(subject: Subject, state: AppState, rollout: Rollout) -> Iterator[str]:
@@ -188,8 +189,8 @@ def _routed(subject: Subject, one: ReplicaStatus) -> str:
 def _why(subject: Subject, one: ReplicaStatus) -> str:
     state = subject.record.replicas.get(one.name)
     parts = [one.note] if one.note else []
-    if state and state.backoff:
-        why = _backoff(subject, state.backoff)
+    if state and state.restarts.backoff:
+        why = _backoff(subject, state.restarts.backoff)
         parts = [part for part in parts if not why.startswith(part)] + [why]
     if not parts and one.health.since is not None and one.health.verdict is not Verdict.UNKNOWN:
         parts.append(f"{one.health.verdict.value} since {subject.ago(one.health.since)}")

@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 
-from reconciler.model.desired import short
+from reconciler.model.version import short
 from reconciler.ports import StatusReader
 from reconciler.report import BadRequest, contract
 from reconciler.report.dump import dump

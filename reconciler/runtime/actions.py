@@ -24,11 +24,12 @@ from reconciler.model.actions import (
     StartReplica,
     TakeOverRestarts,
 )
+from reconciler.model.reasons import Reason
 from reconciler.model.spec import AppSpec
 from reconciler.ports import ActionError, Rejected, TryLater
 from reconciler.runtime.client import BoundedClient
 from reconciler.runtime.engine import Engine, sentence_of
-from reconciler.runtime.failures import NAME_TAKEN, NETWORK_CHANGED, NETWORK_MISSING, REMOVAL_IN_PROGRESS, explain
+from reconciler.runtime.failures import explain
 from reconciler.runtime.network import ReplicaNetwork
 from reconciler.runtime.secrets import SecretsDirectory
 from reconciler.runtime.translate import (
@@ -62,7 +63,9 @@ class Owned:
         if container_id in self._ids:
             return
         if not is_ours(api.inspect_container(container_id)["Config"]["Labels"], self._instance):
-            raise Rejected("NotOurs", f"container {container_id[:12]} is not of instance {self._instance}: left alone")
+            raise Rejected(
+                Reason.NOT_OURS, f"container {container_id[:12]} is not of instance {self._instance}: left alone"
+            )
 
 
 class Performer:
@@ -113,7 +116,7 @@ class Performer:
             yield
         except APIError as error:
             failure = _explained(error, action.summary)
-            if failure.reason in (NETWORK_MISSING, NETWORK_CHANGED):
+            if failure.reason in (Reason.NETWORK_MISSING, Reason.NETWORK_CHANGED):
                 self._network.forget()
             raise failure from error
 
@@ -125,7 +128,7 @@ class Performer:
             return
         if spec.image_pull_policy == "Never":
             raise TryLater(
-                "ImageNotFound",
+                Reason.IMAGE_NOT_FOUND,
                 f"image {spec.image} is not on this host, and imagePullPolicy is Never: build or load it here",
             )
         self._pull(api, spec.image)
@@ -136,11 +139,11 @@ class Performer:
             # A pull that fails after it has begun is a 200 with an error among its progress.
             for step in api.pull(repository, tag=tag or "latest", stream=True, decode=True):
                 if "error" in step:
-                    raise TryLater("ImagePullFailed", f"pull {image}: {step['error']}")
+                    raise TryLater(Reason.IMAGE_PULL_FAILED, f"pull {image}: {step['error']}")
                 if not self._pulling:  # the Engine ends it as nobody listens any more, and keeps the layers it has
-                    raise TryLater("Stopping", f"pull {image}: given up, since the controller is stopping")
+                    raise TryLater(Reason.STOPPING, f"pull {image}: given up, since the controller is stopping")
         except APIError as error:
-            raise TryLater("ImagePullFailed", f"pull {image}: {sentence_of(error)}") from error
+            raise TryLater(Reason.IMAGE_PULL_FAILED, f"pull {image}: {sentence_of(error)}") from error
 
     # --- create
 
@@ -151,7 +154,7 @@ class Performer:
         try:
             container_id = api.create(body, action.name)
         except APIError as error:
-            if _explained(error).reason != NAME_TAKEN:
+            if _explained(error).reason != Reason.NAME_TAKEN:
                 raise
             self._finish_earlier_create(api, action, archive, error)
             return
@@ -171,7 +174,7 @@ class Performer:
         wanted = {SPEC_HASH: action.version.spec_hash, ADDRESS: action.address, APP: action.app_name}
         if not is_ours(labels, self._instance):
             raise TryLater(
-                NAME_TAKEN,
+                Reason.NAME_TAKEN,
                 f"{action.summary}: a container that is not ours has this name ({found['Id'][:12]}, "
                 f"{found['Config']['Image']}): rename or remove it",
             )
@@ -186,7 +189,7 @@ class Performer:
             ):
                 allowed = ", ".join(map(str, self._allowed)) or "none are"
                 raise Rejected(
-                    "HostPathRefused", f"hostPath {volume.host_path} is not among those allowed here ({allowed})"
+                    Reason.HOST_PATH_REFUSED, f"hostPath {volume.host_path} is not among those allowed here ({allowed})"
                 )
 
     # --- what exists
@@ -196,7 +199,7 @@ class Performer:
         try:
             api.start(action.container_id)
         except APIError as error:
-            if _explained(error).reason != NETWORK_MISSING:
+            if _explained(error).reason != Reason.NETWORK_MISSING:
                 raise
             self._rejoin_network(api, action.container_id)
             api.start(action.container_id)
@@ -233,7 +236,7 @@ def remove_gracefully(api: BoundedClient, container_id: str, grace_seconds: floa
     try:
         api.remove_container(container_id, v=True, force=True)
     except APIError as error:
-        if _explained(error).reason != REMOVAL_IN_PROGRESS:
+        if _explained(error).reason != Reason.REMOVAL_IN_PROGRESS:
             raise
         api.wait(container_id, condition="removed", timeout=_REMOVAL_PATIENCE_SECONDS)
 

@@ -15,7 +15,8 @@ from typing import Any
 from docker.errors import NotFound
 
 from reconciler.model.actions import Action
-from reconciler.model.observed import Host, Observed
+from reconciler.model.observed import Capacity, Inventory
+from reconciler.model.reasons import Reason
 from reconciler.ports import TryLater, Unavailable
 from reconciler.runtime.actions import Owned, Performer, remove_gracefully
 from reconciler.runtime.engine import Engine
@@ -64,7 +65,7 @@ class DockerRuntime:
         self._network = ReplicaNetwork(self._engine, network, instance)
         self._looks = CloserLooks()
         self._owned = Owned(instance)
-        self._host: Host | None = None
+        self._capacity: Capacity | None = None
         self._events = self._event_watch(wake)
         secrets = SecretsDirectory(secrets_dir)
         self._performer = Performer(self._engine, instance, self._network, secrets, allow_host_paths, self._owned)
@@ -91,8 +92,8 @@ class DockerRuntime:
         self._network.survey()
         self.host_capacity()
 
-    def observe(self, now: float) -> Observed:
-        """See `ports.Runtime.observe`. Raises Unavailable also before `prepare` or `survey`."""
+    def inventory(self) -> Inventory:
+        """See `ports.Runtime.inventory`. Raises Unavailable also before `prepare`."""
         self._events.check()
         network = self._network.known
         deaths = self._looks.deaths()
@@ -105,7 +106,7 @@ class DockerRuntime:
         self._owned.replace(frozenset(container.id for container in containers))
         if more:
             self._wake()
-        return Observed(now, containers, network, listing.foreign_names, listing.foreign_addresses, host=self._host)
+        return Inventory(containers, network, listing.foreign_names, listing.foreign_addresses, self._capacity)
 
     def present(self, images: frozenset[str]) -> frozenset[str]:
         """See `ports.Runtime.present`."""
@@ -134,7 +135,7 @@ class DockerRuntime:
         try:
             self._performer.perform(action)
         except Unavailable as error:
-            raise TryLater("EngineUnavailable", str(error)) from error
+            raise TryLater(Reason.ENGINE_UNAVAILABLE, str(error)) from error
 
     def give_up_pulls(self) -> None:
         """See `ports.Runtime.give_up_pulls`."""
@@ -150,13 +151,13 @@ class DockerRuntime:
         with self._engine.read() as api:
             return str(api.info()["ID"])
 
-    def host_capacity(self) -> Host:
+    def host_capacity(self) -> Capacity:
         """What the Engine's host has in all; asked for once. Raises Unavailable."""
-        if self._host is None:
+        if self._capacity is None:
             with self._engine.read() as api:
                 info = api.info()
-            self._host = Host(cpu_millicores=1000 * info["NCPU"], memory_bytes=info["MemTotal"])
-        return self._host
+            self._capacity = Capacity(cpu_millicores=1000 * info["NCPU"], memory_bytes=info["MemTotal"])
+        return self._capacity
 
     def stats(self, container_id: str) -> dict[str, Any]:
         """The Engine's statistics of one container, asked once; it takes one to two seconds. Raises Unavailable."""

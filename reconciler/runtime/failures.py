@@ -10,12 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from reconciler.model.reasons import Reason
 from reconciler.ports import ActionError, Rejected, TryLater
-
-NAME_TAKEN = "NameTaken"
-NETWORK_MISSING = "NetworkMissing"
-NETWORK_CHANGED = "NetworkChanged"
-REMOVAL_IN_PROGRESS = "RemovalInProgress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,42 +20,44 @@ class _Rule:
 
     sentence: re.Pattern[str]
     kind: type[ActionError]
-    reason: str
+    reason: Reason
     remedy: str = ""
 
 
-def _rule(sentence: str, kind: type[ActionError], reason: str, remedy: str = "") -> _Rule:
+def _rule(sentence: str, kind: type[ActionError], reason: Reason, remedy: str = "") -> _Rule:
     return _Rule(re.compile(sentence, re.IGNORECASE), kind, reason, remedy)
 
 
 _RULES = (
-    _rule(r"marked for removal|removal of container .* in progress", TryLater, REMOVAL_IN_PROGRESS),
-    _rule(r"name .* is already in use by container", TryLater, NAME_TAKEN),
-    _rule(r"no such image", TryLater, "ImageMissing"),
-    _rule(r"no such container", TryLater, "ContainerGone"),
-    _rule(r"network .* not found|no such network(?! interface)", TryLater, NETWORK_MISSING, "it will be made anew"),
-    _rule(r"address already in use", TryLater, "AddressTaken"),
+    _rule(r"marked for removal|removal of container .* in progress", TryLater, Reason.REMOVAL_IN_PROGRESS),
+    _rule(r"name .* is already in use by container", TryLater, Reason.NAME_TAKEN),
+    _rule(r"no such image", TryLater, Reason.IMAGE_MISSING),
+    _rule(r"no such container", TryLater, Reason.CONTAINER_GONE),
+    _rule(
+        r"network .* not found|no such network(?! interface)", TryLater, Reason.NETWORK_MISSING, "it will be made anew"
+    ),
+    _rule(r"address already in use", TryLater, Reason.ADDRESS_TAKEN),
     _rule(
         r"does not belong to any of this network's subnets|no configured subnet or ip-range contain",
         TryLater,
-        NETWORK_CHANGED,
+        Reason.NETWORK_CHANGED,
     ),
     _rule(
         r"user specified ip address is supported",
         TryLater,
-        "NetworkUnfit",
+        Reason.NETWORK_UNFIT,
         "replicas need fixed addresses: remove that network (it will be made anew, with a subnet of its own), "
         "or have the controller use another",
     ),
-    _rule(r"bind source path does not exist", TryLater, "HostPathMissing", "create it on the host"),
+    _rule(r"bind source path does not exist", TryLater, Reason.HOST_PATH_MISSING, "create it on the host"),
     _rule(
         r"exec: \"|exec format error|argument list too long|chdir to cwd|unable to find (user|group)|no such user",
         Rejected,
-        "StartRefused",
+        Reason.START_REFUSED,
         "correct command, args or workingDir of the spec, or the image",
     ),
-    _rule(r"mkdir.*is not a directory|is not directory|marked read-only", Rejected, "CreateRefused"),
-    _rule(r"OCI runtime", TryLater, "StartFailed"),
+    _rule(r"mkdir.*is not a directory|is not directory|marked read-only", Rejected, Reason.CREATE_REFUSED),
+    _rule(r"OCI runtime", TryLater, Reason.START_FAILED),
 )
 
 
@@ -70,5 +68,5 @@ def explain(status: int | None, sentence: str, doing: str) -> ActionError:
         if rule.sentence.search(sentence):
             return rule.kind(rule.reason, f"{message}; {rule.remedy}" if rule.remedy else message)
     if status == 400:
-        return Rejected("CreateRefused", f"{message}; correct the spec")
-    return TryLater("EngineFailed", message)
+        return Rejected(Reason.CREATE_REFUSED, f"{message}; correct the spec")
+    return TryLater(Reason.ENGINE_FAILED, message)

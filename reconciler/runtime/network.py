@@ -19,6 +19,7 @@ from docker.errors import APIError, NotFound
 from docker.types import IPAMConfig, IPAMPool
 
 from reconciler.model.observed import Network
+from reconciler.model.reasons import Reason
 from reconciler.ports import Rejected, Unavailable
 from reconciler.runtime.client import BoundedClient
 from reconciler.runtime.engine import Engine
@@ -98,7 +99,7 @@ class ReplicaNetwork:
             first, last = fixed_addresses(pools)
         except ValueError as error:
             raise Rejected(
-                "NetworkUnfit",
+                Reason.NETWORK_UNFIT,
                 f"the network {self.name} {error}: have the controller use another (--network NAME) or, if nothing "
                 "needs this one, remove it, and one that fits is made",
             ) from None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reconciler.model.reasons import Reason
 from reconciler.model.spec import SecretVariable
 from reconciler.ports import TryLater
 
@@ -26,32 +27,34 @@ class SecretsDirectory:
     def value_of(self, variable: SecretVariable) -> str:
         """The secret's value. Raises TryLater where there is none yet, or none that can be read."""
         if self._directory is None:
-            raise TryLater("SecretMissing", f"{_described(variable)}: this controller has no secrets directory")
+            raise TryLater(Reason.SECRET_MISSING, f"{_described(variable)}: this controller has no secrets directory")
         path = self._directory / variable.key / (variable.field or "")
         try:
             with path.open("rb") as file:
                 content = file.read(MAX_SECRET_BYTES + 1)
         except (FileNotFoundError, NotADirectoryError):
-            raise TryLater("SecretMissing", f"{_described(variable)}: there is no file {path}; create it") from None
+            raise TryLater(
+                Reason.SECRET_MISSING, f"{_described(variable)}: there is no file {path}; create it"
+            ) from None
         except IsADirectoryError:
             raise TryLater(
-                "SecretMissing", f"{_described(variable)}: {path} is a directory; name one of its files as field"
+                Reason.SECRET_MISSING, f"{_described(variable)}: {path} is a directory; name one of its files as field"
             ) from None
         except OSError as error:
-            raise TryLater("SecretUnreadable", f"{_described(variable)}: {path}: {error.strerror}") from None
+            raise TryLater(Reason.SECRET_UNREADABLE, f"{_described(variable)}: {path}: {error.strerror}") from None
         return _text(content, f"{_described(variable)}: {path}")
 
 
 def _text(content: bytes, subject: str) -> str:
     """The errors quote nothing of the content, and hold no other error that does."""
     if len(content) > MAX_SECRET_BYTES:
-        raise TryLater("SecretUnreadable", f"{subject} holds more than {MAX_SECRET_BYTES} bytes")
+        raise TryLater(Reason.SECRET_UNREADABLE, f"{subject} holds more than {MAX_SECRET_BYTES} bytes")
     try:
         text = content.decode()
     except UnicodeDecodeError:
-        raise TryLater("SecretUnreadable", f"{subject} is not UTF-8 text") from None
+        raise TryLater(Reason.SECRET_UNREADABLE, f"{subject} is not UTF-8 text") from None
     if "\0" in text:
-        raise TryLater("SecretUnreadable", f"{subject} contains a NUL character")
+        raise TryLater(Reason.SECRET_UNREADABLE, f"{subject} contains a NUL character")
     return text.removesuffix("\n").removesuffix("\r")
 
 

@@ -17,9 +17,10 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.model.actions import CreateReplica
-from reconciler.model.desired import Version
+from reconciler.model.defaults import FIRST_GENERATION, GENERATIONS
 from reconciler.model.observed import Container, ContainerState
-from reconciler.model.spec import AppSpec, PlainVariable, SdkVariable, SecretVariable, Volume
+from reconciler.model.spec import PlainVariable, SdkVariable, SecretVariable, Volume
+from reconciler.model.version import Version
 
 MANAGED = "orchestry.managed"
 INSTANCE = "orchestry.instance"
@@ -30,6 +31,8 @@ REVISION = "orchestry.revision"
 # Where the Engine forgets the address of a container that does not run, and which variables its log must not show.
 ADDRESS = "orchestry.address"
 SECRETS = "orchestry.secrets"
+# Which generation of container defaults it was made with; without it, the first.
+DEFAULTS = "orchestry.defaults"
 
 Json = dict[str, Any]
 
@@ -64,6 +67,7 @@ def replica_labels(action: CreateReplica, instance: str) -> dict[str, str]:
         REVISION: action.version.revision,
         ADDRESS: action.address,
         SECRETS: ",".join(secrets),
+        DEFAULTS: str(action.version.defaults),
     }
 
 
@@ -112,8 +116,15 @@ def _read_entry(entry: Json, instance: str, network: str) -> Container | None:
         revision=labels.get(REVISION, ""),
         state=ContainerState(entry["State"]),
         address=_address_on(entry, network) or labels.get(ADDRESS),
+        defaults=_generation(labels.get(DEFAULTS, "")),
         exit_code=exit_code_of(entry.get("Status", "")),
     )
+
+
+def _generation(label: str) -> int:
+    """A generation of container defaults; the first where the label is none that this release knows."""
+    number = int(label) if label.isdecimal() else FIRST_GENERATION
+    return number if number in GENERATIONS else FIRST_GENERATION
 
 
 def _own_name(entry: Json) -> str:
@@ -168,7 +179,7 @@ def create_body(action: CreateReplica, instance: str, network: str, secret_of: C
         "Labels": replica_labels(action, instance),
         "ExposedPorts": {f"{port.container_port}/tcp": {} for port in spec.ports},
         "StopTimeout": math.ceil(spec.termination_grace_period_seconds),
-        "HostConfig": _host_config(spec, instance, network),
+        "HostConfig": _host_config(action.version, instance, network),
         "NetworkingConfig": {"EndpointsConfig": {network: _endpoint(action)}},
     }
     # The image's arguments belong to the image's own entrypoint: the Engine drops them where that is replaced.
@@ -194,12 +205,13 @@ def _environment(action: CreateReplica, secret_of: Callable[[SecretVariable], st
                 yield variable.name, secret_of(variable)
 
 
-def _host_config(spec: AppSpec, instance: str, network: str) -> Json:
+def _host_config(version: Version, instance: str, network: str) -> Json:
+    spec = version.app.spec
     config: Json = {
         "NetworkMode": network,
         "RestartPolicy": {"Name": RESTARTS},
         "Mounts": [_mount(volume, instance) for volume in spec.volumes],
-        "Init": False,
+        "Init": version.container_defaults.init,
     }
     if (limits := spec.resources) is not None:
         config |= {

@@ -10,8 +10,9 @@ import dataclasses
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from reconciler.model.desired import Desired, Problem, Version
+from reconciler.model.desired import Desired, Problem
 from reconciler.model.spec import App
+from reconciler.model.version import Version
 from reconciler.ports import Unavailable
 from reconciler.source.conflicts import conflicts
 from reconciler.source.document import MAX_FILE_BYTES, brief

@@ -73,12 +73,12 @@ def measure(apps: int, replicas: int) -> dict[str, float]:
     """Medians of idle decisions, and what they are held against, in milliseconds of processor time."""
     stage = converged(apps, replicas)
     observed = quiet(stage)
-    decision = decide(stage.desired, observed, stage.state, stage.now, DecisionSettings())
+    decision = decide(observed, stage.state, DecisionSettings())
     assert decision.plan.actions == decision.plan.events == ()
     publication = Publication(decision.plan.routes, stage.state.published.generation, "unchanged")
     floor_ms = milliseconds(lambda: _copy_and_compare(stage))
-    decide_ms = milliseconds(lambda: decide(stage.desired, observed, stage.state, stage.now, DecisionSettings()))
-    conclude_ms = milliseconds(lambda: conclude(decision, publication, observed, stage.now))
+    decide_ms = milliseconds(lambda: decide(observed, stage.state, DecisionSettings()))
+    conclude_ms = milliseconds(lambda: conclude(decision, publication, stage.now))
     return {
         "apps": apps,
         "replicas": replicas,
@@ -107,8 +107,8 @@ def profile(stage: Stage) -> None:
     observed = quiet(stage)
     profiler = cProfile.Profile()
     profiler.enable()
-    decision = decide(stage.desired, observed, stage.state, stage.now, DecisionSettings())
-    conclude(decision, None, observed, stage.now)
+    decision = decide(observed, stage.state, DecisionSettings())
+    conclude(decision, None, stage.now)
     profiler.disable()
     pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
 

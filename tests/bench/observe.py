@@ -61,11 +61,11 @@ def measure(sizes: list[int]) -> dict[int, tuple[float, float, float]]:
         runtime.prepare()
         made = 0
         for size in sizes:
-            create(place, runtime.observe(0).network, range(made, size))
+            create(place, runtime.inventory().network, range(made, size))
             made = size
-            assert len(runtime.observe(0).containers) == size
+            assert len(runtime.inventory().containers) == size
             results[size] = (
-                *side_by_side(lambda: client().containers(all=True), lambda: runtime.observe(0)),
+                *side_by_side(lambda: client().containers(all=True), lambda: runtime.inventory()),
                 seconds_of(
                     lambda: docker.DockerClient.from_env(timeout=60).containers.list(all=True, ignore_removed=True)
                 ),

@@ -178,7 +178,7 @@ def test_controllers_that_start_at_the_same_moment_share_one_network() -> None:
         survivor = world.another()
         survivor.prepare()
         assert len(world.api.networks(names=[world.place.network])) == 1
-        assert survivor.observe(0).network.name == world.place.network
+        assert survivor.inventory().network.name == world.place.network
 
 
 def test_people_containers_on_our_network_do_not_take_our_addresses(world: World) -> None:
@@ -268,7 +268,7 @@ def test_events_go_on_after_the_line_was_cut_and_what_was_missed_is_noticed(
         runtime.prepare()
         runtime.perform(creation(world))
         assert woken.wait(20)
-        (container,) = runtime.observe(0).containers
+        (container,) = runtime.inventory().containers
         eventually(lambda: serves(container.address))
         for count in (1, 2):
             woken.clear()
@@ -282,8 +282,8 @@ def test_events_go_on_after_the_line_was_cut_and_what_was_missed_is_noticed(
 
 def restarted(runtime: DockerRuntime, count: int) -> Container:
     """The only replica, once it has been restarted so many times."""
-    eventually(lambda: runtime.observe(0).containers[0].restart_count == count)
-    return runtime.observe(0).containers[0]
+    eventually(lambda: runtime.inventory().containers[0].restart_count == count)
+    return runtime.inventory().containers[0]
 
 
 # docker-py leaves a socket that could not connect to the garbage collector, which has to come while that is tolerated.
@@ -295,7 +295,7 @@ def test_an_engine_that_comes_up_later_is_found(world: World, tmp_path: Path, mo
         runtime.prepare()
     with relay(str(tmp_path / "engine.sock"), ENGINE_SOCKET):
         runtime.prepare()
-        assert runtime.observe(0).containers == ()
+        assert runtime.inventory().containers == ()
         runtime.close()
     gc.collect()
 
@@ -311,7 +311,7 @@ def test_tls_is_used_where_it_is_asked_for(world: World, tmp_path: Path, monkeyp
         runtime = world.another()
         runtime.prepare()
         runtime.perform(creation(world))
-        assert len(runtime.observe(0).containers) == 1
+        assert len(runtime.inventory().containers) == 1
         runtime.close()
 
 

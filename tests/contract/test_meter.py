@@ -16,10 +16,10 @@ from docker.errors import APIError
 from reconciler.load import open_meter
 from reconciler.load.cgroups import Cgroups
 from reconciler.load.engine_stats import usage_of
-from reconciler.model.load import ReplicaLoad
+from reconciler.model.load import Loads, ReplicaLoad
 from reconciler.model.observed import Container, ContainerState
 from reconciler.model.spec import App
-from reconciler.ports import LoadMeter, Loads, Unavailable
+from reconciler.ports import LoadMeter, Unavailable
 from tests.support.apps import app
 from tests.support.busy import Busy, Yard, yard
 from tests.support.engine import client

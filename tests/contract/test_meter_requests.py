@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from reconciler.load import open_meter
-from reconciler.model.load import AppLoad, LoadSample
+from reconciler.model.load import AppLoad, Loads, LoadSample
 from reconciler.model.observed import Container, ContainerState
-from reconciler.ports import LoadMeter, Loads
+from reconciler.ports import LoadMeter
 from tests.support.apps import app
 from tests.support.nginx import Front, app_routes, front
 from tests.support.replicas import Replica, replicas

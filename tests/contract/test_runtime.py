@@ -16,8 +16,8 @@ from reconciler.model.actions import (
     StartReplica,
     TakeOverRestarts,
 )
-from reconciler.model.desired import Version
-from reconciler.model.observed import Container, ContainerState, Observed
+from reconciler.model.observed import Container, ContainerState, Inventory
+from reconciler.model.version import Version
 from reconciler.ports import Rejected, TryLater, Unavailable
 from reconciler.runtime.translate import create_body
 from tests.support.apps import app, version
@@ -194,7 +194,7 @@ def test_every_crash_counts(ready: World) -> None:
 def restarted(world: World, count: int) -> Container:
     """The only replica, once it runs after so many restarts."""
 
-    def runs_again(seen: Observed) -> bool:
+    def runs_again(seen: Inventory) -> bool:
         (container,) = seen.containers
         return container.restart_count == count and container.state is ContainerState.RUNNING
 
@@ -416,7 +416,7 @@ def test_preparing_again_changes_nothing(ready: World) -> None:
     ready.runtime.prepare()
     second = ready.another()
     second.prepare()
-    assert second.observe(0).network == before
+    assert second.inventory().network == before
     assert len(ready.api.networks(names=[ready.place.network])) == 1
 
 
@@ -443,7 +443,7 @@ def test_a_create_after_the_network_went_is_tried_again_later(ready: World) -> N
         unaware.perform(action)
     assert error.value.reason == "NetworkMissing"
     with pytest.raises(Unavailable):
-        unaware.observe(0)
+        unaware.inventory()
 
 
 def test_a_network_without_a_subnet_is_refused(world: World) -> None:
@@ -491,7 +491,7 @@ def test_two_instances_do_not_see_each_others_replicas(ready: World) -> None:
     mine = created(ready)
     other = ready.another(instance=f"{ready.place.instance}-b")
     other.prepare()
-    seen = other.observe(0)
+    seen = other.inventory()
     assert seen.containers == ()
     assert mine.name in seen.foreign_names
     assert mine.address in seen.foreign_addresses

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
-from reconciler.model.observed import Observed
 from reconciler.runtime.client import BoundedClient
 from reconciler.runtime.docker import DockerRuntime
 from reconciler.runtime.engine import Engine
@@ -75,7 +74,3 @@ class FakeRuntime(DockerRuntime):
 
     def _event_watch(self, wake: Callable[[], None]) -> EventWatch:
         return _Events(self._engine, self._instance, self, wake)
-
-    def observe(self, now: float) -> Observed:
-        self.engine.advance_to(now)
-        return super().observe(now)

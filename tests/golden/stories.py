@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from reconciler.model.desired import Problem, Version
+from reconciler.model.desired import Problem
 from reconciler.model.load import AppLoad, VersionLoad
 from reconciler.model.observed import Container, ContainerState
 from reconciler.model.state import State
+from reconciler.model.version import Version
 from tests.support.apps import version
 from tests.support.stage import rejected, try_later
 from tests.support.story import Story

@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.model.actions import CreateReplica
-from reconciler.model.desired import Desired, Problem, Version
+from reconciler.model.desired import Desired, Problem
 from reconciler.model.plan import DecisionSettings
 from reconciler.model.state import State
+from reconciler.model.version import Version
 from reconciler.ports import Unavailable
 from reconciler.tick import TickResult, World, tick
 from tests.fakes.engine import Program
@@ -184,7 +185,7 @@ class Life:
         """Whether the controller was told to leave it, or has rightly given it up."""
         state, spec = self.last.state.apps, wanted.app.spec
         app = state.get(wanted.name)
-        given_up = app is not None and (app.failed or (app.backoff and app.backoff.until_changed))
+        given_up = app is not None and (app.failed or (app.pacing.creation and app.pacing.creation.until_changed))
         been_ready = {name for name, one in state.items() if one.stable is not None}
         waits_forever = wanted.name not in been_ready and not been_ready >= set(spec.depends_on)
         return bool(given_up or waits_forever or spec.suspend)

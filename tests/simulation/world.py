@@ -15,14 +15,13 @@ from typing import Any
 from reconciler.executor import Executor
 from reconciler.model.actions import Action, RemoveReplica
 from reconciler.model.desired import Desired
-from reconciler.model.load import LoadSample, VersionLoad
-from reconciler.model.observed import Container, Observed, ProbeSample
+from reconciler.model.load import Loads, LoadSample, VersionLoad
+from reconciler.model.observed import Container, ProbeSample
 from reconciler.model.plan import ProbeTarget
 from reconciler.model.routes import Publication, Refusal, RouteTable
 from reconciler.model.spec import App
 from reconciler.model.state import State
-from reconciler.ports import Loads, Record, Unavailable
-from reconciler.runtime.docker import DockerRuntime
+from reconciler.ports import Record, Unavailable
 from reconciler.store import codec
 from tests.fakes.engine import FakeEngine, refusal
 from tests.fakes.runtime import FakeRuntime
@@ -97,9 +96,6 @@ class SimulatedRuntime(FakeRuntime):
     def __init__(self, engine: FaultyEngine, edge: SimulatedEdge) -> None:
         super().__init__(engine)
         self._edge = edge
-
-    def observe(self, now: float) -> Observed:
-        return DockerRuntime.observe(self, now)
 
     def perform(self, action: Action) -> None:
         if isinstance(action, RemoveReplica):

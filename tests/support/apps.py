@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from reconciler.model.desired import Desired, Problem, Version
+from reconciler.model.desired import Desired, Problem
 from reconciler.model.spec import App
+from reconciler.model.version import Version
 
 
 def app(name: str = "web", *, replicas: int | None = 2, scaling: dict[str, Any] | None = None, **spec: Any) -> App:

@@ -12,9 +12,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from reconciler.model.actions import ActionFailure
-from reconciler.model.desired import Problem, Version
+from reconciler.model.desired import Problem
 from reconciler.model.load import VersionLoad
 from reconciler.model.observed import ContainerState
+from reconciler.model.version import Version
 from tests.support.apps import desired, version
 from tests.support.stage import Stage, rejected, try_later
 

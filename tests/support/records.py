@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.model.health import Health, Tally, Verdict
+from reconciler.model.reasons import Reason
 from reconciler.model.routes import AppRoutes, RouteTable, Server
 from reconciler.model.scaling import Factor, ScalingDecision, ScalingState
 from reconciler.model.spec import Route
@@ -53,11 +54,13 @@ def instance_status(name: str = "web-1", **changes: Any) -> ReplicaStatus:
 
 
 def conditions(ready: bool = True, progressing: bool = False, degraded: str = "") -> tuple[Condition, ...]:
-    words = ("Converged", "2 of 2 replicas ready") if ready else ("NotReady", "1 of 2 replicas ready")
+    reason = Reason.REPLICAS_READY if ready else Reason.REPLICAS_NOT_READY
+    message = f"{2 if ready else 1} of 2 replicas ready"
+    acting, wrong = Reason.ACTING if progressing else Reason.IDLE, Reason.UNHEALTHY if degraded else Reason.AS_EXPECTED
     return (
-        Condition("Ready", ready, *words, NOW),
-        Condition("Progressing", progressing, "Acting" if progressing else "Idle", "nothing to do", NOW),
-        Condition("Degraded", bool(degraded), "Trouble" if degraded else "AsExpected", degraded, NOW),
+        Condition("Ready", ready, reason, message, NOW),
+        Condition("Progressing", progressing, acting, "nothing to do", NOW),
+        Condition("Degraded", bool(degraded), wrong, degraded, NOW),
     )
 
 

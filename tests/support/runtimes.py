@@ -19,7 +19,7 @@ from urllib.request import urlopen
 
 from docker.utils import kwargs_from_env
 
-from reconciler.model.observed import Container, Observed
+from reconciler.model.observed import Container, Inventory
 from reconciler.ports import Unavailable
 from reconciler.runtime.client import BoundedClient
 from reconciler.runtime.docker import DockerRuntime
@@ -60,10 +60,10 @@ class World(Protocol):
         """Mode bits and content of a file in it."""
 
 
-def observe_until(world: World, enough: Callable[[Observed], bool]) -> Observed:
+def observe_until(world: World, enough: Callable[[Inventory], bool]) -> Inventory:
     """Observe until it is so; the observation that was."""
 
-    def look() -> Observed | None:
+    def look() -> Inventory | None:
         world.pass_time()
         seen = observe(world)
         return seen if enough(seen) else None
@@ -73,8 +73,8 @@ def observe_until(world: World, enough: Callable[[Observed], bool]) -> Observed:
     return seen
 
 
-def observe(world: World) -> Observed:
-    return world.runtime.observe(time.time())
+def observe(world: World) -> Inventory:
+    return world.runtime.inventory()
 
 
 def blind(world: World) -> bool:

@@ -6,10 +6,11 @@ No threads, no I/O, nothing shared with the real adapters: it lets a test play w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from reconciler.decide.plan import Decision, conclude, decide
+from reconciler.decide.state.consistency import inconsistencies
 from reconciler.model.actions import (
     Action,
     ActionFailure,
@@ -24,8 +25,8 @@ from reconciler.model.actions import (
 )
 from reconciler.model.desired import Desired
 from reconciler.model.events import Event
-from reconciler.model.load import AppLoad, VersionLoad
-from reconciler.model.observed import Container, ContainerState, Host, Network, Observed, ProbeSample
+from reconciler.model.load import AppLoad, Loads, VersionLoad
+from reconciler.model.observed import Capacity, Container, ContainerState, Inventory, Network, Observed, ProbeSample
 from reconciler.model.plan import DecisionSettings, Plan, ProbeTarget
 from reconciler.model.routes import Publication, Refusal, RouteTable
 from reconciler.model.state import State
@@ -55,7 +56,7 @@ class Stage:
     loads: dict[str, AppLoad] = field(default_factory=dict)
     version_loads: dict[tuple[str, str], VersionLoad] = field(default_factory=dict)
     open_requests: dict[str, int] = field(default_factory=dict)
-    host: Host | None = None
+    capacity: Capacity | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     in_flight: dict[str, Action] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
@@ -71,30 +72,28 @@ class Stage:
         self._land()
         outcomes, self.outcomes = tuple(self.outcomes), []
         samples, self._just_started = tuple(self._samples()), set()
+        inventory = Inventory(
+            tuple(self.containers.values()), NETWORK, self.foreign_names, self.foreign_addresses, self.capacity
+        )
         return Observed(
             at=self.now,
-            containers=tuple(self.containers.values()),
-            network=NETWORK,
-            foreign_names=self.foreign_names,
-            foreign_addresses=self.foreign_addresses,
+            desired=self.desired,
+            inventory=inventory,
             samples=samples,
             outcomes=outcomes,
             in_flight=tuple(self.in_flight.values()),
-            loads=self.loads,
-            version_loads=self.version_loads,
+            loads=Loads(self.loads, versions=self.version_loads),
             open_requests=self.open_requests,
-            host=self.host,
         )
 
     def tick(self, seconds: float = 1.0) -> Plan:
         """One tick: observe, decide, act, publish; then time moves on by ``seconds``."""
-        observed = self.observe()
-        decision = decide(self.desired, observed, self.state, self.now, self.settings)
+        decision = decide(self.observe(), self.state, self.settings)
         self.plan = decision.plan
         for action in decision.plan.actions:
             self.in_flight[action.key] = action
         self._land()
-        self._conclude(decision, observed)
+        self._conclude(decision)
         self.now += seconds
         return decision.plan
 
@@ -105,6 +104,14 @@ class Stage:
             if not plan.actions and not self.outcomes and all(s.converged for s in self.statuses.values()):
                 return count
         raise AssertionError(f"not converged after {most_ticks} ticks:\n{self.text()}")
+
+    def until(self, condition: Callable[[], object], *, max_ticks: int = 300, seconds: float = 1.0) -> None:
+        """Tick until the condition holds, and fail where it does not in good time."""
+        for _ in range(max_ticks):
+            if condition():
+                return
+            self.tick(seconds)
+        raise AssertionError(f"not so after {max_ticks} ticks:\n{self.text()}")
 
     # --- what happens to it
 
@@ -162,10 +169,11 @@ class Stage:
 
     # --- inside
 
-    def _conclude(self, decision: Decision, observed: Observed) -> None:
-        self.state, statuses, published = conclude(decision, self._publish(decision.plan), observed, self.now)
-        self.statuses = dict(statuses)
-        self.events += [*decision.plan.events, *published]
+    def _conclude(self, decision: Decision) -> None:
+        conclusion = conclude(decision, self._publish(decision.plan), self.now)
+        self.state, self.statuses = conclusion.state, dict(conclusion.statuses)
+        self.events += [*decision.plan.events, *conclusion.events]
+        assert inconsistencies(self.state) == ()
 
     def _publish(self, plan: Plan) -> Publication | None:
         if self.down:

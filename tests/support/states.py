@@ -10,22 +10,26 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from reconciler.model.desired import Version
+from reconciler.model.backoff import Backoff
 from reconciler.model.health import Health, Tally
 from reconciler.model.routes import AppRoutes, Refusal, RouteTable, Server
 from reconciler.model.scaling import Clamp, Factor, ScalingDecision, ScalingState, Throughput
 from reconciler.model.spec import App, EdgeOptions, Route
 from reconciler.model.state import (
     AppState,
-    Backoff,
+    Exits,
     FailedVersion,
+    Pacing,
     Published,
     Repetition,
     ReplicaState,
+    Restarts,
     Rollout,
     State,
+    Traffic,
 )
 from reconciler.model.status import Condition
+from reconciler.model.version import Version
 from tests.support.apps import app
 
 names = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
@@ -71,9 +75,11 @@ _by_hint: dict[str, st.SearchStrategy[Any]] = {
     "int | None": st.none() | _counts,
     "str": _texts,
     "str | None": st.none() | _texts,
-    "tuple[float, ...]": st.lists(_numbers, max_size=3).map(tuple),
+    "Moment": _numbers,
+    "Moment | None": st.none() | _numbers,
+    "tuple[Moment, ...]": st.lists(_numbers, max_size=3).map(tuple),
     "tuple[str, ...]": st.lists(_texts, max_size=3).map(tuple),
-    "tuple[tuple[float, int], ...]": st.lists(st.tuples(_numbers, _counts), max_size=3).map(tuple),
+    "tuple[tuple[Moment, int], ...]": st.lists(st.tuples(_numbers, _counts), max_size=3).map(tuple),
     "Version": versions(),
     "Version | None": st.none() | versions(),
     "tuple[Version, ...]": st.lists(versions(), max_size=1).map(tuple),
@@ -96,6 +102,8 @@ def _whole(type_: type[Any], **given: st.SearchStrategy[Any]) -> st.SearchStrate
 
 # Parts before wholes.
 for _part in (Tally, Health, Backoff, Factor, Clamp, Throughput, Rollout, FailedVersion, Repetition, Condition, Server):
+    _whole(_part)
+for _part in (Traffic, Exits, Restarts, Pacing):
     _whole(_part)
 for _part in (ScalingDecision, ScalingState, Refusal, AppRoutes, RouteTable, Published, ReplicaState, AppState):
     _whole(_part)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reconciler.model.desired import Problem, Version
+from reconciler.model.desired import Problem
 from reconciler.model.status import AppStatus
+from reconciler.model.version import Version
 from tests.support.apps import desired
 from tests.support.stage import Stage
 

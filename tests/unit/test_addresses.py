@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from reconciler.decide.addresses import Addresses, NameOf, free_slots, next_address
-from reconciler.model.observed import Container, ContainerState, Network, Observed
+from reconciler.model.desired import Desired
+from reconciler.model.observed import Container, ContainerState, Inventory, Network, Observed
 from reconciler.model.state import State
 from tests.support.records import replica_state
 
@@ -16,7 +17,7 @@ def addresses(*used: str, foreign: frozenset[str] = frozenset(), kept: str = "",
         Container(f"id{n}", f"web-{n}", "web", n, "abc", "r1", running, address) for n, address in enumerate(used, 1)
     )
     replicas = {"web-9": replica_state("web-9", address=kept, container_id="")} if kept else {}
-    observed = Observed(0.0, containers, SMALL, foreign_addresses=foreign)
+    observed = Observed(0.0, Desired("r1", {}), Inventory(containers, SMALL, foreign_addresses=foreign))
     return Addresses(observed, State(replicas=replicas, last_address=last))
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.decide.rollout.canary import judge, weights
+from reconciler.decide.rollout.canary import analyse, weights
 from reconciler.model.load import VersionLoad
 from reconciler.model.spec import Canary
 from tests.support.apps import desired, version
@@ -44,7 +44,7 @@ def load(requests: int = 100, error_rate: float = 0.0, p95_ms: float | None = 10
     ],
 )
 def test_verdict(new: VersionLoad | None, old: VersionLoad | None, good: bool | None, said: str) -> None:
-    verdict = judge(CANARY, new, old)
+    verdict = analyse(CANARY, new, old)
     assert (verdict.good, said in verdict.message) == (good, True), verdict.message
 
 

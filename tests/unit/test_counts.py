@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reconciler.model.load import AppLoad
-from reconciler.model.observed import Host
+from reconciler.model.observed import Capacity
 from reconciler.model.scaling import ScalingDecision
 from tests.support.apps import desired, version
 from tests.support.stage import Stage
@@ -22,8 +22,8 @@ def busy(rps: float) -> AppLoad:
     return AppLoad(cpu_percent=10, memory_percent=10, rps=rps, p95_latency_ms=10, connections=0)
 
 
-def started(*versions: Any, host: Host | None = None) -> Stage:
-    stage = Stage(desired(*versions), host=host)
+def started(*versions: Any, capacity: Capacity | None = None) -> Stage:
+    stage = Stage(desired(*versions), capacity=capacity)
     stage.settle()
     return stage
 
@@ -94,7 +94,7 @@ def test_a_paused_rollout_holds_the_count_and_says_so() -> None:
 
 def test_the_host_holds_no_more_than_its_size_and_what_one_app_got_no_other_can_have() -> None:
     limits = {"resources": {"cpu": "500m", "memory": "256Mi"}}
-    stage = started(auto("a", **limits), auto("b", **limits), host=Host(2500, 16 * 1024 * _MIB))
+    stage = started(auto("a", **limits), auto("b", **limits), capacity=Capacity(2500, 16 * 1024 * _MIB))
     stage.loads = {"a": busy(1000), "b": busy(1000)}
     for _ in range(8):
         stage.tick()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reconciler.decide.state.backoff import FORGOTTEN_AFTER_SECONDS
 from reconciler.model.actions import GiveBackRestarts, TakeOverRestarts
+from reconciler.model.backoff import FORGOTTEN_AFTER_SECONDS
 from tests.support.apps import desired, version
 from tests.support.stage import Stage
 
@@ -17,7 +17,7 @@ def test_restarts_are_given_back_to_the_engine_once_the_loop_is_forgotten() -> N
     assert any(isinstance(action, TakeOverRestarts) for action in stage.tick(0).actions) or taken_over(stage)
     for _ in range(30):
         stage.tick(10)
-    assert stage.state.replicas["web-1"].taken_over
+    assert stage.state.replicas["web-1"].restarts.by_controller
     stage.tick(FORGOTTEN_AFTER_SECONDS)
     given_back = [action for _ in range(3) for action in stage.tick().actions]
     assert [type(action) for action in given_back] == [GiveBackRestarts]
@@ -29,7 +29,7 @@ def test_restarts_are_given_back_to_the_engine_once_the_loop_is_forgotten() -> N
 
 
 def taken_over(stage: Stage) -> bool:
-    return stage.state.replicas["web-1"].taken_over
+    return stage.state.replicas["web-1"].restarts.by_controller
 
 
 def test_the_end_of_a_replica_that_is_being_removed_is_no_crash() -> None:
@@ -43,4 +43,4 @@ def test_the_end_of_a_replica_that_is_being_removed_is_no_crash() -> None:
     stage.crash("web-2", exit_code=0)
     stage.tick()
     assert not [event for event in stage.events if "exited" in event.message]
-    assert stage.state.replicas["web-2"].crashes == ()
+    assert stage.state.replicas["web-2"].exits.recent == ()

@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 
 from reconciler.decide.plan import conclude, decide
 from reconciler.model.actions import CreateReplica, EnsureImage, RemoveReplica
-from reconciler.model.desired import Desired, Problem, Version
+from reconciler.model.desired import Problem
 from reconciler.model.observed import Observed
 from reconciler.model.plan import DecisionSettings, Plan
 from reconciler.model.routes import Publication
 from reconciler.model.state import AppState, State
+from reconciler.model.version import Version
 from tests.support.apps import desired
 from tests.support.mishaps import Mishap, lives, peace
 from tests.support.stage import Stage
@@ -52,7 +53,7 @@ def seen_by(stage: Stage) -> Observed:
 
 
 def decided(stage: Stage, observed: Observed) -> Plan:
-    return decide(stage.desired, observed, stage.state, stage.now, SETTINGS).plan
+    return decide(observed, stage.state, SETTINGS).plan
 
 
 @FEW
@@ -62,13 +63,7 @@ def test_the_order_of_inputs_does_not_matter(life: list[Mishap], chance: random.
         observed = seen_by(stage)
         assert (
             decided(stage, observed)
-            == decide(
-                _shuffled_desired(stage.desired, chance),
-                _shuffled_observed(observed, chance),
-                _shuffled_memory(stage.state, chance),
-                stage.now,
-                SETTINGS,
-            ).plan
+            == decide(_shuffled_observed(observed, chance), _shuffled_state(stage.state, chance), SETTINGS).plan
         )
 
 
@@ -77,20 +72,20 @@ def test_the_order_of_inputs_does_not_matter(life: list[Mishap], chance: random.
 def test_a_look_at_which_nothing_has_changed_tells_nothing_and_remembers_the_same(life: list[Mishap]) -> None:
     for stage in lived(life):
         observed = seen_by(stage)
-        decision = decide(stage.desired, observed, stage.state, stage.now, SETTINGS)
+        decision = decide(observed, stage.state, SETTINGS)
         if decision.plan.routes != stage.state.published.table:
             continue  # What is published changes what is next.
         publication = Publication(decision.plan.routes, stage.state.published.generation, "unchanged")
-        state, statuses, _ = conclude(decision, publication, observed, stage.now)
-        if state.replicas != decision.plan.state.replicas:
+        first = conclude(decision, publication, stage.now)
+        if first.state.replicas != decision.plan.state.replicas:
             continue  # The edge was down before, and now proves what was only expected.
         under_way = (*observed.in_flight, *decision.plan.actions)
         again = replace(observed, samples=(), outcomes=(), in_flight=under_way)
-        second = decide(stage.desired, again, state, stage.now, SETTINGS)
+        second = decide(again, first.state, SETTINGS)
         assert second.plan.events == ()
         assert second.plan.actions == ()
         if not decision.plan.actions and not decision.plan.events:
-            assert conclude(second, publication, again, stage.now) == (state, statuses, ())
+            assert conclude(second, publication, stage.now) == replace(first, events=())
 
 
 @FEW
@@ -135,7 +130,7 @@ def test_nothing_that_is_published_is_stopped_and_nothing_foreign_is_named(life:
         for action in plan.actions:
             if isinstance(action, EnsureImage):
                 continue
-            assert action.name not in observed.foreign_names
+            assert action.name not in observed.inventory.foreign_names
             assert isinstance(action, CreateReplica) or action.container_id in ours
             assert not isinstance(action, RemoveReplica) or action.name not in routed
         assert not any("invariant" in wait.message for wait in plan.waits)
@@ -150,7 +145,7 @@ def test_addresses_are_never_given_twice(life: list[Mishap]) -> None:
         fresh = [action.address for action in created]
         others = [c.address for c in observed.containers if c.name not in {action.name for action in created}]
         assert len(set(fresh)) == len(fresh)
-        assert not set(fresh) & {*others, *observed.foreign_addresses}
+        assert not set(fresh) & {*others, *observed.inventory.foreign_addresses}
 
 
 @FEW
@@ -163,8 +158,8 @@ def test_a_spec_that_was_broken_is_as_if_it_had_not_been_touched(life: list[Mish
             problem = Problem(app.version.path, 1, "", "a mess", "a spec", name)
             others = {other: version for other, version in untouched.apps.items() if other != name}
             broken = replace(untouched, apps=others, problems=(problem,))
-            expected = decide(untouched, observed, stage.state, stage.now, SETTINGS).plan
-            plan = decide(broken, observed, stage.state, stage.now, SETTINGS).plan
+            expected = decide(replace(observed, desired=untouched), stage.state, SETTINGS).plan
+            plan = decide(replace(observed, desired=broken), stage.state, SETTINGS).plan
             assert plan.actions == expected.actions
             assert plan.routes == expected.routes
 
@@ -193,7 +188,7 @@ def test_once_nothing_goes_wrong_any_more_everything_becomes_as_asked_for(life: 
     assert stage.plan.actions == ()
     for name, status in stage.statuses.items():
         app = stage.state.apps[name]
-        if app.backoff and app.backoff.until_changed:
+        if app.pacing.creation and app.pacing.creation.until_changed:
             continue  # Rejected: only another spec can help.
         states = {condition.type: condition.status for condition in status.conditions}
         assert not states["Progressing"], status
@@ -224,24 +219,21 @@ def amount(given: int | str, count: int, rounding: Callable[[float], int]) -> in
     return given if isinstance(given, int) else rounding(int(given.removesuffix("%")) * count / 100)
 
 
-def _shuffled_desired(wanted: Desired, chance: random.Random) -> Desired:
-    return replace(wanted, apps=_shuffled(wanted.apps, chance))
-
-
 def _shuffled_observed(observed: Observed, chance: random.Random) -> Observed:
     def shuffle(values: tuple[T, ...]) -> tuple[T, ...]:
         return tuple(chance.sample(values, len(values)))
 
     return replace(
         observed,
-        containers=shuffle(observed.containers),
+        desired=replace(observed.desired, apps=_shuffled(observed.desired.apps, chance)),
+        inventory=replace(observed.inventory, containers=shuffle(observed.containers)),
         samples=shuffle(observed.samples),
         outcomes=shuffle(observed.outcomes),
         in_flight=shuffle(observed.in_flight),
     )
 
 
-def _shuffled_memory(state: State, chance: random.Random) -> State:
+def _shuffled_state(state: State, chance: random.Random) -> State:
     return replace(state, apps=_shuffled(state.apps, chance), replicas=_shuffled(state.replicas, chance))
 
 

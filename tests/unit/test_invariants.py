@@ -47,8 +47,8 @@ def broken(
 
 def seen(stage: Stage) -> tuple[Observed, AppView]:
     observed = stage.observe()
-    decision = decide(stage.desired, observed, stage.state, stage.now, stage.settings)
-    return observed, decision.facts["web"].view
+    decision = decide(observed, stage.state, stage.settings)
+    return observed, decision.apps["web"].view
 
 
 def test_a_start_and_a_pull_break_nothing(stage: Stage) -> None:

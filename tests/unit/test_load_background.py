@@ -10,8 +10,7 @@ import pytest
 from reconciler.load import background
 from reconciler.load.background import BackgroundMeter
 from reconciler.load.meter import Watched
-from reconciler.model.load import AppLoad, LoadSample
-from reconciler.ports import Loads
+from reconciler.model.load import AppLoad, Loads, LoadSample
 from tests.support.waiting import eventually
 
 

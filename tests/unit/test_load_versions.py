@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from reconciler.decide.rollout.canary import judge
+from reconciler.decide.rollout.canary import analyse
 from reconciler.load.cgroups import Cgroups
 from reconciler.load.connections import Connections
 from reconciler.load.containers import Containers, this_host
@@ -67,7 +67,7 @@ def test_a_canary_that_fails_whatever_it_is_asked_is_judged_though_others_answer
     loads = Metered(tmp_path).serve(90, BY_OLD, FAILED_BY_NEW)
     assert loads["new"].requests >= 20
     assert (loads["new"].error_rate, loads["old"].error_rate) == (1.0, 0.0)
-    verdict = judge(_WEB.spec.strategy.canary or Canary(), loads["new"], loads["old"])
+    verdict = analyse(_WEB.spec.strategy.canary or Canary(), loads["new"], loads["old"])
     assert verdict.good is False
     assert verdict.message.startswith("errors 100.00 % (old version 0.00 %)")
 

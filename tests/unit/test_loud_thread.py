@@ -106,7 +106,7 @@ def test_following_events(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime._events = EventWatch(Engine(1), "default", runtime, lambda: None)
     with closing(runtime):
         runtime.prepare()
-        eventually(lambda: raises_the_bug(lambda: runtime.observe(0.0)))
+        eventually(lambda: raises_the_bug(lambda: runtime.inventory()))
 
 
 def test_an_engine_that_is_away_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

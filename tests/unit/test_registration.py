@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.decide.state.apps import last_desired, register
+from reconciler.decide.questions import last_desired
+from reconciler.decide.state.apps import register
 from reconciler.model.desired import Desired, Problem
-from reconciler.model.observed import Container, ContainerState, Observed
+from reconciler.model.observed import Container, ContainerState, Inventory, Observed
 from reconciler.model.plan import DecisionSettings
 from reconciler.model.state import State
 from tests.support.apps import desired, version
@@ -22,6 +23,10 @@ def asked(*names: str, revision: str = "r2", problems: tuple[Problem, ...] = ())
     return desired(*(version(name, revision=revision) for name in names), revision=revision, problems=problems)
 
 
+def observed(wanted: Desired, *containers: Container) -> Observed:
+    return Observed(NOW, wanted, Inventory(containers, NETWORK))
+
+
 SETTINGS = DecisionSettings()
 
 
@@ -31,7 +36,7 @@ def leaving(
     containers = tuple(
         Container(f"id-{name}", f"{name}-1", name, 1, "abc", "r1", ContainerState.RUNNING) for name in orphans.split()
     )
-    registration = register(wanted, state, Observed(NOW, containers, NETWORK), settings, NOW)
+    registration = register(observed(wanted, *containers), state, settings)
     return set(registration.leaving), registration.held_back
 
 
@@ -96,16 +101,14 @@ def test_a_lost_database_and_an_empty_directory_take_nothing_away() -> None:
 
 
 def test_what_was_asked_for_last_leaves_out_what_was_on_its_way_out() -> None:
-    registration = register(
-        asked("a", "b"), remembered("a", "b", "c"), Observed(NOW, (), NETWORK), DecisionSettings(), NOW
-    )
+    registration = register(observed(asked("a", "b")), remembered("a", "b", "c"), SETTINGS)
     again = last_desired(registration.state)
     assert again.apps.keys() == {"a", "b"}
     assert leaving(again, registration.state) == ({"c"}, "")
 
 
 def test_another_commit_that_changes_nothing_tells_nothing_of_the_apps() -> None:
-    registration = register(asked("a"), remembered("a"), Observed(NOW, (), NETWORK), DecisionSettings(), NOW)
+    registration = register(observed(asked("a")), remembered("a"), SETTINGS)
     assert [event.message for event in registration.events] == ["revision r2 applied"]
     assert registration.state.apps["a"].version.revision == "r2"
 
@@ -117,5 +120,5 @@ def test_more_of_an_app_that_is_scaled_by_load_may_have_been_there_before_us() -
         for slot in range(1, 6)
     )
     for there, kept in ((0, 1), (2, 2), (5, 3)):
-        observed = Observed(NOW, seen[:there], NETWORK)
-        assert register(desired(auto), State(), observed, SETTINGS, NOW).state.apps["web"].count == kept
+        registration = register(observed(desired(auto), *seen[:there]), State(), SETTINGS)
+        assert registration.state.apps["web"].count == kept

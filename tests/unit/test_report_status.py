@@ -11,10 +11,12 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
+from reconciler.model.backoff import Backoff
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Verdict
+from reconciler.model.reasons import Reason
 from reconciler.model.recorded import AppRecord, Controller, Snapshot
-from reconciler.model.state import Backoff, FailedVersion, Rollout
+from reconciler.model.state import Exits, FailedVersion, Restarts, Rollout
 from reconciler.ports import NothingRecorded
 from reconciler.report import BadRequest, contract
 from reconciler.report.dump import status_of
@@ -74,9 +76,12 @@ def troubled() -> AppRecord:
         conditions=conditions(ready=False, progressing=True, degraded=PULL),
         error=PULL,
     )
-    backoff = Backoff(3, NOW + 8, "CrashLoopBackOff", "exited with code 3")
-    state = replica_state("api-2", backoff=backoff, exit_code=3, last_log="starting\nno \x1b[31mdatabase")
-    failed = FailedVersion("def456", "99887766aabb", NOW - 60, "Crashed", "api-3 exited with code 1", log="boom")
+    restarts = Restarts(backoff=Backoff(3, NOW + 4, Reason.CRASH_LOOP, "exited with code 3"))
+    exits = Exits(code=3, log="starting\nno \x1b[31mdatabase")
+    state = replica_state("api-2", restarts=restarts, exits=exits)
+    failed = FailedVersion(
+        "def456", "99887766aabb", NOW - 60, Reason.CRASH_LOOP, "api-3 exited with code 1", log="boom"
+    )
     kept = app_state("api", failed=failed, rollout=Rollout("abc123", "def456", NOW - 90, NOW - 70))
     return AppRecord("api", status, kept, {"api-1": replica_state("api-1"), "api-2": state})
 
@@ -143,10 +148,10 @@ api
   changed      2027-01-15T08:00:00.000Z
   error        image demo:2 can't be had: no such image
 
-CONDITION    STATUS  SINCE    REASON    MESSAGE
-Ready        no      4 s ago  NotReady  1 of 2 replicas ready
-Progressing  yes     4 s ago  Acting    nothing to do
-Degraded     yes     4 s ago  Trouble   image demo:2 can't be had: no such image
+CONDITION    STATUS  SINCE    REASON            MESSAGE
+Ready        no      4 s ago  ReplicasNotReady  1 of 2 replicas ready
+Progressing  yes     4 s ago  Acting            nothing to do
+Degraded     yes     4 s ago  Unhealthy         image demo:2 can't be had: no such image
 
 INSTANCE  CONTAINER    ADDRESS        STATE  PHASE    HEALTH     FAILURES  RESTARTS  CPU   MEMORY  NOTE
 api-1     c0ffeeapi-1  10.0.0.2:8080  ready  ready    healthy    0         0         12 %  30 %    -
@@ -259,7 +264,7 @@ def test_what_the_contract_promises_is_there() -> None:
     assert api["conditions"][2] == {
         "type": "Degraded",
         "status": True,
-        "reason": "Trouble",
+        "reason": "Unhealthy",
         "message": PULL,
         "since": "2027-01-15T08:00:00.000Z",
         "age_seconds": 4.0,

@@ -36,7 +36,7 @@ def creation(slot: int = 1) -> CreateReplica:
 
 
 def only(runtime: FakeRuntime) -> Container:
-    (container,) = runtime.observe(runtime.engine.now).containers
+    (container,) = runtime.inventory().containers
     return container
 
 
@@ -53,7 +53,7 @@ def test_observing_is_one_call_however_many_containers(engine: FakeEngine, runti
         runtime.perform(creation(slot))
     engine.run_foreign("foreign")
     engine.calls.clear()
-    assert len(runtime.observe(engine.now).containers) == 30
+    assert len(runtime.inventory().containers) == 30
     assert calls_of(engine) == [("list", "")]
 
 
@@ -62,13 +62,15 @@ def test_only_the_one_that_died_is_looked_at_and_only_once(engine: FakeEngine, r
         runtime.perform(creation(slot))
     engine.exit("web-2", code=0)
     engine.calls.clear()
-    runtime.observe(engine.now)
+    runtime.inventory()
     assert calls_of(engine) == [("list", ""), ("inspect", "web-2"), ("logs", "web-2")]
-    runtime.observe(engine.now)
+    runtime.inventory()
     assert calls_of(engine) == [("list", "")]
-    runtime.observe(engine.now + 1)  # running again: started when?
+    engine.advance(1)
+    runtime.inventory()  # running again: started when?
     assert calls_of(engine) == [("list", ""), ("inspect", "web-2")]
-    runtime.observe(engine.now + 2)
+    engine.advance(1)
+    runtime.inventory()
     assert calls_of(engine) == [("list", "")]
 
 
@@ -80,11 +82,11 @@ def test_a_host_whose_containers_all_died_is_looked_at_in_portions(engine: FakeE
         runtime.perform(creation(slot))
         engine.stop_by_hand(f"web-{slot}")
     wakes.clear()
-    seen = runtime.observe(engine.now).containers
+    seen = runtime.inventory().containers
     assert sum(container.started_at is not None for container in seen) == LOOKS_AT_ONCE
     assert wakes  # so that the rest is not left until the next timer
     wakes.clear()
-    seen = runtime.observe(engine.now).containers
+    seen = runtime.inventory().containers
     assert all(container.started_at is not None for container in seen)
     assert not wakes
 
@@ -145,7 +147,7 @@ def test_a_container_that_vanishes_while_it_is_looked_at_is_no_error(
 
     engine.before_call = vanish
     assert only(runtime).restart_count is None
-    assert runtime.observe(engine.now).containers == ()
+    assert runtime.inventory().containers == ()
 
 
 def test_nothing_is_lost_when_the_engine_fails_during_an_observation(engine: FakeEngine, runtime: FakeRuntime) -> None:
@@ -154,7 +156,7 @@ def test_nothing_is_lost_when_the_engine_fails_during_an_observation(engine: Fak
     engine.advance(1)
     engine.unreachable = True
     with pytest.raises(Unavailable, match="start it, or name another by DOCKER_HOST"):
-        runtime.observe(engine.now)
+        runtime.inventory()
     engine.unreachable = False
     assert (only(runtime).exit_code, only(runtime).restart_count) == (7, 1)
 
@@ -165,7 +167,7 @@ def test_an_engine_that_refuses_to_list_is_unavailable(engine: FakeEngine, runti
 
     engine.before_call = refuse
     with pytest.raises(Unavailable, match="layer does not exist"):
-        runtime.observe(engine.now)
+        runtime.inventory()
 
 
 def test_a_container_that_keeps_crashing_shows_its_log_but_not_its_secrets(engine: FakeEngine, tmp_path: Path) -> None:
@@ -207,7 +209,7 @@ def test_a_create_whose_start_fails_leaves_nothing_behind(engine: FakeEngine, ru
     with pytest.raises(Rejected, match="/nosuch") as error:
         runtime.perform(creation())
     assert error.value.reason == "StartRefused"
-    assert runtime.observe(engine.now).containers == ()
+    assert runtime.inventory().containers == ()
 
 
 def test_an_engine_that_goes_away_in_the_middle_leaves_a_container_the_next_attempt_finishes(
@@ -236,14 +238,14 @@ def test_a_removal_that_somebody_else_began_is_waited_for(engine: FakeEngine, ru
         runtime.perform(StartReplica("web", "web-1", container.id, cause="test"))
     assert error.value.reason == "RemovalInProgress"
     runtime.perform(RemoveReplica("web", "web-1", container.id, 0, cause="test"))
-    assert runtime.observe(engine.now).containers == ()
+    assert runtime.inventory().containers == ()
 
 
 def test_a_program_that_ignores_sigterm_is_killed(engine: FakeEngine, runtime: FakeRuntime) -> None:
     engine.images["demo:1"].ignores_term = True
     runtime.perform(creation())
     runtime.perform(RemoveReplica("web", "web-1", only(runtime).id, 0.1, cause="test"))
-    assert runtime.observe(engine.now).containers == ()
+    assert runtime.inventory().containers == ()
 
 
 def test_an_earlier_container_at_another_address_is_in_the_way(engine: FakeEngine, runtime: FakeRuntime) -> None:
@@ -265,7 +267,7 @@ def test_a_network_whose_subnet_somebody_takes_meanwhile_gets_another(engine: Fa
     engine.before_call = take
     runtime = FakeRuntime(engine)
     runtime.prepare()
-    assert runtime.observe(0).network.first_address == "172.17.0.2"
+    assert runtime.inventory().network.first_address == "172.17.0.2"
     assert sorted(network["Name"] for network in engine.networks()) == ["faster", "none", "orchestry"]
 
 
@@ -279,7 +281,7 @@ def test_a_network_that_another_controller_makes_first_is_shared(engine: FakeEng
     runtime = FakeRuntime(engine)
     runtime.prepare()
     assert [network["Name"] for network in engine.networks(["orchestry"])] == ["orchestry"]
-    assert runtime.observe(0).network.first_address == "172.16.0.2"
+    assert runtime.inventory().network.first_address == "172.16.0.2"
 
 
 def test_of_two_networks_that_a_race_left_the_older_stays(engine: FakeEngine, runtime: FakeRuntime) -> None:
@@ -290,4 +292,4 @@ def test_of_two_networks_that_a_race_left_the_older_stays(engine: FakeEngine, ru
     second.prepare()
     assert [network["Id"] for network in engine.networks(["orchestry"])] == [first["Id"]]
     runtime.prepare()
-    assert second.observe(0).network == runtime.observe(0).network
+    assert second.inventory().network == runtime.inventory().network

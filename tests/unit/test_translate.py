@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model.actions import CreateReplica
-from reconciler.model.desired import Version
 from reconciler.model.observed import Container, ContainerState
+from reconciler.model.version import Version
 from reconciler.ports import TryLater
 from reconciler.runtime.translate import (
     create_body,
@@ -164,7 +164,12 @@ def test_a_plain_app() -> None:
         "Image": "demo:1",
         "Env": [],
         "Labels": LABELS
-        | {"orchestry.spec-hash": version(image="demo:1").spec_hash, "orchestry.secrets": "", "orchestry.replica": "2"},
+        | {
+            "orchestry.spec-hash": version(image="demo:1").spec_hash,
+            "orchestry.secrets": "",
+            "orchestry.defaults": "1",
+            "orchestry.replica": "2",
+        },
         "ExposedPorts": {"8080/tcp": {}},
         "StopTimeout": 10,
         "HostConfig": {

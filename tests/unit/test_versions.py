@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.decide.versions import differences
+from reconciler.decide.words import differences
 from tests.support.apps import version
 
 

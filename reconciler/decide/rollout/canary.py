@@ -33,7 +33,7 @@ class Analysis:
 
 def in_traffic(view: AppView) -> bool:
     """Whether the whole canary is ready and gets requests."""
-    return sum(r.name in view.routed for r in view.available) >= view.aim
+    return sum(r.name in view.routed for r in view.available) >= view.composition.wanted
 
 
 def sick(view: AppView) -> Replica | None:
@@ -48,7 +48,7 @@ def due_at(view: AppView, canary: Canary) -> float | None:
     return None if rollout is None or rollout.canary_at is None else rollout.canary_at + canary.hold_seconds
 
 
-def judge(canary: Canary, new: VersionLoad | None, old: VersionLoad | None) -> Analysis:
+def analyse(canary: Canary, new: VersionLoad | None, old: VersionLoad | None) -> Analysis:
     """The verdict by what both versions served in the same time, which is to be as long as the canary is held."""
     if new is None or old is None:
         return Analysis(None, "its requests are not measured", {})

@@ -11,19 +11,18 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import Phase, Replica
-from reconciler.decide.state.replicas import CRASH_LOOP, exit_words
-from reconciler.decide.versions import CANARY_FAILED, is_change, target_of
-from reconciler.model.desired import Version
+from reconciler.decide.versions import target_of
+from reconciler.decide.words import exit_words
+from reconciler.model.reasons import Reason
 from reconciler.model.state import AppState, FailedVersion, ReplicaState, State
-
-DEADLINE = "ProgressDeadlineExceeded"
+from reconciler.model.version import Version
 
 
 @dataclass(frozen=True, slots=True)
 class RolloutFailure:
-    """``reason`` in one CamelCase word, ``message`` for people; ``replica`` is the one that failed, if it was one."""
+    """Why a rollout has failed: ``message`` for people; ``replica`` is the one that failed, if it was one."""
 
-    reason: str
+    reason: Reason
     message: str
     replica: Replica | None = None
     details: Mapping[str, str] = field(default_factory=dict)
@@ -31,13 +30,13 @@ class RolloutFailure:
 
 def failure_of(view: AppView) -> RolloutFailure | None:
     """Why the rollout under way has failed, or None. Only a change of version can: the others have no alternative."""
-    backoff = view.app.backoff
-    if not is_change(view.app, view.target):
+    backoff = view.app.pacing.creation
+    if not view.is_change:
         return None
     for replica in view.fit:
-        own = replica.state.backoff
-        if own and own.reason == CRASH_LOOP:
-            return RolloutFailure(CRASH_LOOP, f"{replica.name} {own.message}", replica)
+        own = replica.state.restarts.backoff
+        if own and own.reason is Reason.CRASH_LOOP:
+            return RolloutFailure(own.reason, f"{replica.name} {own.message}", replica)
     if backoff and backoff.until_changed:
         return RolloutFailure(backoff.reason, backoff.message)
     deadline = deadline_of(view.app, view.target)
@@ -58,14 +57,14 @@ def deadline_of(app: AppState, target: Version) -> float | None:
 def overdue(state: State, now: float) -> frozenset[str]:
     """The containers, one for each app, that keep a rollout from going on past its deadline. People will ask what
     these have to say."""
-    found: dict[str, ReplicaState] = {}
+    lowest: dict[str, ReplicaState] = {}
     late = {app.name: target_of(app).spec_hash for app in state.apps.values() if _is_overdue(app, now)}
     for replica in state.replicas.values() if late else ():
-        wanted = replica.spec_hash == late.get(replica.app_name) and replica.ready_at is None and replica.container_id
-        before = found.get(replica.app_name)
-        if wanted and (before is None or replica.slot < before.slot):
-            found[replica.app_name] = replica
-    return frozenset(replica.container_id for replica in found.values())
+        waited_for = replica.spec_hash == late.get(replica.app_name) and replica.ready_at is None
+        before = lowest.get(replica.app_name)
+        if waited_for and replica.container_id and (before is None or replica.slot < before.slot):
+            lowest[replica.app_name] = replica
+    return frozenset(replica.container_id for replica in lowest.values())
 
 
 def recorded(target: Version, failure: RolloutFailure, now: float) -> FailedVersion:
@@ -79,7 +78,7 @@ def recorded(target: Version, failure: RolloutFailure, now: float) -> FailedVers
         message=failure.message,
         replica=replica.name if replica else "",
         answer=_last_answer(replica.state) if replica else "",
-        exit_code=replica.state.exit_code if replica else None,
+        exit_code=replica.state.exits.code if replica else None,
         log=replica.log if replica else "",
     )
 
@@ -115,34 +114,34 @@ def _is_overdue(app: AppState, now: float) -> bool:
 
 
 def _past_deadline(view: AppView, deadline: float) -> RolloutFailure | None:
-    trouble = _trouble(view, deadline)
-    if trouble is None:
+    failure = _known_against_it(view, deadline)
+    if failure is None:
         return None
     rollout = view.app.rollout
     if rollout and rollout.analysis_since is not None:
         waited = f"its canary has no verdict after {deadline - rollout.analysis_since:g} s"
-        return replace(trouble, reason=CANARY_FAILED, message=f"{waited}: {trouble.message}")
+        return replace(failure, reason=Reason.CANARY_FAILED, message=f"{waited}: {failure.message}")
     seconds = view.target.app.spec.strategy.progress_deadline_seconds
-    return replace(trouble, message=f"no further replica became ready within {seconds:g} s: {trouble.message}")
+    return replace(failure, message=f"no further replica became ready within {seconds:g} s: {failure.message}")
 
 
-def _trouble(view: AppView, deadline: float) -> RolloutFailure | None:
+def _known_against_it(view: AppView, deadline: float) -> RolloutFailure | None:
     """What keeps the new replicas from becoming ready, as far as it is known."""
-    if view.app.backoff:
-        return RolloutFailure(DEADLINE, view.app.backoff.message)
+    if backoff := view.app.pacing.creation:
+        return RolloutFailure(Reason.DEADLINE_EXCEEDED, backoff.message)
     new = (r for r in view.existing if r.spec_hash == view.target.spec_hash)
-    said = ((replica, _trouble_of(replica, deadline)) for replica in new)
-    return next(
-        (RolloutFailure(DEADLINE, f"{replica.name} {words}", replica) for replica, words in said if words), None
-    )
+    for replica in new:
+        if words := _known_against(replica, deadline):
+            return RolloutFailure(Reason.DEADLINE_EXCEEDED, f"{replica.name} {words}", replica)
+    return None
 
 
-def _trouble_of(replica: Replica, deadline: float) -> str:
+def _known_against(replica: Replica, deadline: float) -> str:
     """In words that follow its name; "" where nothing is known against it."""
     state = replica.state
     match replica.phase:
         case Phase.CRASHED | Phase.RESTARTING:
-            return exit_words(state.exit_code)
+            return exit_words(state.exits.code)
         case Phase.CREATED | Phase.PAUSED:
             return f"is {replica.phase}"
         case Phase.STARTING | Phase.UNREADY | Phase.UNHEALTHY if _last_asked_at(state) >= deadline:

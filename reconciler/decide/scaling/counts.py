@@ -13,10 +13,9 @@ from functools import cached_property, lru_cache
 from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import PENDING, Replica
 from reconciler.decide.scaling.recommend import recommend, remember
-from reconciler.decide.versions import is_change
 from reconciler.model.events import Event
 from reconciler.model.load import AppLoad
-from reconciler.model.observed import Host, Observed
+from reconciler.model.observed import Capacity, Observed
 from reconciler.model.scaling import Headroom, ScalingDecision, ScalingSituation
 from reconciler.model.spec import Resources
 from reconciler.model.state import AppState
@@ -35,14 +34,14 @@ class HostHeadroom:
     Mutable on purpose: what one app was given in this tick, the next can't have. Summed up only once somebody asks.
     """
 
-    def __init__(self, host: Host | None, apps: Mapping[str, AppState]) -> None:
-        self._host = host
+    def __init__(self, capacity: Capacity | None, apps: Mapping[str, AppState]) -> None:
+        self._capacity = capacity
         self._apps = apps
 
     def for_app(self, app: AppState) -> Headroom | None:
         """How many more replicas there is room for; None where the host, or what one of them may use, is unknown."""
         resources = app.version.app.spec.resources
-        if self._host is None or resources is None:
+        if self._capacity is None or resources is None:
             return None
         cpu, memory = _limits(resources)
         by_cpu, by_memory = self._free[0] // cpu, self._free[1] // memory
@@ -59,9 +58,9 @@ class HostHeadroom:
 
     @cached_property
     def _free(self) -> list[float]:
-        if self._host is None:
+        if self._capacity is None:
             return [0.0, 0.0]
-        free = [self._host.cpu_millicores * (1 - HOST_RESERVE), self._host.memory_bytes * (1 - HOST_RESERVE)]
+        free = [self._capacity.cpu_millicores * (1 - HOST_RESERVE), self._capacity.memory_bytes * (1 - HOST_RESERVE)]
         for app in self._apps.values():
             if resources := app.version.app.spec.resources:
                 cpu, memory = _limits(resources)
@@ -83,7 +82,7 @@ def decide_count(view: AppView, observed: Observed, host_headroom: HostHeadroom)
     situation = ScalingSituation(
         state=app.scaling,
         healthy=sum(r.ready and r.state.in_service for r in view.existing),
-        load=observed.loads.get(app.name, _UNKNOWN),
+        load=observed.loads.apps.get(app.name, _UNKNOWN),
         unsettled=_unsettled(view),
         bounds=observed.bounds.get(app.name),
     )
@@ -96,10 +95,10 @@ def decide_count(view: AppView, observed: Observed, host_headroom: HostHeadroom)
         host_headroom.give(app, kept.count - app.count)
         details = {"from": str(app.count), "to": str(kept.count), "metric": decision.winner or ""}
         event = Event(view.now, "scaling", decision.reason, app.name, details)
-        return replace(app, scaling=kept, decision=latest), (event,)
+        return app.scaled(kept, latest), (event,)
     if latest is app.decision and kept == app.scaling:
         return app, ()
-    return replace(app, scaling=kept, decision=latest), ()
+    return app.scaled(kept, latest), ()
 
 
 def change_ended(before: AppState, after: AppState, now: float) -> Event | None:
@@ -139,10 +138,9 @@ def _same(before: ScalingDecision, decision: ScalingDecision) -> bool:
 
 def _unsettled(view: AppView) -> str:
     """What scaling has to wait for, in words that follow "waiting for"."""
-    failed = view.app.failed
-    if failed and failed.spec_hash == view.target.spec_hash:
+    if view.paused:
         return "a changed spec, since the rollout is paused"
-    if view.app.rollout is not None or view.app.stable is None or is_change(view.app, view.target):
+    if view.app.rollout is not None or view.app.stable is None or view.is_change:
         return "the rollout to end"
     if starting := [r.name for r in view.fit if _is_starting(view, r)]:
         return f"{', '.join(starting)} to become ready"
@@ -155,4 +153,4 @@ def _is_starting(view: AppView, replica: Replica) -> bool:
     state = replica.state
     since = state.created_at if state.disturbed_at is None else state.disturbed_at
     patience_seconds = view.target.app.spec.strategy.progress_deadline_seconds
-    return replica.phase in PENDING and not state.backoff and view.now - since < patience_seconds
+    return replica.phase in PENDING and not state.restarts.backoff and view.now - since < patience_seconds

@@ -6,22 +6,22 @@ if the snapshot was good, nothing suggests that its file is merely broken, and t
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from reconciler.decide.scaling.recommend import initial_count
-from reconciler.decide.versions import differences
-from reconciler.model.desired import Desired, Version, short
+from reconciler.decide.words import differences
+from reconciler.model.desired import Desired
 from reconciler.model.events import Event
-from reconciler.model.observed import Observed
+from reconciler.model.observed import Container, Observed
 from reconciler.model.plan import DecisionSettings
 from reconciler.model.scaling import Bounds, ScalingState
 from reconciler.model.state import AppState, State
+from reconciler.model.version import Version, short
 
 BUDGET_APPLIES_FROM_APPS = 4
-KEPT_FORMER_VERSIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +34,11 @@ class Registration:
     held_back: str = ""
 
 
-def last_desired(state: State) -> Desired:
-    """What was asked for last: the desired state while the source can't be read."""
-    present = {name: app.version for name, app in state.apps.items() if app.missing_since is None}
-    return Desired(state.revision, present)
-
-
-def register(
-    desired: Desired, state: State, observed: Observed, settings: DecisionSettings, now: float
-) -> Registration:
+def register(observed: Observed, state: State, settings: DecisionSettings) -> Registration:
     """Carry the apps forward to this revision. An app known only by containers on the host is an orphan."""
-    seen = Counter(container.app_name for container in observed.containers)
-    orphans = seen.keys() - state.apps.keys() - desired.apps.keys()
+    desired, now = observed.desired, observed.at
+    containers = _by_app(observed.containers)
+    orphans = containers.keys() - state.apps.keys() - desired.apps.keys()
     events: list[Event] = []
     apps = dict(state.apps)
     for name, version in sorted(desired.apps.items()):
@@ -53,7 +46,7 @@ def register(
             apps[name], happened = _follow(app, version, now)
             events += happened
             continue
-        apps[name] = _new(version, seen[name], observed.bounds.get(name), now)
+        apps[name] = _new(version, containers.get(name, ()), observed.bounds.get(name), now)
         events.append(Event(now, "app", f"registered from {version.path} at {short(version.revision)}", name))
     if desired.revision != state.revision:
         events.append(Event(now, "source", f"revision {short(desired.revision)} applied"))
@@ -61,18 +54,32 @@ def register(
     known = frozenset(apps) | orphans
     held_back = _over_budget(absent, known, desired.revision, settings)
     for name in absent & apps.keys():
-        if apps[name].missing_since is None:
-            apps[name] = replace(apps[name], missing_since=now)
+        apps[name] = apps[name].absent(now)
     state = replace(state, apps=apps, revision=desired.revision)
     return Registration(state, frozenset() if held_back else absent, tuple(events), held_back)
 
 
+def _by_app(containers: Sequence[Container]) -> Mapping[str, list[Container]]:
+    grouped: defaultdict[str, list[Container]] = defaultdict(list)
+    for container in containers:
+        grouped[container.app_name].append(container)
+    return dict(grouped)
+
+
 def _follow(app: AppState, version: Version, now: float) -> tuple[AppState, list[Event]]:
-    if app.version is version and app.missing_since is None:
-        return app, []
-    if app.version.app == version.app and app.version.files == version.files:
-        return replace(app, version=version, missing_since=None), []
-    return _change(app, version, now)
+    before = app.version
+    same_spec = before.app is version.app or before.app == version.app
+    if same_spec and before.spec_hash == version.spec_hash and before.files == version.files:
+        version = replace(version, defaults=before.defaults)
+        unchanged = before == version and app.missing_since is None
+        return (app if unchanged else app.read_again(version)), []
+    return _change(app, _with_defaults_of_its_siblings(version, app.versions), now)
+
+
+def _with_defaults_of_its_siblings(version: Version, known: Sequence[Version]) -> Version:
+    """Replicas of one spec hash are alike, whenever they are made."""
+    sibling = next((other for other in known if other.spec_hash == version.spec_hash), version)
+    return replace(version, defaults=sibling.defaults)
 
 
 def _change(app: AppState, version: Version, now: float) -> tuple[AppState, list[Event]]:
@@ -80,13 +87,8 @@ def _change(app: AppState, version: Version, now: float) -> tuple[AppState, list
     fields = differences(before, version)
     message = f"spec changed at {short(version.revision)}" + (f": {'; '.join(fields)}" if fields else "")
     event = Event(now, "app", message, app.name, {"revision": version.revision})
-    app = replace(app, version=version, missing_since=None, updated_at=now)
-    if before.spec_hash != version.spec_hash:
-        app = replace(app, former=(*app.former, before)[-KEPT_FORMER_VERSIONS:])
-    if _only_scaling_differs(before, version):
-        return app, [event]
-    # A new chance: what only another spec could mend may be mended.
-    return replace(app, failed=None, backoff=None, replacement=None, repetitions=()), [event]
+    app = app.changed(version, now)
+    return (app if _only_scaling_differs(before, version) else app.given_a_new_chance()), [event]
 
 
 def _only_scaling_differs(before: Version, after: Version) -> bool:
@@ -94,13 +96,16 @@ def _only_scaling_differs(before: Version, after: Version) -> bool:
     return old.spec == new.spec and old.health_check == new.health_check and before.files == after.files
 
 
-def _new(version: Version, seen: int, bounds: Bounds | None, now: float) -> AppState:
-    """An app that state doesn't know. Of replicas that are there already it keeps as many as its settings allows."""
+def _new(version: Version, containers: Sequence[Container], bounds: Bounds | None, now: float) -> AppState:
+    """An app that the state doesn't know. Of replicas that are there already it keeps as many as its policy allows, and
+    makes others like them."""
     scaling = version.app.scaling
     count = initial_count(scaling, bounds)
     if scaling.mode == "auto" and scaling.paused_at is None:
-        count = min(max(seen, count), bounds.max_replicas if bounds else scaling.max_replicas)
-    return AppState(name=version.name, version=version, registered_at=now, updated_at=now, scaling=ScalingState(count))
+        count = min(max(len(containers), count), bounds.max_replicas if bounds else scaling.max_replicas)
+    siblings = [container.defaults for container in containers if container.spec_hash == version.spec_hash]
+    version = replace(version, defaults=min(siblings, default=version.defaults))
+    return AppState(version.name, version, registered_at=now, updated_at=now, scaling=ScalingState(count))
 
 
 def _absent(desired: Desired, apps: Mapping[str, AppState], orphans: AbstractSet[str]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""What a clock that was set back means: nothing remembered lies in the future.
+"""What a clock that was set back means: nothing in the state lies in the future.
 
 Without this, a wait would become as long as the clock's step: a drain, a deadline, a back-off of hours. Clamped to
 now, each costs its own length once more at the most. A clock set forward needs no rule: it is as if nobody had looked
@@ -7,89 +7,43 @@ for a while, which a controller that was down has to cope with as well.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from reconciler.decide.state.backoff import LONGEST_SECONDS
-from reconciler.model.state import AppState, Backoff, ReplicaState, Rollout, State
+from reconciler.model.moments import Moment
+from reconciler.model.state import State
 
 
 def without_future(state: State, now: float) -> State:
-    """The state with every moment later than ``now`` moved to it; itself where there is none."""
-    apps = {name: _app(app, now) for name, app in state.apps.items() if _latest_of_app(app) > now}
-    replicas = {name: _replica(replica, now) for name, replica in state.replicas.items() if _latest(replica) > now}
-    if not apps and not replicas:
+    """The state with every moment later than ``now`` moved to it; itself where the clock was not set back."""
+    if now >= state.as_of:
         return state
-    return replace(state, apps={**state.apps, **apps}, replicas={**state.replicas, **replicas})
+    clamped: State = _clamped(state, State, now)
+    return clamped
 
 
-def _latest(replica: ReplicaState) -> float:
-    """The latest moment that is remembered of a replica."""
-    return max(
-        replica.created_at,
-        replica.ready_at or 0.0,
-        replica.unrouted_at or 0.0,
-        replica.exited_at or 0.0,
-        replica.disturbed_at or 0.0,
-        _start_of(replica.backoff),
-        _start_of(replica.removal),
-        *replica.crashes,
-    )
+def _clamped(value: Any, hint: Any, now: float) -> Any:
+    """The value, which is of the type ``hint``, with every moment in it at most ``now``."""
+    arguments = get_args(hint)
+    if hint == Moment:
+        return min(value, now)
+    if get_origin(hint) in (Union, UnionType) and value is not None:
+        return _clamped(value, next(member for member in arguments if member is not type(None)), now)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{name: _clamped(getattr(value, name), of, now) for name, of in _fields(type(value))})
+    if isinstance(value, Mapping) and arguments:
+        return {key: _clamped(item, arguments[1], now) for key, item in value.items()}
+    if isinstance(value, tuple) and arguments:
+        hints = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        return tuple(_clamped(item, of, now) for item, of in zip(value, hints, strict=True))
+    return value
 
 
-def _latest_of_app(app: AppState) -> float:
-    """The latest moment that is remembered of an app and of its rollout. Scaling looks after its own."""
-    rollout = app.rollout
-    return max(
-        _start_of(app.backoff),
-        _start_of(app.replacement),
-        max(rollout.started_at, rollout.progressed_at, rollout.canary_at or 0.0) if rollout else 0.0,
-        *(repetition.at for repetition in app.repetitions),
-    )
-
-
-def _start_of(backoff: Backoff | None) -> float:
-    """The latest moment a back-off can have begun at, if it is to make sense."""
-    return backoff.next_at - LONGEST_SECONDS if backoff else 0.0
-
-
-def _replica(replica: ReplicaState, now: float) -> ReplicaState:
-    return replace(
-        replica,
-        created_at=min(replica.created_at, now),
-        ready_at=_at_most(replica.ready_at, now),
-        unrouted_at=_at_most(replica.unrouted_at, now),
-        exited_at=_at_most(replica.exited_at, now),
-        disturbed_at=_at_most(replica.disturbed_at, now),
-        crashes=tuple(min(at, now) for at in replica.crashes),
-        backoff=_sooner(replica.backoff, now),
-        removal=_sooner(replica.removal, now),
-    )
-
-
-def _app(app: AppState, now: float) -> AppState:
-    return replace(
-        app,
-        rollout=_rollout(app.rollout, now),
-        backoff=_sooner(app.backoff, now),
-        replacement=_sooner(app.replacement, now),
-        repetitions=tuple(replace(one, at=min(one.at, now)) for one in app.repetitions),
-    )
-
-
-def _rollout(rollout: Rollout | None, now: float) -> Rollout | None:
-    if rollout is None:
-        return None
-    return replace(
-        rollout,
-        started_at=min(rollout.started_at, now),
-        progressed_at=min(rollout.progressed_at, now),
-        canary_at=_at_most(rollout.canary_at, now),
-    )
-
-
-def _at_most(moment: float | None, now: float) -> float | None:
-    return None if moment is None else min(moment, now)
-
-
-def _sooner(backoff: Backoff | None, now: float) -> Backoff | None:
-    return backoff and replace(backoff, next_at=min(backoff.next_at, now + LONGEST_SECONDS))
+@cache
+def _fields(type_: Any) -> tuple[tuple[str, Any], ...]:
+    """The fields of a dataclass with their types, such as `Moment`, resolved."""
+    hints = get_type_hints(type_, include_extras=True)
+    return tuple((field.name, hints[field.name]) for field in fields(type_))

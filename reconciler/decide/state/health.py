@@ -28,12 +28,7 @@ def _accepts_connections(port: int) -> HealthCheck:
 
 def trusted(now: float) -> Health:
     """Healthy until an answer says otherwise: for a replica that ran before anybody of us knew it."""
-    return Health(Verdict.HEALTHY, since=now)
-
-
-def begun_anew(health: Health) -> Health:
-    """The health of a program that was started again: only its totals are what they were."""
-    return Health(tally=replace(health.tally, consecutive_successes=0))
+    return Health(Verdict.HEALTHY, since=now, on_trust=True)
 
 
 def after_sample(health: Health, sample: ProbeSample, check: HealthCheck) -> Health:
@@ -46,11 +41,11 @@ def _after_success(health: Health, at: float, check: HealthCheck) -> Health:
     successes = before.consecutive_successes + 1
     tally = Tally(before.checks + 1, before.failures, successes, at, at, before.last_failure_at)
     health = replace(health, tally=tally, consecutive_failures=0, detail="")
-    if health.verdict is not Verdict.HEALTHY:
-        if successes < check.success_threshold:
-            return health
-        health = replace(health, verdict=Verdict.HEALTHY, since=at)
-    return health if health.first_healthy_at is not None else replace(health, first_healthy_at=at)
+    if health.verdict is Verdict.HEALTHY:
+        return replace(health, on_trust=False) if health.on_trust else health
+    if successes < check.success_threshold:
+        return health
+    return replace(health, verdict=Verdict.HEALTHY, since=at, on_trust=False)
 
 
 def _after_failure(health: Health, sample: ProbeSample, check: HealthCheck) -> Health:

@@ -1,4 +1,4 @@
-"""What finished actions change in state, and the events that tell of them.
+"""What finished actions change in the state, and the events that tell of them.
 
 A success is recorded with its cause; a failure becomes a back-off, or a standing refusal where only another spec
 can help. What an action really did is seen by the next observation, never assumed here.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide.state.backoff import after_failure
 from reconciler.decide.state.repetition import repeated
 from reconciler.model.actions import (
     Action,
@@ -21,53 +20,55 @@ from reconciler.model.actions import (
     StartReplica,
     TakeOverRestarts,
 )
+from reconciler.model.backoff import after_failure
 from reconciler.model.events import Event
+from reconciler.model.reasons import Reason
 from reconciler.model.state import AppState, ReplicaState, State
 
 
-def absorb(state: State, outcomes: tuple[Outcome, ...]) -> tuple[State, tuple[Event, ...]]:
-    """State and events after these outcomes, in the order they finished."""
+def absorb(state: State, outcomes: tuple[Outcome, ...], now: float) -> tuple[State, tuple[Event, ...]]:
+    """The state and the events after these outcomes, in the order they finished."""
     if not outcomes:
         return state, ()
     events: list[Event] = []
     apps, replicas = dict(state.apps), dict(state.replicas)
     for outcome in sorted(outcomes, key=lambda outcome: (outcome.finished_at, outcome.action.key)):
-        action = outcome.action
+        action, at = outcome.action, min(outcome.finished_at, now)
         events.append(_event(outcome))
         if isinstance(action, EnsureImage | CreateReplica) and action.app_name in apps:
-            apps[action.app_name] = _app_after(apps[action.app_name], action, outcome)
+            apps[action.app_name] = _app_after(apps[action.app_name], action, outcome, at)
         elif action.key in replicas:
-            replicas[action.key] = _replica_after(replicas[action.key], action, outcome)
+            replicas[action.key] = _replica_after(replicas[action.key], action, outcome, at)
     return replace(state, apps=apps, replicas=replicas), tuple(events)
 
 
-def _app_after(app: AppState, action: EnsureImage | CreateReplica, outcome: Outcome) -> AppState:
-    spec_hash, failure, at = action.version.spec_hash, outcome.failure, outcome.finished_at
+def _app_after(app: AppState, action: EnsureImage | CreateReplica, outcome: Outcome, at: float) -> AppState:
+    spec_hash, failure, before = action.version.spec_hash, outcome.failure, app.pacing.creation
     if spec_hash not in (app.version.spec_hash, app.stable.spec_hash if app.stable else ""):
         return app  # Of a version that is no longer wanted: nothing to learn from it.
     if failure is None:
         app = repeated(app, action, at)
         if isinstance(action, EnsureImage):
-            return replace(app, image_ready=spec_hash)
+            return app.image_found(spec_hash)
         # One that began before the last failure says nothing of what has failed since.
-        recovered = app.backoff is not None and outcome.started_at >= app.backoff.next_at
-        return replace(app, backoff=None) if recovered else app
+        recovered = before is not None and outcome.started_at >= before.next_at
+        return app.creation_recovered() if recovered else app
     rejected = failure.kind is FailureKind.REJECTED
-    backoff = after_failure(app.backoff, failure.reason, failure.message, at, until_changed=rejected)
-    return replace(app, backoff=backoff, image_ready=None if failure.reason == "ImageMissing" else app.image_ready)
+    backoff = after_failure(before, failure.reason, failure.message, at, until_changed=rejected)
+    return app.not_created(backoff, image_missing=failure.reason == Reason.IMAGE_MISSING)
 
 
-def _replica_after(replica: ReplicaState, action: Action, outcome: Outcome) -> ReplicaState:
+def _replica_after(replica: ReplicaState, action: Action, outcome: Outcome, at: float) -> ReplicaState:
     """The replica after an action on its container; one of a container it no longer has says nothing."""
     if isinstance(action, EnsureImage | CreateReplica) or action.container_id != replica.container_id:
         return replica
-    if outcome.failure is None:
+    failure = outcome.failure
+    if failure is None:
         return _succeeded(replica, action)
-    reason, message, at = outcome.failure.reason, outcome.failure.message, outcome.finished_at
     if isinstance(action, RemoveReplica):
-        return replace(replica, removal=after_failure(replica.removal, reason, message, at))
+        return replica.not_removed(after_failure(replica.removal, failure.reason, failure.message, at))
     # Only another spec could help a start that was rejected, and that would be another container.
-    return replace(replica, backoff=after_failure(replica.backoff, reason, message, at))
+    return replica.held_back(after_failure(replica.restarts.backoff, failure.reason, failure.message, at))
 
 
 def _succeeded(
@@ -75,14 +76,13 @@ def _succeeded(
 ) -> ReplicaState:
     match action:
         case RemoveReplica():
-            return replace(replica, container_id="", ready_at=None, removal=None)
+            return replica.removed()
         case StartReplica():
-            # Found ended at the next look, it has ended once more.
-            return replace(replica, exited_at=None)
+            return replica.runs_again()
         case TakeOverRestarts():
-            return replace(replica, taken_over=True)
+            return replica.restarts_taken_over(by_controller=True)
         case GiveBackRestarts():
-            return replace(replica, taken_over=False)
+            return replica.restarts_taken_over(by_controller=False)
 
 
 def _event(outcome: Outcome) -> Event:

@@ -18,13 +18,13 @@ from reconciler.model.state import Published, ReplicaState, State
 def expecting(replicas: Mapping[str, ReplicaState], table: RouteTable) -> dict[str, ReplicaState]:
     """The replicas once this table may be served."""
     routed = table.routed_names()
-    return {name: _routed(replica) if name in routed else replica for name, replica in replicas.items()}
+    return {name: replica.entered_traffic() if name in routed else replica for name, replica in replicas.items()}
 
 
 def after_publication(
     state: State, wanted: RouteTable, publication: Publication | None, now: float
 ) -> tuple[State, tuple[Event, ...]]:
-    """State once the edge has answered (None: it could not). Replicas that left the table drain from here.
+    """The state once the edge has answered (None: it could not). Replicas that left the table drain from here.
 
     One that the ``wanted`` table routes to and the published one does not has not left: the edge refused it for now.
     """
@@ -32,9 +32,9 @@ def after_publication(
         return state, ()
     routed = publication.table.routed_names() | wanted.routed_names()
     left = {
-        name: replace(replica, unrouted_at=now)
+        name: replica.left_traffic(now)
         for name, replica in state.replicas.items()
-        if replica.ever_routed and replica.unrouted_at is None and name not in routed
+        if replica.traffic.routed and name not in routed
     }
     replicas = {**state.replicas, **left} if left else state.replicas
     published, events = _published(state.published, publication, now)
@@ -48,20 +48,14 @@ def _published(before: Published, publication: Publication, now: float) -> tuple
     return after, _events(before, after, publication.how, now)
 
 
-def _routed(replica: ReplicaState) -> ReplicaState:
-    if replica.ever_routed and replica.unrouted_at is None:
-        return replica
-    return replace(replica, ever_routed=True, unrouted_at=None)
-
-
 def _events(before: Published, after: Published, how: str, now: float) -> tuple[Event, ...]:
     old = {app.app_name: app for app in before.table.apps}
     new = {app.app_name: app for app in after.table.apps}
     events = []
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
-            was, now_is = _summary(old.get(name)), _summary(new.get(name))
-            message = f"routes {how}: {was} → {now_is}" if was != now_is else f"routes {how}: other paths or options"
+            was, is_now = _summary(old.get(name)), _summary(new.get(name))
+            message = f"routes {how}: {was} → {is_now}" if was != is_now else f"routes {how}: other paths or options"
             events.append(Event(now, "routes", message, name, {"generation": after.generation}))
     for refusal in after.refusals:
         if refusal not in before.refusals:

@@ -6,10 +6,8 @@ removes each container just after it was made, or an Engine that reports another
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from reconciler.decide.state.backoff import delay_seconds
 from reconciler.model.actions import CreateReplica, EnsureImage
+from reconciler.model.backoff import delay_seconds
 from reconciler.model.plan import Wait
 from reconciler.model.state import AppState, Repetition
 
@@ -19,15 +17,16 @@ REPEATS_ALLOWED = 5
 def repeated(app: AppState, action: CreateReplica | EnsureImage, at: float) -> AppState:
     """The app after this action succeeded. What it did is forgotten once the app is complete."""
     key = _key(action)
-    times = 1 + next((one.times for one in app.repetitions if one.action == key), 0)
-    others = tuple(one for one in app.repetitions if one.action != key)
-    return replace(app, repetitions=(*others, Repetition(key, times, at)))
+    times = 1 + next((before.times for before in app.pacing.repetitions if before.action == key), 0)
+    others = (before for before in app.pacing.repetitions if before.action != key)
+    return app.repeated((*others, Repetition(key, times, at)))
 
 
 def pause(app: AppState, action: CreateReplica | EnsureImage, differing: str, now: float) -> Wait | None:
     """Why the action is not done yet another time just now; None where it may be. ``differing``: what is still not as
     it should be, in words that follow "and"."""
-    before = next((one for one in app.repetitions if one.action == _key(action)), None)
+    key = _key(action)
+    before = next((before for before in app.pacing.repetitions if before.action == key), None)
     if before is None or before.times < REPEATS_ALLOWED:
         return None
     until = before.at + delay_seconds(before.times + 1 - REPEATS_ALLOWED)

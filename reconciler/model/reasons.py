@@ -1,0 +1,62 @@
+"""Reasons: the one CamelCase word for why something is so, for machines that read `status -o json` and events.
+
+A contract: words are added, none is changed. For people there is always a message beside it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Every reason there is: of conditions, of back-offs, of failed versions and of failed actions."""
+
+    # What conditions say of an app for which nothing is wrong.
+    REPLICAS_READY = "ReplicasReady"
+    REPLICAS_NOT_READY = "ReplicasNotReady"
+    IDLE = "Idle"
+    ACTING = "Acting"
+    WAITING = "Waiting"
+    ROLLING_OUT = "RollingOut"
+    LEAVING = "Leaving"
+    SUSPENDED = "Suspended"
+    AS_EXPECTED = "AsExpected"
+
+    # What is wrong with an app.
+    INVALID_SPEC = "InvalidSpec"
+    ABSENT_FROM_SOURCE = "AbsentFromSource"
+    ROUTES_REFUSED = "RoutesRefused"
+    NO_PROGRESS = "NoProgress"
+    UNHEALTHY = "Unhealthy"
+    ROLLOUT_FAILED = "RolloutFailed"
+    CRASH_LOOP = "CrashLoopBackOff"
+    DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+    CANARY_FAILED = "CanaryFailed"
+    CANARY_UNDECIDED = "CanaryUndecided"
+    ENGINE_UNREACHABLE = "EngineUnreachable"
+
+    # Why an action failed.
+    ADDRESS_TAKEN = "AddressTaken"
+    CONTAINER_GONE = "ContainerGone"
+    CREATE_REFUSED = "CreateRefused"
+    ENGINE_FAILED = "EngineFailed"
+    ENGINE_UNAVAILABLE = "EngineUnavailable"
+    HOST_PATH_MISSING = "HostPathMissing"
+    HOST_PATH_REFUSED = "HostPathRefused"
+    IMAGE_MISSING = "ImageMissing"
+    IMAGE_NOT_FOUND = "ImageNotFound"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    NAME_TAKEN = "NameTaken"
+    NETWORK_CHANGED = "NetworkChanged"
+    NETWORK_MISSING = "NetworkMissing"
+    NETWORK_UNFIT = "NetworkUnfit"
+    NOT_OURS = "NotOurs"
+    REMOVAL_IN_PROGRESS = "RemovalInProgress"
+    SECRET_MISSING = "SecretMissing"
+    SECRET_UNREADABLE = "SecretUnreadable"
+    START_FAILED = "StartFailed"
+    START_REFUSED = "StartRefused"
+    STOPPING = "Stopping"
+
+    # Why the controller can't run at all.
+    SOURCE_UNFIT = "SourceUnfit"
