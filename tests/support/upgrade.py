@@ -1,0 +1,188 @@
+"""A moment that an earlier version recorded, and what a decision makes of it, in plain values.
+
+``tests/golden/upgrade`` holds the database, the specs and the observation of that moment. Here they become values of
+today's classes, and today's decision becomes what can be compared with the recorded one.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from reconciler.decide.plan import conclude, decide
+from reconciler.model.desired import Desired
+from reconciler.model.load import AppLoad, ReplicaLoad, VersionLoad
+from reconciler.model.memory import AppMemory, Memory, ReplicaMemory
+from reconciler.model.observed import Container, ContainerState, Host, Network, Observed, ProbeSample
+from reconciler.model.plan import Plan, Policy
+from reconciler.model.status import AppStatus
+from reconciler.ports import StatusReader
+from reconciler.report.explain import explain
+from reconciler.source.directory import DirectorySource
+from reconciler.store.sqlite import FILE_NAME
+from tests.support.golden import GOLDEN
+
+PLACE = GOLDEN / "upgrade"
+NAME = "state-0"
+
+Plain = dict[str, Any]
+
+
+def recorded(suffix: str) -> Path:
+    """The file of the record that ends so."""
+    return PLACE / f"{NAME}.{suffix}"
+
+
+def moment() -> Plain:
+    """Everything that was recorded of the moment."""
+    told: Plain = json.loads(recorded("json").read_text("utf-8"))
+    return told
+
+
+def restore(state_dir: Path) -> None:
+    """Put the recorded database into a state directory."""
+    state_dir.mkdir(parents=True)
+    with closing(sqlite3.connect(state_dir / FILE_NAME)) as database:
+        database.executescript(f"BEGIN;\n{recorded('sql').read_text('utf-8')}COMMIT;")
+
+
+def desired(specs: str) -> Desired:
+    """What the loader reads in one of the recorded directories of specs."""
+    return DirectorySource(PLACE / specs).read()
+
+
+def observed(seen: Plain, case: Plain) -> Observed:
+    """``seen`` is what was observed at the moment, ``case`` what is different in one look at it."""
+    return Observed(
+        at=case["now"],
+        containers=tuple(_container(each) for each in seen["containers"]),
+        network=Network(**seen["network"]),
+        foreign_names=frozenset(seen["foreign_names"]),
+        foreign_addresses=frozenset(seen["foreign_addresses"]),
+        samples=tuple(ProbeSample(**sample) for sample in case["samples"]),
+        loads={name: AppLoad(**load) for name, load in seen["loads"].items()},
+        replica_loads={name: ReplicaLoad(**load) for name, load in seen["replica_loads"].items()},
+        version_loads={(name, spec_hash): VersionLoad(**load) for name, spec_hash, load in seen["version_loads"]},
+        host=Host(**seen["host"]),
+    )
+
+
+def remembered(memory: Memory) -> Plain:
+    """What was so, as far as the database alone tells."""
+    routed = memory.published.table.routed_names()
+    return {
+        "revision": memory.revision,
+        "last_address": memory.last_address,
+        "apps": {name: _app(app) for name, app in sorted(memory.apps.items())},
+        "replicas": {name: _replica(replica, name in routed) for name, replica in sorted(memory.replicas.items())},
+        "refused": [refusal.app_name for refusal in memory.published.refusals],
+    }
+
+
+def explained(reader: StatusReader, now: float) -> str:
+    """What ``orchestry explain`` says of each app on record."""
+    return "".join(f"{explain(reader, name, now=now)}\n\n\n" for name in reader.snapshot().apps)
+
+
+def decided(memory: Memory, seen: Plain, case: Plain) -> Plain:
+    """What is decided of a memory in this case, and what is told while the edge does not answer: so all that is told
+    of routes comes from the record."""
+    look = observed(seen, case)
+    decision = decide(desired(case["specs"]), look, memory, case["now"], Policy())
+    _, statuses, events = conclude(decision, None, look, case["now"])
+    return _told(decision.plan, statuses) | {"events": [_event(e) for e in (*decision.plan.events, *events)]}
+
+
+def _app(app: AppMemory) -> Plain:
+    told = {
+        "path": app.version.path,
+        "revision": app.version.revision,
+        "image": app.version.app.spec.image,
+        "spec_hash": app.version.spec_hash,
+        "files": sorted(app.version.files),
+        "stable": app.stable and app.stable.spec_hash,
+        "former": [version.spec_hash for version in app.former],
+        "failed": app.failed and [app.failed.spec_hash, app.failed.reason, app.failed.replica],
+        "registered_at": app.registered_at,
+        "updated_at": app.updated_at,
+        "absent_since": app.missing_since,
+        "image_ready": app.image_ready,
+        "rollout": app.rollout and _known(asdict(app.rollout)),
+        "backoff": app.backoff and _known(asdict(app.backoff)),
+        "replacement": app.replacement and _known(asdict(app.replacement)),
+        "repeated": [[it.action, it.times, it.at] for it in app.repetitions],
+        "scaling": _known(asdict(app.scaling)),
+        "decision": app.decision and [app.decision.at, app.decision.reason],
+    }
+    return _known(told)
+
+
+def _replica(replica: ReplicaMemory, routed: bool) -> Plain:
+    told = {
+        "app": replica.app_name,
+        "slot": replica.slot,
+        "container_id": replica.container_id,
+        "address": replica.address,
+        "spec_hash": replica.spec_hash,
+        "created_at": replica.created_at,
+        "ready_at": replica.ready_at,
+        "ready": replica.ready_at is not None,
+        "routed": routed,
+        "unrouted_since": replica.unrouted_at,
+        "health": [str(replica.health.verdict), replica.health.first_healthy_at, replica.health.detail],
+        "readiness": [str(replica.readiness.verdict), replica.readiness.first_healthy_at, replica.readiness.detail],
+        "restarts": replica.restart_count,
+        "crashes": list(replica.crashes),
+        "exited_at": replica.exited_at,
+        "disturbed_at": replica.disturbed_at,
+        "taken_over": replica.taken_over,
+        "exit_code": replica.exit_code,
+        "last_log": replica.last_log,
+        "backoff": replica.backoff and _known(asdict(replica.backoff)),
+        "removal": replica.removal and _known(asdict(replica.removal)),
+    }
+    return _known(told)
+
+
+def _known(fields: Plain) -> Plain:
+    """Without what says nothing."""
+    nothing = (None, "", [], (), ["unknown", None, ""])
+    return {name: value for name, value in fields.items() if value not in nothing}
+
+
+def _container(plain: Plain) -> Container:
+    return Container(**{**plain, "state": ContainerState(plain["state"])})
+
+
+def _told(plan: Plan, statuses: Mapping[str, AppStatus]) -> Plain:
+    return {
+        "actions": [[it.verb, it.key, it.summary, it.cause] for it in plan.actions],
+        "waits": [[it.app_name, it.message, it.until] for it in plan.waits],
+        "wake_at": plan.wake_at,
+        "notices": list(plan.notices),
+        "differences": {name: list(fields) for name, fields in sorted(plan.differences.items())},
+        "routes": {part.app_name: [asdict(server) for server in part.servers] for part in plan.routes.apps},
+        "probes": [[it.container_id, it.kind, it.address, it.port, it.quick, it.first_at] for it in plan.probes],
+        "statuses": {name: _status(status) for name, status in sorted(statuses.items())},
+    }
+
+
+def _event(event: Any) -> list[Any]:
+    return [event.at, event.type, event.app_name, event.message, dict(event.details)]
+
+
+def _status(status: AppStatus) -> Plain:
+    return {
+        "revision": status.revision,
+        "spec_hash": status.spec_hash,
+        "mode": status.mode,
+        "counts": {name: getattr(status, name) for name in ("desired", "current", "ready", "routed")},
+        "conditions": [[it.type, it.status, it.reason, it.message, it.since] for it in status.conditions],
+        "instances": {it.name: [it.state, it.phase, it.note, str(it.health.verdict)] for it in status.instances},
+        "error": status.error,
+    }
