@@ -14,6 +14,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
 from reconciler.decide.plan import conclude, decide
 from reconciler.model.desired import Desired
 from reconciler.model.load import AppLoad, ReplicaLoad, VersionLoad
@@ -49,6 +53,25 @@ def restore(state_dir: Path) -> None:
     state_dir.mkdir(parents=True)
     with closing(sqlite3.connect(state_dir / FILE_NAME)) as database:
         database.executescript(f"BEGIN;\n{recorded('sql').read_text('utf-8')}COMMIT;")
+
+
+def restore_postgres(url: str) -> None:
+    """Make the same of an empty PostgreSQL database: the tables of version 1.0.0 by its migration, the rows as they
+    were recorded."""
+    _, insert, rows = recorded("sql").read_text("utf-8").partition("INSERT INTO ")
+    config = Config()
+    config.set_main_option("script_location", "reconciler.store:migrations")
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql("DELETE FROM alembic_version")  # its row is among those recorded
+        with connection.connection.cursor() as cursor:  # for which a percent sign is text
+            cursor.execute(insert + rows)
+        for table in ("events", "revisions", "route_tables"):
+            connection.exec_driver_sql(
+                f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))"
+            )
 
 
 def desired(specs: str) -> Desired:

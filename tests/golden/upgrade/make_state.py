@@ -23,8 +23,8 @@ What is going on at the moment, by app (how that came about is told by `story`, 
 =========  ============================================================================================================
 shop       a canary is in traffic and held; its spec has files, variables, a volume, resources and a readiness check
 billing    its rollout is paused: one replica of the failed version is ready, one is not
-reports    a crash loop was taken over, and backs off; an earlier one was given back
-search     a replica is in the middle of its drain; the app is absent from the source
+reports    a crash loop was taken over, and backs off; an earlier one was given back; absent
+search     a replica is in the middle of its drain; absent
 mailer     the Engine has rejected the creation of its second replica, until the spec changes
 accounts   its new version crashed, so it was rolled back; dry-run decisions; absent
 wiki       its containers were there before the controller knew it: adopted, and trusted until they answer
@@ -35,7 +35,7 @@ notes      a worker whose spec file is broken
 lab-1 … 4  absent: with a removal that fails (1), of type tcp (2), with a replica that is not ready (3), a worker (4)
 =========  ============================================================================================================
 
-More than half of the apps are absent, so their deletion is held back.
+Absent means: from the source. More than half of the apps are, so their deletion is held back.
 """
 
 from __future__ import annotations
