@@ -44,8 +44,8 @@ def describe(
         ready=sum(r.ready for r in view.existing),
         routed=sum(r.name in routed for r in view.existing),
         conditions=_conditions(decision, routed, worst),
-        instances=tuple(
-            _instance(decision, r, replicas.get(r.name, r.state), routed, loads.get(r.name, _NO_LOAD))
+        replicas=tuple(
+            _replica(decision, r, replicas.get(r.name, r.state), routed, loads.get(r.name, _NO_LOAD))
             for r in view.existing
         ),
         routes=tuple(route_text(route) for route in view.target.app.routes),
@@ -60,12 +60,12 @@ def route_text(route: Route) -> str:
 
 def blinded(status: AppStatus, message: str, now: float) -> AppStatus:
     """The last status again while the Engine can't be seen: health unknown, and why."""
-    instances = tuple(
-        replace(instance, health=replace(instance.health, verdict=Verdict.UNKNOWN)) for instance in status.instances
+    replicas = tuple(
+        replace(replica, health=replace(replica.health, verdict=Verdict.UNKNOWN)) for replica in status.replicas
     )
     degraded = _condition("Degraded", (True, Reason.ENGINE_UNREACHABLE, message), status.conditions, now)
     conditions = (*(c for c in status.conditions if c.type != "Degraded"), degraded)
-    return replace(status, instances=instances, conditions=conditions, error=message)
+    return replace(status, replicas=replicas, conditions=conditions, error=message)
 
 
 # -- conditions -----------------------------------------------------------------------------------------------------
@@ -122,10 +122,10 @@ def _reached(view: AppView, replica: Replica, routed: frozenset[str]) -> bool:
     return replica.name in routed or not view.target.app.routes
 
 
-# -- instances ------------------------------------------------------------------------------------------------------
+# -- replicas -------------------------------------------------------------------------------------------------------
 
 
-def _instance(
+def _replica(
     decision: AppDecision, replica: Replica, state: ReplicaState, routed: frozenset[str], load: ReplicaLoad
 ) -> ReplicaStatus:
     view = decision.view

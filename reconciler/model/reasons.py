@@ -60,3 +60,12 @@ class Reason(StrEnum):
 
     # Why the controller can't run at all.
     SOURCE_UNFIT = "SourceUnfit"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Reason | None:
+        """A word that another version recorded stays the word that it is."""
+        if not isinstance(value, str):
+            return None
+        word = str.__new__(cls, value)
+        word._name_ = word._value_ = value
+        return word

@@ -404,4 +404,4 @@ class State:
     published: Published = Published()
     revision: str = ""
     last_address: str = ""
-    as_of: Moment = 0.0
+    as_of: Moment = field(default=0.0, compare=False)

@@ -64,7 +64,7 @@ class AppStatus:
     ready: int
     routed: int
     conditions: tuple[Condition, ...]
-    instances: tuple[ReplicaStatus, ...]
+    replicas: tuple[ReplicaStatus, ...]
     routes: tuple[str, ...]
     error: str = ""
 

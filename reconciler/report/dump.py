@@ -1,12 +1,14 @@
-"""A snapshot of the store as the status dump: pure, field by field."""
+"""A snapshot of the store as the status dump: pure. Fields of the same name are the same; what differs is said once."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 from reconciler.model.backoff import Backoff
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Verdict
 from reconciler.model.recorded import AppRecord, Controller, Snapshot
-from reconciler.model.state import AppState, FailedVersion, ReplicaState, Rollout
+from reconciler.model.state import AppState, ReplicaState
 from reconciler.model.status import AppStatus, Condition, ReplicaStatus
 from reconciler.ports import CHECKPOINT_SECONDS, NothingRecorded, StatusReader
 from reconciler.report import contract
@@ -14,6 +16,8 @@ from reconciler.report.times import rfc3339
 
 # A controller shows a sign of life at every checkpoint; after this many without one it seems to have stopped.
 _MISSED_CHECKPOINTS = 3
+
+PartType = TypeVar("PartType", bound=contract.Part)
 
 
 def dump(reader: StatusReader, *, now: float, app_name: str | None = None) -> contract.Status:
@@ -23,7 +27,7 @@ def dump(reader: StatusReader, *, now: float, app_name: str | None = None) -> co
 
 def status_of(snapshot: Snapshot, *, now: float, app_name: str | None = None) -> contract.Status:
     records = [app_record(snapshot, app_name)] if app_name is not None else list(snapshot.apps.values())
-    problems = [it for it in snapshot.controller.problems if app_name is None or it.app_name == app_name]
+    problems = [problem for problem in snapshot.controller.problems if app_name in (None, problem.app_name)]
     apps = tuple(app_dump(record, now) for record in records)
     return contract.Status(
         generated_at=rfc3339(now),
@@ -54,53 +58,36 @@ def running(controller: Controller, now: float) -> bool:
     return now - controller.seen_at <= _MISSED_CHECKPOINTS * CHECKPOINT_SECONDS
 
 
+def _like(part: type[PartType], source: object, **others: object) -> PartType:
+    """A part of the contract: ``others``, and else what ``source`` has by the same name. Moments become times."""
+    fields = {name: getattr(source, name) for name in part.model_fields if name not in others}
+    times = {name: _time(value) for name, value in fields.items() if name.endswith("_at") or name in ("at", "since")}
+    return part(**(fields | times | others))
+
+
 def _controller(controller: Controller, now: float) -> contract.Controller:
-    return contract.Controller(
-        version=controller.version,
-        host=controller.host,
-        pid=controller.pid,
-        started_at=rfc3339(controller.started_at),
-        seen_at=rfc3339(controller.seen_at),
-        age_seconds=_span(now - controller.seen_at),
-        running=running(controller, now),
-        source=controller.source,
-        edge=controller.edge,
-    )
+    age_seconds = _span(now - controller.seen_at)
+    return _like(contract.Controller, controller, age_seconds=age_seconds, running=running(controller, now))
 
 
 def _problem(problem: Problem) -> contract.Problem:
-    return contract.Problem(
-        app=problem.app_name,
-        path=problem.path,
-        line=problem.line,
-        field=problem.field,
-        found=problem.found,
-        expected=problem.expected,
-        message=str(problem),
-    )
+    return _like(contract.Problem, problem, app=problem.app_name, message=str(problem))
 
 
 def app_dump(record: AppRecord, now: float) -> contract.App:
     status, state = record.status or _unplanned(record), record.state
-    return contract.App(
-        name=record.name,
-        revision=status.revision,
-        spec_hash=status.spec_hash,
+    return _like(
+        contract.App,
+        status,
         image=state.version.app.spec.image if state else None,
-        mode=status.mode,
-        converged=status.converged,
-        replicas=contract.Replicas(
-            desired=status.desired, current=status.current, ready=status.ready, routed=status.routed
-        ),
+        replicas=_like(contract.Replicas, status),
         conditions=tuple(_condition(condition, now) for condition in status.conditions),
-        instances=tuple(_instance(one, record.replicas.get(one.name), now) for one in status.instances),
-        routes=status.routes,
-        error=status.error,
+        instances=tuple(_instance(replica, record.replicas.get(replica.name), now) for replica in status.replicas),
         created_at=state and rfc3339(state.registered_at),
         updated_at=state and rfc3339(state.updated_at),
         last_scaled_at=_time(state.scaled_at) if state else None,
-        rollout=_rollout(state.rollout) if state and state.rollout else None,
-        failed_version=_failed(state.failed) if state and state.failed else None,
+        rollout=_like(contract.Rollout, state.rollout) if state and state.rollout else None,
+        failed_version=_like(contract.FailedVersion, state.failed) if state and state.failed else None,
         backoff=backoff(state.pacing.creation, now) if state and state.pacing.creation else None,
     )
 
@@ -119,97 +106,47 @@ def _unplanned(record: AppRecord) -> AppStatus:
         ready=0,
         routed=0,
         conditions=state.conditions if state else (),
-        instances=(),
+        replicas=(),
         routes=(),
     )
 
 
 def _condition(condition: Condition, now: float) -> contract.Condition:
-    return contract.Condition(
-        type=condition.type,
-        status=condition.status,
-        reason=condition.reason,
-        message=condition.message,
-        since=rfc3339(condition.since),
-        age_seconds=_span(now - condition.since),
-    )
+    return _like(contract.Condition, condition, age_seconds=_span(now - condition.since))
 
 
-def _instance(instance: ReplicaStatus, state: ReplicaState | None, now: float) -> contract.Instance:
+def _instance(replica: ReplicaStatus, state: ReplicaState | None, now: float) -> contract.Instance:
     readiness = state.readiness if state else Health()
-    return contract.Instance(
-        name=instance.name,
-        container_id=instance.container_id,
-        slot=instance.slot,
-        address=instance.address,
-        port=instance.port,
-        state=instance.state,
-        phase=instance.phase,
-        note=instance.note,
-        spec_hash=instance.spec_hash,
-        health=instance.health.verdict.value,
-        failures=instance.health.consecutive_failures,
-        health_check=_check(instance.health),
+    held_back = state.restarts.backoff if state else None
+    return _like(
+        contract.Instance,
+        replica,
+        health=replica.health.verdict.value,
+        failures=replica.health.consecutive_failures,
+        health_check=_check(replica.health),
         readiness_check=_check(readiness) if readiness.verdict is not Verdict.UNKNOWN else None,
-        restarts=instance.restarts,
-        cpu_percent=instance.vitals.cpu_percent,
-        memory_percent=instance.vitals.memory_percent,
-        seen_at=_time(instance.vitals.seen_at),
+        cpu_percent=replica.vitals.cpu_percent,
+        memory_percent=replica.vitals.memory_percent,
+        seen_at=_time(replica.vitals.seen_at),
         created_at=state and rfc3339(state.created_at),
         exit_code=state.exits.code if state else None,
         last_log=state.exits.log if state else "",
-        backoff=backoff(state.restarts.backoff, now) if state and state.restarts.backoff else None,
+        backoff=backoff(held_back, now) if held_back else None,
     )
 
 
 def _check(health: Health) -> contract.Check:
-    return contract.Check(
-        verdict=health.verdict.value,
-        since=_time(health.since),
-        detail=health.detail,
-        consecutive_failures=health.consecutive_failures,
-        consecutive_successes=health.tally.consecutive_successes,
-        checks=health.tally.checks,
-        failures=health.tally.failures,
-        last_check_at=_time(health.tally.last_check_at),
-        last_success_at=_time(health.tally.last_success_at),
-        last_failure_at=_time(health.tally.last_failure_at),
-    )
+    tally = health.tally
+    standing = {name: getattr(health, name) for name in ("detail", "consecutive_failures")}
+    return _like(contract.Check, tally, verdict=health.verdict.value, since=_time(health.since), **standing)
 
 
 def backoff(value: Backoff, now: float) -> contract.Backoff:
-    return contract.Backoff(
-        attempts=value.attempts,
-        reason=value.reason,
-        message=value.message,
-        next_at=None if value.until_changed else rfc3339(value.next_at),
-        next_in_seconds=None if value.until_changed else _span(value.next_at - now),
-    )
-
-
-def _rollout(rollout: Rollout) -> contract.Rollout:
-    return contract.Rollout(
-        from_hash=rollout.from_hash,
-        to_hash=rollout.to_hash,
-        started_at=rfc3339(rollout.started_at),
-        progressed_at=rfc3339(rollout.progressed_at),
-        canary_at=_time(rollout.canary_at),
-        promoted=rollout.promoted,
-    )
-
-
-def _failed(version: FailedVersion) -> contract.FailedVersion:
-    return contract.FailedVersion(
-        revision=version.revision,
-        spec_hash=version.spec_hash,
-        at=rfc3339(version.at),
-        reason=version.reason,
-        message=version.message,
-        replica=version.replica,
-        answer=version.answer,
-        exit_code=version.exit_code,
-        log=version.log,
-    )
+    """A back-off with when it ends, as long as it does by itself."""
+    ends = not value.until_changed
+    next_in_seconds = _span(value.next_at - now) if ends else None
+    next_at = rfc3339(value.next_at) if ends else None
+    return _like(contract.Backoff, value, next_at=next_at, next_in_seconds=next_in_seconds)
 
 
 def _time(at: float | None) -> str | None:

@@ -62,7 +62,7 @@ class Subject:
 
     @property
     def instances(self) -> tuple[ReplicaStatus, ...]:
-        return self.status.instances if self.status else ()
+        return self.status.replicas if self.status else ()
 
     def ago(self, at: float) -> str:
         return f"{age(self.now - at)} ago"

@@ -37,7 +37,7 @@ class ReplicaRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Header:
     """What is kept of the instance as a whole."""
 
     revision: str = ""
@@ -49,22 +49,22 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class Present:
     """The present as the tables hold it, or as they are to hold it."""
 
     apps: Mapping[str, AppRow] = field(default_factory=dict)
     replicas: Mapping[str, ReplicaRow] = field(default_factory=dict)
     published: Published = Published()
-    facts: Facts = Facts()
+    header: Header = Header()
 
     @classmethod
-    def of(cls, record: Record, before: Image) -> Image:
+    def of(cls, record: Record, before: Present) -> Present:
         """What the record wants kept. Where it says nothing (no status of an app that it remembers, no notices, no
         edge) what was kept ``before`` stays."""
         state, statuses = record.state, record.statuses
         replicas = {name: _replica_before(one, before.replicas.get(name)) for name, one in state.replicas.items()}
         for status in statuses.values():
-            for one in status.instances:
+            for one in status.replicas:
                 replicas[one.name] = ReplicaRow(status.name, state.replicas.get(one.name), one)
         return cls(
             apps={
@@ -73,7 +73,7 @@ class Image:
             },
             replicas=replicas,
             published=state.published,
-            facts=_facts(record, before.facts),
+            header=_header(record, before.header),
         )
 
 
@@ -98,30 +98,30 @@ class Changes:
     apps: Difference[AppRow]
     replicas: Difference[ReplicaRow]
     published: Published | None
-    facts: bool
+    header: bool
     revision: bool
     decisions: tuple[tuple[str, ScalingDecision], ...]
 
     def __bool__(self) -> bool:
-        return bool(self.apps or self.replicas or self.published or self.facts)
+        return bool(self.apps or self.replicas or self.published or self.header)
 
 
-def changes(saved: Image, wanted: Image, *, everything: bool) -> Changes:
+def changes(saved: Present, wanted: Present, *, everything: bool) -> Changes:
     """``everything`` also counts differences that alone are no reason to write."""
     return Changes(
         apps=_difference(saved.apps, wanted.apps, None if everything else _settled_app),
         replicas=_difference(saved.replicas, wanted.replicas, None if everything else _settled_replica),
         published=wanted.published if wanted.published != saved.published else None,
-        facts=wanted.facts != saved.facts,
-        revision=wanted.facts.revision not in ("", saved.facts.revision),
+        header=wanted.header != saved.header,
+        revision=wanted.header.revision not in ("", saved.header.revision),
         decisions=tuple(_new_decisions(saved.apps, wanted.apps)),
     )
 
 
-def applied(saved: Image, wanted: Image, done: Changes) -> Image:
+def applied(saved: Present, wanted: Present, done: Changes) -> Present:
     """What the tables hold once the changes are committed: rows that were not worth a write are still the old ones."""
-    return Image(
-        done.apps.applied_to(saved.apps), done.replicas.applied_to(saved.replicas), wanted.published, wanted.facts
+    return Present(
+        done.apps.applied_to(saved.apps), done.replicas.applied_to(saved.replicas), wanted.published, wanted.header
     )
 
 
@@ -151,7 +151,7 @@ def _new_decisions(saved: Mapping[str, AppRow], wanted: Mapping[str, AppRow]) ->
 
 def _status(status: AppStatus | None, before: AppRow | None) -> AppStatus | None:
     if status is not None:
-        return replace(status, instances=())
+        return replace(status, replicas=())
     return before.status if before else None
 
 
@@ -159,8 +159,8 @@ def _replica_before(state: ReplicaState, before: ReplicaRow | None) -> ReplicaRo
     return ReplicaRow(state.app_name, state, before.status if before else None)
 
 
-def _facts(record: Record, before: Facts) -> Facts:
-    return Facts(
+def _header(record: Record, before: Header) -> Header:
+    return Header(
         revision=record.state.revision,
         last_address=record.state.last_address,
         source=before.source if record.source is None else record.source,

@@ -15,7 +15,7 @@ from reconciler.model.recorded import ActionRecord, AppRecord, RevisionRecord, S
 from reconciler.model.scaling import ScalingDecision
 from reconciler.model.state import Published, State
 from reconciler.store import codec, rows, tables
-from reconciler.store.changes import AppRow, Facts, Image, ReplicaRow
+from reconciler.store.changes import AppRow, Header, Present, ReplicaRow
 from reconciler.store.codec import Codec, Unreadable
 
 T = TypeVar("T")
@@ -24,19 +24,21 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Held:
     """What the tables hold of the present, with a sentence for each part that another version wrote and this one
-    can't read: it is left out, so that one text can't stop a controller."""
+    can't read: it is left out, so that one text can't stop a controller. ``seen_at`` is when it was so."""
 
-    image: Image
+    present: Present
     unreadable: tuple[str, ...]
+    seen_at: float = 0.0
 
     @property
     def state(self) -> State:
         return State(
-            apps={name: row.state for name, row in self.image.apps.items() if row.state},
-            replicas={name: row.state for name, row in self.image.replicas.items() if row.state},
-            published=self.image.published,
-            revision=self.image.facts.revision,
-            last_address=self.image.facts.last_address,
+            apps={name: row.state for name, row in self.present.apps.items() if row.state},
+            replicas={name: row.state for name, row in self.present.replicas.items() if row.state},
+            published=self.present.published,
+            revision=self.present.header.revision,
+            last_address=self.present.header.last_address,
+            as_of=self.seen_at,
         )
 
 
@@ -52,7 +54,7 @@ def held(connection: sa.Connection, instance: str) -> Held:
 
     apps = {
         row["name"]: AppRow(
-            read(codec.APP_STATE, row["memory"], f"the memory of {row['name']}"),
+            read(codec.APP_STATE, row["state"], f"the state of {row['name']}"),
             read(codec.APP_STATUS, row["status"], f"the status of {row['name']}"),
         )
         for row in _present(connection, tables.applications, instance, "name")
@@ -60,18 +62,19 @@ def held(connection: sa.Connection, instance: str) -> Held:
     replicas = {
         row["name"]: ReplicaRow(
             row["app"],
-            read(codec.REPLICA_STATE, row["memory"], f"the memory of {row['name']}"),
+            read(codec.REPLICA_STATE, row["state"], f"the state of {row['name']}"),
             read(codec.REPLICA_STATUS, row["status"], f"the status of {row['name']}"),
         )
-        for row in _present(connection, tables.instances, instance, "app", "slot", "name")
+        for row in _present(connection, tables.replicas, instance, "app", "slot", "name")
     }
     published = read(codec.PUBLISHED, _last_published(connection, instance), "the route table") or Published()
     controller = _controller(connection, instance)
-    facts = Facts()
+    header = Header()
     if controller:
         problems = read(codec.PROBLEMS, controller["problems"], "the list of problems") or ()
-        facts = rows.facts(controller, problems)
-    return Held(Image(apps, replicas, published, facts), tuple(lost))
+        header = rows.header(controller, problems)
+    seen_at = controller["seen_at"] if controller else 0.0
+    return Held(Present(apps, replicas, published, header), tuple(lost), seen_at)
 
 
 def snapshot(connection: sa.Connection, instance: str) -> Snapshot | None:
@@ -83,10 +86,10 @@ def snapshot(connection: sa.Connection, instance: str) -> Snapshot | None:
     if found.unreadable:
         raise Unreadable(found.unreadable[0])
     replicas: dict[str, dict[str, ReplicaRow]] = defaultdict(dict)
-    for name, row in found.image.replicas.items():
+    for name, row in found.present.replicas.items():
         replicas[row.app_name][name] = row
-    apps = {name: _app_record(name, row, replicas[name]) for name, row in found.image.apps.items()}
-    return Snapshot(rows.controller(controller), apps, found.image.published)
+    apps = {name: _app_record(name, row, replicas[name]) for name, row in found.present.apps.items()}
+    return Snapshot(rows.controller(controller), apps, found.present.published)
 
 
 def events(
@@ -140,7 +143,7 @@ def samples(connection: sa.Connection, instance: str, app_name: str, since: floa
 def _app_record(name: str, app: AppRow, replicas: Mapping[str, ReplicaRow]) -> AppRecord:
     instances = tuple(row.status for row in replicas.values() if row.status)
     states = {replica: row.state for replica, row in replicas.items() if row.state}
-    return AppRecord(name, app.status and replace(app.status, instances=instances), app.state, states)
+    return AppRecord(name, app.status and replace(app.status, replicas=instances), app.state, states)
 
 
 def _present(connection: sa.Connection, table: sa.Table, instance: str, *order: str) -> Iterable[sa.RowMapping]:

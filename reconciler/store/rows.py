@@ -15,9 +15,8 @@ from reconciler.model.load import LoadSample
 from reconciler.model.recorded import ActionRecord, Controller, RevisionRecord
 from reconciler.model.scaling import ScalingDecision
 from reconciler.model.state import Published
-from reconciler.model.status import AppStatus
 from reconciler.store import codec
-from reconciler.store.changes import AppRow, Facts, ReplicaRow
+from reconciler.store.changes import AppRow, Header, ReplicaRow
 
 Row = dict[str, Any]
 
@@ -29,21 +28,8 @@ def app_row(instance: str, name: str, app: AppRow) -> Row:
     return {
         "instance": instance,
         "name": name,
-        "condition": status and _foremost_condition(status),
-        "revision": status and status.revision,
-        "spec_hash": status and status.spec_hash,
-        "mode": status and status.mode,
-        "desired": status and status.desired,
-        "current": status and status.current,
-        "ready": status and status.ready,
-        "routed": status and status.routed,
-        "error": status and status.error,
-        "created_at": state and state.registered_at,
-        "updated_at": state and state.updated_at,
-        "last_scaled_at": state and state.scaled_at,
-        "spec": state and codec.APP.encode(state.version.app),
         "status": status and codec.APP_STATUS.encode(status),
-        "memory": state and codec.APP_STATE.encode(state),
+        "state": state and codec.APP_STATE.encode(state),
     }
 
 
@@ -56,23 +42,12 @@ def replica_row(instance: str, name: str, replica: ReplicaRow) -> Row:
         "name": name,
         "app": app_name,
         "slot": known.slot,
-        "container_id": known.container_id,
-        "address": known.address,
-        "port": status and status.port,
-        "state": status and status.state,
-        "phase": status and status.phase,
-        "health": status and status.health.verdict.value,
-        "failures": status and status.health.consecutive_failures,
-        "restarts": status and status.restarts,
-        "cpu_percent": status and status.vitals.cpu_percent,
-        "memory_percent": status and status.vitals.memory_percent,
-        "last_seen": status and status.vitals.seen_at,
         "status": status and codec.REPLICA_STATUS.encode(status),
-        "memory": state and codec.REPLICA_STATE.encode(state),
+        "state": state and codec.REPLICA_STATE.encode(state),
     }
 
 
-def controller_row(instance: str, facts: Facts, *, version: str, host: str, pid: int, since: float, at: float) -> Row:
+def controller_row(instance: str, header: Header, *, version: str, host: str, pid: int, since: float, at: float) -> Row:
     return {
         "instance": instance,
         "version": version,
@@ -80,12 +55,12 @@ def controller_row(instance: str, facts: Facts, *, version: str, host: str, pid:
         "pid": pid,
         "started_at": since,
         "seen_at": at,
-        "source": facts.source,
-        "edge": facts.edge,
-        "revision": facts.revision,
-        "last_address": facts.last_address,
-        "notices": codec.NOTICES.encode(facts.notices),
-        "problems": codec.PROBLEMS.encode(facts.problems),
+        "source": header.source,
+        "edge": header.edge,
+        "revision": header.revision,
+        "last_address": header.last_address,
+        "notices": codec.NOTICES.encode(header.notices),
+        "problems": codec.PROBLEMS.encode(header.problems),
     }
 
 
@@ -105,8 +80,8 @@ def controller(row: sa.RowMapping) -> Controller:
     )
 
 
-def facts(row: sa.RowMapping, problems: tuple[Problem, ...]) -> Facts:
-    return Facts(
+def header(row: sa.RowMapping, problems: tuple[Problem, ...]) -> Header:
+    return Header(
         revision=row["revision"],
         last_address=row["last_address"],
         source=row["source"],
@@ -161,13 +136,13 @@ def action(row: sa.RowMapping) -> ActionRecord:
     return ActionRecord(row["app"], *(row[name] for name in names))
 
 
-def revision_row(instance: str, facts: Facts, at: float) -> Row:
+def revision_row(instance: str, header: Header, at: float) -> Row:
     return {
         "instance": instance,
-        "revision": facts.revision,
+        "revision": header.revision,
         "applied_at": at,
-        "notices": codec.NOTICES.encode(facts.notices),
-        "problems": codec.PROBLEMS.encode(facts.problems),
+        "notices": codec.NOTICES.encode(header.notices),
+        "problems": codec.PROBLEMS.encode(header.problems),
     }
 
 
@@ -215,9 +190,3 @@ def sample_rows(instance: str, samples: Iterable[LoadSample]) -> list[Row]:
 def sample(row: sa.RowMapping) -> LoadSample:
     measured = {name: row[name] for name in _SAMPLE_COLUMNS}
     return LoadSample(app_name=row["app"], **measured, custom=codec.CUSTOM.decode(row["custom"]))
-
-
-def _foremost_condition(status: AppStatus) -> str:
-    """The one word that tells most about the app."""
-    true = {condition.type for condition in status.conditions if condition.status}
-    return next((word for word in ("Degraded", "Progressing", "Ready") if word in true), "NotReady")

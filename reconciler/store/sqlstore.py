@@ -20,7 +20,7 @@ from reconciler.model.events import Event
 from reconciler.model.state import State
 from reconciler.ports import Record, Unavailable
 from reconciler.store import queries, rows, schema, statements, tables
-from reconciler.store.changes import Changes, Facts, Image, applied, changes
+from reconciler.store.changes import Changes, Header, Present, applied, changes
 from reconciler.store.database import Damaged, Database
 from reconciler.store.leadership import FileLock, Lease
 from reconciler.store.retention import Retention, prune
@@ -39,7 +39,7 @@ class SqlStore:
         self._lock = lock
         self._lease = lease
         self._retention = retention
-        self._saved: Image | None = None
+        self._saved: Present | None = None
         self._started_at: float | None = None
         self._pruned_at = float("-inf")
         self._planned_at: dict[tuple[str, str], float] = {}
@@ -87,7 +87,7 @@ class SqlStore:
             held = queries.held(connection, self._instance)
         for sentence in held.unreadable:
             self.report(sentence)
-        self._saved = held.image
+        self._saved = held.present
         return held.state
 
     def _save(self, record: Record, checkpoint: bool) -> None:
@@ -95,7 +95,7 @@ class SqlStore:
             self._load()
         assert self._saved is not None
         checkpoint = checkpoint or self._started_at is None  # a first sign of life
-        wanted = Image.of(record, self._saved)
+        wanted = Present.of(record, self._saved)
         differing = changes(self._saved, wanted, everything=checkpoint)
         if not (differing or checkpoint or _has_news(record) or self._unreported):
             return
@@ -104,7 +104,7 @@ class SqlStore:
                 self._lease.renew(connection)
             if self._started_at is None:
                 statements.interrupt(connection, self._instance, record.at)
-            self._write(connection, record, wanted.facts, differing)
+            self._write(connection, record, wanted.header, differing)
             if checkpoint:
                 self._prune(connection, record.at)
         self._saved = applied(self._saved, wanted, differing)
@@ -112,10 +112,10 @@ class SqlStore:
         self._unreported.clear()
         self._remember_intents(record)
 
-    def _write(self, connection: sa.Connection, record: Record, facts: Facts, differing: Changes) -> None:
-        statements.put(connection, tables.controllers, [self._controller_row(facts, record.at)])
+    def _write(self, connection: sa.Connection, record: Record, header: Header, differing: Changes) -> None:
+        statements.put(connection, tables.controllers, [self._controller_row(header, record.at)])
         self._write_present(connection, differing)
-        self._write_past(connection, record, facts, differing)
+        self._write_past(connection, record, header, differing)
 
     def _write_present(self, connection: sa.Connection, differing: Changes) -> None:
         apps, replicas = differing.apps, differing.replicas
@@ -124,15 +124,15 @@ class SqlStore:
         )
         statements.remove(connection, tables.applications, self._instance, apps.gone)
         statements.put(
-            connection, tables.instances, [rows.replica_row(self._instance, *it) for it in replicas.changed.items()]
+            connection, tables.replicas, [rows.replica_row(self._instance, *it) for it in replicas.changed.items()]
         )
-        statements.remove(connection, tables.instances, self._instance, replicas.gone)
+        statements.remove(connection, tables.replicas, self._instance, replicas.gone)
 
-    def _write_past(self, connection: sa.Connection, record: Record, facts: Facts, differing: Changes) -> None:
+    def _write_past(self, connection: sa.Connection, record: Record, header: Header, differing: Changes) -> None:
         if differing.published:
             statements.add(connection, tables.route_tables, [rows.published_row(self._instance, differing.published)])
         if differing.revision:
-            statements.add(connection, tables.revisions, [rows.revision_row(self._instance, facts, record.at)])
+            statements.add(connection, tables.revisions, [rows.revision_row(self._instance, header, record.at)])
         decisions = [rows.decision_row(self._instance, *it) for it in differing.decisions]
         statements.put(connection, tables.scaling_decisions, decisions)
         own = [Event(record.at, "controller", sentence) for sentence in self._unreported]
@@ -157,10 +157,10 @@ class SqlStore:
             self._planned_at.pop(_key(outcome.action), None)
         self._planned_at |= {_key(action): record.at for action in record.intents}
 
-    def _controller_row(self, facts: Facts, at: float) -> rows.Row:
+    def _controller_row(self, header: Header, at: float) -> rows.Row:
         return rows.controller_row(
             self._instance,
-            replace(facts, notices=(*facts.notices, *self._notices)),
+            replace(header, notices=(*header.notices, *self._notices)),
             version=__version__,
             host=socket.gethostname(),
             pid=os.getpid(),

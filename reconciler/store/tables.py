@@ -1,9 +1,8 @@
 """The tables, for SQLite and PostgreSQL alike.
 
-Several controllers may share one database, so every key begins with the instance. Columns are for people and tools
-that query; what the program itself reads back of an app or a replica are the JSON texts ``status`` and ``memory``
-beside them, so that a field added to a value is never silently lost. Times are epoch seconds. Any change here needs
-a migration and a new HEAD; a test compares the two.
+Several controllers may share one database, so every key begins with the instance. What is kept of an app or a replica
+are two JSON texts, its ``status`` and its ``state``, so that a field added to a value is never silently lost. Times are
+epoch seconds. Any change here needs a migration and a new HEAD; a test compares the two.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 # The migration that brings a database to what this module describes.
-HEAD = "0001"
+HEAD = "0002"
 
 metadata = sa.MetaData()
 
@@ -70,43 +69,19 @@ applications = sa.Table(
     metadata,
     _instance(),
     sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("condition", Plain),
-    sa.Column("revision", Plain),
-    sa.Column("spec_hash", Plain),
-    sa.Column("mode", Plain),
-    sa.Column("desired", sa.Integer),
-    sa.Column("current", sa.Integer),
-    sa.Column("ready", sa.Integer),
-    sa.Column("routed", sa.Integer),
-    sa.Column("error", Plain),
-    sa.Column("created_at", sa.Double),
-    sa.Column("updated_at", sa.Double),
-    sa.Column("last_scaled_at", sa.Double),
-    sa.Column("spec", sa.Text),
     sa.Column("status", sa.Text),
-    sa.Column("memory", sa.Text),
+    sa.Column("state", sa.Text),
 )
 
-instances = sa.Table(
-    "instances",
+replicas = sa.Table(
+    "replicas",
     metadata,
     _instance(),
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("app", Plain, nullable=False),
     sa.Column("slot", sa.Integer, nullable=False),
-    sa.Column("container_id", Plain, nullable=False),
-    sa.Column("address", Plain),
-    sa.Column("port", sa.Integer),
-    sa.Column("state", Plain),
-    sa.Column("phase", Plain),
-    sa.Column("health", sa.Text),
-    sa.Column("failures", sa.Integer),
-    sa.Column("restarts", sa.Integer),
-    sa.Column("cpu_percent", sa.Double),
-    sa.Column("memory_percent", sa.Double),
-    sa.Column("last_seen", sa.Double),
     sa.Column("status", sa.Text),
-    sa.Column("memory", sa.Text),
+    sa.Column("state", sa.Text),
 )
 
 events = sa.Table(

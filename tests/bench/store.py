@@ -87,7 +87,7 @@ def _moved(saved: Record, step: int) -> Record:
     statuses = {
         name: replace(
             it,
-            instances=tuple(replace(one, vitals=replace(one.vitals, seen_at=NOW + step)) for one in it.instances),
+            replicas=tuple(replace(one, vitals=replace(one.vitals, seen_at=NOW + step)) for one in it.replicas),
         )
         for name, it in made.statuses.items()
     }

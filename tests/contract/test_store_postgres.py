@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import pytest
 import sqlalchemy as sa
 
 from reconciler.model.events import Event
-from reconciler.ports import AlreadyRunning, Unavailable
+from reconciler.ports import AlreadyRunning, Record, Unavailable
 from reconciler.store import database, open_reader, open_store
+from tests.support import upgrade
 from tests.support.postgres import PostgresServer
 from tests.support.records import NOW, record, state
 from tests.support.stores import Place
@@ -178,3 +180,16 @@ def test_a_statement_that_takes_too_long_is_given_up(
             store.save(record(NOW + 1, state=state(revision="next")))
         store.save(record(NOW + 1, state=state(revision="next")))
         assert here.reader().state().revision == "next"
+
+
+def test_a_database_of_version_1_0_0_is_upgraded_in_place(postgres_url: str, tmp_path: Path) -> None:
+    upgrade.restore_postgres(postgres_url)
+    moment, reader = upgrade.moment(), open_reader(postgres_url, state_dir=tmp_path, instance="default")
+    with closing(open_store(postgres_url, state_dir=tmp_path, instance="default")) as store:
+        held = store.load()
+        assert upgrade.explained(reader, moment["now"]) == upgrade.recorded("explain.txt").read_text("utf-8")
+        store.save(Record(moment["now"], held, {}, events=(EVENT,)))
+        assert store.notices == ()
+    case = moment["decisions"]["at once"]
+    assert json.loads(json.dumps(upgrade.decided(held, moment["seen"], case))) == case["decided"]
+    assert reader.state() == held

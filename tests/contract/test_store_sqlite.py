@@ -113,8 +113,8 @@ import os, sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 connection.execute("PRAGMA cache_size=1")
 connection.execute("BEGIN IMMEDIATE")
-connection.execute("DELETE FROM instances")
-connection.execute("UPDATE applications SET memory = memory || ' spoilt'")
+connection.execute("DELETE FROM replicas")
+connection.execute("UPDATE applications SET state = state || ' spoilt'")
 os.kill(os.getpid(), 9)
 """
 
@@ -126,7 +126,7 @@ def cut_off_a_transaction(place: Place) -> None:
     assert writer.stdout is not None
     writer.stdout.close()
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        sqlite3.connect(f"file:{database(place)}?mode=ro", uri=True).execute("SELECT count(*) FROM instances")
+        sqlite3.connect(f"file:{database(place)}?mode=ro", uri=True).execute("SELECT count(*) FROM replicas")
 
 
 def test_a_cut_off_transaction_is_undone_for_readers_and_left_to_the_writer(file_place: Place) -> None:

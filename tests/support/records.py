@@ -23,7 +23,6 @@ def replica_state(name: str = "web-1", **changes: Any) -> ReplicaState:
     healthy = Health(
         Verdict.HEALTHY,
         NOW,
-        NOW,
         tally=Tally(checks=4, consecutive_successes=4, last_check_at=NOW, last_success_at=NOW),
     )
     made = ReplicaState(name, app_name, int(slot), f"c0ffee{name}", f"10.0.0.{int(slot) + 1}", "abc123", NOW, healthy)
@@ -35,7 +34,7 @@ def app_state(name: str = "web", **changes: Any) -> AppState:
     return replace(made, **changes)
 
 
-def instance_status(name: str = "web-1", **changes: Any) -> ReplicaStatus:
+def replica_status(name: str = "web-1", **changes: Any) -> ReplicaStatus:
     state = replica_state(name)
     made = ReplicaStatus(
         name=name,
@@ -64,18 +63,18 @@ def conditions(ready: bool = True, progressing: bool = False, degraded: str = ""
     )
 
 
-def app_status(name: str = "web", replicas: int = 2, **changes: Any) -> AppStatus:
+def app_status(name: str = "web", count: int = 2, **changes: Any) -> AppStatus:
     made = AppStatus(
         name=name,
         revision="1f2e3d4c5b6a79880123456789abcdef01234567",
         spec_hash="abc123",
         mode="manual",
-        desired=replicas,
-        current=replicas,
-        ready=replicas,
-        routed=replicas,
+        desired=count,
+        current=count,
+        ready=count,
+        routed=count,
         conditions=conditions(),
-        instances=tuple(instance_status(f"{name}-{slot}") for slot in range(1, replicas + 1)),
+        replicas=tuple(replica_status(f"{name}-{slot}") for slot in range(1, count + 1)),
         routes=(f"*/{name}",),
     )
     return replace(made, **changes)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
+from pathlib import Path
 
-from reconciler.model.desired import Problem
+from reconciler.model.desired import Desired, Problem
+from reconciler.source.directory import DirectorySource
 from reconciler.source.reading import Reading, read_file
 
 _WEB = """\
@@ -37,6 +40,14 @@ def _lines(text: str, indent: str = "") -> str:
 
 def read(text: str, path: str = "web.yaml") -> tuple[Reading, ...]:
     return read_file(path, text.encode())
+
+
+def desired_of(files: Mapping[str, str | bytes], place: Path) -> Desired:
+    """What a directory asks for that holds these files, by their paths; made at ``place``."""
+    for path, content in files.items():
+        (place / path).parent.mkdir(parents=True, exist_ok=True)
+        (place / path).write_bytes(content.encode() if isinstance(content, str) else content)
+    return DirectorySource(place).read()
 
 
 def problems(text: str) -> list[Problem]:

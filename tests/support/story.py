@@ -110,5 +110,5 @@ def _asked_for(version: Version) -> str:
 def _status(status: AppStatus) -> list[str]:
     lines = [f"{status.name}: {status.ready} of {status.desired} ready, {status.routed} routed, at {status.revision}"]
     lines += [f"  {c.type}={c.status}: {c.reason}: {c.message}" for c in status.conditions]
-    lines += [f"  {i.name}: {i.state}, {i.phase}" + (f", {i.note}" if i.note else "") for i in status.instances]
+    lines += [f"  {i.name}: {i.state}, {i.phase}" + (f", {i.note}" if i.note else "") for i in status.replicas]
     return lines + [f"  error: {line}" for line in status.error.splitlines()]

@@ -193,7 +193,7 @@ def test_once_nothing_goes_wrong_any_more_everything_becomes_as_asked_for(life: 
         states = {condition.type: condition.status for condition in status.conditions}
         assert not states["Progressing"], status
         if not app.version.app.spec.suspend and not app.failed:
-            assert status.ready == status.desired == len(status.instances), status
+            assert status.ready == status.desired == len(status.replicas), status
 
 
 def surge_of(app: AppState) -> int:

@@ -23,9 +23,9 @@ from tests.support.records import (
     app_status,
     conditions,
     decision,
-    instance_status,
     published,
     replica_state,
+    replica_status,
 )
 
 EDGE = "nginx 1.22.1 (process), replicas change by reload"
@@ -48,13 +48,13 @@ def scaled(estimated: bool = True) -> AppRecord:
     clamps = (Clamp("maxScaleOutStep", 6, 5, "maxScaleOutStep is 3"), Clamp("maxReplicas", 5, 3, "maxReplicas is 3"))
     made = decision(raw=6, factors=factors, clamps=clamps, reason="scale out from 2 to 3: cpu is over its target")
     state = app_state(decision=made, scaling=ScalingState(3, NOW))
-    waiting = instance_status("web-2", state="down", phase="starting", note="not ready yet: 1 of 2 successes")
+    waiting = replica_status("web-2", state="down", phase="starting", note="not ready yet: 1 of 2 successes")
     status = app_status(
         mode="auto",
         desired=3,
         ready=1,
         routed=1,
-        instances=(instance_status("web-1"), waiting),
+        replicas=(replica_status("web-1"), waiting),
         conditions=conditions(ready=False, progressing=True),
     )
     return AppRecord("web", status, state, {name: replica_state(name) for name in ("web-1", "web-2")})
@@ -121,21 +121,21 @@ def test_a_suspended_app_has_no_new_decisions() -> None:
 
 def test_a_crash_loop_is_told_once() -> None:
     words = "CrashLoopBackOff: keeps crashing: exited with code 1"
-    crashed = instance_status(state="down", phase="crashed", note=words)
+    crashed = replica_status(state="down", phase="crashed", note=words)
     backoff = Backoff(4, NOW + 92, Reason.CRASH_LOOP, "keeps crashing: exited with code 1")
     leaving = published("web-1")
     server = replace(leaving.table.apps[0].servers[0], draining=True)
     table = RouteTable((replace(leaving.table.apps[0], servers=(server,)),))
-    record = AppRecord("web", app_status(instances=(crashed,)), app_state(), {"web-1": held_back("web-1", backoff)})
+    record = AppRecord("web", app_status(replicas=(crashed,)), app_state(), {"web-1": held_back("web-1", backoff)})
     text = explained(subject(record, published=replace(leaving, table=table)))
     assert f"web-1    crashed  healthy  no      {words} (attempt 4, next try in 88 s)" in text
-    draining = AppRecord("web", app_status(instances=(replace(crashed, state="draining"),)), app_state())
+    draining = AppRecord("web", app_status(replicas=(replace(crashed, state="draining"),)), app_state())
     assert "crashed  healthy  draining" in explained(subject(draining, published=replace(leaving, table=table)))
 
 
 def test_why_no_replica_is_routed_is_said() -> None:
     refused = Published(refusals=(Refusal("web", "duplicate location"), Refusal("api", "not ours")))
-    record = AppRecord("web", app_status(instances=(instance_status(health=Health()),)), app_state())
+    record = AppRecord("web", app_status(replicas=(replica_status(health=Health()),)), app_state())
     text = explained(subject(record, published=refused))
     assert "web-1    ready  unknown  no      -" in text
     assert "routes */web, not published yet" in text
@@ -144,8 +144,8 @@ def test_why_no_replica_is_routed_is_said() -> None:
 
 
 def test_a_replica_that_cannot_be_seen_is_not_said_to_be_so_since_it_was_well() -> None:
-    unseen = instance_status(health=replace(instance_status().health, verdict=Verdict.UNKNOWN))
-    text = explained(subject(AppRecord("web", app_status(instances=(unseen,)), app_state())))
+    unseen = replica_status(health=replace(replica_status().health, verdict=Verdict.UNKNOWN))
+    text = explained(subject(AppRecord("web", app_status(replicas=(unseen,)), app_state())))
     assert "web-1    ready  unknown  yes     -" in text
 
 
@@ -155,7 +155,7 @@ def test_an_app_without_routes_is_reached_by_nobody() -> None:
 
 
 def test_an_app_that_never_had_a_good_spec_is_explained_by_its_error() -> None:
-    record = AppRecord("web", app_status(replicas=0, error="web.yaml:1: found nothing; expected an image"))
+    record = AppRecord("web", app_status(count=0, error="web.yaml:1: found nothing; expected an image"))
     text = explained(subject(record, events=()))
     assert "Replicas\n  web.yaml:1: found nothing; expected an image" in text
     assert "no version has been accepted yet" in text

@@ -27,9 +27,9 @@ from tests.support.records import (
     app_state,
     app_status,
     conditions,
-    instance_status,
     published,
     replica_state,
+    replica_status,
 )
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "status.schema.json"
@@ -59,7 +59,7 @@ def web(**changes: Any) -> AppRecord:
 
 def troubled() -> AppRecord:
     """An app whose new version crashes while the old one serves."""
-    crashed = instance_status(
+    crashed = replica_status(
         "api-2",
         state="down",
         phase="crashed",
@@ -72,7 +72,7 @@ def troubled() -> AppRecord:
         desired=2,
         ready=1,
         routed=1,
-        instances=(instance_status("api-1"), crashed),
+        replicas=(replica_status("api-1"), crashed),
         conditions=conditions(ready=False, progressing=True, degraded=PULL),
         error=PULL,
     )

@@ -12,7 +12,7 @@ from reconciler.model.load import LoadSample
 from reconciler.model.state import State
 from reconciler.ports import Record
 from reconciler.store import codec
-from reconciler.store.changes import Image, applied, changes
+from reconciler.store.changes import Present, applied, changes
 from reconciler.store.retention import merged
 from tests.support.records import NOW, app_status, record
 from tests.support.states import states
@@ -30,24 +30,24 @@ def test_every_value_reads_back_as_it_was_written(remembered: State) -> None:
 @given(states, states)
 @settings(max_examples=12)
 def test_applying_the_changes_gives_what_was_wanted(before: State, after: State) -> None:
-    held = Image.of(Record(NOW, before, {}), Image())
-    wanted = Image.of(Record(NOW, after, {}), held)
+    held = Present.of(Record(NOW, before, {}), Present())
+    wanted = Present.of(Record(NOW, after, {}), held)
     done = applied(held, wanted, changes(held, wanted, everything=True))
     assert done == wanted
     assert not changes(done, wanted, everything=True)
 
 
 def test_equal_values_are_no_change_whoever_made_them() -> None:
-    held = Image.of(record(apps=3), Image())
-    assert not changes(held, Image.of(deepcopy(record(apps=3)), held), everything=True)
+    held = Present.of(record(apps=3), Present())
+    assert not changes(held, Present.of(deepcopy(record(apps=3)), held), everything=True)
 
 
 def test_a_status_that_lost_an_instance_changes_that_row_only() -> None:
-    held = Image.of(record(), Image())
-    fewer = replace(app_status(), instances=app_status().instances[:1])
+    held = Present.of(record(), Present())
+    fewer = replace(app_status(), replicas=app_status().replicas[:1])
     kept = record()
     state = replace(kept.state, replicas={"web-1": kept.state.replicas["web-1"]})
-    found = changes(held, Image.of(replace(kept, state=state, statuses={"web": fewer}), held), everything=False)
+    found = changes(held, Present.of(replace(kept, state=state, statuses={"web": fewer}), held), everything=False)
     assert (found.apps.changed, found.replicas.changed, found.replicas.gone) == ({}, {}, frozenset({"web-2"}))
 
 

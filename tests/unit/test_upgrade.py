@@ -1,0 +1,112 @@
+"""A controller of this version, started on the database that version 1.0.0 left, goes on as that one would have.
+
+In the middle of everything that takes its time: a canary, a paused rollout, a crash loop, drains, back-offs, deletions
+that are held back. ``tests/golden/upgrade/README.md`` tells the story, and how what is compared here came about.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.report.status import status
+from reconciler.store import SqlReader, SqlStore, open_reader, open_store
+from tests.golden.upgrade.continued import continued
+from tests.support import upgrade
+
+MOMENT = upgrade.moment()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    """The store of a controller of today, opened in the state directory that version 1.0.0 left."""
+    upgrade.restore(tmp_path / "state")
+    with closing(open_store(None, state_dir=tmp_path / "state", instance="default")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def upgraded(store: SqlStore, tmp_path: Path) -> SqlReader:
+    """What reports read once that controller has started."""
+    return open_reader(None, state_dir=tmp_path / "state", instance="default")
+
+
+def test_everything_that_version_1_0_0_remembered_is_read(store: SqlStore) -> None:
+    remembered = json.loads(json.dumps(upgrade.remembered(store.load())))
+    assert store.notices == ()
+    for replica in MOMENT["replicas"].values():
+        for check in replica.keys() & {
+            "health",
+            "readiness",
+        }:  # when is kept no more, only whether
+            verdict, answered_at, detail = replica[check]
+            replica[check] = [verdict, answered_at is not None, detail]
+    assert remembered == {name: _less(MOMENT[name], "target", "phase") for name in remembered}
+
+
+@pytest.mark.parametrize("case", MOMENT["decisions"])
+def test_what_version_1_0_0_left_is_decided_as_it_would_have_been(store: SqlStore, case: str) -> None:
+    recorded = MOMENT["decisions"][case]
+    decided = upgrade.decided(store.load(), MOMENT["seen"], recorded)
+    assert json.loads(json.dumps(decided)) == recorded["decided"]
+
+
+def test_what_version_1_0_0_left_is_carried_on_as_it_would_have_been(store: SqlStore) -> None:
+    assert continued(store.load(), MOMENT) == upgrade.recorded("continued.txt").read_text("utf-8")
+
+
+def test_status_of_what_version_1_0_0_left_reads_as_it_did(upgraded: SqlReader) -> None:
+    text, _ = status(upgraded, None, "json", now=MOMENT["now"])
+    assert text == upgrade.recorded("status.json").read_text("utf-8")
+
+
+def test_explanations_of_what_version_1_0_0_left_read_as_they_did(upgraded: SqlReader) -> None:
+    assert upgrade.explained(upgraded, MOMENT["now"]) == upgrade.recorded("explain.txt").read_text("utf-8")
+
+
+def test_events_actions_and_revisions_of_version_1_0_0_stay_on_record(upgraded: SqlReader) -> None:
+    events = [(it.at, it.type, it.app_name, it.message, dict(it.details)) for it in upgraded.events(limit=1000)]
+    recorded = _recorded("SELECT at, type, app, message, details FROM events ORDER BY at DESC, id DESC")
+    assert events == [(*event, json.loads(details)) for *event, details in recorded]
+    actions = upgraded.actions(limit=1000)
+    assert [(it.app_name, it.verb, it.target, it.planned_at, it.cause, it.outcome) for it in actions] == _recorded(
+        "SELECT app, verb, target, planned_at, cause, outcome FROM actions "
+        "ORDER BY planned_at DESC, target DESC, verb DESC"
+    )
+    assert [(it.revision, it.applied_at) for it in upgraded.revisions()] == _recorded(
+        "SELECT revision, applied_at FROM revisions ORDER BY id DESC"
+    )
+
+
+def test_decisions_and_samples_of_version_1_0_0_stay_on_record(upgraded: SqlReader) -> None:
+    for name in MOMENT["apps"]:
+        decisions = [(it.at, it.current, it.target, it.reason) for it in upgraded.decisions(name)]
+        assert decisions == _recorded(
+            "SELECT at, current, target, json_extract(decision, '$.reason') FROM scaling_decisions "
+            "WHERE app = ? ORDER BY at DESC",
+            name,
+        )
+        samples = [(it.at, it.resolution_seconds, it.replicas, it.rps, it.status_2xx) for it in upgraded.samples(name)]
+        assert samples == _recorded(
+            "SELECT at, resolution_seconds, replicas, rps, status_2xx FROM samples WHERE app = ? ORDER BY at DESC", name
+        )
+
+
+def _recorded(query: str, *values: str) -> list[tuple[Any, ...]]:
+    """Rows of the tables as version 1.0.0 made them."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(upgrade.recorded("sql").read_text("utf-8"))
+        return database.execute(query, values).fetchall()
+
+
+def _less(recorded: Any, *names: str) -> Any:
+    """The same without these fields, which only a decision tells."""
+    if not isinstance(recorded, dict):
+        return recorded
+    return {name: _less(value, *names) for name, value in recorded.items() if name not in names}
