@@ -1,0 +1,135 @@
+"""Options of the command line are made from what is declared of settings: which there are, and what comes of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from reconciler.cli import app
+from reconciler.settings import DECLARED, Settings, is_list, option_of, variable_of
+
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+COMMANDS = get_command(app).commands
+
+READING = {"--settings", "--database", "--state-dir", "--instance"}
+PLANNING = {*READING, "--source", "--branch", "--path", "--network", "--allow-file-urls", "--confirm-deletions"}
+RUNNING = {"--edge", "--edge-port", "--secrets-dir", "--tick", "--concurrency", "--fetch-interval", "--log-format"}
+# What people have in their scripts since 1.0: more may come, nothing may go.
+PROMISED = {
+    "run": PLANNING | RUNNING,
+    "plan": PLANNING,
+    "status": READING,
+    "events": READING,
+    "explain": READING,
+    "history": READING,
+    "teardown": {"--settings", "--state-dir", "--instance", "--network", "--edge"},
+}
+PASSWORD_URL = "postgresql://me:hunter2@db.example/orchestry"
+
+
+def options_of(command: str) -> set[str]:
+    return {option for parameter in COMMANDS[command].params for option in parameter.opts}
+
+
+def orchestry(*arguments: str, **environment: str) -> Any:
+    return CliRunner().invoke(app, arguments, env=environment, prog_name="orchestry")
+
+
+def in_force(*arguments: str, **environment: str) -> dict[str, dict[str, Any]]:
+    """What `orchestry settings` says, with ``settings`` itself among the arguments."""
+    result = orchestry(*arguments, "-o", "json", **environment)
+    assert result.exit_code == 0, result.output
+    return dict(json.loads(result.stdout))
+
+
+def other_than_default(name: str) -> Any:
+    """A value that a setting may have, and hasn't by default."""
+    default, type_ = getattr(Settings, name), get_type_hints(Settings)[name]
+    if is_list(name):
+        return ["some", "thing"]
+    if isinstance(default, bool):
+        return not default
+    if isinstance(default, int | float):
+        return default + 1
+    return next((choice for choice in reversed(get_args(type_)) if isinstance(choice, str)), "http-1234567")
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_a_setting_is_an_option_a_variable_a_key_of_the_file_and_a_row_of_the_readme(name: str, tmp_path: Path) -> None:
+    value = "http://some.example" if DECLARED[name]["credential"] else other_than_default(name)
+    text = value if isinstance(value, str) else json.dumps(value)
+    file = tmp_path / "settings.toml"
+    file.write_text(f"{name} = {json.dumps(value)}\n")
+    by_variable = in_force("settings", **{variable_of(name): text})
+    assert by_variable[name] == {"value": value, "from": "variable", "where": variable_of(name)}
+    by_file = in_force("settings", "--settings", str(file))
+    assert by_file[name] == {"value": value, "from": "file", "where": str(file)}
+    if is_list(name):
+        assert option_of(name) not in options_of("run")
+        assert f"\n| `{name}` |" in README
+        return
+    option = [option_of(name)] if value is True else [option_of(name), text]
+    assert in_force("settings", *option)[name] == {"value": value, "from": "option", "where": option_of(name)}
+    assert option_of(name) in options_of("run")
+    assert f"\n| `{option_of(name)}` |" in README
+
+
+def test_a_flag_turns_on_what_is_off_by_default() -> None:
+    assert [name for name in DECLARED if getattr(Settings, name) is True] == []
+
+
+@pytest.mark.parametrize("command", PROMISED)
+def test_no_option_of_a_command_was_removed_or_renamed(command: str) -> None:
+    assert PROMISED[command] <= options_of(command)
+
+
+def test_settings_takes_every_setting_that_run_takes() -> None:
+    assert options_of("run") - options_of("settings") == {"--once", "--until-converged", "--timeout"}
+
+
+def test_settings_are_declared_for_commands_that_exist() -> None:
+    assert {command for declared in DECLARED.values() for command in declared["commands"]} <= COMMANDS.keys()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--database", PASSWORD_URL),
+        ("--source", "https://hunter2@git.example/specs"),
+        ("--prometheus-url", "http://me:hunter2@prom:9090"),
+    ],
+)
+def test_a_credential_on_the_command_line_is_masked(option: str, value: str) -> None:
+    for form in ("text", "json"):
+        result = orchestry("settings", option, value, "-o", form)
+        assert result.exit_code == 0
+        assert "***@" in result.stdout
+        assert "hunter2" not in result.output
+
+
+def test_settings_are_shown_as_they_work(tmp_path: Path) -> None:
+    result = orchestry("settings", "--state-dir", "/var/lib/x", "--instance", "two", ORCHESTRY_EDGE_PORT="80")
+    rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in result.stdout.splitlines()}
+    assert [
+        " ".join(rows[name].split()) for name in ("SETTING", "edge_port", "network", "secrets_dir", "database")
+    ] == [
+        "VALUE FROM",
+        "80 variable ORCHESTRY_EDGE_PORT",
+        "orchestry-two default",
+        "/var/lib/x/two/secrets default",
+        "SQLite under the state directory default",
+    ]
+
+
+def test_the_command_line_is_made_without_what_its_commands_need() -> None:
+    unneeded = "pydantic", "sqlalchemy", "docker", "jinja2", "git"
+    program = f"import sys, reconciler.cli; print([name for name in {unneeded} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
