@@ -10,12 +10,12 @@ import sys
 import time
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from reconciler import __version__
-from reconciler.options import fail, with_settings
+from reconciler.options import fail, with_settings, with_shared_options
 from reconciler.settings import Loaded, Settings
 
 if TYPE_CHECKING:
@@ -65,10 +65,12 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback()
+@with_shared_options
 def orchestry(
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
+    **shared: Any,
 ) -> None:
     """GitOps for a Docker host: commit app specs, and the host follows."""
 

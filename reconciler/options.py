@@ -1,6 +1,7 @@
 """The options that settings have on the command line, made from what is declared of them.
 
-A command takes those it has a use for. Nothing here knows a setting by its name.
+A command takes those it has a use for; what all commands share may stand before the command as well. Nothing here
+knows a setting by its name.
 """
 
 from __future__ import annotations
@@ -52,10 +53,18 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return _taking(read_settings, [context, *own, *_options(command.__name__)])
 
 
+def with_shared_options(callback: Callable[..., None]) -> Callable[..., None]:
+    """What stands before a command, with the options that all commands share; its ``**shared`` is where they go."""
+    *own, _shared = signature(callback, eval_str=True).parameters.values()
+    return _taking(callback, [*own, *_options(None)])
+
+
 def loaded_for(context: typer.Context) -> Loaded:
-    """Settings by the options of a command. Raises BadSettings."""
-    options = {name: value for name, value in context.params.items() if name in DECLARED and value is not None}
-    return load(context.params["settings_file"], options)
+    """Settings by the options before the command and after it; the latter win. Raises BadSettings."""
+    before, after = context.find_root().params, context.params
+    given = before | {name: value for name, value in after.items() if value is not None}
+    options = {name: value for name, value in given.items() if name in DECLARED and value is not None}
+    return load(given["settings_file"], options)
 
 
 def fail(message: str) -> NoReturn:
@@ -70,7 +79,8 @@ def _taking(function: Callable[..., None], parameters: list[Parameter]) -> Calla
     return function
 
 
-def _options(command: str) -> Iterator[Parameter]:
+def _options(command: str | None) -> Iterator[Parameter]:
+    """The options of a command; without one, of what comes before it."""
     types = get_type_hints(Settings)
     yield _option("settings_file", Path, _FILE)
     for name, declared in DECLARED.items():

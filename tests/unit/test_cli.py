@@ -21,7 +21,7 @@ from reconciler.cli import app
         (["run", "--edge-test-command", "nginx"], 1, "No such option"),
         (["status", "--tick", "3"], 1, "No such option"),
         (["--nonsense", "status"], 1, "No such option"),
-        (["status", "--settings", "/nowhere/settings.toml"], 1, "/nowhere/settings.toml is not there"),
+        (["--settings", "/nowhere/settings.toml", "status"], 1, "/nowhere/settings.toml is not there"),
     ],
 )
 def test_told_or_refused_at_once(arguments: list[str], code: int, said: str) -> None:

@@ -98,6 +98,35 @@ def test_settings_are_declared_for_commands_that_exist() -> None:
     assert {command for declared in DECLARED.values() for command in declared["commands"]} <= COMMANDS.keys()
 
 
+def test_shared_options_work_before_and_after_the_command_and_the_one_after_it_wins(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.toml").write_text(f'network = "{name}"\n')
+    first, second = (["--settings", str(tmp_path / f"{name}.toml"), "--instance", name] for name in ("first", "second"))
+    for arguments, name in (
+        ([*first, "settings"], "first"),
+        (["settings", *first], "first"),
+        ([*first, "settings", *second], "second"),
+    ):
+        shown = in_force(*arguments, ORCHESTRY_SETTINGS=str(tmp_path / "none.toml"), ORCHESTRY_INSTANCE="three")
+        assert (shown["network"]["value"], shown["instance"]["value"]) == (name, name), arguments
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("command", [["status"], ["events"], ["explain", "web"], ["history", "web"]])
+def test_what_reads_the_record_finds_it_by_a_state_directory_before_or_after_the_command(
+    command: list[str], before: bool, tmp_path: Path
+) -> None:
+    place = ["--state-dir", str(tmp_path)]
+    result = orchestry(*(place + command if before else command + place))
+    assert f"{tmp_path}/orchestry.db" in str(result.exception)
+
+
+def test_before_the_command_stand_only_the_options_that_all_commands_share() -> None:
+    before = {option for parameter in get_command(app).params for option in parameter.opts}
+    assert options_of("run") & before == READING
+    assert all(options_of(command) >= READING for command in PROMISED)
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [
