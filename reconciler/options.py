@@ -24,7 +24,9 @@ from reconciler.settings import (
     default_of,
     is_list,
     load,
+    masked,
     option_of,
+    variable_of,
 )
 
 _PANEL = "Settings (each also in the environment and in the settings file)"
@@ -45,6 +47,8 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
             loaded = loaded_for(context)
         except BadSettings as error:
             fail(str(error))
+        for warning in _exposed(loaded):
+            typer.echo(f"orchestry: warning: {warning}", err=True)
         arguments = given | {"settings": loaded.settings, "loaded": loaded}
         command(**{name: arguments[name] for name in asked})
 
@@ -97,3 +101,14 @@ def _option(name: str, type_: Any, option: Any) -> Parameter:
 def _help(name: str) -> str:
     text, default = DECLARED[name]["description"], default_of(name)
     return f"{text[0].upper()}{text[1:]}" + (f" (default: {default})." if default else ".")
+
+
+def _exposed(loaded: Loaded) -> Iterator[str]:
+    """A warning for each option that holds a credential: whoever may list processes sees it."""
+    for name, origin in loaded.origins.items():
+        value = getattr(loaded.settings, name)
+        if origin.kind == "option" and DECLARED[name]["credential"] and masked(value) != value:
+            yield (
+                f"{origin.name} holds a credential, which everybody who may list processes can read; "
+                f"give it as {variable_of(name)}, or as {name} in the settings file"
+            )

@@ -135,12 +135,28 @@ def test_before_the_command_stand_only_the_options_that_all_commands_share() -> 
         ("--prometheus-url", "http://me:hunter2@prom:9090"),
     ],
 )
-def test_a_credential_on_the_command_line_is_masked(option: str, value: str) -> None:
+def test_a_credential_on_the_command_line_works_with_a_warning_and_is_masked(option: str, value: str) -> None:
+    name = option.removeprefix("--").replace("-", "_")
     for form in ("text", "json"):
         result = orchestry("settings", option, value, "-o", form)
         assert result.exit_code == 0
+        assert f"warning: {option} holds a credential" in result.stderr
+        assert f"give it as {variable_of(name)}, or as {name} in the settings file" in result.stderr
         assert "***@" in result.stdout
         assert "hunter2" not in result.output
+
+
+def test_a_credential_before_the_command_is_warned_of_as_well() -> None:
+    result = orchestry("--database", PASSWORD_URL, "settings")
+    assert "warning: --database holds a credential" in result.stderr
+    assert "hunter2" not in result.output
+
+
+def test_no_warning_without_a_credential_or_off_the_command_line() -> None:
+    assert orchestry("settings", "--database", "postgresql://me@db.example/orchestry").stderr == ""
+    assert orchestry("settings", "--source", "git@git.example:shop/apps.git").stderr == ""
+    result = orchestry("settings", ORCHESTRY_DATABASE=PASSWORD_URL)
+    assert (result.stderr, "hunter2" in result.stdout) == ("", False)
 
 
 def test_settings_are_shown_as_they_work(tmp_path: Path) -> None:
