@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from reconciler import __version__
-from reconciler.options import fail, with_settings, with_shared_options
+from reconciler.options import fail, loaded_for, with_settings, with_shared_options
 from reconciler.settings import Loaded, Settings
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="orchestry",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -35,11 +34,24 @@ typer.BadParameter.__mro__[1].exit_code = 1  # type: ignore[attr-defined]
 WATCH_SECONDS = 1.0
 
 
+def _names_of_apps(context: typer.Context, incomplete: str) -> list[str]:
+    """For the shell to complete. Whatever is wrong, it must not be said on a line that is being typed.
+
+    Only the file is read: a server isn't asked on a key press.
+    """
+    with suppress(Exception):
+        settings = loaded_for(context).settings
+        if not settings.database:
+            with _reader(settings) as reader:
+                return [name for name in reader.snapshot().apps if name.startswith(incomplete)]
+    return []
+
+
 _Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="For people, or for machines.")]
 _StatusOutput = Annotated[
     Literal["table", "wide", "json", "yaml"], typer.Option("--output", "-o", help="How to print it.")
 ]
-_App = Annotated[str, typer.Argument(metavar="APP")]
+_App = Annotated[str, typer.Argument(metavar="APP", autocompletion=_names_of_apps)]
 
 
 def main() -> None:
@@ -118,7 +130,9 @@ def plan(settings: Settings, output: _Output = "text") -> None:
 @with_settings
 def status(
     settings: Settings,
-    app_name: Annotated[str | None, typer.Argument(metavar="[APP]", show_default=False)] = None,
+    app_name: Annotated[
+        str | None, typer.Argument(metavar="[APP]", show_default=False, autocompletion=_names_of_apps)
+    ] = None,
     output: _StatusOutput = "table",
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Print again whenever it changes.")] = False,
     exit_code: Annotated[
@@ -145,7 +159,9 @@ def status(
 @with_settings
 def events(
     settings: Settings,
-    app_name: Annotated[str | None, typer.Option("--app", help="Only this app's.")] = None,
+    app_name: Annotated[
+        str | None, typer.Option("--app", help="Only this app's.", autocompletion=_names_of_apps)
+    ] = None,
     type_: Annotated[str | None, typer.Option("--type", help="Only this type: app, action, health, rollout, …")] = None,
     since: Annotated[str | None, typer.Option(help="Not older than this: 10m, 2h, 3d, or a time.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many.")] = 100,

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from reconciler.cli import app
 from reconciler.settings import DECLARED, Settings, is_list, option_of, variable_of
+from tests.support.records import record
+from tests.support.stores import make_place
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 COMMANDS = get_command(app).commands
@@ -171,6 +173,49 @@ def test_settings_are_shown_as_they_work(tmp_path: Path) -> None:
         "/var/lib/x/two/secrets default",
         "SQLite under the state directory default",
     ]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_can_be_shown_for_a_shell(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    result = orchestry("--show-completion", shell)
+    assert result.exit_code == 0
+    assert f"_ORCHESTRY_COMPLETE=complete_{shell}" in result.stdout
+
+
+def completed(line: str) -> list[str]:
+    """What bash is offered at the end of a line. Nothing else may be written."""
+    words = line.split(" ")
+    result = orchestry(_ORCHESTRY_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1))
+    assert (result.exit_code, result.stderr) == (0, "")
+    return list(result.stdout.split())
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """A state directory with two apps on record."""
+    for place in make_place(None, tmp_path):
+        place.store().save(record(apps=2))
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", ["status", "explain", "history", "events --app"])
+def test_names_of_apps_are_completed_from_the_record(recorded: Path, command: str) -> None:
+    name, _, option = command.partition(" ")
+    assert completed(f"orchestry --state-dir {recorded} {command} ") == ["app-2", "web"]
+    assert completed(f"orchestry {name} --state-dir {recorded} {option} w".replace("  ", " ")) == ["web"]
+
+
+@pytest.mark.parametrize(
+    "options", ["", "--state-dir /nowhere", "--settings /nowhere", "--instance BAD", f"--database {PASSWORD_URL}"]
+)
+def test_nothing_is_completed_nor_said_where_no_record_can_be_read(options: str) -> None:
+    assert completed(f"orchestry {options} status ".replace("  ", " ")) == []
+
+
+def test_a_damaged_record_completes_nothing_and_says_nothing(recorded: Path) -> None:
+    (recorded / "orchestry.db").write_bytes(b"nothing of the kind" * 500)
+    assert completed(f"orchestry --state-dir {recorded} explain ") == []
 
 
 def test_the_command_line_is_made_without_what_its_commands_need() -> None:
