@@ -203,10 +203,11 @@ def masked(url: str) -> str:
 
 
 def _in_file(file: Path, *, required: bool) -> dict[str, Any]:
-    import tomllib
-
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        text = file.read_text("utf-8")
+        import tomllib
+
+        return tomllib.loads(text)
     except FileNotFoundError:
         if not required:
             return {}

@@ -36,6 +36,11 @@ def test_a_settings_file_that_is_named_must_be_there(tmp_path: Path) -> None:
         load(tmp_path / "none.toml", {})
 
 
+def test_a_settings_file_that_is_named_must_be_readable(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match=f"settings file {tmp_path} can't be read: Is a directory"):
+        load(tmp_path, {})
+
+
 @pytest.mark.parametrize(
     "url",
     [
