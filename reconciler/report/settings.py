@@ -1,0 +1,31 @@
+"""`orchestry settings`: what is in force, and where each setting was given. No credential is shown."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from reconciler.report.tables import table
+from reconciler.settings import DECLARED, Loaded, Settings, default_of, masked
+
+
+def settings(loaded: Loaded, output: str) -> str:
+    """The text for ``output``, ``text`` or ``json``."""
+    values = {name: _in_force(loaded.settings, name) for name in DECLARED}
+    if output == "json":
+        origins = {name: {"from": origin.kind, "where": origin.name} for name, origin in loaded.origins.items()}
+        return json.dumps({name: {"value": values[name], **origins[name]} for name in values}, indent=2, default=str)
+    rows = [(name, _cell(name, value), " ".join(filter(None, loaded.origins[name]))) for name, value in values.items()]
+    return table(("SETTING", "VALUE", "FROM"), rows)
+
+
+def _in_force(settings: Settings, name: str) -> Any:
+    computed: dict[str, Any] = {"network": settings.network_name, "secrets_dir": settings.secrets}
+    value = computed.get(name, getattr(settings, name))
+    return masked(value) if value and DECLARED[name]["credential"] else value
+
+
+def _cell(name: str, value: Any) -> str:
+    if value in (None, "", ()):
+        return default_of(name)
+    return json.dumps(value) if isinstance(value, bool | tuple) else str(value)
