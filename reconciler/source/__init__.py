@@ -14,7 +14,7 @@ from reconciler.ports import Source
 from reconciler.source.schema import json_schema
 from reconciler.source.validation import Caution, Validation, format_validation, validate
 
-_FIRST_FETCH_SECONDS = 10.0
+_FIRST_READING_SECONDS = 10.0
 
 
 def open_source(
@@ -29,8 +29,8 @@ def open_source(
 ) -> Source:
     """Open a directory, a git work tree or a git URL.
 
-    ``path`` is a directory below it; ``wake`` is called, from any thread, when there may be something new. A URL is
-    fetched once before this returns, unless that takes longer than ten seconds. Raises ValueError, with the remedy,
+    ``path`` is a directory below it; ``wake`` is called, from any thread, when there is something new. It is read once
+    before this returns, unless that takes longer than ten seconds. Raises ValueError, with the remedy,
     for a source that can never work; one that just can't be read now raises Unavailable when it is read.
     """
     # GitPython takes a tenth of a second to import; commands that only validate shouldn't pay for it.
@@ -41,10 +41,12 @@ def open_source(
     if branch is not None:
         checked_branch(branch)
     if not is_url(source) or Path(source).exists():
-        return LocalSource(Path(source).absolute() / checked_directory(path or ""), branch, wake)
+        local = LocalSource(Path(source).absolute() / checked_directory(path or ""), branch, wake)
+        local.wait_for_first_reading(_FIRST_READING_SECONDS)
+        return local
     remote = checked_remote(source, allow_file=allow_file_urls)
     opened = RemoteSource(remote, branch, checked_directory(path or ""), state_dir, wake, fetch_interval_seconds)
-    opened.wait_for_first_fetch(_FIRST_FETCH_SECONDS)
+    opened.wait_for_first_reading(_FIRST_READING_SECONDS)
     return opened
 
 

@@ -1,6 +1,6 @@
 """A path on this host as a source: its commits where it lies in a git work tree, its files where it doesn't.
 
-Decides, at every read anew, which of the two it is: a directory becomes a work tree when somebody runs ``git init``,
+Decides, at every reading anew, which of the two it is: a directory becomes a work tree when somebody runs ``git init``,
 and a path may be a link that a sync tool turns to another checkout.
 """
 
@@ -13,31 +13,58 @@ from pathlib import Path
 from reconciler.model.desired import Desired
 from reconciler.ports import Unavailable
 from reconciler.source.directory import DirectorySource, watched_directories
+from reconciler.source.readings import Readings
 from reconciler.source.watch import Watch
 from reconciler.source.worktree import WorkTree, find_work_tree
 
 
 class LocalSource:
-    """The specs at a path. ``branch`` reads another branch of a work tree than the one that is checked out."""
+    """A path on this host as a source, read beside the loop whenever something changes there, and after each tick."""
 
     def __init__(self, path: Path, branch: str | None, wake: Callable[[], None]) -> None:
+        files = LocalFiles(path, branch)
+        self._readings = Readings(
+            files.read, wake, thread_name="source-read", not_yet=f"{path} is being read for the first time"
+        )
+        self._watch = Watch(files.watched, self._readings.begin)
+
+    def read(self) -> Desired:
+        """See `ports.Source`. An event may be missed: so every look has the next reading begin."""
+        self._watch.check()
+        self._readings.begin()
+        return self._readings.last()
+
+    def refresh(self) -> None:
+        """See `ports.Source`."""
+        self._readings.begin()
+
+    def wait_for_first_reading(self, timeout_seconds: float) -> None:
+        """Until it was read once, well or not."""
+        self._readings.wait_for_first(timeout_seconds)
+
+    def close(self) -> None:
+        """Stop watching and reading."""
+        self._watch.close()
+        self._readings.close()
+
+
+class LocalFiles:
+    """The specs at a path. ``branch`` reads another branch of a work tree than the one that is checked out."""
+
+    def __init__(self, path: Path, branch: str | None) -> None:
         self._path = path
         self._branch = branch
         self._chosen_for: object = None
         self._chosen: DirectorySource | WorkTree | None = None
-        self._watch = Watch(self._watched, wake)
 
     def read(self) -> Desired:
-        """See `ports.Source`."""
-        self._watch.check()
+        """What is there now. Raises Unavailable where that can't be read."""
         return self._choose().read()
 
-    def refresh(self) -> None:
-        """Nothing to do: every read looks."""
-
-    def close(self) -> None:
-        """Stop watching."""
-        self._watch.close()
+    def watched(self) -> tuple[Path, ...]:
+        """The directories whose changes matter."""
+        chosen = self._chosen
+        return chosen.watched() if chosen else watched_directories(Path(os.path.realpath(self._path)))
 
     def _choose(self) -> DirectorySource | WorkTree:
         path = Path(os.path.realpath(self._path))
@@ -56,7 +83,3 @@ class LocalSource:
         if (path / "HEAD").is_file() and (path / "objects").is_dir():
             raise Unavailable(f"{self._path} is a bare repository; give a work tree, or its URL (file://{path})")
         return DirectorySource(path)
-
-    def _watched(self) -> tuple[Path, ...]:
-        chosen = self._chosen
-        return chosen.watched() if chosen else watched_directories(Path(os.path.realpath(self._path)))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from reconciler.model.desired import Desired
 from reconciler.ports import Unavailable
-from tests.support.sources import DirectoryOrigin, Origin, RemoteOrigin, WorkTreeOrigin
+from reconciler.source.snapshot import Snapshot
+from reconciler.source.specs import Specs
+from tests.support.sources import DirectoryOrigin, Origin, RemoteOrigin, WorkTreeOrigin, answer
 from tests.support.specs import web
 from tests.support.waiting import eventually
 
@@ -28,6 +32,27 @@ def test_what_is_there_is_read_with_its_revision_and_paths(origin: Origin) -> No
     assert desired.revision
     assert {version.revision for version in desired.apps.values()} == {desired.revision}
     assert (desired.problems, desired.notices) == ((), ())
+
+
+def test_a_reading_that_takes_long_holds_up_nobody(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    origin.put({"web.yaml": web("a")})
+    gate, began = threading.Event(), threading.Event()
+    desired_of = Specs.desired
+
+    def slowly(specs: Specs, snapshot: Snapshot) -> Desired:
+        began.set()
+        assert gate.wait(30)
+        return desired_of(specs, snapshot)
+
+    with closing(origin.open()) as source:
+        before = source.read()
+        monkeypatch.setattr(Specs, "desired", slowly)
+        origin.change({"web.yaml": web("b")})
+        source.refresh()
+        assert began.wait(30)
+        assert source.read().revision == before.revision, "the last one that has finished"
+        gate.set()
+        eventually(lambda: list(source.read().apps) == ["b"])
 
 
 def test_an_unchanged_source_gives_the_very_same_object(origin: Origin) -> None:
@@ -98,8 +123,9 @@ def test_a_directory_that_comes_back_is_read_again(origin: Origin, tmp_path: Pat
         with pytest.raises(Unavailable):
             source.read()
         (tmp_path / "specs").mkdir(exist_ok=True)
-        origin.put({"web.yaml": web("again")})
-        assert list(source.read().apps) == ["again"]
+        origin.change({"web.yaml": web("again")})
+        source.refresh()
+        eventually(lambda: "again" in getattr(answer(source.read), "apps", ()))
 
 
 def test_a_change_wakes_the_loop(origin: Origin) -> None:
@@ -111,7 +137,8 @@ def test_a_change_wakes_the_loop(origin: Origin) -> None:
 
         def woken() -> bool:
             """Changed again and again, since the first changes may come before the watch has begun."""
-            origin.put({"web.yaml": web(next(names))})
+            origin.change({"web.yaml": web(next(names))})
+            source.refresh()
             return origin.wakes.count > before
 
         eventually(woken, every_seconds=0.1)

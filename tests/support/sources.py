@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -33,7 +34,10 @@ class Origin(Protocol):
     wakes: Wakes
 
     def put(self, files: Mapping[str, str | None]) -> None:
-        """Change files of the specs directory; None removes one."""
+        """Change files of the specs directory (None removes one), and wait until what is open has read it."""
+
+    def change(self, files: Mapping[str, str | None]) -> None:
+        """The same without waiting."""
 
     def take_away(self) -> None:
         """Make the specs directory go away."""
@@ -42,16 +46,41 @@ class Origin(Protocol):
         """A source that reads the specs directory."""
 
 
-class DirectoryOrigin:
+class Opened(ABC):
+    """Remembers what was opened, so that after a change the next reading can be waited for."""
+
+    def __init__(self) -> None:
+        self.wakes = Wakes()
+        self._opened: Source | None = None
+
+    def put(self, files: Mapping[str, str | None]) -> None:
+        """See `Origin.put`."""
+        self._have_read(lambda: self.change(files))
+
+    @abstractmethod
+    def change(self, files: Mapping[str, str | None]) -> None:
+        """See `Origin.change`."""
+
+    def _have_read(self, change: Callable[[], None]) -> None:
+        """Make a change, and wait until a reading that has finished shows it."""
+        source = self._opened
+        before = _gist(source) if source else ""
+        change()
+        if source:
+            source.refresh()
+            eventually(lambda: _gist(source) != before)
+
+
+class DirectoryOrigin(Opened):
     """A directory outside git."""
 
     def __init__(self, place: Path) -> None:
-        self.wakes = Wakes()
+        super().__init__()
         self._place = place
         self._specs = place / "specs"
         self._specs.mkdir()
 
-    def put(self, files: Mapping[str, str | None]) -> None:
+    def change(self, files: Mapping[str, str | None]) -> None:
         for name, text in files.items():
             path = self._specs / name
             if text is None:
@@ -61,50 +90,40 @@ class DirectoryOrigin:
                 path.write_text(text, "utf-8")
 
     def take_away(self) -> None:
-        shutil.rmtree(self._specs)
+        self._have_read(lambda: shutil.rmtree(self._specs))
 
     def open(self) -> Source:
-        return open_source(str(self._specs), state_dir=self._place / "state", wake=self.wakes)
+        self._opened = open_source(str(self._specs), state_dir=self._place / "state", wake=self.wakes)
+        return self._opened
 
 
-class WorkTreeOrigin:
+class WorkTreeOrigin(Opened):
     """The directory ``specs`` of a work tree, whose changes are committed."""
 
     def __init__(self, place: Path) -> None:
-        self.wakes = Wakes()
+        super().__init__()
         self._place = place
         self.repository = Repository(place / "repository")
         self.repository.commit({"README": "specs are below", "specs/.gitkeep": ""})
 
-    def put(self, files: Mapping[str, str | None]) -> None:
-        self.repository.commit({f"specs/{name}": text for name, text in files.items()})
-
     def take_away(self) -> None:
-        self.repository.git("rm", "-r", "--quiet", "specs")
-        self.repository.git("commit", "--quiet", "--message=gone")
+        self._have_read(self._remove)
 
     def open(self) -> Source:
-        return open_source(str(self.repository.path / "specs"), state_dir=self._place / "state", wake=self.wakes)
+        path = str(self.repository.path / "specs")
+        self._opened = open_source(path, state_dir=self._place / "state", wake=self.wakes)
+        return self._opened
+
+    def change(self, files: Mapping[str, str | None]) -> None:
+        self.repository.commit({f"specs/{name}": text for name, text in files.items()})
+
+    def _remove(self) -> None:
+        self.repository.git("rm", "-r", "--quiet", "specs")
+        self.repository.git("commit", "--quiet", "--message=gone")
 
 
 class RemoteOrigin(WorkTreeOrigin):
     """The same repository, read by its URL; every change is fetched at once."""
-
-    _opened: Source | None = None
-
-    def put(self, files: Mapping[str, str | None]) -> None:
-        super().put(files)
-        self._fetch()
-
-    def take_away(self) -> None:
-        super().take_away()
-        self._fetch()
-
-    def _fetch(self) -> None:
-        if self._opened:
-            before = answer(self._opened.read)
-            self._opened.refresh()
-            eventually(lambda: answer(self._opened.read) != before if self._opened else True)
 
     def open(self) -> Source:
         self._opened = open_source(
@@ -116,6 +135,12 @@ class RemoteOrigin(WorkTreeOrigin):
             allow_file_urls=True,
         )
         return self._opened
+
+
+def _gist(source: Source) -> str:
+    """The revision that was read, or the complaint: notices come and go while a commit is being made."""
+    read = answer(source.read)
+    return read if isinstance(read, str) else read.revision
 
 
 def answer(read: Callable[[], Desired]) -> Desired | str:

@@ -177,7 +177,7 @@ def test_reading_never_waits_for_the_network(tmp_path: Path, wakes: Wakes, monke
     source = RemoteSource(Remote("ssh://host.invalid/x", "ssh"), None, "", tmp_path, wakes, 3600)
     with pytest.raises(Unavailable, match=r"ssh://host\.invalid/x is being fetched for the first time"):
         source.read()
-    source.wait_for_first_fetch(20)
+    source.wait_for_first_reading(20)
     with pytest.raises(Unavailable, match="Timeout"):
         source.read()
     source.close()

@@ -6,14 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from reconciler.model.desired import Desired
-from reconciler.ports import Source, Unavailable
-from reconciler.source import directory, open_source
+from reconciler.ports import Unavailable
+from reconciler.source import directory
+from reconciler.source.local import LocalFiles
 from tests.support.repositories import Repository
 from tests.support.specs import web
 
@@ -23,24 +24,24 @@ def repository(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "repository")
 
 
+Opened = Callable[..., LocalFiles]
+
+
+def opened_at(place: Path, *, branch: str | None = None, path: str = "") -> LocalFiles:
+    """What is read there, without the thread that does so beside the loop."""
+    return LocalFiles(place / path, branch)
+
+
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Callable[..., Source]]:
-    sources: list[Source] = []
-
-    def open_at(place: Path, **options: str) -> Source:
-        sources.append(open_source(str(place), state_dir=tmp_path / "state", wake=lambda: None, **options))
-        return sources[-1]
-
-    yield open_at
-    for source in sources:
-        source.close()
+def opened() -> Opened:
+    return opened_at
 
 
 def names(desired: Desired) -> list[str]:
     return list(desired.apps)
 
 
-def test_the_revision_is_the_commit(repository: Repository, opened: Callable[..., Source]) -> None:
+def test_the_revision_is_the_commit(repository: Repository, opened: Opened) -> None:
     commit = repository.commit({"specs/web.yaml": web()})
     desired = opened(repository.path / "specs").read()
     assert desired.revision == commit
@@ -49,7 +50,7 @@ def test_the_revision_is_the_commit(repository: Repository, opened: Callable[...
 
 @pytest.mark.parametrize("inside", [(), ("specs",), ("specs", "prod")])
 def test_any_directory_of_the_work_tree_can_be_the_source(
-    repository: Repository, opened: Callable[..., Source], inside: tuple[str, ...]
+    repository: Repository, opened: Opened, inside: tuple[str, ...]
 ) -> None:
     repository.commit({"specs/prod/web.yaml": web(), "specs/prod-2/web.yaml": web("b"), "README.md": ""})
     desired = opened(repository.path.joinpath(*inside)).read()
@@ -57,12 +58,12 @@ def test_any_directory_of_the_work_tree_can_be_the_source(
     assert desired.apps["web"].path == "/".join([*("specs", "prod")[len(inside) :], "web.yaml"])
 
 
-def test_path_is_a_directory_below_the_source(repository: Repository, opened: Callable[..., Source]) -> None:
+def test_path_is_a_directory_below_the_source(repository: Repository, opened: Opened) -> None:
     repository.commit({"specs/web.yaml": web(), "other/web.yaml": web("b")})
     assert names(opened(repository.path, path="other").read()) == ["b"]
 
 
-def test_uncommitted_changes_are_ignored_and_reported(repository: Repository, opened: Callable[..., Source]) -> None:
+def test_uncommitted_changes_are_ignored_and_reported(repository: Repository, opened: Opened) -> None:
     repository.commit({"specs/a.yaml": web("a"), "specs/b.yaml": web("b"), "specs/conf": "1", "other.yaml": "x"})
     source = opened(repository.path / "specs")
     clean = source.read()
@@ -87,7 +88,7 @@ def test_uncommitted_changes_are_ignored_and_reported(repository: Repository, op
     assert committed.notices == ()
 
 
-def test_staged_changes_are_uncommitted_too(repository: Repository, opened: Callable[..., Source]) -> None:
+def test_staged_changes_are_uncommitted_too(repository: Repository, opened: Opened) -> None:
     repository.commit({"specs/a.yaml": web("a")})
     repository.write({"specs/a.yaml": web("b")})
     repository.git("add", "--all")
@@ -96,7 +97,7 @@ def test_staged_changes_are_uncommitted_too(repository: Repository, opened: Call
     assert desired.notices == ("uncommitted changes are ignored: a.yaml",)
 
 
-def test_many_uncommitted_files_are_counted(repository: Repository, opened: Callable[..., Source]) -> None:
+def test_many_uncommitted_files_are_counted(repository: Repository, opened: Opened) -> None:
     repository.commit({"specs/a.yaml": web("a")})
     repository.write({f"specs/n{number}.yaml": "" for number in range(8)})
     (notice,) = opened(repository.path / "specs").read().notices
@@ -104,7 +105,7 @@ def test_many_uncommitted_files_are_counted(repository: Repository, opened: Call
 
 
 def test_a_work_tree_too_large_to_look_through_is_read_all_the_same(
-    repository: Repository, opened: Callable[..., Source], monkeypatch: pytest.MonkeyPatch
+    repository: Repository, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository.commit({"specs/a.yaml": web("a"), ".gitignore": "cache"})
     repository.write({f"cache/{number}": "" for number in range(9)})
@@ -116,7 +117,7 @@ def test_a_work_tree_too_large_to_look_through_is_read_all_the_same(
     assert source.read() is desired
 
 
-def test_a_checkout_that_is_half_done_cannot_be_seen(repository: Repository, opened: Callable[..., Source]) -> None:
+def test_a_checkout_that_is_half_done_cannot_be_seen(repository: Repository, opened: Opened) -> None:
     repository.commit({f"specs/{name}.yaml": web(name) for name in "abc"})
     source = opened(repository.path / "specs")
     repository.write({"specs/a.yaml": None, "specs/b.yaml": web("b")[:40], ".git/index.lock": ""})
@@ -125,7 +126,7 @@ def test_a_checkout_that_is_half_done_cannot_be_seen(repository: Repository, ope
     assert desired.problems == ()
 
 
-def test_a_branch_switch_is_followed(repository: Repository, opened: Callable[..., Source]) -> None:
+def test_a_branch_switch_is_followed(repository: Repository, opened: Opened) -> None:
     repository.commit({"specs/a.yaml": web("a")})
     source = opened(repository.path / "specs")
     assert names(source.read()) == ["a"]
@@ -137,7 +138,7 @@ def test_a_branch_switch_is_followed(repository: Repository, opened: Callable[..
 
 
 def test_a_branch_without_the_directory_is_unavailable_and_tells_how_to_mend_it(
-    repository: Repository, opened: Callable[..., Source]
+    repository: Repository, opened: Opened
 ) -> None:
     repository.commit({"README": ""})
     repository.git("switch", "--quiet", "--create", "specs-branch")
@@ -151,7 +152,7 @@ def test_a_branch_without_the_directory_is_unavailable_and_tells_how_to_mend_it(
     assert names(source.read()) == ["a"]
 
 
-def test_a_repository_without_a_commit_is_unavailable(repository: Repository, opened: Callable[..., Source]) -> None:
+def test_a_repository_without_a_commit_is_unavailable(repository: Repository, opened: Opened) -> None:
     repository.write({"specs/a.yaml": web("a")})
     source = opened(repository.path / "specs")
     with pytest.raises(Unavailable, match="no commit yet; commit the specs"):
@@ -160,7 +161,7 @@ def test_a_repository_without_a_commit_is_unavailable(repository: Repository, op
     assert names(source.read()) == ["a"]
 
 
-def test_a_directory_becomes_a_work_tree(tmp_path: Path, opened: Callable[..., Source]) -> None:
+def test_a_directory_becomes_a_work_tree(tmp_path: Path, opened: Opened) -> None:
     (tmp_path / "specs").mkdir()
     (tmp_path / "specs" / "a.yaml").write_text(web("a"))
     source = opened(tmp_path / "specs")
@@ -171,12 +172,12 @@ def test_a_directory_becomes_a_work_tree(tmp_path: Path, opened: Callable[..., S
     assert source_revision_after(repository, source) == repository.head
 
 
-def source_revision_after(repository: Repository, source: Source) -> str:
+def source_revision_after(repository: Repository, source: LocalFiles) -> str:
     repository.commit({})
     return source.read().revision
 
 
-def test_another_branch_than_the_one_checked_out(repository: Repository, opened: Callable[..., Source]) -> None:
+def test_another_branch_than_the_one_checked_out(repository: Repository, opened: Opened) -> None:
     repository.commit({"specs/a.yaml": web("a")})
     repository.git("branch", "release/1.0")
     repository.commit({"specs/a.yaml": web("b")})
@@ -187,7 +188,7 @@ def test_another_branch_than_the_one_checked_out(repository: Repository, opened:
         opened(repository.path / "specs", branch="missing").read()
 
 
-def test_packed_refs_and_force_moved_branches_are_seen(repository: Repository, opened: Callable[..., Source]) -> None:
+def test_packed_refs_and_force_moved_branches_are_seen(repository: Repository, opened: Opened) -> None:
     first = repository.commit({"specs/a.yaml": web("a")})
     second = repository.commit({"specs/a.yaml": web("b")})
     source = opened(repository.path / "specs")
@@ -202,9 +203,7 @@ def test_packed_refs_and_force_moved_branches_are_seen(repository: Repository, o
     assert source.read().revision == second
 
 
-def test_a_linked_work_tree_has_its_own_branch(
-    repository: Repository, opened: Callable[..., Source], tmp_path: Path
-) -> None:
+def test_a_linked_work_tree_has_its_own_branch(repository: Repository, opened: Opened, tmp_path: Path) -> None:
     repository.commit({"specs/a.yaml": web("a")})
     repository.git("worktree", "add", "--quiet", "-b", "next", str(tmp_path / "linked"))
     linked = Repository.__new__(Repository)
@@ -216,7 +215,7 @@ def test_a_linked_work_tree_has_its_own_branch(
     assert names(opened(repository.path / "specs").read()) == ["a"]
 
 
-def test_a_link_to_another_checkout_is_followed_when_it_turns(tmp_path: Path, opened: Callable[..., Source]) -> None:
+def test_a_link_to_another_checkout_is_followed_when_it_turns(tmp_path: Path, opened: Opened) -> None:
     for name in ("one", "two"):
         Repository(tmp_path / name).commit({"web.yaml": web(name)})
     current = tmp_path / "current"
@@ -228,7 +227,7 @@ def test_a_link_to_another_checkout_is_followed_when_it_turns(tmp_path: Path, op
     assert names(source.read()) == ["two"]
 
 
-def test_during_a_rebase_the_branch_counts_as_it_was(repository: Repository, opened: Callable[..., Source]) -> None:
+def test_during_a_rebase_the_branch_counts_as_it_was(repository: Repository, opened: Opened) -> None:
     repository.commit({"specs/a.yaml": web("base")})
     repository.git("switch", "--quiet", "--create", "next")
     before = repository.commit({"specs/a.yaml": web("next")})
@@ -246,7 +245,7 @@ def test_during_a_rebase_the_branch_counts_as_it_was(repository: Repository, ope
     assert source.read().notices == ()
 
 
-def test_during_a_bisection_the_branch_counts(repository: Repository, opened: Callable[..., Source]) -> None:
+def test_during_a_bisection_the_branch_counts(repository: Repository, opened: Opened) -> None:
     commits = [repository.commit({"specs/a.yaml": web(f"a{number}")}) for number in range(5)]
     source = opened(repository.path / "specs")
     repository.git("pack-refs", "--all")
@@ -255,9 +254,7 @@ def test_during_a_bisection_the_branch_counts(repository: Repository, opened: Ca
     assert source.read().revision == commits[-1]
 
 
-def test_submodules_and_links_are_never_followed(
-    repository: Repository, opened: Callable[..., Source], tmp_path: Path
-) -> None:
+def test_submodules_and_links_are_never_followed(repository: Repository, opened: Opened, tmp_path: Path) -> None:
     (tmp_path / "secret.yaml").write_text(web("stolen"))
     commit = repository.commit({"specs/a.yaml": web("a")})
     (repository.path / "specs" / "link.yaml").symlink_to(tmp_path / "secret.yaml")
@@ -271,7 +268,7 @@ def test_submodules_and_links_are_never_followed(
     assert desired.notices[0] == "symbolic links and submodules are not followed: dir, vendor"
 
 
-def test_strange_file_names_do_no_harm(repository: Repository, opened: Callable[..., Source]) -> None:
+def test_strange_file_names_do_no_harm(repository: Repository, opened: Opened) -> None:
     repository.commit(
         {"specs/-a.yaml": web("a"), "specs/ü b.yaml": web("b"), "specs/c\n\x1b.yaml": web("c", spec="x: 1")}
     )
@@ -287,9 +284,7 @@ def test_strange_file_names_do_no_harm(repository: Repository, opened: Callable[
     assert [problem.path for problem in desired.problems] == ["c\\n\\x1b.yaml"]
 
 
-def test_nothing_the_repository_configures_is_run(
-    repository: Repository, opened: Callable[..., Source], tmp_path: Path
-) -> None:
+def test_nothing_the_repository_configures_is_run(repository: Repository, opened: Opened, tmp_path: Path) -> None:
     trap = tmp_path / "sprung"
     script = tmp_path / "trap"
     script.write_text(f"#!/bin/sh\ntouch {trap}\ncat\n")
@@ -307,7 +302,7 @@ def test_nothing_the_repository_configures_is_run(
 
 
 def test_the_callers_git_environment_does_not_leak_in(
-    repository: Repository, opened: Callable[..., Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    repository: Repository, opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = repository.commit({"specs/a.yaml": web("a")})
     other = Repository(tmp_path / "other")
@@ -318,7 +313,7 @@ def test_the_callers_git_environment_does_not_leak_in(
     assert (desired.revision, names(desired)) == (commit, ["a"])
 
 
-def test_a_work_tree_of_another_user_is_read(repository: Repository, opened: Callable[..., Source]) -> None:
+def test_a_work_tree_of_another_user_is_read(repository: Repository, opened: Opened) -> None:
     commit = repository.commit({"specs/a.yaml": web("a")})
     if os.geteuid() == 0:  # only root can give files away; for others the repository simply is their own
         for path in (repository.path, repository.path / ".git"):
@@ -326,7 +321,7 @@ def test_a_work_tree_of_another_user_is_read(repository: Repository, opened: Cal
     assert opened(repository.path / "specs").read().revision == commit
 
 
-def test_a_damaged_repository_is_unavailable(repository: Repository, opened: Callable[..., Source]) -> None:
+def test_a_damaged_repository_is_unavailable(repository: Repository, opened: Opened) -> None:
     repository.commit({"specs/a.yaml": web("a")})
     blob = repository.git("rev-parse", "HEAD:specs/a.yaml")
     (repository.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
@@ -334,25 +329,21 @@ def test_a_damaged_repository_is_unavailable(repository: Repository, opened: Cal
         opened(repository.path / "specs").read()
 
 
-def test_a_git_directory_that_is_none_is_unavailable_rather_than_skipped(
-    tmp_path: Path, opened: Callable[..., Source]
-) -> None:
+def test_a_git_directory_that_is_none_is_unavailable_rather_than_skipped(tmp_path: Path, opened: Opened) -> None:
     (tmp_path / "specs").mkdir()
     (tmp_path / ".git").write_text("gitdir: /nowhere\n")
     with pytest.raises(Unavailable, match="is no git repository; repair it"):
         opened(tmp_path / "specs").read()
 
 
-def test_a_bare_repository_is_told_how_to_be_read(
-    repository: Repository, opened: Callable[..., Source], tmp_path: Path
-) -> None:
+def test_a_bare_repository_is_told_how_to_be_read(repository: Repository, opened: Opened, tmp_path: Path) -> None:
     repository.commit({"a.yaml": web("a")})
     repository.git("clone", "--quiet", "--bare", ".", str(tmp_path / "bare.git"))
     with pytest.raises(Unavailable, match="is a bare repository; give a work tree, or its URL"):
         opened(tmp_path / "bare.git").read()
 
 
-def test_a_branch_outside_git_is_an_error(tmp_path: Path, opened: Callable[..., Source]) -> None:
+def test_a_branch_outside_git_is_an_error(tmp_path: Path, opened: Opened) -> None:
     with pytest.raises(Unavailable, match="is in no git work tree, so it has no branch main"):
         opened(tmp_path, branch="main").read()
 

@@ -1,0 +1,83 @@
+"""Readings of a source, one after the other, in a thread of their own: what the last finished one said is the answer.
+
+A reading may take longer than a tick, be it for the network, for a slow disk or for what somebody has committed; that
+costs freshness, and never holds up the loop. Decides when to read again and when the loop has to hear of it; what a
+reading is, it is told.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from reconciler.loud_thread import LoudThread
+from reconciler.model.desired import Desired
+from reconciler.ports import Unavailable
+
+
+class Readings:
+    """The readings of one source. ``read`` is called whenever `begin` asks for it, and ``interval_seconds`` after the
+    last one, if ever; ``wake`` where it says something else than before."""
+
+    def __init__(
+        self,
+        read: Callable[[], Desired],
+        wake: Callable[[], None],
+        *,
+        thread_name: str,
+        interval_seconds: float | None = None,
+        not_yet: str,
+    ) -> None:
+        self._read = read
+        self._wake = wake
+        self._interval_seconds = interval_seconds
+        self._answer: Desired | Unavailable = Unavailable(not_yet)
+        self._due, self._first = threading.Event(), threading.Event()
+        self._closed = False
+        self._thread = LoudThread(self._run, thread_name)
+        self._thread.start()
+
+    def last(self) -> Desired:
+        """What the last finished reading said. Raises Unavailable where it could not read, or none has finished yet."""
+        self._thread.check()
+        answer = self._answer
+        if isinstance(answer, Unavailable):
+            raise Unavailable(str(answer))
+        return answer
+
+    def begin(self) -> None:
+        """Read again as soon as the reading under way, if any, has finished. Doesn't wait for it."""
+        self._due.set()
+
+    def wait_for_first(self, timeout_seconds: float) -> None:
+        """Until the first reading has finished, well or not."""
+        self._first.wait(timeout_seconds)
+
+    def close(self) -> None:
+        """Read no more. A reading under way ends by itself."""
+        self._closed = True
+        self._due.set()
+
+    def _run(self) -> None:
+        try:
+            while not self._closed:
+                self._due.clear()
+                before, self._answer = self._answer, self._finished()
+                self._first.set()
+                if not _same(before, self._answer):
+                    self._wake()
+                self._due.wait(self._interval_seconds)
+        finally:
+            self._first.set()  # nobody has to wait for what a bug has ended
+
+    def _finished(self) -> Desired | Unavailable:
+        try:
+            return self._read()
+        except Unavailable as error:
+            return error
+
+
+def _same(before: Desired | Unavailable, after: Desired | Unavailable) -> bool:
+    if isinstance(before, Unavailable) or isinstance(after, Unavailable):
+        return str(before) == str(after)
+    return before is after or (before.revision, before.notices) == (after.revision, after.notices)
