@@ -22,9 +22,20 @@ class ContainerDefaults:
 GENERATIONS: Mapping[int, ContainerDefaults] = {
     1: ContainerDefaults(init=False),
 }
-FIRST_GENERATION = min(GENERATIONS)
+FIRST_GENERATION = 1
 
 
 def latest_generation() -> int:
-    """What versions are made with now."""
+    """The generation that new versions are made with."""
     return max(GENERATIONS)
+
+
+def generation_of(label: str) -> int:
+    """The generation that a container's label names; the first for one that has none, or none that is known."""
+    number = int(label) if label.isdecimal() else FIRST_GENERATION
+    return number if number in GENERATIONS else FIRST_GENERATION
+
+
+def defaults_of(generation: int) -> ContainerDefaults:
+    """What containers of this generation are made with."""
+    return GENERATIONS[generation]

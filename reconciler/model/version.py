@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reconciler.model.defaults import FIRST_GENERATION, GENERATIONS, ContainerDefaults, latest_generation
+from reconciler.model.defaults import FIRST_GENERATION, ContainerDefaults, defaults_of, latest_generation
 from reconciler.model.spec import (
     App,
     AppSpec,
@@ -83,7 +83,7 @@ class Version:
 
     @property
     def container_defaults(self) -> ContainerDefaults:
-        return GENERATIONS[self.defaults]
+        return defaults_of(self.defaults)
 
 
 def short(revision: str) -> str:

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.model.actions import CreateReplica
-from reconciler.model.defaults import FIRST_GENERATION, GENERATIONS
+from reconciler.model.defaults import generation_of
 from reconciler.model.observed import Container, ContainerState
 from reconciler.model.spec import PlainVariable, SdkVariable, SecretVariable, Volume
 from reconciler.model.version import Version
@@ -116,15 +116,9 @@ def _read_entry(entry: Json, instance: str, network: str) -> Container | None:
         revision=labels.get(REVISION, ""),
         state=ContainerState(entry["State"]),
         address=_address_on(entry, network) or labels.get(ADDRESS),
-        defaults=_generation(labels.get(DEFAULTS, "")),
+        defaults=generation_of(labels.get(DEFAULTS, "")),
         exit_code=exit_code_of(entry.get("Status", "")),
     )
-
-
-def _generation(label: str) -> int:
-    """A generation of container defaults; the first where the label is none that this release knows."""
-    number = int(label) if label.isdecimal() else FIRST_GENERATION
-    return number if number in GENERATIONS else FIRST_GENERATION
 
 
 def _own_name(entry: Json) -> str:

@@ -501,5 +501,5 @@ def test_the_host_has_a_size_and_the_engine_an_identity(ready: World) -> None:
     capacity = ready.runtime.host_capacity()
     assert capacity.cpu_millicores >= 1000
     assert capacity.memory_bytes > 2**20
-    assert observe(ready).host == capacity
+    assert observe(ready).capacity == capacity
     assert ready.runtime.engine_id() == ready.another().engine_id()

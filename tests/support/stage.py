@@ -249,6 +249,7 @@ class Stage:
             revision=action.version.revision,
             state=ContainerState.RUNNING,
             address=action.address,
+            defaults=action.version.defaults,
         )
 
 

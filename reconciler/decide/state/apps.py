@@ -68,11 +68,10 @@ def _by_app(containers: Sequence[Container]) -> Mapping[str, list[Container]]:
 
 def _follow(app: AppState, version: Version, now: float) -> tuple[AppState, list[Event]]:
     before = app.version
-    same_spec = before.app is version.app or before.app == version.app
-    if same_spec and before.spec_hash == version.spec_hash and before.files == version.files:
-        version = replace(version, defaults=before.defaults)
-        unchanged = before == version and app.missing_since is None
-        return (app if unchanged else app.read_again(version)), []
+    if before.app is version.app and before.revision == version.revision and app.missing_since is None:
+        return app, []
+    if before.spec_hash == version.spec_hash and before.app == version.app and before.files == version.files:
+        return app.read_again(replace(version, defaults=before.defaults)), []
     return _change(app, _with_defaults_of_its_siblings(version, app.versions), now)
 
 
