@@ -1,8 +1,8 @@
 """The state: everything a decision needs that cannot be seen in the world, and so must survive a restart.
 
 It is a value. A tick takes one and makes the next; the store only keeps it. What happens to an app or a replica has a
-name here, and each such transition leaves a value that `decide.state.consistency` accepts. Whatever can be derived from
-what is observed does not belong here. No moment lies in the future.
+name here, and each such transition leaves a state that can be (`tests.support.consistency` says which can't). Whatever
+can be derived from what is observed does not belong here. No moment lies in the future.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from reconciler.decide.plan import Decision, conclude, decide
-from reconciler.decide.state.consistency import inconsistencies
 from reconciler.model.actions import (
     Action,
     ActionFailure,
@@ -32,6 +31,7 @@ from reconciler.model.routes import Publication, Refusal, RouteTable
 from reconciler.model.state import State
 from reconciler.model.status import AppStatus
 from reconciler.report.plan import format_plan
+from tests.support.consistency import inconsistencies
 
 NETWORK = Network("orchestry", "10.0.0.2", "10.0.255.254")
 

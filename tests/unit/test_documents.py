@@ -14,6 +14,8 @@ from reconciler.settings import DECLARED, load
 
 _TOP = Path(__file__).parents[2]
 _DOCUMENTS = sorted([*_TOP.glob("*.md"), *(_TOP / "docs").rglob("*.md")])
+# What a path in the documents may be relative to.
+_PLACES = [_TOP, _TOP / "reconciler", _TOP / "reconciler" / "decide", _TOP / "tests"]
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 
 
@@ -41,6 +43,24 @@ def test_architecture_names_every_room_and_every_decision() -> None:
     decide = _TOP / "reconciler" / "decide"
     decisions = [f"`{path.relative_to(decide).with_suffix('')}`" for path in decide.rglob("[!_]*.py")]
     assert [name for name in (*rooms, *decisions) if name not in text] == []
+
+
+@pytest.mark.parametrize(
+    "document",
+    [_TOP / "docs" / "architecture.md", *sorted((_TOP / "docs" / "decisions").glob("[0-9]*.md"))],
+    ids=lambda path: path.stem,
+)
+def test_modules_that_a_document_names_exist(document: Path) -> None:
+    named = re.findall(r"`([a-z_./]+(?:\.py|/))`", document.read_text(encoding="utf-8"))
+    assert [name for name in named if not any((place / name).exists() for place in _PLACES)] == []
+
+
+def test_modules_in_the_table_of_decisions_exist() -> None:
+    text = (_TOP / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text.partition("### Inside `decide`")[2].partition("\nAn app has one")[0]
+    named = [name for row in table.splitlines() for name in re.findall(r"`([a-z_/]+)`", row.partition(" |")[0])]
+    assert len(named) > 25
+    assert [name for name in named if not (_TOP / "reconciler" / "decide" / f"{name}.py").exists()] == []
 
 
 def test_readme_names_every_command() -> None:
