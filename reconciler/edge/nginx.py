@@ -20,7 +20,7 @@ _REMEDIES = (
     (re.compile(r"^bind\(\) .*\(13:"), "run as root, or choose ports from 1024 up"),
     (re.compile(r"^bind\(\) .*\(98:"), "another program has that port: stop it, or choose another"),
 )
-_PLACE = re.compile(r" in (?P<file>\S*/http\.conf):(?P<line>\d+)")
+_POSITION = re.compile(r" in \S*/http\.conf:\d+")
 
 
 class Nginx(Protocol):
@@ -49,8 +49,8 @@ class Nginx(Protocol):
 
 
 def complaint(output: str) -> str:
-    """The sentence that matters of what nginx said, without the place, which is gone with the trial; with a remedy
-    where one is known."""
+    """The sentence that matters of what nginx said, without file and line, which are gone with the config test; with a
+    remedy where one is known."""
     found = _reasons(output)
     sentence = [*found, *reversed(output.strip().splitlines()), "it gave no reason"][0]
     return sentence + next((f" ({remedy})" for sign, remedy in _REMEDIES if sign.search(sentence)), "")
@@ -65,14 +65,8 @@ def final_complaint(log: str) -> str | None:
 
 def _reasons(output: str) -> list[str]:
     """A socket's file that is gone already is nothing to complain about."""
-    found = [_PLACE.sub("", match["text"]) for match in _COMPLAINT.finditer(output)]
+    found = [_POSITION.sub("", match["text"]) for match in _COMPLAINT.finditer(output)]
     return [reason for reason in found if not reason.startswith("unlink()")]
-
-
-def place(output: str) -> int | None:
-    """The line of ``http.conf`` that nginx complains about, if it names one."""
-    match = _PLACE.search(output)
-    return int(match["line"]) if match else None
 
 
 def parse_version(output: str) -> tuple[int, ...]:

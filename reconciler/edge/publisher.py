@@ -13,17 +13,17 @@ from pathlib import Path
 from threading import Lock
 
 from reconciler.edge.certificates import Certificates
+from reconciler.edge.config_test import ConfigTest
 from reconciler.edge.control import Control, NotServed
 from reconciler.edge.generations import Generations, Manifest
+from reconciler.edge.insertion import Hopeless, Insertion
 from reconciler.edge.nginx import Nginx, final_complaint
 from reconciler.edge.probe import with_lua
-from reconciler.edge.rehearsal import Rehearsal
 from reconciler.edge.render import LUA_FILE, LUA_SOURCE, Renderer, Rendering
 from reconciler.edge.servers import ServerList
 from reconciler.edge.settings import Build, EdgeSettings
 from reconciler.edge.sites import Certificate
 from reconciler.edge.sockets import requests_left
-from reconciler.edge.trial import Hopeless
 from reconciler.model.routes import Publication, Refusal, RouteTable
 from reconciler.ports import Unavailable
 
@@ -48,6 +48,7 @@ class NginxEdge:
         self._settings = settings
         self._control = Control(generations.root / "run")
         self._certificates = Certificates(generations.root / "assets", settings.secrets_dir)
+        self._insertion = Insertion()
         self._known: tuple[Build, Renderer] | None = None
         self._last: tuple[_Wanted, Publication] | None = None
         self._trouble = "not known yet"
@@ -158,13 +159,16 @@ class NginxEdge:
             self._generations.add_asset(LUA_FILE, LUA_SOURCE)
         # An app that is refused falls back to what it had, and that may be another certificate.
         certificates = {**(served.certificates if served else {}), **wanted.certificates}
-        rehearsal = Rehearsal(self._nginx, self._generations, renderer, certificates, served)
+        test = ConfigTest(self._nginx, self._generations, renderer, certificates, served.digest if served else None)
+        served_apps = {app.app_name: app for app in served.table.apps} if served else {}
         try:
-            apps, refusals = rehearsal.largest_accepted(wanted.table.apps)
+            apps, complaints = self._insertion.accepted(
+                wanted.table.apps, served_apps, wanted.certificates, test.complaint
+            )
         except Hopeless as error:
             raise Unavailable(f"nginx refuses its configuration: {error}") from error
-        table, refusals = RouteTable(apps), _with_secrets(refusals, wanted)
-        rendering = rehearsal.render(apps)
+        table, refusals = RouteTable(apps), _refusals(complaints, wanted)
+        rendering = test.render(apps)
         if current and served and rendering.digest == served.digest:
             manifest = replace(served, table=table, servers_digest=rendering.servers_digest)
             generation, how = self._change_servers(rendering, manifest, current, served)
@@ -263,12 +267,12 @@ def _by_address(answer: str) -> dict[str, int]:
     return dict(counts)
 
 
-def _with_secrets(refusals: tuple[Refusal, ...], wanted: _Wanted) -> tuple[Refusal, ...]:
+def _refusals(complaints: Mapping[str, str], wanted: _Wanted) -> tuple[Refusal, ...]:
     """What is wrong with an app's secrets comes first: why it is refused, or served with a certificate of before."""
     reasons: dict[str, list[str]] = {}
     for app in wanted.table.apps:
         secrets = dict.fromkeys(route.tls.secret for route in app.routes if route.tls)
-        reasons[app.app_name] = [wanted.problems[name] for name in secrets if name in wanted.problems]
-    for refusal in refusals:
-        reasons[refusal.app_name].append(refusal.message)
+        problems = [wanted.problems[name] for name in secrets if name in wanted.problems]
+        complaint = complaints.get(app.app_name)
+        reasons[app.app_name] = [*problems, complaint] if complaint else problems
     return tuple(Refusal(name, "; ".join(texts)) for name, texts in reasons.items() if texts)

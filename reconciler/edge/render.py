@@ -2,7 +2,7 @@
 
 Decides every line nginx reads. It must never put text into a template that a spec could have shaped beyond its type:
 names, hosts, paths and numbers are validated by the model, and there is no raw snippet. What an app contributes
-stands between marker lines (``# app web``), so that an error nginx reports by line can be laid at its door.
+stands between marker lines (``# app web``), so that people see whose lines they read.
 """
 
 from __future__ import annotations
@@ -25,16 +25,10 @@ from reconciler.model.spec import EdgeOptions
 
 LUA_SOURCE = files("reconciler.edge").joinpath("lua/orchestry.lua").read_text()
 LUA_FILE = f"assets/orchestry-{hashlib.sha256(LUA_SOURCE.encode()).hexdigest()[:12]}.lua"
-_APP_MARK = "# app "
-_END_MARK = "# end"
 
 
 class RenderError(Exception):
-    """An app's part, or with ``app_name`` None the rest, can't be rendered."""
-
-    def __init__(self, app_name: str | None, message: str) -> None:
-        super().__init__(message)
-        self.app_name = app_name
+    """A configuration that can't be rendered: a template fails, or a certificate is missing or claimed twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,18 +143,7 @@ class Renderer:
         try:
             return self._environment.get_template(name).render(values)
         except jinja2.TemplateError as error:
-            app = values.get("app")
-            raise RenderError(app.app_name if app else None, f"template {name}: {error}") from error
-
-
-def app_at(text: str, line: int) -> str | None:
-    """The app that contributed a line (counted from 1) of ``http.conf``, or None."""
-    for earlier in reversed(text.splitlines()[:line]):
-        if earlier.startswith(_APP_MARK):
-            return earlier.removeprefix(_APP_MARK)
-        if earlier == _END_MARK:
-            return None
-    return None
+            raise RenderError(f"template {name}: {error}") from error
 
 
 def _environment(settings: EdgeSettings) -> jinja2.Environment:
@@ -188,15 +171,15 @@ def _check_certificates(table: RouteTable, certificates: Mapping[str, Certificat
                 continue
             secret = route.tls.secret
             if secret not in certificates:
-                raise RenderError(app.app_name, f"TLS secret {secret} has no usable certificate")
+                raise RenderError(f"TLS secret {secret} has no usable certificate")
             holder, held = claims.setdefault(route.host, (app.app_name, secret))
             if held != secret:
                 host = route.host or "any host"
-                raise RenderError(app.app_name, f"{host} has TLS secret {held} by app {holder} already, not {secret}")
+                raise RenderError(f"{host} has TLS secret {held} by app {holder} already, not {secret}")
 
 
 def _marked(app_name: str, text: str) -> str:
-    return f"{_APP_MARK}{app_name}\n{text}{_END_MARK}\n" if text.strip() else ""
+    return f"# app {app_name}\n{text}# end\n" if text.strip() else ""
 
 
 def _app_values(app: AppRoutes) -> dict[str, Any]:

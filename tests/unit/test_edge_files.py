@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.edge.certificates import Certificates
 from reconciler.edge.generations import Generations, Manifest
-from reconciler.edge.nginx import complaint, final_complaint, parse_version, place
+from reconciler.edge.nginx import complaint, final_complaint, parse_version
 from reconciler.edge.sites import Certificate
 from reconciler.model.routes import RouteTable
 from reconciler.model.spec import Route
@@ -229,13 +229,11 @@ nginx: configuration file ./generations/000004-60/nginx.conf test failed
 
 def test_of_what_nginx_says_the_sentence_that_matters_is_told() -> None:
     assert complaint(SAID) == 'duplicate location "/web"'
-    assert place(SAID) == 50
 
 
 def test_what_is_not_nginxs_own_is_told_by_its_last_line() -> None:
     assert complaint("Unable to find image\ndocker: pull access denied\n") == "docker: pull access denied"
     assert complaint("") == "it gave no reason"
-    assert place("x in /etc/nginx/nginx.conf:3") is None
 
 
 def test_a_remedy_is_told_where_one_is_known() -> None:
