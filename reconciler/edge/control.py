@@ -28,7 +28,7 @@ class NotServed(Exception):
     """The configuration did not come to be served in time. The message says what was seen instead."""
 
 
-class Door:
+class ControlSocket:
     """One generation's control socket, held by a descriptor, since a socket's path has no more than 108 bytes.
 
     Raises OSError where there is none.
@@ -85,7 +85,7 @@ class Door:
 
 
 class Control:
-    """The control sockets of all generations, under ``run_directory``.
+    """The control sockets of all generations, under ``run_directory``; each has the name of its generation.
 
     nginx can't open a socket whose file was left by one that was killed. So a socket is *parked* under another name as
     soon as it answers, and nginx, restarted by whomever, finds its own name free. It stays there until it refuses, so
@@ -95,46 +95,46 @@ class Control:
     def __init__(self, run_directory: Path) -> None:
         self._directory = run_directory
 
-    def state(self, door: str) -> str | None:
-        """What is served behind a door, as nginx tells; None where nothing answers."""
-        for path in (self._directory / door, self._parked(door)):
+    def state(self, name: str) -> str | None:
+        """What is served at a control socket, as nginx tells; None where nothing answers."""
+        for path in (self._directory / name, self._parked(name)):
             state = _state(path)
             if state is not None:
-                path.rename(self._parked(door))
+                path.rename(self._parked(name))
                 return state
         return None
 
-    def ask(self, door: str, method: str, path: str, body: str = "", headers: Mapping[str, str] | None = None) -> str:
-        """One request to a door that was seen to serve. Raises NotServed."""
+    def ask(self, name: str, method: str, path: str, body: str = "", headers: Mapping[str, str] | None = None) -> str:
+        """One request to a control socket that was seen to serve. Raises NotServed."""
         try:
-            with closing(Door(self._parked(door))) as opened:
+            with closing(ControlSocket(self._parked(name))) as opened:
                 return opened.ask(method, path, body, headers)
         except OSError as error:
-            raise NotServed(f"the control socket {door} is gone") from error
+            raise NotServed(f"the control socket {name} is gone") from error
 
-    def worker(self, door: str) -> int:
+    def worker(self, name: str) -> int:
         """The process id of a worker of this generation, 0 where we can't see it. Raises NotServed."""
         try:
-            with closing(Door(self._parked(door))) as opened:
+            with closing(ControlSocket(self._parked(name))) as opened:
                 return opened.worker()
         except OSError as error:
-            raise NotServed(f"no answer on the control socket {door}: {error}") from error
+            raise NotServed(f"no answer on the control socket {name}: {error}") from error
 
-    def replace_servers(self, door: str, servers: ServerList, before: ServerList) -> None:
+    def replace_servers(self, name: str, servers: ServerList, before: ServerList) -> None:
         """Push the replicas that differ from those before, or all of them where others are there. Raises NotServed."""
         try:
-            digest = self.ask(door, "PUT", "/servers", servers.changes_from(before), {"If-Match": before.digest})
+            digest = self.ask(name, "PUT", "/servers", servers.changes_from(before), {"If-Match": before.digest})
         except NotServed:
-            digest = self.ask(door, "PUT", "/servers", servers.text)
+            digest = self.ask(name, "PUT", "/servers", servers.text)
         if digest != servers.digest:
             raise NotServed(f"replicas {digest} are served instead of {servers.digest}")
 
     @contextmanager
-    def reloading(self, door: str) -> Iterator[None]:
+    def reloading(self, name: str) -> Iterator[None]:
         """Around a load of another generation than those that are open: nginx deletes their sockets by their own
         names, and would be alarmed to find nothing there."""
         self._tidy()
-        placeholders = [self._directory / name for name in self._parked_doors() if name != door]
+        placeholders = [self._directory / other for other in self._parked_names() if other != name]
         for path in placeholders:
             path.touch()
         try:
@@ -143,22 +143,22 @@ class Control:
             for path in placeholders:
                 path.unlink(missing_ok=True)
 
-    def prove(self, door: str, state: str, timeout_seconds: float, obstacle: Callable[[], str | None]) -> None:
-        """Wait until this state is served at this door, and nothing at any other.
+    def prove(self, name: str, state: str, timeout_seconds: float, obstacle: Callable[[], str | None]) -> None:
+        """Wait until this state is served at this control socket, and nothing at any other.
 
         ``obstacle`` is asked meanwhile whether there is a reason to give up. Raises NotServed.
         """
         deadline = time.monotonic() + timeout_seconds
-        while (seen := self.state(door)) != state:
+        while (seen := self.state(name)) != state:
             if reason := obstacle():
                 raise NotServed(reason)
             _pause(deadline, f"{seen or 'nothing'} is served instead of {state}")
-        self.wait_for_others(door, deadline - time.monotonic())
+        self.wait_for_others(name, deadline - time.monotonic())
 
-    def wait_for_others(self, door: str, timeout_seconds: float) -> None:
+    def wait_for_others(self, name: str, timeout_seconds: float) -> None:
         """Wait until no worker of another generation takes requests. Raises NotServed."""
         deadline = time.monotonic() + timeout_seconds
-        while any(_accepts(self._parked(name)) for name in self._parked_doors() if name != door):
+        while any(_accepts(self._parked(other)) for other in self._parked_names() if other != name):
             _pause(deadline, "workers of the previous configuration still take requests")
         self._tidy()
 
@@ -170,28 +170,28 @@ class Control:
             elif path.is_socket() or path.name[0].isdecimal():
                 path.unlink()
 
-    def _parked_doors(self) -> list[str]:
+    def _parked_names(self) -> list[str]:
         return [path.name.removesuffix(_PARKED) for path in self._files() if path.name.endswith(_PARKED)]
 
     def _files(self) -> list[Path]:
         return list(self._directory.iterdir()) if self._directory.is_dir() else []
 
-    def _parked(self, door: str) -> Path:
-        return self._directory / f"{door}{_PARKED}"
+    def _parked(self, name: str) -> Path:
+        return self._directory / f"{name}{_PARKED}"
 
 
 def _accepts(path: Path) -> bool:
     try:
-        with closing(Door(path)) as door:
-            return door.accepts()
+        with closing(ControlSocket(path)) as control_socket:
+            return control_socket.accepts()
     except FileNotFoundError:
         return False
 
 
 def _state(path: Path) -> str | None:
     try:
-        with closing(Door(path)) as door:
-            return door.ask("GET", "/state")
+        with closing(ControlSocket(path)) as control_socket:
+            return control_socket.ask("GET", "/state")
     except (FileNotFoundError, NotServed):
         return None
 

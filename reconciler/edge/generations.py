@@ -20,8 +20,9 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from reconciler.edge.sites import Certificate
 from reconciler.model.routes import RouteTable
@@ -32,12 +33,15 @@ class Manifest:
     """What a generation serves, to be known again after a restart of the controller.
 
     ``digest`` names the configuration without its replicas where those are pushed, ``servers_digest`` the replicas.
-    ``door`` is the control socket it is served at: that of the generation nginx was last loaded with.
+    ``control_socket`` is where it is served: that of the generation nginx was last loaded with.
     ``assets`` are the files it refers to.
     """
 
+    # The files of earlier versions call the control socket ``door``.
+    __pydantic_config__ = ConfigDict(serialize_by_alias=True)
+
     digest: str
-    door: str
+    control_socket: Annotated[str, Field(alias="door")]
     table: RouteTable
     certificates: Mapping[str, Certificate] = field(default_factory=dict)
     servers_digest: str = ""
@@ -46,7 +50,7 @@ class Manifest:
     @property
     def state(self) -> str:
         """What its control socket answers when it is being served."""
-        return f"{self.door} {self.servers_digest}".rstrip()
+        return f"{self.control_socket} {self.servers_digest}".rstrip()
 
 
 _MANIFEST_FILE = "manifest.json"

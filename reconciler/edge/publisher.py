@@ -87,7 +87,7 @@ class NginxEdge:
                 counted = self._counted(served)
                 return {address: counted[address] for address in addresses if address in counted}
             try:
-                worker = self._control.worker(served.door)
+                worker = self._control.worker(served.control_socket)
             except NotServed:
                 return {}
             serving = {server.address for app in served.table.apps for server in app.servers}
@@ -127,7 +127,7 @@ class NginxEdge:
 
     def _counted(self, served: Manifest) -> Mapping[str, int]:
         try:
-            return _by_address(self._control.ask(served.door, "GET", "/requests"))
+            return _by_address(self._control.ask(served.control_socket, "GET", "/requests"))
         except NotServed:
             return {}
 
@@ -197,7 +197,7 @@ class NginxEdge:
         elif self._serves(manifest):
             self._finish_reload(manifest)
             return current, "unchanged"
-        if rendering.servers and self._nginx.alive() and self._control.state(manifest.door):
+        if rendering.servers and self._nginx.alive() and self._control.state(manifest.control_socket):
             self._push(generation, manifest, rendering.servers, current, ServerList.of(served.table))
             self._finish_reload(manifest)
             return generation, "pushed"
@@ -207,22 +207,24 @@ class NginxEdge:
     def _finish_reload(self, manifest: Manifest) -> None:
         """A controller before this one may have died between a reload and the end of the old workers."""
         try:
-            self._control.wait_for_others(manifest.door, self._settings.proof_timeout_seconds)
+            self._control.wait_for_others(manifest.control_socket, self._settings.proof_timeout_seconds)
         except NotServed as error:
             raise Unavailable(str(error)) from error
 
     def _serves(self, manifest: Manifest) -> bool:
-        return self._nginx.alive() and self._control.state(manifest.door) == manifest.state
+        return self._nginx.alive() and self._control.state(manifest.control_socket) == manifest.state
 
     def _load(self, generation: str, manifest: Manifest, previous: str | None) -> None:
         """Load a generation and prove it; else the previous one is current again, byte for byte."""
         timeout_seconds = self._settings.proof_timeout_seconds
         said = self._generations.listen_to_errors()
-        with self._control.reloading(manifest.door):
+        with self._control.reloading(manifest.control_socket):
             try:
                 self._generations.activate(generation)
                 self._nginx.load()
-                self._control.prove(manifest.door, manifest.state, timeout_seconds, lambda: final_complaint(said()))
+                self._control.prove(
+                    manifest.control_socket, manifest.state, timeout_seconds, lambda: final_complaint(said())
+                )
             except (NotServed, Unavailable, OSError) as error:
                 self._go_back(generation, previous)
                 raise Unavailable(f"nginx does not serve the new configuration: {error}") from error
@@ -233,7 +235,7 @@ class NginxEdge:
         """Make nginx take over the replicas that changed, or all where it holds others than it should."""
         try:
             self._generations.activate(generation)
-            self._control.replace_servers(manifest.door, servers, before)
+            self._control.replace_servers(manifest.control_socket, servers, before)
         except (NotServed, OSError) as error:
             self._go_back(generation, previous)
             raise Unavailable(f"nginx does not take the new replicas: {error}") from error
@@ -250,7 +252,7 @@ class NginxEdge:
 def _manifest(rendering: Rendering, table: RouteTable) -> Manifest:
     return Manifest(
         digest=rendering.digest,
-        door=rendering.generation,
+        control_socket=rendering.generation,
         table=table,
         certificates=rendering.certificates,
         servers_digest=rendering.servers_digest,

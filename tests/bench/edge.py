@@ -78,15 +78,15 @@ def measure_push(made: Front, size: int, rounds: int) -> dict[str, float]:
     ports = itertools.count(1000)
     tables = iter([apps(size, next(ports)) for _ in range(rounds)])
     publish = median(rounds, lambda: made.edge.publish(next(tables)))
-    door = next((made.root / "run").glob("*.parked")).name.removesuffix(".parked")
+    name = next((made.root / "run").glob("*.parked")).name.removesuffix(".parked")
     control = Control(made.root / "run")
     lists = [ServerList.of(apps(size, next(ports))) for _ in range(rounds + 1)]
-    control.replace_servers(door, lists[0], lists[0])
+    control.replace_servers(name, lists[0], lists[0])
     pairs = iter(list(itertools.pairwise(lists)))
 
     def push() -> None:
         before, after = next(pairs)
-        control.replace_servers(door, after, before)
+        control.replace_servers(name, after, before)
 
     floor = median(rounds, push)
     return {"push_ms": publish, "push_floor_ms": floor, "push_ratio": publish / floor}
@@ -96,25 +96,25 @@ def raw_reloads(made: Front, rounds: int) -> Iterator[float]:
     """The same files under another name, tested, loaded and waited for by hand. Milliseconds each."""
     control = Control(made.root / "run")
     master = int((made.root / "run" / "nginx.pid").read_text())
-    door = next((made.root / "run").glob("*.parked")).name.removesuffix(".parked")
+    name = next((made.root / "run").glob("*.parked")).name.removesuffix(".parked")
     for number in range(rounds):
-        new_door = f"{900_000 + number}-raw"
-        directory = made.root / "generations" / new_door
+        new_name = f"{900_000 + number}-raw"
+        directory = made.root / "generations" / new_name
         directory.mkdir()
         for path in (made.root / "current").iterdir():
-            (directory / path.name).write_text(path.read_text().replace(door, new_door))
+            (directory / path.name).write_text(path.read_text().replace(name, new_name))
         link = made.root / "current"
-        state = (control.state(door) or "").replace(door, new_door)
-        with control.reloading(new_door):
+        state = (control.state(name) or "").replace(name, new_name)
+        with control.reloading(new_name):
             started = time.perf_counter()
-            test = ["nginx", "-p", "./", "-t", "-q", "-c", f"generations/{new_door}/nginx.conf"]
+            test = ["nginx", "-p", "./", "-t", "-q", "-c", f"generations/{new_name}/nginx.conf"]
             subprocess.run(test, cwd=made.root, check=True, timeout=60, capture_output=True)
             link.unlink()
-            link.symlink_to(f"generations/{new_door}")
+            link.symlink_to(f"generations/{new_name}")
             os.kill(master, signal.SIGHUP)
-            control.prove(new_door, state, 60, lambda: None)
+            control.prove(new_name, state, 60, lambda: None)
             yield 1000 * (time.perf_counter() - started)
-        door = new_door
+        name = new_name
 
 
 def apps(size: int, port: int = 9000) -> RouteTable:

@@ -16,6 +16,7 @@ from reconciler.edge.sites import Certificate
 from reconciler.model.routes import RouteTable
 from reconciler.model.spec import Route
 from reconciler.ports import Unavailable
+from tests.support.golden import GOLDEN
 from tests.support.nginx import app_routes, make_certificate, table
 
 SHOP = table(app_routes("shop", (), Route.model_validate({"tls": {"secret": "shop"}})))
@@ -29,7 +30,7 @@ def made(root: Path, *, keep: int) -> Generations:
 
 def publish(generations: Generations, name: str, **values: object) -> None:
     generations.write(name, {"http.conf": f"# {name}"})
-    generations.seal(name, Manifest(digest="d", door=name, table=RouteTable(), **values))  # type: ignore[arg-type]
+    generations.seal(name, Manifest(digest="d", control_socket=name, table=RouteTable(), **values))  # type: ignore[arg-type]
     generations.activate(name)
 
 
@@ -48,6 +49,21 @@ def test_a_generation_is_known_again_by_another_process(tmp_path: Path) -> None:
     assert again.current == "000001-a"
     assert again.manifest("000001-a") == manifest
     assert again.next_sequence() == 2
+
+
+def test_a_manifest_of_the_version_before_is_understood_and_written_the_same(tmp_path: Path) -> None:
+    text = (GOLDEN / "edge" / "manifest-of-the-version-before.json").read_bytes()
+    generations = made(tmp_path, keep=3)
+    generations.write("000002-e99341d572fa", {"manifest.json": text.decode()})
+    generations.activate("000002-e99341d572fa")
+    manifest = generations.manifest("000002-e99341d572fa")
+    assert manifest is not None
+    assert manifest.control_socket == "000001-bb81c57bce83"
+    assert manifest.state == "000001-bb81c57bce83 cb2b20bcab10"
+    assert [app.app_name for app in manifest.table.apps] == ["shop", "web"]
+    assert manifest.certificates["shop"].key_file in manifest.assets
+    generations.seal("000002-e99341d572fa", manifest)
+    assert (tmp_path / "current" / "manifest.json").read_bytes() == text
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"digest": 1}', "not json"])
