@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.edge.sites import Certificate, secrets_of
+from reconciler.edge.virtual_servers import Certificate, secrets_of
 from reconciler.model.routes import RouteTable
 
 _UNREADABLE: Mapping[type[OSError], str] = {

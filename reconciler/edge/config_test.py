@@ -12,7 +12,7 @@ from reconciler.edge.generations import Generations
 from reconciler.edge.insertion import Apps
 from reconciler.edge.nginx import Nginx, complaint
 from reconciler.edge.render import Renderer, RenderError, Rendering
-from reconciler.edge.sites import Certificate
+from reconciler.edge.virtual_servers import Certificate
 from reconciler.model.routes import RouteTable
 
 

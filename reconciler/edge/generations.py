@@ -24,7 +24,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from reconciler.edge.sites import Certificate
+from reconciler.edge.virtual_servers import Certificate
 from reconciler.model.routes import RouteTable
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from reconciler.edge.sites import Certificate
+from reconciler.edge.virtual_servers import Certificate
 from reconciler.model.routes import AppRoutes
 
 Apps = tuple[AppRoutes, ...]

@@ -22,8 +22,8 @@ from reconciler.edge.probe import with_lua
 from reconciler.edge.render import LUA_FILE, LUA_SOURCE, Renderer, Rendering
 from reconciler.edge.servers import ServerList
 from reconciler.edge.settings import Build, EdgeSettings
-from reconciler.edge.sites import Certificate
 from reconciler.edge.sockets import requests_left
+from reconciler.edge.virtual_servers import Certificate
 from reconciler.model.routes import Publication, Refusal, RouteTable
 from reconciler.ports import Unavailable
 

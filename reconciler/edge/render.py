@@ -18,7 +18,7 @@ import jinja2
 
 from reconciler.edge.servers import ServerList
 from reconciler.edge.settings import Build, EdgeSettings
-from reconciler.edge.sites import Certificate, Place, Site, secrets_of, sites
+from reconciler.edge.virtual_servers import Certificate, Location, VirtualServer, secrets_of, virtual_servers
 from reconciler.model.access_log import FIELDS
 from reconciler.model.routes import AppRoutes, RouteTable
 from reconciler.model.spec import EdgeOptions
@@ -105,36 +105,36 @@ class Renderer:
         parts = [self._template("http.conf.j2", values)]
         parts += [_marked(app.app_name, self._upstream(app)) for app in table.apps]
         _check_certificates(table, certificates)
-        every_site = sites(table, certificates)
-        parts += [self._server(site, tls=False) for site in every_site]
-        if any(site.certificate for site in every_site):
-            parts += [self._server(site, tls=True) for site in every_site if site.certificate or site.host is None]
+        servers = virtual_servers(table, certificates)
+        parts += [self._virtual_server(server, tls=False) for server in servers]
+        if any(server.certificate for server in servers):
+            with_tls = (server for server in servers if server.certificate or server.host is None)
+            parts += [self._virtual_server(server, tls=True) for server in with_tls]
         return "\n".join(part for part in parts if part)
 
     def _render_upstream(self, app: AppRoutes) -> str:
         return self._template("upstream.conf.j2", _app_values(app))
 
-    def _server(self, site: Site, *, tls: bool) -> str:
-        places = () if tls and not site.certificate else site.places
-        locations = "".join(
-            _marked(place.app.app_name, self._location(place, tls, site.certificate is not None)) for place in places
-        )
+    def _virtual_server(self, server: VirtualServer, *, tls: bool) -> str:
+        locations = () if tls and not server.certificate else server.locations
+        has_certificate = server.certificate is not None
+        texts = (_marked(each.app.app_name, self._location(each, tls, has_certificate)) for each in locations)
         port = self._settings.tls_port if tls else self._settings.port
         address = self._settings.bind if self._build.binds else ""
         values = {
-            "site": site,
+            "site": server,  # so named for templates of people's own
             "tls": tls,
             "listen": f"{address}:{port}" if address else str(port),
-            "locations": locations,
-            "has_root": any(not place.path for place in places),
+            "locations": "".join(texts),
+            "has_root": any(not location.path for location in locations),
         }
         return self._template("server.conf.j2", values)
 
-    def _render_location(self, place: Place, tls: bool, has_certificate: bool) -> str:
-        wants_redirect = place.route.tls is not None and place.route.tls.redirect
-        values = _app_values(place.app) | {
-            "route": place.route,
-            "matches": (f"= {place.path}", f"{place.path}/") if place.path else ("/",),
+    def _render_location(self, location: Location, tls: bool, has_certificate: bool) -> str:
+        wants_redirect = location.route.tls is not None and location.route.tls.redirect
+        values = _app_values(location.app) | {
+            "route": location.route,
+            "matches": (f"= {location.path}", f"{location.path}/") if location.path else ("/",),
             "redirect": wants_redirect and has_certificate and not tls,
         }
         return self._template("location.conf.j2", values)

@@ -12,7 +12,7 @@ import pytest
 from reconciler.edge.certificates import Certificates
 from reconciler.edge.generations import Generations, Manifest
 from reconciler.edge.nginx import complaint, final_complaint, parse_version
-from reconciler.edge.sites import Certificate
+from reconciler.edge.virtual_servers import Certificate
 from reconciler.model.routes import RouteTable
 from reconciler.model.spec import Route
 from reconciler.ports import Unavailable

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.edge.insertion import Apps, Hopeless, Insertion, Served, insert
-from reconciler.edge.sites import Certificate
+from reconciler.edge.virtual_servers import Certificate
 from reconciler.model.routes import AppRoutes, Server
 from reconciler.model.spec import Route
 

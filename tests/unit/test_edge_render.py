@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.edge.render import LUA_FILE, Renderer, RenderError, Rendering
 from reconciler.edge.settings import Build, EdgeSettings
-from reconciler.edge.sites import Certificate
+from reconciler.edge.virtual_servers import Certificate
 from reconciler.model.routes import AppRoutes, RouteTable, Server
 from reconciler.model.spec import EdgeOptions, Route
 from tests.support.golden import GOLDEN, assert_golden
@@ -116,8 +116,8 @@ def test_paths_stand_under_the_root_where_nginx_runs_elsewhere() -> None:
     build = replace(STOCK, root="/srv/edge/", main_config=False)
     rendering = render(TABLES["tls"], build)
     assert set(rendering.files) == {"http.conf"}
-    for place in ("unix:/srv/edge/run/", "/srv/edge/logs/access.log", f"/srv/edge/{SHOP.certificate_file}"):
-        assert place in rendering.files["http.conf"]
+    for path in ("unix:/srv/edge/run/", "/srv/edge/logs/access.log", f"/srv/edge/{SHOP.certificate_file}"):
+        assert path in rendering.files["http.conf"]
 
 
 def test_the_address_to_listen_on() -> None:
