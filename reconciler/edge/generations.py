@@ -68,7 +68,7 @@ class Generations:
         self._manifests: dict[str, Manifest] = {}
 
     def prepare(self) -> None:
-        """Make what is missing, and undo a trial that was cut short while it was current. Harmless otherwise."""
+        """Make what is missing, and leave an unsealed generation whose config test was cut short; else harmless."""
         for name, mode in _DIRECTORY_MODES.items():
             directory = self.root / name
             if not directory.is_dir():
@@ -118,7 +118,7 @@ class Generations:
         return max(map(_sequence, self._names()), default=0) + 1
 
     def write(self, name: str, files: Mapping[str, str]) -> None:
-        """A generation on trial: on disk, and nothing more."""
+        """An unsealed generation: on disk, and nothing more."""
         directory = self._directory(name)
         directory.mkdir(exist_ok=True)
         for file_name, text in files.items():
@@ -144,7 +144,7 @@ class Generations:
         shutil.rmtree(self._directory(name), ignore_errors=True)
 
     def seal(self, name: str, manifest: Manifest) -> None:
-        """Complete a generation that passed its trial, durably: after a power cut it is whole or not current."""
+        """Complete a generation that passed its config test, durably: after a power cut it is whole or not current."""
         directory = self._directory(name)
         (directory / _MANIFEST_FILE).write_bytes(_MANIFEST.dump_json(manifest))
         for path in directory.iterdir():
@@ -165,7 +165,7 @@ class Generations:
         _sync(self.root)
 
     def prune(self) -> None:
-        """Keep the last few generations and what they refer to; trials that led to nothing go."""
+        """Keep the last few generations and what they refer to; unsealed ones go."""
         keep = {*self._whole()[-self._keep :], self.current}
         for name in self._names():
             if name not in keep:

@@ -78,7 +78,7 @@ def test_the_last_few_are_kept_and_the_current_one_always(tmp_path: Path) -> Non
     for number in range(1, 6):
         publish(generations, f"00000{number}-a")
     generations.activate("000001-a")
-    generations.write("000006-trial", {"http.conf": "refused"})
+    generations.write("000006-unsealed", {"http.conf": "refused"})
     generations.write("probe", {"http.conf": "cut short"})
     assert generations.next_sequence() == 7
     generations.prune()
@@ -119,7 +119,7 @@ def test_a_link_that_leads_nowhere_is_no_generation(tmp_path: Path) -> None:
     assert generations.current is None
 
 
-def test_a_trial_that_was_cut_short_while_current_is_undone(tmp_path: Path) -> None:
+def test_a_config_test_that_was_cut_short_leaves_no_unsealed_generation_current(tmp_path: Path) -> None:
     generations = made(tmp_path, keep=3)
     publish(generations, "000001-a")
     generations.write("000002-b", {"http.conf": "never tested to the end"})
