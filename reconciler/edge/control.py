@@ -13,7 +13,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from reconciler.edge.servers import ServerList
@@ -26,62 +26,6 @@ _CREDENTIALS = struct.Struct("3i")  # of unix(7): process, user, group
 
 class NotServed(Exception):
     """The configuration did not come to be served in time. The message says what was seen instead."""
-
-
-class ControlSocket:
-    """One generation's control socket, held by a descriptor, since a socket's path has no more than 108 bytes.
-
-    Raises OSError where there is none.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-    def accepts(self) -> bool:
-        """Whether any process still listens."""
-        try:
-            self._connect().close()
-        except ConnectionRefusedError:
-            return False
-        return True
-
-    def ask(self, method: str, path: str, body: str = "", headers: Mapping[str, str] | None = None) -> str:
-        """One request; the body of its answer. Raises NotServed, also for an answer other than 200."""
-        connection = http.client.HTTPConnection("orchestry", timeout=_ANSWER_TIMEOUT_SECONDS)
-        try:
-            connection.sock = self._connect()
-            connection.request(method, path, body or None, dict(headers or {}))
-            answer = connection.getresponse()
-            text = answer.read().decode()
-        except (OSError, http.client.HTTPException) as error:
-            raise NotServed(f"no answer to {method} {path} on the control socket: {error}") from error
-        finally:
-            connection.close()
-        if answer.status != 200:
-            raise NotServed(f"{method} {path} on the control socket: {answer.status} {text.strip()[:200]}")
-        return text.strip()
-
-    def worker(self) -> int:
-        """The process that answers, as the kernel numbers it for us: 0 where we can't see it. Raises OSError."""
-        with closing(self._connect()) as connection:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-            connection.sendall(b"GET /state HTTP/1.0\r\n\r\n")
-            _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
-        sent = [data for _, kind, data in ancillary if kind == socket.SCM_CREDENTIALS]
-        return int(_CREDENTIALS.unpack(sent[0])[0]) if sent else 0
-
-    def _connect(self) -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        connection.settimeout(_ANSWER_TIMEOUT_SECONDS)
-        try:
-            connection.connect(f"/proc/self/fd/{self._descriptor}")
-        except OSError:
-            connection.close()
-            raise
-        return connection
 
 
 class Control:
@@ -98,27 +42,30 @@ class Control:
     def state(self, name: str) -> str | None:
         """What is served at a control socket, as nginx tells; None where nothing answers."""
         for path in (self._directory / name, self._parked(name)):
-            state = _state(path)
-            if state is not None:
+            with suppress(NotServed):
+                state = _ask(path, "GET", "/state")
                 path.rename(self._parked(name))
                 return state
         return None
 
-    def ask(self, name: str, method: str, path: str, body: str = "", headers: Mapping[str, str] | None = None) -> str:
+    def ask(self, name: str, method: str, target: str, body: str = "", headers: Mapping[str, str] | None = None) -> str:
         """One request to a control socket that was seen to serve. Raises NotServed."""
-        try:
-            with closing(ControlSocket(self._parked(name))) as opened:
-                return opened.ask(method, path, body, headers)
-        except OSError as error:
-            raise NotServed(f"the control socket {name} is gone") from error
+        return _ask(self._parked(name), method, target, body, headers)
 
     def worker(self, name: str) -> int:
-        """The process id of a worker of this generation, 0 where we can't see it. Raises NotServed."""
+        """A worker of this generation, by its process id as the kernel numbers it for us: 0 where we can't see it.
+
+        Raises NotServed.
+        """
         try:
-            with closing(ControlSocket(self._parked(name))) as opened:
-                return opened.worker()
+            with _connected(self._parked(name)) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+                connection.sendall(b"GET /state HTTP/1.0\r\n\r\n")
+                _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
         except OSError as error:
             raise NotServed(f"no answer on the control socket {name}: {error}") from error
+        sent = [data for _, kind, data in ancillary if kind == socket.SCM_CREDENTIALS]
+        return int(_CREDENTIALS.unpack(sent[0])[0]) if sent else 0
 
     def replace_servers(self, name: str, servers: ServerList, before: ServerList) -> None:
         """Push the replicas that differ from those before, or all of them where others are there. Raises NotServed."""
@@ -180,20 +127,42 @@ class Control:
         return self._directory / f"{name}{_PARKED}"
 
 
-def _accepts(path: Path) -> bool:
+@contextmanager
+def _connected(path: Path) -> Iterator[socket.socket]:
+    """A connection to a control socket, by way of a descriptor, since a socket's path has no more than 108 bytes."""
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        with closing(ControlSocket(path)) as control_socket:
-            return control_socket.accepts()
-    except FileNotFoundError:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
+            connection.settimeout(_ANSWER_TIMEOUT_SECONDS)
+            connection.connect(f"/proc/self/fd/{descriptor}")
+            yield connection
+    finally:
+        os.close(descriptor)
+
+
+def _accepts(path: Path) -> bool:
+    """Whether any process still listens."""
+    try:
+        with _connected(path):
+            return True
+    except (FileNotFoundError, ConnectionRefusedError):
         return False
 
 
-def _state(path: Path) -> str | None:
+def _ask(path: Path, method: str, target: str, body: str = "", headers: Mapping[str, str] | None = None) -> str:
+    """The body of an answer. Raises NotServed, also for an answer other than 200."""
     try:
-        with closing(ControlSocket(path)) as control_socket:
-            return control_socket.ask("GET", "/state")
-    except (FileNotFoundError, NotServed):
-        return None
+        with closing(http.client.HTTPConnection("orchestry")) as connection, _connected(path) as connection.sock:
+            connection.request(method, target, body or None, dict(headers or {}))
+            answer = connection.getresponse()
+            text = answer.read().decode().strip()
+    except FileNotFoundError as error:
+        raise NotServed(f"the control socket {path.name.removesuffix(_PARKED)} is gone") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise NotServed(f"no answer to {method} {target} on the control socket: {error}") from error
+    if answer.status != 200:
+        raise NotServed(f"{method} {target} on the control socket: {answer.status} {text[:200]}")
+    return text
 
 
 def _pause(deadline: float, complaint: str) -> None:
