@@ -105,6 +105,12 @@ class Generations:
         link = self.root / "current"
         return link.readlink().name if (link / _MANIFEST_FILE).is_file() else None
 
+    @property
+    def served(self) -> Manifest | None:
+        """What the current generation serves, where there is a whole one that can be read."""
+        name = self.current
+        return self.manifest(name) if name else None
+
     def manifest(self, name: str) -> Manifest | None:
         """What a generation serves; None where that can't be read, so that it is published anew."""
         if name not in self._manifests:

@@ -7,7 +7,8 @@ not proven, never load nginx twice for one table, and never at all where only re
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -74,13 +75,13 @@ class NginxEdge:
         """By replica address, exact where replicas are pushed; stock nginx can't tell of replicas it serves (an open
         connection may well be an idle one), so that it's empty there."""
         with self._lock:
-            served = self._served()
+            served = self._generations.served
             return self._counted(served) if served and served.servers_digest else {}
 
     def requests_left(self, addresses: Collection[str]) -> Mapping[str, int]:
         """As nginx counts them where replicas are pushed, else as its sockets show."""
         with self._lock:
-            served = self._served()
+            served = self._generations.served
             if served is None:
                 return {}
             if served.servers_digest:
@@ -121,15 +122,17 @@ class NginxEdge:
     def close(self) -> None:
         """nginx goes on serving."""
 
-    def _served(self) -> Manifest | None:
-        current = self._generations.current
-        return self._generations.manifest(current) if current else None
-
     def _counted(self, served: Manifest) -> Mapping[str, int]:
+        """Requests in flight by address, out of lines ``ADDRESS:PORT COUNT``."""
         try:
-            return _by_address(self._control.ask(served.control_socket, "GET", "/requests"))
+            answer = self._control.ask(served.control_socket, "GET", "/requests")
         except NotServed:
             return {}
+        counts: Counter[str] = Counter()
+        for line in answer.splitlines():
+            server, _, count = line.partition(" ")
+            counts[server.rpartition(":")[0]] += int(count)
+        return dict(counts)
 
     def _get_to_know(self) -> tuple[Build, Renderer]:
         """Asked of nginx once: it may not be there yet when the controller starts."""
@@ -143,17 +146,16 @@ class NginxEdge:
 
     def _publish(self, table: RouteTable) -> Publication:
         self._generations.prepare()
-        current = self._generations.current
-        served = self._generations.manifest(current) if current else None
+        served = self._generations.served
         certificates, problems = self._certificates.read(table, served.certificates if served else {})
         wanted = _Wanted(table, certificates, problems)
         if served and self._last and self._last[0] == wanted and self._serves(served):
             return replace(self._last[1], how="unchanged")
-        publication = self._make_live(wanted, current, served)
+        publication = self._make_live(wanted, served)
         self._last = wanted, publication
         return publication
 
-    def _make_live(self, wanted: _Wanted, current: str | None, served: Manifest | None) -> Publication:
+    def _make_live(self, wanted: _Wanted, served: Manifest | None) -> Publication:
         build, renderer = self._get_to_know()
         if build.lua:
             self._generations.add_asset(LUA_FILE, LUA_SOURCE)
@@ -167,23 +169,29 @@ class NginxEdge:
             )
         except Hopeless as error:
             raise Unavailable(f"nginx refuses its configuration: {error}") from error
-        table, refusals = RouteTable(apps), _refusals(complaints, wanted)
-        rendering = test.render(apps)
+        table, rendering = RouteTable(apps), test.render(apps)
+        current = self._generations.current
         if current and served and rendering.digest == served.digest:
             manifest = replace(served, table=table, servers_digest=rendering.servers_digest)
             generation, how = self._change_servers(rendering, manifest, current, served)
         else:
-            manifest = _manifest(rendering, table)
-            generation, how = self._change_all(rendering, manifest, current)
+            generation, how = self._change_all(rendering, table)
         self._generations.prune()
-        return Publication(table, generation, how, refusals)
+        return Publication(table, generation, how, _refusals(complaints, wanted))
 
-    def _change_all(self, rendering: Rendering, manifest: Manifest, current: str | None) -> tuple[str, str]:
-        generation = rendering.generation
-        self._generations.write(generation, rendering.files)
-        self._generations.seal(generation, manifest)
-        self._load(generation, manifest, current)
-        return generation, "reloaded"
+    def _change_all(self, rendering: Rendering, table: RouteTable) -> tuple[str, str]:
+        manifest = Manifest(
+            digest=rendering.digest,
+            control_socket=rendering.generation,
+            table=table,
+            certificates=rendering.certificates,
+            servers_digest=rendering.servers_digest,
+            assets=rendering.assets,
+        )
+        self._generations.write(rendering.generation, rendering.files)
+        self._generations.seal(rendering.generation, manifest)
+        self._load(rendering.generation, manifest)
+        return rendering.generation, "reloaded"
 
     def _change_servers(
         self, rendering: Rendering, manifest: Manifest, current: str, served: Manifest
@@ -198,10 +206,12 @@ class NginxEdge:
             self._finish_reload(manifest)
             return current, "unchanged"
         if rendering.servers and self._nginx.alive() and self._control.state(manifest.control_socket):
-            self._push(generation, manifest, rendering.servers, current, ServerList.of(served.table))
+            with self._made_current(generation, "nginx does not take the new replicas"):
+                before = ServerList.of(served.table)
+                self._control.replace_servers(manifest.control_socket, rendering.servers, before)
             self._finish_reload(manifest)
             return generation, "pushed"
-        self._load(generation, manifest, current)
+        self._load(generation, manifest)
         return generation, "reloaded"
 
     def _finish_reload(self, manifest: Manifest) -> None:
@@ -214,59 +224,31 @@ class NginxEdge:
     def _serves(self, manifest: Manifest) -> bool:
         return self._nginx.alive() and self._control.state(manifest.control_socket) == manifest.state
 
-    def _load(self, generation: str, manifest: Manifest, previous: str | None) -> None:
-        """Load a generation and prove it; else the previous one is current again, byte for byte."""
-        timeout_seconds = self._settings.proof_timeout_seconds
+    def _load(self, generation: str, manifest: Manifest) -> None:
+        """Load a generation and prove it."""
+        control_socket, timeout_seconds = manifest.control_socket, self._settings.proof_timeout_seconds
         said = self._generations.listen_to_errors()
-        with self._control.reloading(manifest.control_socket):
-            try:
-                self._generations.activate(generation)
-                self._nginx.load()
-                self._control.prove(
-                    manifest.control_socket, manifest.state, timeout_seconds, lambda: final_complaint(said())
-                )
-            except (NotServed, Unavailable, OSError) as error:
-                self._go_back(generation, previous)
-                raise Unavailable(f"nginx does not serve the new configuration: {error}") from error
+        with (
+            self._control.reloading(control_socket),
+            self._made_current(generation, "nginx does not serve the new configuration"),
+        ):
+            self._nginx.load()
+            self._control.prove(control_socket, manifest.state, timeout_seconds, lambda: final_complaint(said()))
 
-    def _push(
-        self, generation: str, manifest: Manifest, servers: ServerList, previous: str, before: ServerList
-    ) -> None:
-        """Make nginx take over the replicas that changed, or all where it holds others than it should."""
+    @contextmanager
+    def _made_current(self, generation: str, failure: str) -> Iterator[None]:
+        """While nginx takes a generation over. Where that fails, the previous one is current again, byte for byte."""
+        previous = self._generations.current
         try:
             self._generations.activate(generation)
-            self._control.replace_servers(manifest.control_socket, servers, before)
-        except (NotServed, OSError) as error:
-            self._go_back(generation, previous)
-            raise Unavailable(f"nginx does not take the new replicas: {error}") from error
-
-    def _go_back(self, generation: str, previous: str | None) -> None:
-        if generation == previous:
-            return
-        self._generations.activate(previous)
-        self._generations.discard(generation)
-        if previous and self._nginx.alive():
-            self._nginx.load()
-
-
-def _manifest(rendering: Rendering, table: RouteTable) -> Manifest:
-    return Manifest(
-        digest=rendering.digest,
-        control_socket=rendering.generation,
-        table=table,
-        certificates=rendering.certificates,
-        servers_digest=rendering.servers_digest,
-        assets=rendering.assets,
-    )
-
-
-def _by_address(answer: str) -> dict[str, int]:
-    """Requests in flight by address, out of lines ``ADDRESS:PORT COUNT``."""
-    counts: Counter[str] = Counter()
-    for line in answer.splitlines():
-        server, _, count = line.partition(" ")
-        counts[server.rpartition(":")[0]] += int(count)
-    return dict(counts)
+            yield
+        except (NotServed, Unavailable, OSError) as error:
+            if generation != previous:
+                self._generations.activate(previous)
+                self._generations.discard(generation)
+                if previous and self._nginx.alive():
+                    self._nginx.load()
+            raise Unavailable(f"{failure}: {error}") from error
 
 
 def _refusals(complaints: Mapping[str, str], wanted: _Wanted) -> tuple[Refusal, ...]:
