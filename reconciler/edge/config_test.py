@@ -7,6 +7,7 @@ is a complaint like nginx's own.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from reconciler.edge.generations import Generations
 from reconciler.edge.insertion import Apps
@@ -16,26 +17,19 @@ from reconciler.edge.virtual_servers import Certificate
 from reconciler.model.routes import RouteTable
 
 
+@dataclass(frozen=True, slots=True)
 class ConfigTest:
-    """The tests of one publish: every set of apps is a generation of the same number, and stays unsealed."""
+    """The tests of one publish: every set of apps is a generation of the number ``sequence``, and stays unsealed."""
 
-    def __init__(
-        self,
-        nginx: Nginx,
-        generations: Generations,
-        renderer: Renderer,
-        certificates: Mapping[str, Certificate],
-        served_digest: str | None,
-    ) -> None:
-        self._nginx = nginx
-        self._generations = generations
-        self._renderer = renderer
-        self._certificates = certificates
-        self._served_digest = served_digest
-        self._sequence = generations.next_sequence()
+    nginx: Nginx
+    generations: Generations
+    renderer: Renderer
+    certificates: Mapping[str, Certificate]
+    served_digest: str | None
+    sequence: int
 
     def render(self, apps: Apps) -> Rendering:
-        return self._renderer.render(RouteTable(apps), self._certificates, self._sequence)
+        return self.renderer.render(RouteTable(apps), self.certificates, self.sequence)
 
     def complaint(self, apps: Apps) -> str | None:
         """What nginx complains of, None where it accepts them."""
@@ -43,11 +37,11 @@ class ConfigTest:
             rendering = self.render(apps)
         except RenderError as error:
             return str(error)
-        if rendering.digest == self._served_digest:
+        if rendering.digest == self.served_digest:
             return None
-        self._generations.write(rendering.generation, rendering.files)
-        output = self._nginx.test(rendering.generation)
+        self.generations.write(rendering.generation, rendering.files)
+        output = self.nginx.test(rendering.generation)
         if output is None:
             return None
-        self._generations.discard(rendering.generation)
+        self.generations.discard(rendering.generation)
         return complaint(output)

@@ -28,6 +28,8 @@ _PULL_SECONDS = 1800.0
 class ContainerNginx:
     """An nginx container for one instance, with ``root`` mounted into it."""
 
+    mode = "container"
+
     def __init__(self, root: Path, instance: str, network: str, settings: EdgeSettings) -> None:
         self._root = root.resolve()
         self._settings = settings
@@ -80,9 +82,6 @@ class ContainerNginx:
         if self._inspect():
             self._demand("stop", self.name)
             self._remove()
-
-    def describe(self) -> str:
-        return "container"
 
     def _demand_image(self) -> None:
         """Raises Unavailable until the image is there; meanwhile one pull at a time is under way."""

@@ -18,6 +18,8 @@ from reconciler.ports import Unavailable
 class ExternalNginx:
     """An nginx reached by ``test_command`` and ``reload_command``."""
 
+    mode = "external"
+
     def __init__(self, generations: Generations, settings: EdgeSettings) -> None:
         self._generations = generations
         self._settings = settings
@@ -53,9 +55,6 @@ class ExternalNginx:
         """It is not ours to end: it loses our routes, and goes on with the rest."""
         self._generations.activate(None)
         self.load()
-
-    def describe(self) -> str:
-        return "external"
 
     def _demand(self, purpose: str, command: Sequence[str]) -> None:
         code, output = self._run(purpose, command)

@@ -24,7 +24,9 @@ _POSITION = re.compile(r" in \S*/http\.conf:\d+")
 
 
 class Nginx(Protocol):
-    """One way to run nginx. Every method may raise Unavailable with a remedy."""
+    """One way to run nginx, in one word its ``mode``. Every method may raise Unavailable with a remedy."""
+
+    mode: str
 
     def identify(self) -> tuple[Build, str]:
         """What this nginx is, and all that ``nginx -V`` printed. Asked once."""
@@ -43,9 +45,6 @@ class Nginx(Protocol):
 
     def stop(self) -> None:
         """End it; requests in flight are finished. Quiet when it isn't running."""
-
-    def describe(self) -> str:
-        """The way it is run, in one word."""
 
 
 def complaint(output: str) -> str:

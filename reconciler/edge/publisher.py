@@ -97,10 +97,10 @@ class NginxEdge:
     def describe(self) -> str:
         """What publishing has found out. Nothing is asked, so that nothing can fail or be tried twice in a tick."""
         if self._known is None:
-            return f"nginx ({self._nginx.describe()}): {self._trouble}"
+            return f"nginx ({self._nginx.mode}): {self._trouble}"
         build, _ = self._known
         how = "replicas change without a reload (Lua)" if build.lua else "replicas change by reload"
-        return f"nginx {build.version_text} ({self._nginx.describe()}), {how}"
+        return f"nginx {build.version_text} ({self._nginx.mode}), {how}"
 
     def reopen_logs(self) -> None:
         """Have nginx open its logs anew after the access log was renamed; a large error log is put aside as well.
@@ -161,7 +161,8 @@ class NginxEdge:
             self._generations.add_asset(LUA_FILE, LUA_SOURCE)
         # An app that is refused falls back to what it had, and that may be another certificate.
         certificates = {**(served.certificates if served else {}), **wanted.certificates}
-        test = ConfigTest(self._nginx, self._generations, renderer, certificates, served.digest if served else None)
+        served_digest, sequence = served.digest if served else None, self._generations.next_sequence()
+        test = ConfigTest(self._nginx, self._generations, renderer, certificates, served_digest, sequence)
         served_apps = {app.app_name: app for app in served.table.apps} if served else {}
         try:
             apps, complaints = self._insertion.accepted(

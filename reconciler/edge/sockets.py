@@ -39,10 +39,9 @@ def requests_left(worker: int, replicas: Collection[str], addresses: Collection[
 
     ``worker`` is a worker of the configuration served, ``replicas`` are the addresses nginx may have connections to.
     """
-    try:
+    with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         return _requests_left(worker, replicas, addresses)
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return {}
+    return {}
 
 
 def _requests_left(worker: int, replicas: Collection[str], addresses: Collection[str]) -> dict[str, int]:
