@@ -37,7 +37,7 @@ class ConfigTest:
             rendering = self.render(apps)
         except RenderError as error:
             return str(error)
-        if rendering.digest == self.served_digest:
+        if rendering.manifest.digest == self.served_digest:
             return None
         self.generations.write(rendering.generation, rendering.files)
         output = self.nginx.test(rendering.generation)

@@ -18,43 +18,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from reconciler.edge.virtual_servers import Certificate
-from reconciler.model.routes import RouteTable
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a generation serves, to be known again after a restart of the controller.
-
-    ``digest`` names the configuration without its replicas where those are pushed, ``servers_digest`` the replicas.
-    ``control_socket`` is where it is served: that of the generation nginx was last loaded with.
-    ``assets`` are the files it refers to.
-    """
-
-    # The files of earlier versions call the control socket ``door``.
-    __pydantic_config__ = ConfigDict(serialize_by_alias=True)
-
-    digest: str
-    control_socket: Annotated[str, Field(alias="door")]
-    table: RouteTable
-    certificates: Mapping[str, Certificate] = field(default_factory=dict)
-    servers_digest: str = ""
-    assets: tuple[str, ...] = ()
-
-    @property
-    def state(self) -> str:
-        """What its control socket answers when it is being served."""
-        return f"{self.control_socket} {self.servers_digest}".rstrip()
-
+from reconciler.edge.manifest import MANIFEST_JSON, Manifest
 
 _MANIFEST_FILE = "manifest.json"
-_MANIFEST = TypeAdapter(Manifest)
 # Workers run as another user: they look into logs and temp, by relative paths, and into nothing else.
 _DIRECTORY_MODES = {"": 0o711, "logs": 0o755, "temp": 0o711, "generations": 0o700, "assets": 0o700, "run": 0o700}
 
@@ -64,6 +34,8 @@ class Generations:
 
     def __init__(self, root: Path, keep: int) -> None:
         self.root = root
+        self.access_log = root / "logs" / "access.log"
+        self.error_log = root / "logs" / "error.log"  # where an nginx of ours reports; an external one has its own
         self._keep = keep
         self._manifests: dict[str, Manifest] = {}
 
@@ -76,15 +48,6 @@ class Generations:
                 directory.chmod(mode)
         if (self.root / "current").is_symlink() and self.current is None:
             self.activate(next(reversed(self._whole()), None))
-
-    @property
-    def access_log(self) -> Path:
-        return self.root / "logs" / "access.log"
-
-    @property
-    def error_log(self) -> Path:
-        """Where an nginx of ours reports; an external one has its own."""
-        return self.root / "logs" / "error.log"
 
     def listen_to_errors(self) -> Callable[[], str]:
         """A function that reads what nginx has reported since now."""
@@ -115,7 +78,9 @@ class Generations:
         """What a generation serves; None where that can't be read, so that it is published anew."""
         if name not in self._manifests:
             try:
-                self._manifests[name] = _MANIFEST.validate_json((self._directory(name) / _MANIFEST_FILE).read_bytes())
+                self._manifests[name] = MANIFEST_JSON.validate_json(
+                    (self._directory(name) / _MANIFEST_FILE).read_bytes()
+                )
             except (FileNotFoundError, ValidationError):
                 return None
         return self._manifests[name]
@@ -152,7 +117,7 @@ class Generations:
     def seal(self, name: str, manifest: Manifest) -> None:
         """Complete a generation that passed its config test, durably: after a power cut it is whole or not current."""
         directory = self._directory(name)
-        (directory / _MANIFEST_FILE).write_bytes(_MANIFEST.dump_json(manifest))
+        (directory / _MANIFEST_FILE).write_bytes(MANIFEST_JSON.dump_json(manifest))
         for path in directory.iterdir():
             if path.stat().st_nlink == 1:  # else it was synced with the generation it comes from
                 _sync(path)

@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from threading import Lock
 
 from reconciler.edge.certificates import Certificates
 from reconciler.edge.config_test import ConfigTest
 from reconciler.edge.control import Control, NotServed
-from reconciler.edge.generations import Generations, Manifest
+from reconciler.edge.generations import Generations
 from reconciler.edge.insertion import Hopeless, Insertion
+from reconciler.edge.manifest import Manifest
 from reconciler.edge.nginx import Nginx, final_complaint
 from reconciler.edge.probe import with_lua
 from reconciler.edge.render import LUA_FILE, LUA_SOURCE, Renderer, Rendering
@@ -41,9 +41,10 @@ class _Wanted:
 
 
 class NginxEdge:
-    """`ports.Edge` on any nginx."""
+    """`ports.Edge` on any nginx, which logs requests to ``access_log`` in the format of `model.access_log`."""
 
     def __init__(self, nginx: Nginx, generations: Generations, settings: EdgeSettings) -> None:
+        self.access_log = generations.access_log
         self._nginx = nginx
         self._generations = generations
         self._settings = settings
@@ -54,11 +55,6 @@ class NginxEdge:
         self._last: tuple[_Wanted, Publication] | None = None
         self._trouble = "not known yet"
         self._lock = Lock()
-
-    @property
-    def access_log(self) -> Path:
-        """Where nginx logs requests, in the format of `model.access_log`."""
-        return self._generations.access_log
 
     def publish(self, table: RouteTable) -> Publication:
         with self._lock:
@@ -170,36 +166,24 @@ class NginxEdge:
             )
         except Hopeless as error:
             raise Unavailable(f"nginx refuses its configuration: {error}") from error
-        table, rendering = RouteTable(apps), test.render(apps)
-        current = self._generations.current
-        if current and served and rendering.digest == served.digest:
-            manifest = replace(served, table=table, servers_digest=rendering.servers_digest)
-            generation, how = self._change_servers(rendering, manifest, current, served)
+        rendering, current = test.render(apps), self._generations.current
+        if current and served and rendering.manifest.digest == served.digest:
+            generation, how = self._change_servers(rendering, current, served)
         else:
-            generation, how = self._change_all(rendering, table)
+            generation, how = self._change_all(rendering)
         self._generations.prune()
-        return Publication(table, generation, how, _refusals(complaints, wanted))
+        return Publication(RouteTable(apps), generation, how, _refusals(complaints, wanted))
 
-    def _change_all(self, rendering: Rendering, table: RouteTable) -> tuple[str, str]:
-        manifest = Manifest(
-            digest=rendering.digest,
-            control_socket=rendering.generation,
-            table=table,
-            certificates=rendering.certificates,
-            servers_digest=rendering.servers_digest,
-            assets=rendering.assets,
-        )
+    def _change_all(self, rendering: Rendering) -> tuple[str, str]:
         self._generations.write(rendering.generation, rendering.files)
-        self._generations.seal(rendering.generation, manifest)
-        self._load(rendering.generation, manifest)
+        self._generations.seal(rendering.generation, rendering.manifest)
+        self._load(rendering.generation, rendering.manifest)
         return rendering.generation, "reloaded"
 
-    def _change_servers(
-        self, rendering: Rendering, manifest: Manifest, current: str, served: Manifest
-    ) -> tuple[str, str]:
+    def _change_servers(self, rendering: Rendering, current: str, served: Manifest) -> tuple[str, str]:
         """nginx has the right configuration, unless it died or was never told; at most its replicas differ."""
-        generation = current
-        if rendering.servers and rendering.servers_digest != served.servers_digest:
+        generation, manifest = current, replace(rendering.manifest, control_socket=served.control_socket)
+        if rendering.servers and manifest.servers_digest != served.servers_digest:
             generation = rendering.generation
             self._generations.derive(generation, current, {"servers": rendering.servers.text})
             self._generations.seal(generation, manifest)

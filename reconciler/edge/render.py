@@ -16,6 +16,7 @@ from typing import Any
 
 import jinja2
 
+from reconciler.edge.manifest import Manifest
 from reconciler.edge.servers import ServerList
 from reconciler.edge.settings import Build, EdgeSettings
 from reconciler.edge.virtual_servers import Certificate, Location, VirtualServer, secrets_of, virtual_servers
@@ -33,23 +34,18 @@ class RenderError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """One whole configuration.
+    """One whole configuration: the manifest and the files of a generation, by their names in its directory.
 
-    ``digest`` names what nginx has to be loaded with; ``servers`` are the replicas where those are pushed instead.
-    ``files`` are relative to the generation's directory; ``certificates`` are those in use, ``assets`` the paths of
-    all other files that are referred to.
+    ``servers`` are the replicas where those are pushed.
     """
 
-    digest: str
-    generation: str
+    manifest: Manifest
     files: Mapping[str, str]
-    certificates: Mapping[str, Certificate]
-    assets: tuple[str, ...]
     servers: ServerList | None = None
 
     @property
-    def servers_digest(self) -> str:
-        return self.servers.digest if self.servers else ""
+    def generation(self) -> str:
+        return self.manifest.control_socket
 
 
 class Renderer:
@@ -81,11 +77,11 @@ class Renderer:
             files["nginx.conf"] = main
         if servers:
             files["servers"] = servers.text
-        return Rendering(digest, generation, files, certificates, self._assets(certificates), servers)
-
-    def _assets(self, certificates: Mapping[str, Certificate]) -> tuple[str, ...]:
-        files = [name for each in certificates.values() for name in (each.certificate_file, each.key_file)]
-        return (*files, LUA_FILE) if self._build.lua else tuple(files)
+        assets = [name for each in certificates.values() for name in (each.certificate_file, each.key_file)]
+        assets += [LUA_FILE] if servers else []
+        servers_digest = servers.digest if servers else ""
+        manifest = Manifest(digest, generation, table, certificates, servers_digest, tuple(assets))
+        return Rendering(manifest, files, servers)
 
     def _remembered_body(self, table: RouteTable, certificates: Mapping[str, Certificate], megabytes: int) -> str:
         """Where replicas are pushed, the built-in templates say nothing of them."""

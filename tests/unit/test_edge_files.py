@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.edge.certificates import Certificates
-from reconciler.edge.generations import Generations, Manifest
+from reconciler.edge.generations import Generations
+from reconciler.edge.manifest import Manifest
 from reconciler.edge.nginx import complaint, final_complaint, parse_version
 from reconciler.edge.virtual_servers import Certificate
 from reconciler.model.routes import RouteTable
