@@ -25,7 +25,7 @@ class ConfigTest:
     generations: Generations
     renderer: Renderer
     certificates: Mapping[str, Certificate]
-    served_digest: str | None
+    served_digest: str
     sequence: int
 
     def render(self, apps: Apps) -> Rendering:

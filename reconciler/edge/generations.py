@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from reconciler.edge.manifest import MANIFEST_JSON, Manifest
+from reconciler.edge.manifest import MANIFEST_JSON, NOTHING, Manifest
 
 _MANIFEST_FILE = "manifest.json"
 # Workers run as another user: they look into logs and temp, by relative paths, and into nothing else.
@@ -69,10 +69,10 @@ class Generations:
         return link.readlink().name if (link / _MANIFEST_FILE).is_file() else None
 
     @property
-    def served(self) -> Manifest | None:
-        """What the current generation serves, where there is a whole one that can be read."""
+    def served(self) -> Manifest:
+        """What the current generation serves: nothing, unless there is a whole one that can be read."""
         name = self.current
-        return self.manifest(name) if name else None
+        return (name and self.manifest(name)) or NOTHING
 
     def manifest(self, name: str) -> Manifest | None:
         """What a generation serves; None where that can't be read, so that it is published anew."""

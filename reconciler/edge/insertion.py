@@ -21,7 +21,7 @@ from reconciler.model.routes import AppRoutes
 Apps = tuple[AppRoutes, ...]
 Served = Mapping[str, AppRoutes]
 # What nginx complains of in a configuration of these apps, None where it accepts them.
-ConfigTest = Callable[[Apps], str | None]
+Test = Callable[[Apps], str | None]
 
 
 class Hopeless(Exception):
@@ -40,7 +40,7 @@ class Insertion:
         self._complaints: Mapping[str, str] = {}
 
     def accepted(
-        self, wanted: Apps, served: Served, certificates: Mapping[str, Certificate], test: ConfigTest
+        self, wanted: Apps, served: Served, certificates: Mapping[str, Certificate], test: Test
     ) -> tuple[Apps, Mapping[str, str]]:
         """The apps to serve, in order of name, and the complaints by name of refused app.
 
@@ -56,7 +56,7 @@ class Insertion:
         return apps, complaints
 
 
-def insert(wanted: Apps, served: Served, test: ConfigTest) -> tuple[Apps, Mapping[str, str]]:
+def insert(wanted: Apps, served: Served, test: Test) -> tuple[Apps, Mapping[str, str]]:
     """The search alone, for apps that nginx refuses together."""
     if complaint := test(()):
         raise Hopeless(complaint)

@@ -38,3 +38,4 @@ class Manifest:
 
 
 MANIFEST_JSON = TypeAdapter(Manifest)
+NOTHING = Manifest(digest="", control_socket="", table=RouteTable())

@@ -72,14 +72,12 @@ class NginxEdge:
         connection may well be an idle one), so that it's empty there."""
         with self._lock:
             served = self._generations.served
-            return self._counted(served) if served and served.servers_digest else {}
+            return self._counted(served) if served.servers_digest else {}
 
     def requests_left(self, addresses: Collection[str]) -> Mapping[str, int]:
         """As nginx counts them where replicas are pushed, else as its sockets show."""
         with self._lock:
             served = self._generations.served
-            if served is None:
-                return {}
             if served.servers_digest:
                 counted = self._counted(served)
                 return {address: counted[address] for address in addresses if address in counted}
@@ -143,23 +141,23 @@ class NginxEdge:
     def _publish(self, table: RouteTable) -> Publication:
         self._generations.prepare()
         served = self._generations.served
-        certificates, problems = self._certificates.read(table, served.certificates if served else {})
+        certificates, problems = self._certificates.read(table, served.certificates)
         wanted = _Wanted(table, certificates, problems)
-        if served and self._last and self._last[0] == wanted and self._serves(served):
+        if self._last and self._last[0] == wanted and self._serves(served):
             return replace(self._last[1], how="unchanged")
         publication = self._make_live(wanted, served)
         self._last = wanted, publication
         return publication
 
-    def _make_live(self, wanted: _Wanted, served: Manifest | None) -> Publication:
+    def _make_live(self, wanted: _Wanted, served: Manifest) -> Publication:
         build, renderer = self._get_to_know()
         if build.lua:
             self._generations.add_asset(LUA_FILE, LUA_SOURCE)
         # An app that is refused falls back to what it had, and that may be another certificate.
-        certificates = {**(served.certificates if served else {}), **wanted.certificates}
-        served_digest, sequence = served.digest if served else None, self._generations.next_sequence()
-        test = ConfigTest(self._nginx, self._generations, renderer, certificates, served_digest, sequence)
-        served_apps = {app.app_name: app for app in served.table.apps} if served else {}
+        certificates = {**served.certificates, **wanted.certificates}
+        sequence = self._generations.next_sequence()
+        test = ConfigTest(self._nginx, self._generations, renderer, certificates, served.digest, sequence)
+        served_apps = {app.app_name: app for app in served.table.apps}
         try:
             apps, complaints = self._insertion.accepted(
                 wanted.table.apps, served_apps, wanted.certificates, test.complaint
@@ -167,7 +165,7 @@ class NginxEdge:
         except Hopeless as error:
             raise Unavailable(f"nginx refuses its configuration: {error}") from error
         rendering, current = test.render(apps), self._generations.current
-        if current and served and rendering.manifest.digest == served.digest:
+        if current and rendering.manifest.digest == served.digest:
             generation, how = self._change_servers(rendering, current, served)
         else:
             generation, how = self._change_all(rendering)
