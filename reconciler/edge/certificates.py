@@ -61,7 +61,7 @@ class Certificates:
             return _Seen((), None, f"TLS secret {name}: the controller has no secrets directory (--secrets-dir)")
         paths = tuple(self._secrets_dir / name / part for part in ("tls.crt", "tls.key"))
         try:
-            stamp = tuple(_stamp(path) for path in paths)
+            stamp = tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in map(Path.stat, paths))
             known = self._seen.get(name)
             if known and known.stamp == stamp and self._present(known.certificate):
                 return known
@@ -85,11 +85,6 @@ class Certificates:
         for file_name, content in zip(file_names, contents, strict=True):
             _write_private(self._assets / file_name, content)
         return Certificate(name, f"assets/{file_names[0]}", f"assets/{file_names[1]}")
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _matching(certificate_path: Path, key_path: Path) -> tuple[bytes, bytes]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -54,11 +55,10 @@ class Generations:
         start = self.error_log.stat().st_size if self.error_log.exists() else 0
 
         def said() -> str:
-            if not self.error_log.exists():
-                return ""
-            with self.error_log.open(errors="replace") as log:
+            with suppress(FileNotFoundError), self.error_log.open(errors="replace") as log:
                 log.seek(start)
                 return log.read()
+            return ""
 
         return said
 
@@ -70,19 +70,18 @@ class Generations:
 
     @property
     def served(self) -> Manifest:
-        """What the current generation serves: nothing, unless there is a whole one that can be read."""
+        """What the current generation serves: nothing, where there is none."""
         name = self.current
-        return (name and self.manifest(name)) or NOTHING
+        return self.manifest(name) if name else NOTHING
 
-    def manifest(self, name: str) -> Manifest | None:
-        """What a generation serves; None where that can't be read, so that it is published anew."""
+    def manifest(self, name: str) -> Manifest:
+        """What a generation serves: nothing, where that can't be read, so that it is published anew."""
         if name not in self._manifests:
+            file = self._directory(name) / _MANIFEST_FILE
             try:
-                self._manifests[name] = MANIFEST_JSON.validate_json(
-                    (self._directory(name) / _MANIFEST_FILE).read_bytes()
-                )
+                self._manifests[name] = MANIFEST_JSON.validate_json(file.read_bytes())
             except (FileNotFoundError, ValidationError):
-                return None
+                return NOTHING
         return self._manifests[name]
 
     def next_sequence(self) -> int:
@@ -141,8 +140,7 @@ class Generations:
         for name in self._names():
             if name not in keep:
                 self.discard(name)
-        manifests = [self.manifest(name) for name in self._names()]
-        used = {asset for manifest in manifests if manifest for asset in manifest.assets}
+        used = {asset for name in self._names() for asset in self.manifest(name).assets}
         for path in (self.root / "assets").iterdir():
             if f"assets/{path.name}" not in used:
                 path.unlink()

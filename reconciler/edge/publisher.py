@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Lock
 
 from reconciler.edge.certificates import Certificates
@@ -22,22 +22,13 @@ from reconciler.edge.nginx import Nginx, final_complaint
 from reconciler.edge.probe import with_lua
 from reconciler.edge.render import LUA_FILE, LUA_SOURCE, Renderer, Rendering
 from reconciler.edge.servers import ServerList
-from reconciler.edge.settings import Build, EdgeSettings
+from reconciler.edge.settings import EdgeSettings
 from reconciler.edge.sockets import requests_left
 from reconciler.edge.virtual_servers import Certificate
 from reconciler.model.routes import Publication, Refusal, RouteTable
 from reconciler.ports import Unavailable
 
 _LARGE_ERROR_LOG_BYTES = 16 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """All that the configuration follows from. ``problems`` by secret name."""
-
-    table: RouteTable
-    certificates: Mapping[str, Certificate]
-    problems: Mapping[str, str]
 
 
 class NginxEdge:
@@ -51,8 +42,8 @@ class NginxEdge:
         self._control = Control(generations.root / "run")
         self._certificates = Certificates(generations.root / "assets", settings.secrets_dir)
         self._insertion = Insertion()
-        self._known: tuple[Build, Renderer] | None = None
-        self._last: tuple[_Wanted, Publication] | None = None
+        self._renderer: Renderer | None = None
+        self._last: tuple[object, Publication] | None = None
         self._trouble = "not known yet"
         self._lock = Lock()
 
@@ -90,9 +81,9 @@ class NginxEdge:
 
     def describe(self) -> str:
         """What publishing has found out. Nothing is asked, so that nothing can fail or be tried twice in a tick."""
-        if self._known is None:
+        if self._renderer is None:
             return f"nginx ({self._nginx.mode}): {self._trouble}"
-        build, _ = self._known
+        build = self._renderer.build
         how = "replicas change without a reload (Lua)" if build.lua else "replicas change by reload"
         return f"nginx {build.version_text} ({self._nginx.mode}), {how}"
 
@@ -128,40 +119,38 @@ class NginxEdge:
             counts[server.rpartition(":")[0]] += int(count)
         return dict(counts)
 
-    def _get_to_know(self) -> tuple[Build, Renderer]:
+    def _get_to_know(self) -> Renderer:
         """Asked of nginx once: it may not be there yet when the controller starts."""
-        if self._known is None:
-            self._generations.prepare()
+        if self._renderer is None:
             build, version_output = self._nginx.identify()
             if self._settings.lua == "auto":
                 build = with_lua(build, self._nginx, self._generations, version_output)
-            self._known = build, Renderer(self._settings, build)
-        return self._known
+            self._renderer = Renderer(self._settings, build)
+        return self._renderer
 
     def _publish(self, table: RouteTable) -> Publication:
         self._generations.prepare()
         served = self._generations.served
         certificates, problems = self._certificates.read(table, served.certificates)
-        wanted = _Wanted(table, certificates, problems)
+        wanted = (table, certificates, problems)
         if self._last and self._last[0] == wanted and self._serves(served):
             return replace(self._last[1], how="unchanged")
-        publication = self._make_live(wanted, served)
+        publication = self._make_live(table, certificates, problems, served)
         self._last = wanted, publication
         return publication
 
-    def _make_live(self, wanted: _Wanted, served: Manifest) -> Publication:
-        build, renderer = self._get_to_know()
-        if build.lua:
+    def _make_live(
+        self, wanted: RouteTable, certificates: Mapping[str, Certificate], problems: Mapping[str, str], served: Manifest
+    ) -> Publication:
+        renderer = self._get_to_know()
+        if renderer.build.lua:
             self._generations.add_asset(LUA_FILE, LUA_SOURCE)
         # An app that is refused falls back to what it had, and that may be another certificate.
-        certificates = {**served.certificates, **wanted.certificates}
-        sequence = self._generations.next_sequence()
-        test = ConfigTest(self._nginx, self._generations, renderer, certificates, served.digest, sequence)
+        known, sequence = {**served.certificates, **certificates}, self._generations.next_sequence()
+        test = ConfigTest(self._nginx, self._generations, renderer, known, served.digest, sequence)
         served_apps = {app.app_name: app for app in served.table.apps}
         try:
-            apps, complaints = self._insertion.accepted(
-                wanted.table.apps, served_apps, wanted.certificates, test.complaint
-            )
+            apps, complaints = self._insertion.accepted(wanted.apps, served_apps, certificates, test.complaint)
         except Hopeless as error:
             raise Unavailable(f"nginx refuses its configuration: {error}") from error
         rendering, current = test.render(apps), self._generations.current
@@ -170,7 +159,7 @@ class NginxEdge:
         else:
             generation, how = self._change_all(rendering)
         self._generations.prune()
-        return Publication(RouteTable(apps), generation, how, _refusals(complaints, wanted))
+        return Publication(RouteTable(apps), generation, how, _refusals(wanted, problems, complaints))
 
     def _change_all(self, rendering: Rendering) -> tuple[str, str]:
         self._generations.write(rendering.generation, rendering.files)
@@ -234,12 +223,11 @@ class NginxEdge:
             raise Unavailable(f"{failure}: {error}") from error
 
 
-def _refusals(complaints: Mapping[str, str], wanted: _Wanted) -> tuple[Refusal, ...]:
+def _refusals(wanted: RouteTable, problems: Mapping[str, str], complaints: Mapping[str, str]) -> tuple[Refusal, ...]:
     """What is wrong with an app's secrets comes first: why it is refused, or served with a certificate of before."""
     reasons: dict[str, list[str]] = {}
-    for app in wanted.table.apps:
+    for app in wanted.apps:
         secrets = dict.fromkeys(route.tls.secret for route in app.routes if route.tls)
-        problems = [wanted.problems[name] for name in secrets if name in wanted.problems]
-        complaint = complaints.get(app.app_name)
-        reasons[app.app_name] = [*problems, complaint] if complaint else problems
+        of_app = [problems.get(name) for name in secrets] + [complaints.get(app.app_name)]
+        reasons[app.app_name] = [reason for reason in of_app if reason]
     return tuple(Refusal(name, "; ".join(texts)) for name, texts in reasons.items() if texts)

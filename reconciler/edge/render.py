@@ -53,7 +53,7 @@ class Renderer:
 
     def __init__(self, settings: EdgeSettings, build: Build) -> None:
         self._settings = settings
-        self._build = build
+        self.build = build
         self._environment = _environment(settings)
         self._environment.globals |= {"settings": settings, "build": build, "default_limits": _limits(EdgeOptions())}
         # A table that changes in one app of a thousand costs one app's rendering.
@@ -67,9 +67,9 @@ class Renderer:
         Raises RenderError where a user's own template fails or a certificate is missing.
         """
         certificates = {name: certificates[name] for name in secrets_of(table) if name in certificates}
-        servers = ServerList.of(table) if self._build.lua else None
+        servers = ServerList.of(table) if self.build.lua else None
         body = self._remembered_body(table, certificates, _megabytes(servers) if servers else 0)
-        main = self._template("nginx.conf.j2", {}) if self._build.main_config else ""
+        main = self._template("nginx.conf.j2", {}) if self.build.main_config else ""
         digest = _digest(main, body, self._template("control.conf.j2", {"generation": ""}))
         generation = f"{sequence:06d}-{_digest(digest, servers.digest) if servers else digest}"
         files = {"http.conf": body + self._template("control.conf.j2", {"generation": generation})}
@@ -85,7 +85,7 @@ class Renderer:
 
     def _remembered_body(self, table: RouteTable, certificates: Mapping[str, Certificate], megabytes: int) -> str:
         """Where replicas are pushed, the built-in templates say nothing of them."""
-        silent = self._build.lua and self._settings.templates_dir is None
+        silent = self.build.lua and self._settings.templates_dir is None
         apps = tuple(replace(app, servers=()) for app in table.apps) if silent else table.apps
         basis = (apps, certificates, megabytes)
         if self._last_body[0] != basis:
@@ -116,7 +116,7 @@ class Renderer:
         has_certificate = server.certificate is not None
         texts = (_marked(each.app.app_name, self._location(each, tls, has_certificate)) for each in locations)
         port = self._settings.tls_port if tls else self._settings.port
-        address = self._settings.bind if self._build.binds else ""
+        address = self._settings.bind if self.build.binds else ""
         values = {
             "site": server,  # so named for templates of people's own
             "tls": tls,
@@ -144,12 +144,10 @@ class Renderer:
 
 def _environment(settings: EdgeSettings) -> jinja2.Environment:
     built_in = jinja2.PackageLoader("reconciler.edge")
-    loader = jinja2.ChoiceLoader(
-        [jinja2.FileSystemLoader(settings.templates_dir), built_in] if settings.templates_dir else [built_in]
-    )
+    own = [jinja2.FileSystemLoader(settings.templates_dir)] if settings.templates_dir else []
     # nginx's configuration is no HTML; what is put in is typed.
     return jinja2.Environment(
-        loader=loader,
+        loader=jinja2.ChoiceLoader([*own, built_in]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
