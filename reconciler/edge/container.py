@@ -63,8 +63,8 @@ class ContainerNginx:
         return None if code == 0 else output
 
     def alive(self) -> bool:
-        """A look at the container costs a command, and its socket tells as well: so, only once, for one that was made
-        from other settings."""
+        """Whether our container was made from the settings of now: asked once, as it costs a command. Whether it runs,
+        its socket tells as well."""
         if not self._looked and self._running_mark() != self._mark:
             return False
         self._looked = True
@@ -91,7 +91,7 @@ class ContainerNginx:
             self._remove()
 
     def _demand_image(self) -> None:
-        """Raises Unavailable until the image is there; meanwhile one pull at a time is under way."""
+        """Ask for the image: raises Unavailable until it is there, while one pull at a time is under way."""
         image = self._settings.image
         if self._docker("image", "inspect", image)[0] == 0:
             return

@@ -25,7 +25,7 @@ _CREDENTIALS = struct.Struct("3i")  # of unix(7): process, user, group
 
 
 class NotServed(Exception):
-    """The configuration did not come to be served in time. The message says what was seen instead."""
+    """A configuration that did not come to be served in time. The message says what was seen instead."""
 
 
 class Control:
@@ -78,8 +78,8 @@ class Control:
 
     @contextmanager
     def reloading(self, name: str) -> Iterator[None]:
-        """Around a load of another generation than those that are open: nginx deletes their sockets by their own
-        names, and would be alarmed to find nothing there."""
+        """Keep files under the names of all other control sockets while a generation is loaded: nginx deletes them by
+        these names, and would be alarmed to find nothing there."""
         self._tidy()
         placeholders = [self._directory / other for other in self._parked_names() if other != name]
         for path in placeholders:
@@ -96,10 +96,10 @@ class Control:
         ``obstacle`` is asked meanwhile whether there is a reason to give up. Raises NotServed.
         """
         deadline = time.monotonic() + timeout_seconds
-        while (seen := self.state(name)) != state:
+        while (served := self.state(name)) != state:
             if reason := obstacle():
                 raise NotServed(reason)
-            _pause(deadline, f"{seen or 'nothing'} is served instead of {state}")
+            _pause(deadline, f"{served or 'nothing'} is served instead of {state}")
         self.wait_for_others(name, deadline - time.monotonic())
 
     def wait_for_others(self, name: str, timeout_seconds: float) -> None:

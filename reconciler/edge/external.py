@@ -25,7 +25,7 @@ class ExternalNginx:
         self._settings = settings
 
     def identify(self) -> tuple[Build, str]:
-        """``nginx -t -V`` tells the version as well; where the command is a script, an old nginx is assumed."""
+        """What the test command with ``-V`` tells; where it is a script that does not, an old nginx is assumed."""
         _, output = self._run("test", (*self._settings.test_command, "-V"))
         try:
             version = parse_version(output)
@@ -52,7 +52,7 @@ class ExternalNginx:
         self.load()
 
     def stop(self) -> None:
-        """It is not ours to end: it loses our routes, and goes on with the rest."""
+        """Take our routes out of it: it is not ours to end, and goes on with the rest."""
         self._generations.activate(None)
         self.load()
 

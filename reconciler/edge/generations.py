@@ -54,13 +54,13 @@ class Generations:
         """A function that reads what nginx has reported since now."""
         start = self.error_log.stat().st_size if self.error_log.exists() else 0
 
-        def said() -> str:
+        def errors() -> str:
             with suppress(FileNotFoundError), self.error_log.open(errors="replace") as log:
                 log.seek(start)
                 return log.read()
             return ""
 
-        return said
+        return errors
 
     @property
     def current(self) -> str | None:
@@ -88,14 +88,14 @@ class Generations:
         return max(map(_sequence, self._names()), default=0) + 1
 
     def write(self, name: str, files: Mapping[str, str]) -> None:
-        """An unsealed generation: on disk, and nothing more."""
+        """Write an unsealed generation: on disk, and nothing more."""
         directory = self._directory(name)
         directory.mkdir(exist_ok=True)
         for file_name, text in files.items():
             (directory / file_name).write_text(text)
 
     def derive(self, name: str, origin: str, files: Mapping[str, str]) -> None:
-        """A generation that differs from another in these files only."""
+        """Write a generation that differs from another in these files only."""
         self.discard(name)
         self._directory(name).mkdir()
         for path in self._directory(origin).iterdir():
@@ -146,11 +146,11 @@ class Generations:
                 path.unlink()
 
     def _names(self) -> list[str]:
-        """Oldest first; whatever else lies there, such as a probe that was cut short, before all."""
+        """All generations, oldest first; whatever else lies there, such as a probe that was cut short, before all."""
         return sorted((path.name for path in (self.root / "generations").iterdir()), key=_sequence)
 
     def _whole(self) -> list[str]:
-        """Those that were sealed, oldest first."""
+        """The generations that were sealed, oldest first."""
         return [name for name in self._names() if (self._directory(name) / _MANIFEST_FILE).exists()]
 
     def _directory(self, name: str) -> Path:

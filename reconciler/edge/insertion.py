@@ -1,4 +1,4 @@
-"""Which apps nginx accepts, when it does not accept all of them: found by inserting one after another.
+"""The search for the apps that nginx accepts, where it does not accept all of them: by insertion, one after another.
 
 Decides who is left out. Whoever has a claim comes first: apps that want the routes they have, then those that want
 others, then newcomers. An app that is refused beside those before it falls back to what is served of it now, and a
@@ -25,7 +25,7 @@ Test = Callable[[Apps], str | None]
 
 
 class Hopeless(Exception):
-    """Leaving apps out would not help, or would cost one that is being served. The message says what nginx said."""
+    """A refusal that is no app's fault, or that would cost an app that is served. The message tells what nginx said."""
 
 
 class Insertion:
@@ -57,7 +57,7 @@ class Insertion:
 
 
 def insert(wanted: Apps, served: Served, test: Test) -> tuple[Apps, Mapping[str, str]]:
-    """The search alone, for apps that nginx refuses together."""
+    """As `Insertion.accepted`, by the search alone, for apps that nginx refuses together."""
     if complaint := test(()):
         raise Hopeless(complaint)
     order = sorted(wanted, key=lambda app: (app.app_name not in served, _moves(app, served)))

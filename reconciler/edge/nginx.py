@@ -50,8 +50,7 @@ class Nginx(Protocol):
 def complaint(output: str) -> str:
     """The sentence that matters of what nginx said, without file and line, which are gone with the config test; with a
     remedy where one is known."""
-    found = _reasons(output)
-    sentence = [*found, *reversed(output.strip().splitlines()), "it gave no reason"][0]
+    sentence = [*_reasons(output), *reversed(output.strip().splitlines()), "it gave no reason"][0]
     return sentence + next((f" ({remedy})" for sign, remedy in _REMEDIES if sign.search(sentence)), "")
 
 
@@ -63,9 +62,9 @@ def final_complaint(log: str) -> str | None:
 
 
 def _reasons(output: str) -> list[str]:
-    """A socket's file that is gone already is nothing to complain about."""
-    found = [_POSITION.sub("", match["text"]) for match in _COMPLAINT.finditer(output)]
-    return [reason for reason in found if not reason.startswith("unlink()")]
+    """All complaints in what nginx said, but of a socket's file that is gone already: that is nothing."""
+    reasons = (_POSITION.sub("", match["text"]) for match in _COMPLAINT.finditer(output))
+    return [reason for reason in reasons if not reason.startswith("unlink()")]
 
 
 def parse_version(output: str) -> tuple[int, ...]:

@@ -81,7 +81,7 @@ class ProcessNginx:
         return next((pid for pid in _processes() if _is_ours(pid, self._root, "master")), None)
 
     def _tell_master(self, number: signal.Signals) -> bool:
-        """Whether there was one to be told."""
+        """Send our master a signal, if there is one; whether there was."""
         master = self._master()
         if master is None:
             return False
@@ -102,7 +102,7 @@ class ProcessNginx:
         return bool(ours)
 
     def _check_port(self) -> None:
-        """nginx itself would try for 2.5 s before it says so."""
+        """Raise Unavailable where the port can't be had: nginx itself would try for 2.5 s before it says so."""
         host, port = self._settings.bind or "0.0.0.0", self._settings.port
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""Makes a route table live: render, test, switch, load, prove, and go back where any of it fails.
+"""The publisher makes a route table live: render, test, switch, load, prove, and go back where any of it fails.
 
 Decides what is really served and says so in the `Publication`. It must never leave a configuration current that was
 not proven, never load nginx twice for one table, and never at all where only replicas changed that can be pushed.
@@ -59,14 +59,14 @@ class NginxEdge:
                 raise Unavailable(self._trouble) from error
 
     def open_requests(self) -> Mapping[str, int]:
-        """By replica address, exact where replicas are pushed; stock nginx can't tell of replicas it serves (an open
-        connection may well be an idle one), so that it's empty there."""
+        """Requests in flight by replica address, exact where replicas are pushed; empty for a stock nginx, which can't
+        tell of replicas it serves: an open connection may well be an idle one."""
         with self._lock:
             served = self._generations.served
             return self._counted(served) if served.servers_digest else {}
 
     def requests_left(self, addresses: Collection[str]) -> Mapping[str, int]:
-        """As nginx counts them where replicas are pushed, else as its sockets show."""
+        """Requests in flight, as nginx counts them where replicas are pushed, else as its sockets show."""
         with self._lock:
             served = self._generations.served
             if served.servers_digest:
@@ -120,7 +120,7 @@ class NginxEdge:
         return dict(counts)
 
     def _get_to_know(self) -> Renderer:
-        """Asked of nginx once: it may not be there yet when the controller starts."""
+        """The renderer for the nginx at hand, which is asked once: it may not be there when the controller starts."""
         if self._renderer is None:
             build, version_output = self._nginx.identify()
             if self._settings.lua == "auto":
@@ -168,7 +168,7 @@ class NginxEdge:
         return rendering.generation, "reloaded"
 
     def _change_servers(self, rendering: Rendering, current: str, served: Manifest) -> tuple[str, str]:
-        """nginx has the right configuration, unless it died or was never told; at most its replicas differ."""
+        """Change at most the replicas: nginx has the right configuration, unless it died or was never told."""
         generation, manifest = current, replace(rendering.manifest, control_socket=served.control_socket)
         if rendering.servers and manifest.servers_digest != served.servers_digest:
             generation = rendering.generation
@@ -187,7 +187,7 @@ class NginxEdge:
         return generation, "reloaded"
 
     def _finish_reload(self, manifest: Manifest) -> None:
-        """A controller before this one may have died between a reload and the end of the old workers."""
+        """Wait for old workers: a controller before this one may have died between a reload and their end."""
         try:
             self._control.wait_for_others(manifest.control_socket, self._settings.proof_timeout_seconds)
         except NotServed as error:
@@ -199,17 +199,17 @@ class NginxEdge:
     def _load(self, generation: str, manifest: Manifest) -> None:
         """Load a generation and prove it."""
         control_socket, timeout_seconds = manifest.control_socket, self._settings.proof_timeout_seconds
-        said = self._generations.listen_to_errors()
+        errors = self._generations.listen_to_errors()
         with (
             self._control.reloading(control_socket),
             self._made_current(generation, "nginx does not serve the new configuration"),
         ):
             self._nginx.load()
-            self._control.prove(control_socket, manifest.state, timeout_seconds, lambda: final_complaint(said()))
+            self._control.prove(control_socket, manifest.state, timeout_seconds, lambda: final_complaint(errors()))
 
     @contextmanager
     def _made_current(self, generation: str, failure: str) -> Iterator[None]:
-        """While nginx takes a generation over. Where that fails, the previous one is current again, byte for byte."""
+        """Make a generation current while nginx takes it over, and the one before again where that fails."""
         previous = self._generations.current
         try:
             self._generations.activate(generation)

@@ -84,7 +84,8 @@ class Renderer:
         return Rendering(manifest, files, servers)
 
     def _remembered_body(self, table: RouteTable, certificates: Mapping[str, Certificate], megabytes: int) -> str:
-        """Where replicas are pushed, the built-in templates say nothing of them."""
+        """The body for these apps, rendered anew only where it may differ from the last one: where replicas are pushed,
+        the built-in templates say nothing of them."""
         silent = self.build.lua and self._settings.templates_dir is None
         apps = tuple(replace(app, servers=()) for app in table.apps) if silent else table.apps
         basis = (apps, certificates, megabytes)
@@ -209,7 +210,7 @@ def _time(seconds: float) -> str:
 
 
 def _rate(requests_per_second: float) -> str:
-    """nginx counts whole requests per second or per minute."""
+    """A rate as nginx counts it: in whole requests per second or per minute."""
     if requests_per_second == int(requests_per_second):
         return f"{int(requests_per_second)}r/s"
     return f"{max(1, round(requests_per_second * 60))}r/m"
