@@ -3,6 +3,7 @@
 Run it as ``.venv/bin/python -m tests.bench.edge [--json] [--sizes 10,100,1000] [--rounds 5]``. The floor of a reload is
 ``nginx -t``, the signal, and waiting until the new configuration answers and the old workers take no more requests
 (nginx gives those 100 ms by itself). The floor of a push is the one request that carries the changed replicas.
+``refused`` is a publish with one more app that nginx refuses, which takes the search for it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from reconciler.edge.control import Control
 from reconciler.edge.servers import ServerList
 from reconciler.model.routes import RouteTable, Server
+from reconciler.model.spec import Route
 from tests.bench.table import print_table
 from tests.support.nginx import Front, app_routes, front, table
 
@@ -43,12 +45,23 @@ def main() -> None:
     if given.json:
         print(json.dumps({name: {k: round(v, 3) for k, v in values.items()} for name, values in results.items()}))
         return
-    head = ["nginx, apps", "unchanged ms", "reload ms", "floor ms", "ratio", "push ms", "floor ms", "ratio"]
+    head = [
+        "nginx, apps",
+        "unchanged ms",
+        "reload ms",
+        "floor ms",
+        "ratio",
+        "push ms",
+        "floor ms",
+        "ratio",
+        "refused ms",
+    ]
     print_table(head, [[name, *row(values)] for name, values in results.items()])
 
 
 def row(values: dict[str, float]) -> list[str]:
-    names = ("unchanged_ms", "reload_ms", "reload_floor_ms", "reload_ratio", "push_ms", "push_floor_ms", "push_ratio")
+    names = ("unchanged_ms", "reload_ms", "reload_floor_ms", "reload_ratio")
+    names += ("push_ms", "push_floor_ms", "push_ratio", "refused_ms")
     return [f"{values[name]:.2f}" if name in values else "-" for name in names]
 
 
@@ -62,7 +75,7 @@ def measure(size: int, lua: str, rounds: int) -> dict[str, float]:
         values |= measure_reload(made, size, rounds)
         if made.has_lua:
             values |= measure_push(made, size, rounds)
-        return values
+        return values | measure_refused(made, size, rounds)
 
 
 def measure_reload(made: Front, size: int, rounds: int) -> dict[str, float]:
@@ -90,6 +103,13 @@ def measure_push(made: Front, size: int, rounds: int) -> dict[str, float]:
 
     floor = median(rounds, push)
     return {"push_ms": publish, "push_floor_ms": floor, "push_ratio": publish / floor}
+
+
+def measure_refused(made: Front, size: int, rounds: int) -> dict[str, float]:
+    made.edge.publish(apps(size))
+    refused = [app_routes(f"bad-{n}", (), Route(path="/bad"), Route(path="/bad")) for n in range(rounds)]
+    tables = iter([table(*apps(size).apps, app) for app in refused])
+    return {"refused_ms": median(rounds, lambda: made.edge.publish(next(tables)))}
 
 
 def raw_reloads(made: Front, rounds: int) -> Iterator[float]:
