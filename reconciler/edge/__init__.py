@@ -1,4 +1,4 @@
-"""nginx in front of the replicas: render (pure), test, switch, load, prove, go back.
+"""The edge: nginx in front of the replicas, rendered (pure), tested, switched, loaded, proven, taken back.
 
 `open_edge` is the way in. The rest of this room is told in its order of use by `publisher`.
 """

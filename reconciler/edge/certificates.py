@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.edge.sites import Certificate, secrets_of
+from reconciler.edge.virtual_servers import Certificate, secrets_of
 from reconciler.model.routes import RouteTable
 
 _UNREADABLE: Mapping[type[OSError], str] = {
@@ -27,7 +27,7 @@ _UNREADABLE: Mapping[type[OSError], str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Reading:
     """What a secret's files were when they were last read (inode, size, time), and what came of reading them."""
 
     stamp: tuple[tuple[int, int, int], ...]
@@ -41,7 +41,7 @@ class Certificates:
     def __init__(self, assets: Path, secrets_dir: Path | None) -> None:
         self._assets = assets
         self._secrets_dir = secrets_dir
-        self._seen: dict[str, _Seen] = {}
+        self._readings: dict[str, _Reading] = {}
 
     def read(
         self, table: RouteTable, in_force: Mapping[str, Certificate]
@@ -49,31 +49,31 @@ class Certificates:
         """Certificates by secret name, and problems by secret name. ``in_force``: what is being served."""
         certificates, problems = {}, {}
         for name in secrets_of(table):
-            seen = self._look(name)
-            if seen.problem:
-                problems[name] = seen.problem
-            if certificate := seen.certificate or in_force.get(name):
+            reading = self._look(name)
+            if reading.problem:
+                problems[name] = reading.problem
+            if certificate := reading.certificate or in_force.get(name):
                 certificates[name] = certificate
         return certificates, problems
 
-    def _look(self, name: str) -> _Seen:
+    def _look(self, name: str) -> _Reading:
         if self._secrets_dir is None:
-            return _Seen((), None, f"TLS secret {name}: the controller has no secrets directory (--secrets-dir)")
+            return _Reading((), None, f"TLS secret {name}: the controller has no secrets directory (--secrets-dir)")
         paths = tuple(self._secrets_dir / name / part for part in ("tls.crt", "tls.key"))
         try:
-            stamp = tuple(_stamp(path) for path in paths)
-            known = self._seen.get(name)
+            stamp = tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in map(Path.stat, paths))
+            known = self._readings.get(name)
             if known and known.stamp == stamp and self._present(known.certificate):
                 return known
             contents = _matching(*paths)
         except ssl.SSLError as error:
             problem = f"TLS secret {name}: certificate and key don't fit: {error.reason or 'not in PEM form'}"
-            self._seen[name] = _Seen(stamp, None, problem)
-            return self._seen[name]
+            self._readings[name] = _Reading(stamp, None, problem)
+            return self._readings[name]
         except OSError as error:
-            return _Seen((), None, f"TLS secret {name}: {_unreadable(error)}")
-        self._seen[name] = _Seen(stamp, self._adopt(name, contents), "")
-        return self._seen[name]
+            return _Reading((), None, f"TLS secret {name}: {_unreadable(error)}")
+        self._readings[name] = _Reading(stamp, self._adopt(name, contents), "")
+        return self._readings[name]
 
     def _present(self, certificate: Certificate | None) -> bool:
         return certificate is None or (self._assets / Path(certificate.key_file).name).exists()
@@ -85,11 +85,6 @@ class Certificates:
         for file_name, content in zip(file_names, contents, strict=True):
             _write_private(self._assets / file_name, content)
         return Certificate(name, f"assets/{file_names[0]}", f"assets/{file_names[1]}")
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _matching(certificate_path: Path, key_path: Path) -> tuple[bytes, bytes]:

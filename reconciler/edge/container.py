@@ -28,6 +28,8 @@ _PULL_SECONDS = 1800.0
 class ContainerNginx:
     """An nginx container for one instance, with ``root`` mounted into it."""
 
+    mode = "container"
+
     def __init__(self, root: Path, instance: str, network: str, settings: EdgeSettings) -> None:
         self._root = root.resolve()
         self._settings = settings
@@ -35,8 +37,15 @@ class ContainerNginx:
         self._puller: Thread | None = None
         self._pull_news = "is being pulled"
         self.name = "orchestry-edge" if instance == "default" else f"orchestry-{instance}-edge"
+        # Which container has *this* directory mounted: it goes with the directory, should that be removed.
+        self._identity_file = self._root / "run" / "container"
+        # That of TLS as well, wanted or not: to publish it later would take another container, and an outage.
+        address = f"{settings.bind}:" if settings.bind else ""
+        self._published_ports = tuple(f"--publish={address}{n}:{n}" for n in (settings.port, settings.tls_port))
         mount = ("--network", network, "--volume", f"{self._root}:{_DIRECTORY}", "--workdir", _DIRECTORY)
         self._program = (*mount, "--entrypoint", settings.nginx, settings.image, "-p", "./")
+        # A name for all that a container is made from; one that carries another is replaced.
+        self._mark = hashlib.sha256("\0".join((*self._published_ports, *self._program)).encode()).hexdigest()[:12]
 
     def identify(self) -> tuple[Build, str]:
         self._demand_image()
@@ -54,8 +63,8 @@ class ContainerNginx:
         return None if code == 0 else output
 
     def alive(self) -> bool:
-        """A look at the container costs a command, and its socket tells as well: so, only once, for one that was made
-        from other settings."""
+        """Whether our container was made from the settings of now: asked once, as it costs a command. Whether it runs,
+        its socket tells as well."""
         if not self._looked and self._running_mark() != self._mark:
             return False
         self._looked = True
@@ -81,11 +90,8 @@ class ContainerNginx:
             self._demand("stop", self.name)
             self._remove()
 
-    def describe(self) -> str:
-        return "container"
-
     def _demand_image(self) -> None:
-        """Raises Unavailable until the image is there; meanwhile one pull at a time is under way."""
+        """Ask for the image: raises Unavailable until it is there, while one pull at a time is under way."""
         image = self._settings.image
         if self._docker("image", "inspect", image)[0] == 0:
             return
@@ -103,22 +109,6 @@ class ContainerNginx:
             reason = str(error)
         if reason:
             self._pull_news = f"can't be pulled, which is tried again: {reason}"
-
-    @property
-    def _identity_file(self) -> Path:
-        """Which container has *this* directory mounted: it goes with the directory, should that be removed."""
-        return self._root / "run" / "container"
-
-    @property
-    def _published_ports(self) -> tuple[str, ...]:
-        """That of TLS as well, wanted or not: to publish it later would take another container, and an outage."""
-        address = f"{self._settings.bind}:" if self._settings.bind else ""
-        return tuple(f"--publish={address}{port}:{port}" for port in (self._settings.port, self._settings.tls_port))
-
-    @property
-    def _mark(self) -> str:
-        """A name for all that a container is made from; one that carries another is replaced."""
-        return hashlib.sha256("\0".join((*self._published_ports, *self._program)).encode()).hexdigest()[:12]
 
     def _running_mark(self) -> str | None:
         """The mark of our container, if it runs on the directory there is now."""

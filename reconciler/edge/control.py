@@ -13,7 +13,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from reconciler.edge.servers import ServerList
@@ -25,67 +25,11 @@ _CREDENTIALS = struct.Struct("3i")  # of unix(7): process, user, group
 
 
 class NotServed(Exception):
-    """The configuration did not come to be served in time. The message says what was seen instead."""
-
-
-class Door:
-    """One generation's control socket, held by a descriptor, since a socket's path has no more than 108 bytes.
-
-    Raises OSError where there is none.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-    def accepts(self) -> bool:
-        """Whether any process still listens."""
-        try:
-            self._connect().close()
-        except ConnectionRefusedError:
-            return False
-        return True
-
-    def ask(self, method: str, path: str, body: str = "", headers: Mapping[str, str] | None = None) -> str:
-        """One request; the body of its answer. Raises NotServed, also for an answer other than 200."""
-        connection = http.client.HTTPConnection("orchestry", timeout=_ANSWER_TIMEOUT_SECONDS)
-        try:
-            connection.sock = self._connect()
-            connection.request(method, path, body or None, dict(headers or {}))
-            answer = connection.getresponse()
-            text = answer.read().decode()
-        except (OSError, http.client.HTTPException) as error:
-            raise NotServed(f"no answer to {method} {path} on the control socket: {error}") from error
-        finally:
-            connection.close()
-        if answer.status != 200:
-            raise NotServed(f"{method} {path} on the control socket: {answer.status} {text.strip()[:200]}")
-        return text.strip()
-
-    def worker(self) -> int:
-        """The process that answers, as the kernel numbers it for us: 0 where we can't see it. Raises OSError."""
-        with closing(self._connect()) as connection:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-            connection.sendall(b"GET /state HTTP/1.0\r\n\r\n")
-            _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
-        sent = [data for _, kind, data in ancillary if kind == socket.SCM_CREDENTIALS]
-        return int(_CREDENTIALS.unpack(sent[0])[0]) if sent else 0
-
-    def _connect(self) -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        connection.settimeout(_ANSWER_TIMEOUT_SECONDS)
-        try:
-            connection.connect(f"/proc/self/fd/{self._descriptor}")
-        except OSError:
-            connection.close()
-            raise
-        return connection
+    """A configuration that did not come to be served in time. The message says what was seen instead."""
 
 
 class Control:
-    """The control sockets of all generations, under ``run_directory``.
+    """The control sockets of all generations, under ``run_directory``; each has the name of its generation.
 
     nginx can't open a socket whose file was left by one that was killed. So a socket is *parked* under another name as
     soon as it answers, and nginx, restarted by whomever, finds its own name free. It stays there until it refuses, so
@@ -95,46 +39,49 @@ class Control:
     def __init__(self, run_directory: Path) -> None:
         self._directory = run_directory
 
-    def state(self, door: str) -> str | None:
-        """What is served behind a door, as nginx tells; None where nothing answers."""
-        for path in (self._directory / door, self._parked(door)):
-            state = _state(path)
-            if state is not None:
-                path.rename(self._parked(door))
+    def state(self, name: str) -> str | None:
+        """What is served at a control socket, as nginx tells; None where nothing answers."""
+        for path in (self._directory / name, self._parked(name)):
+            with suppress(NotServed):
+                state = _ask(path, "GET", "/state")
+                path.rename(self._parked(name))
                 return state
         return None
 
-    def ask(self, door: str, method: str, path: str, body: str = "", headers: Mapping[str, str] | None = None) -> str:
-        """One request to a door that was seen to serve. Raises NotServed."""
-        try:
-            with closing(Door(self._parked(door))) as opened:
-                return opened.ask(method, path, body, headers)
-        except OSError as error:
-            raise NotServed(f"the control socket {door} is gone") from error
+    def ask(self, name: str, method: str, target: str, body: str = "", headers: Mapping[str, str] | None = None) -> str:
+        """One request to a control socket that was seen to serve. Raises NotServed."""
+        return _ask(self._parked(name), method, target, body, headers)
 
-    def worker(self, door: str) -> int:
-        """The process id of a worker of this generation, 0 where we can't see it. Raises NotServed."""
-        try:
-            with closing(Door(self._parked(door))) as opened:
-                return opened.worker()
-        except OSError as error:
-            raise NotServed(f"no answer on the control socket {door}: {error}") from error
+    def worker(self, name: str) -> int:
+        """A worker of this generation, by its process id as the kernel numbers it for us: 0 where we can't see it.
 
-    def replace_servers(self, door: str, servers: ServerList, before: ServerList) -> None:
+        Raises NotServed.
+        """
+        try:
+            with _connected(self._parked(name)) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+                connection.sendall(b"GET /state HTTP/1.0\r\n\r\n")
+                _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
+        except OSError as error:
+            raise NotServed(f"no answer on the control socket {name}: {error}") from error
+        sent = [data for _, kind, data in ancillary if kind == socket.SCM_CREDENTIALS]
+        return int(_CREDENTIALS.unpack(sent[0])[0]) if sent else 0
+
+    def replace_servers(self, name: str, servers: ServerList, before: ServerList) -> None:
         """Push the replicas that differ from those before, or all of them where others are there. Raises NotServed."""
         try:
-            digest = self.ask(door, "PUT", "/servers", servers.changes_from(before), {"If-Match": before.digest})
+            digest = self.ask(name, "PUT", "/servers", servers.changes_from(before), {"If-Match": before.digest})
         except NotServed:
-            digest = self.ask(door, "PUT", "/servers", servers.text)
+            digest = self.ask(name, "PUT", "/servers", servers.text)
         if digest != servers.digest:
             raise NotServed(f"replicas {digest} are served instead of {servers.digest}")
 
     @contextmanager
-    def reloading(self, door: str) -> Iterator[None]:
-        """Around a load of another generation than those that are open: nginx deletes their sockets by their own
-        names, and would be alarmed to find nothing there."""
+    def reloading(self, name: str) -> Iterator[None]:
+        """Keep files under the names of all other control sockets while a generation is loaded: nginx deletes them by
+        these names, and would be alarmed to find nothing there."""
         self._tidy()
-        placeholders = [self._directory / name for name in self._parked_doors() if name != door]
+        placeholders = [self._directory / other for other in self._parked_names() if other != name]
         for path in placeholders:
             path.touch()
         try:
@@ -143,22 +90,22 @@ class Control:
             for path in placeholders:
                 path.unlink(missing_ok=True)
 
-    def prove(self, door: str, state: str, timeout_seconds: float, obstacle: Callable[[], str | None]) -> None:
-        """Wait until this state is served at this door, and nothing at any other.
+    def prove(self, name: str, state: str, timeout_seconds: float, obstacle: Callable[[], str | None]) -> None:
+        """Wait until this state is served at this control socket, and nothing at any other.
 
         ``obstacle`` is asked meanwhile whether there is a reason to give up. Raises NotServed.
         """
         deadline = time.monotonic() + timeout_seconds
-        while (seen := self.state(door)) != state:
+        while (served := self.state(name)) != state:
             if reason := obstacle():
                 raise NotServed(reason)
-            _pause(deadline, f"{seen or 'nothing'} is served instead of {state}")
-        self.wait_for_others(door, deadline - time.monotonic())
+            _pause(deadline, f"{served or 'nothing'} is served instead of {state}")
+        self.wait_for_others(name, deadline - time.monotonic())
 
-    def wait_for_others(self, door: str, timeout_seconds: float) -> None:
+    def wait_for_others(self, name: str, timeout_seconds: float) -> None:
         """Wait until no worker of another generation takes requests. Raises NotServed."""
         deadline = time.monotonic() + timeout_seconds
-        while any(_accepts(self._parked(name)) for name in self._parked_doors() if name != door):
+        while any(_accepts(self._parked(other)) for other in self._parked_names() if other != name):
             _pause(deadline, "workers of the previous configuration still take requests")
         self._tidy()
 
@@ -170,30 +117,52 @@ class Control:
             elif path.is_socket() or path.name[0].isdecimal():
                 path.unlink()
 
-    def _parked_doors(self) -> list[str]:
+    def _parked_names(self) -> list[str]:
         return [path.name.removesuffix(_PARKED) for path in self._files() if path.name.endswith(_PARKED)]
 
     def _files(self) -> list[Path]:
         return list(self._directory.iterdir()) if self._directory.is_dir() else []
 
-    def _parked(self, door: str) -> Path:
-        return self._directory / f"{door}{_PARKED}"
+    def _parked(self, name: str) -> Path:
+        return self._directory / f"{name}{_PARKED}"
+
+
+@contextmanager
+def _connected(path: Path) -> Iterator[socket.socket]:
+    """A connection to a control socket, by way of a descriptor, since a socket's path has no more than 108 bytes."""
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
+            connection.settimeout(_ANSWER_TIMEOUT_SECONDS)
+            connection.connect(f"/proc/self/fd/{descriptor}")
+            yield connection
+    finally:
+        os.close(descriptor)
 
 
 def _accepts(path: Path) -> bool:
+    """Whether any process still listens."""
     try:
-        with closing(Door(path)) as door:
-            return door.accepts()
-    except FileNotFoundError:
+        with _connected(path):
+            return True
+    except (FileNotFoundError, ConnectionRefusedError):
         return False
 
 
-def _state(path: Path) -> str | None:
+def _ask(path: Path, method: str, target: str, body: str = "", headers: Mapping[str, str] | None = None) -> str:
+    """The body of an answer. Raises NotServed, also for an answer other than 200."""
     try:
-        with closing(Door(path)) as door:
-            return door.ask("GET", "/state")
-    except (FileNotFoundError, NotServed):
-        return None
+        with closing(http.client.HTTPConnection("orchestry")) as connection, _connected(path) as connection.sock:
+            connection.request(method, target, body or None, dict(headers or {}))
+            answer = connection.getresponse()
+            text = answer.read().decode().strip()
+    except FileNotFoundError as error:
+        raise NotServed(f"the control socket {path.name.removesuffix(_PARKED)} is gone") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise NotServed(f"no answer to {method} {target} on the control socket: {error}") from error
+    if answer.status != 200:
+        raise NotServed(f"{method} {target} on the control socket: {answer.status} {text[:200]}")
+    return text
 
 
 def _pause(deadline: float, complaint: str) -> None:

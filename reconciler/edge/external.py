@@ -18,12 +18,14 @@ from reconciler.ports import Unavailable
 class ExternalNginx:
     """An nginx reached by ``test_command`` and ``reload_command``."""
 
+    mode = "external"
+
     def __init__(self, generations: Generations, settings: EdgeSettings) -> None:
         self._generations = generations
         self._settings = settings
 
     def identify(self) -> tuple[Build, str]:
-        """``nginx -t -V`` tells the version as well; where the command is a script, an old nginx is assumed."""
+        """What the test command with ``-V`` tells; where it is a script that does not, an old nginx is assumed."""
         _, output = self._run("test", (*self._settings.test_command, "-V"))
         try:
             version = parse_version(output)
@@ -50,12 +52,9 @@ class ExternalNginx:
         self.load()
 
     def stop(self) -> None:
-        """It is not ours to end: it loses our routes, and goes on with the rest."""
+        """Take our routes out of it: it is not ours to end, and goes on with the rest."""
         self._generations.activate(None)
         self.load()
-
-    def describe(self) -> str:
-        return "external"
 
     def _demand(self, purpose: str, command: Sequence[str]) -> None:
         code, output = self._run(purpose, command)

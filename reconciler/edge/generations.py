@@ -18,39 +18,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from reconciler.edge.sites import Certificate
-from reconciler.model.routes import RouteTable
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a generation serves, to be known again after a restart of the controller.
-
-    ``digest`` names the configuration without its replicas where those are pushed, ``servers_digest`` the replicas.
-    ``door`` is the control socket it is served at: that of the generation nginx was last loaded with.
-    ``assets`` are the files it refers to.
-    """
-
-    digest: str
-    door: str
-    table: RouteTable
-    certificates: Mapping[str, Certificate] = field(default_factory=dict)
-    servers_digest: str = ""
-    assets: tuple[str, ...] = ()
-
-    @property
-    def state(self) -> str:
-        """What its control socket answers when it is being served."""
-        return f"{self.door} {self.servers_digest}".rstrip()
-
+from reconciler.edge.manifest import MANIFEST_JSON, NOTHING, Manifest
 
 _MANIFEST_FILE = "manifest.json"
-_MANIFEST = TypeAdapter(Manifest)
 # Workers run as another user: they look into logs and temp, by relative paths, and into nothing else.
 _DIRECTORY_MODES = {"": 0o711, "logs": 0o755, "temp": 0o711, "generations": 0o700, "assets": 0o700, "run": 0o700}
 
@@ -60,11 +35,13 @@ class Generations:
 
     def __init__(self, root: Path, keep: int) -> None:
         self.root = root
+        self.access_log = root / "logs" / "access.log"
+        self.error_log = root / "logs" / "error.log"  # where an nginx of ours reports; an external one has its own
         self._keep = keep
         self._manifests: dict[str, Manifest] = {}
 
     def prepare(self) -> None:
-        """Make what is missing, and undo a trial that was cut short while it was current. Harmless otherwise."""
+        """Make what is missing, and leave an unsealed generation whose config test was cut short; else harmless."""
         for name, mode in _DIRECTORY_MODES.items():
             directory = self.root / name
             if not directory.is_dir():
@@ -73,27 +50,17 @@ class Generations:
         if (self.root / "current").is_symlink() and self.current is None:
             self.activate(next(reversed(self._whole()), None))
 
-    @property
-    def access_log(self) -> Path:
-        return self.root / "logs" / "access.log"
-
-    @property
-    def error_log(self) -> Path:
-        """Where an nginx of ours reports; an external one has its own."""
-        return self.root / "logs" / "error.log"
-
     def listen_to_errors(self) -> Callable[[], str]:
         """A function that reads what nginx has reported since now."""
         start = self.error_log.stat().st_size if self.error_log.exists() else 0
 
-        def said() -> str:
-            if not self.error_log.exists():
-                return ""
-            with self.error_log.open(errors="replace") as log:
+        def errors() -> str:
+            with suppress(FileNotFoundError), self.error_log.open(errors="replace") as log:
                 log.seek(start)
                 return log.read()
+            return ""
 
-        return said
+        return errors
 
     @property
     def current(self) -> str | None:
@@ -101,27 +68,34 @@ class Generations:
         link = self.root / "current"
         return link.readlink().name if (link / _MANIFEST_FILE).is_file() else None
 
-    def manifest(self, name: str) -> Manifest | None:
-        """What a generation serves; None where that can't be read, so that it is published anew."""
+    @property
+    def served(self) -> Manifest:
+        """What the current generation serves: nothing, where there is none."""
+        name = self.current
+        return self.manifest(name) if name else NOTHING
+
+    def manifest(self, name: str) -> Manifest:
+        """What a generation serves: nothing, where that can't be read, so that it is published anew."""
         if name not in self._manifests:
+            file = self._directory(name) / _MANIFEST_FILE
             try:
-                self._manifests[name] = _MANIFEST.validate_json((self._directory(name) / _MANIFEST_FILE).read_bytes())
+                self._manifests[name] = MANIFEST_JSON.validate_json(file.read_bytes())
             except (FileNotFoundError, ValidationError):
-                return None
+                return NOTHING
         return self._manifests[name]
 
     def next_sequence(self) -> int:
         return max(map(_sequence, self._names()), default=0) + 1
 
     def write(self, name: str, files: Mapping[str, str]) -> None:
-        """A generation on trial: on disk, and nothing more."""
+        """Write an unsealed generation: on disk, and nothing more."""
         directory = self._directory(name)
         directory.mkdir(exist_ok=True)
         for file_name, text in files.items():
             (directory / file_name).write_text(text)
 
     def derive(self, name: str, origin: str, files: Mapping[str, str]) -> None:
-        """A generation that differs from another in these files only."""
+        """Write a generation that differs from another in these files only."""
         self.discard(name)
         self._directory(name).mkdir()
         for path in self._directory(origin).iterdir():
@@ -140,9 +114,9 @@ class Generations:
         shutil.rmtree(self._directory(name), ignore_errors=True)
 
     def seal(self, name: str, manifest: Manifest) -> None:
-        """Complete a generation that passed its trial, durably: after a power cut it is whole or not current."""
+        """Complete a generation that passed its config test, durably: after a power cut it is whole or not current."""
         directory = self._directory(name)
-        (directory / _MANIFEST_FILE).write_bytes(_MANIFEST.dump_json(manifest))
+        (directory / _MANIFEST_FILE).write_bytes(MANIFEST_JSON.dump_json(manifest))
         for path in directory.iterdir():
             if path.stat().st_nlink == 1:  # else it was synced with the generation it comes from
                 _sync(path)
@@ -161,23 +135,22 @@ class Generations:
         _sync(self.root)
 
     def prune(self) -> None:
-        """Keep the last few generations and what they refer to; trials that led to nothing go."""
+        """Keep the last few generations and what they refer to; unsealed ones go."""
         keep = {*self._whole()[-self._keep :], self.current}
         for name in self._names():
             if name not in keep:
                 self.discard(name)
-        manifests = [self.manifest(name) for name in self._names()]
-        used = {asset for manifest in manifests if manifest for asset in manifest.assets}
+        used = {asset for name in self._names() for asset in self.manifest(name).assets}
         for path in (self.root / "assets").iterdir():
             if f"assets/{path.name}" not in used:
                 path.unlink()
 
     def _names(self) -> list[str]:
-        """Oldest first; whatever else lies there, such as a probe that was cut short, before all."""
+        """All generations, oldest first; whatever else lies there, such as a probe that was cut short, before all."""
         return sorted((path.name for path in (self.root / "generations").iterdir()), key=_sequence)
 
     def _whole(self) -> list[str]:
-        """Those that were sealed, oldest first."""
+        """The generations that were sealed, oldest first."""
         return [name for name in self._names() if (self._directory(name) / _MANIFEST_FILE).exists()]
 
     def _directory(self, name: str) -> Path:

@@ -20,11 +20,13 @@ _REMEDIES = (
     (re.compile(r"^bind\(\) .*\(13:"), "run as root, or choose ports from 1024 up"),
     (re.compile(r"^bind\(\) .*\(98:"), "another program has that port: stop it, or choose another"),
 )
-_PLACE = re.compile(r" in (?P<file>\S*/http\.conf):(?P<line>\d+)")
+_POSITION = re.compile(r" in \S*/http\.conf:\d+")
 
 
 class Nginx(Protocol):
-    """One way to run nginx. Every method may raise Unavailable with a remedy."""
+    """One way to run nginx, in one word its ``mode``. Every method may raise Unavailable with a remedy."""
+
+    mode: str
 
     def identify(self) -> tuple[Build, str]:
         """What this nginx is, and all that ``nginx -V`` printed. Asked once."""
@@ -44,15 +46,11 @@ class Nginx(Protocol):
     def stop(self) -> None:
         """End it; requests in flight are finished. Quiet when it isn't running."""
 
-    def describe(self) -> str:
-        """The way it is run, in one word."""
-
 
 def complaint(output: str) -> str:
-    """The sentence that matters of what nginx said, without the place, which is gone with the trial; with a remedy
-    where one is known."""
-    found = _reasons(output)
-    sentence = [*found, *reversed(output.strip().splitlines()), "it gave no reason"][0]
+    """The sentence that matters of what nginx said, without file and line, which are gone with the config test; with a
+    remedy where one is known."""
+    sentence = [*_reasons(output), *reversed(output.strip().splitlines()), "it gave no reason"][0]
     return sentence + next((f" ({remedy})" for sign, remedy in _REMEDIES if sign.search(sentence)), "")
 
 
@@ -64,15 +62,9 @@ def final_complaint(log: str) -> str | None:
 
 
 def _reasons(output: str) -> list[str]:
-    """A socket's file that is gone already is nothing to complain about."""
-    found = [_PLACE.sub("", match["text"]) for match in _COMPLAINT.finditer(output)]
-    return [reason for reason in found if not reason.startswith("unlink()")]
-
-
-def place(output: str) -> int | None:
-    """The line of ``http.conf`` that nginx complains about, if it names one."""
-    match = _PLACE.search(output)
-    return int(match["line"]) if match else None
+    """All complaints in what nginx said, but of a socket's file that is gone already: that is nothing."""
+    reasons = (_POSITION.sub("", match["text"]) for match in _COMPLAINT.finditer(output))
+    return [reason for reason in reasons if not reason.startswith("unlink()")]
 
 
 def parse_version(output: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Finds out whether the nginx at hand can run our Lua, by letting it test a configuration that does.
+"""The probe for Lua: whether the nginx at hand can run ours, found out by a config test of one that does.
 
 Neither a version nor a file list tells: the module may be compiled in (OpenResty) or a file (Debian), and needs the
 Lua library ``resty.core`` beside it. A test of the real thing tells in a few milliseconds.

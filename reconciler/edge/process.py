@@ -31,6 +31,8 @@ _NOT_INSTALLED = "nginx is not installed: install it (Debian: `apt-get install n
 class ProcessNginx:
     """An nginx whose prefix is ``root``."""
 
+    mode = "process"
+
     def __init__(self, root: Path, settings: EdgeSettings) -> None:
         self._root = root.resolve()
         self._settings = settings
@@ -48,9 +50,7 @@ class ProcessNginx:
         return self._master() is not None
 
     def load(self) -> None:
-        master = self._master()
-        if master is not None:
-            _tell(master, signal.SIGHUP)
+        if self._tell_master(signal.SIGHUP):
             return
         if not self._retire():
             self._check_port()
@@ -59,15 +59,10 @@ class ProcessNginx:
             raise Unavailable(f"nginx did not start: {complaint(output)}")
 
     def reopen_logs(self) -> None:
-        master = self._master()
-        if master is not None:
-            _tell(master, signal.SIGUSR1)
+        self._tell_master(signal.SIGUSR1)
 
     def stop(self) -> None:
         self._retire()
-
-    def describe(self) -> str:
-        return "process"
 
     def _run(self, *arguments: str) -> tuple[int, str]:
         if self._command is None:
@@ -85,6 +80,17 @@ class ProcessNginx:
             return noted
         return next((pid for pid in _processes() if _is_ours(pid, self._root, "master")), None)
 
+    def _tell_master(self, number: signal.Signals) -> bool:
+        """Send our master a signal, if there is one; whether there was."""
+        master = self._master()
+        if master is None:
+            return False
+        try:
+            os.kill(master, number)
+        except ProcessLookupError as error:
+            raise Unavailable("nginx ended just as it was to be told of a change") from error
+        return True
+
     def _retire(self) -> bool:
         """Ask every nginx of ours to finish what it has, and whether there was one. Also what an earlier one left
         behind: workers without a master, or one whose directory was removed. They give the port free at once."""
@@ -96,7 +102,7 @@ class ProcessNginx:
         return bool(ours)
 
     def _check_port(self) -> None:
-        """nginx itself would try for 2.5 s before it says so."""
+        """Raise Unavailable where the port can't be had: nginx itself would try for 2.5 s before it says so."""
         host, port = self._settings.bind or "0.0.0.0", self._settings.port
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -104,13 +110,6 @@ class ProcessNginx:
                 probe.bind((host.strip("[]"), port))
             except OSError as error:
                 raise Unavailable(_port_trouble(host, port, error)) from error
-
-
-def _tell(master: int, number: signal.Signals) -> None:
-    try:
-        os.kill(master, number)
-    except ProcessLookupError as error:
-        raise Unavailable("nginx ended just as it was to be told of a change") from error
 
 
 def _port_trouble(host: str, port: int, error: OSError) -> str:

@@ -1,4 +1,4 @@
-"""Makes a route table live: render, test, switch, load, prove, and go back where any of it fails.
+"""The publisher makes a route table live: render, test, switch, load, prove, and go back where any of it fails.
 
 Decides what is really served and says so in the `Publication`. It must never leave a configuration current that was
 not proven, never load nginx twice for one table, and never at all where only replicas changed that can be pushed.
@@ -7,56 +7,45 @@ not proven, never load nginx twice for one table, and never at all where only re
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from threading import Lock
 
 from reconciler.edge.certificates import Certificates
+from reconciler.edge.config_test import ConfigTest
 from reconciler.edge.control import Control, NotServed
-from reconciler.edge.generations import Generations, Manifest
+from reconciler.edge.generations import Generations
+from reconciler.edge.insertion import Hopeless, Insertion
+from reconciler.edge.manifest import Manifest
 from reconciler.edge.nginx import Nginx, final_complaint
 from reconciler.edge.probe import with_lua
-from reconciler.edge.rehearsal import Rehearsal
 from reconciler.edge.render import LUA_FILE, LUA_SOURCE, Renderer, Rendering
 from reconciler.edge.servers import ServerList
-from reconciler.edge.settings import Build, EdgeSettings
-from reconciler.edge.sites import Certificate
+from reconciler.edge.settings import EdgeSettings
 from reconciler.edge.sockets import requests_left
-from reconciler.edge.trial import Hopeless
+from reconciler.edge.virtual_servers import Certificate
 from reconciler.model.routes import Publication, Refusal, RouteTable
 from reconciler.ports import Unavailable
 
 _LARGE_ERROR_LOG_BYTES = 16 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """All that the configuration follows from. ``problems`` by secret name."""
-
-    table: RouteTable
-    certificates: Mapping[str, Certificate]
-    problems: Mapping[str, str]
-
-
 class NginxEdge:
-    """`ports.Edge` on any nginx."""
+    """`ports.Edge` on any nginx, which logs requests to ``access_log`` in the format of `model.access_log`."""
 
     def __init__(self, nginx: Nginx, generations: Generations, settings: EdgeSettings) -> None:
+        self.access_log = generations.access_log
         self._nginx = nginx
         self._generations = generations
         self._settings = settings
         self._control = Control(generations.root / "run")
         self._certificates = Certificates(generations.root / "assets", settings.secrets_dir)
-        self._known: tuple[Build, Renderer] | None = None
-        self._last: tuple[_Wanted, Publication] | None = None
+        self._insertion = Insertion()
+        self._renderer: Renderer | None = None
+        self._last: tuple[object, Publication] | None = None
         self._trouble = "not known yet"
         self._lock = Lock()
-
-    @property
-    def access_log(self) -> Path:
-        """Where nginx logs requests, in the format of `model.access_log`."""
-        return self._generations.access_log
 
     def publish(self, table: RouteTable) -> Publication:
         with self._lock:
@@ -70,23 +59,21 @@ class NginxEdge:
                 raise Unavailable(self._trouble) from error
 
     def open_requests(self) -> Mapping[str, int]:
-        """By replica address, exact where replicas are pushed; stock nginx can't tell of replicas it serves (an open
-        connection may well be an idle one), so that it's empty there."""
+        """Requests in flight by replica address, exact where replicas are pushed; empty for a stock nginx, which can't
+        tell of replicas it serves: an open connection may well be an idle one."""
         with self._lock:
-            served = self._served()
-            return self._counted(served) if served and served.servers_digest else {}
+            served = self._generations.served
+            return self._counted(served) if served.servers_digest else {}
 
     def requests_left(self, addresses: Collection[str]) -> Mapping[str, int]:
-        """As nginx counts them where replicas are pushed, else as its sockets show."""
+        """Requests in flight, as nginx counts them where replicas are pushed, else as its sockets show."""
         with self._lock:
-            served = self._served()
-            if served is None:
-                return {}
+            served = self._generations.served
             if served.servers_digest:
                 counted = self._counted(served)
                 return {address: counted[address] for address in addresses if address in counted}
             try:
-                worker = self._control.worker(served.door)
+                worker = self._control.worker(served.control_socket)
             except NotServed:
                 return {}
             serving = {server.address for app in served.table.apps for server in app.servers}
@@ -94,11 +81,11 @@ class NginxEdge:
 
     def describe(self) -> str:
         """What publishing has found out. Nothing is asked, so that nothing can fail or be tried twice in a tick."""
-        if self._known is None:
-            return f"nginx ({self._nginx.describe()}): {self._trouble}"
-        build, _ = self._known
+        if self._renderer is None:
+            return f"nginx ({self._nginx.mode}): {self._trouble}"
+        build = self._renderer.build
         how = "replicas change without a reload (Lua)" if build.lua else "replicas change by reload"
-        return f"nginx {build.version_text} ({self._nginx.describe()}), {how}"
+        return f"nginx {build.version_text} ({self._nginx.mode}), {how}"
 
     def reopen_logs(self) -> None:
         """Have nginx open its logs anew after the access log was renamed; a large error log is put aside as well.
@@ -120,155 +107,127 @@ class NginxEdge:
     def close(self) -> None:
         """nginx goes on serving."""
 
-    def _served(self) -> Manifest | None:
-        current = self._generations.current
-        return self._generations.manifest(current) if current else None
-
     def _counted(self, served: Manifest) -> Mapping[str, int]:
+        """Requests in flight by address, out of lines ``ADDRESS:PORT COUNT``."""
         try:
-            return _by_address(self._control.ask(served.door, "GET", "/requests"))
+            answer = self._control.ask(served.control_socket, "GET", "/requests")
         except NotServed:
             return {}
+        counts: Counter[str] = Counter()
+        for line in answer.splitlines():
+            server, _, count = line.partition(" ")
+            counts[server.rpartition(":")[0]] += int(count)
+        return dict(counts)
 
-    def _get_to_know(self) -> tuple[Build, Renderer]:
-        """Asked of nginx once: it may not be there yet when the controller starts."""
-        if self._known is None:
-            self._generations.prepare()
+    def _get_to_know(self) -> Renderer:
+        """The renderer for the nginx at hand, which is asked once: it may not be there when the controller starts."""
+        if self._renderer is None:
             build, version_output = self._nginx.identify()
             if self._settings.lua == "auto":
                 build = with_lua(build, self._nginx, self._generations, version_output)
-            self._known = build, Renderer(self._settings, build)
-        return self._known
+            self._renderer = Renderer(self._settings, build)
+        return self._renderer
 
     def _publish(self, table: RouteTable) -> Publication:
         self._generations.prepare()
-        current = self._generations.current
-        served = self._generations.manifest(current) if current else None
-        certificates, problems = self._certificates.read(table, served.certificates if served else {})
-        wanted = _Wanted(table, certificates, problems)
-        if served and self._last and self._last[0] == wanted and self._serves(served):
+        served = self._generations.served
+        certificates, problems = self._certificates.read(table, served.certificates)
+        wanted = (table, certificates, problems)
+        if self._last and self._last[0] == wanted and self._serves(served):
             return replace(self._last[1], how="unchanged")
-        publication = self._make_live(wanted, current, served)
+        publication = self._make_live(table, certificates, problems, served)
         self._last = wanted, publication
         return publication
 
-    def _make_live(self, wanted: _Wanted, current: str | None, served: Manifest | None) -> Publication:
-        build, renderer = self._get_to_know()
-        if build.lua:
+    def _make_live(
+        self, wanted: RouteTable, certificates: Mapping[str, Certificate], problems: Mapping[str, str], served: Manifest
+    ) -> Publication:
+        renderer = self._get_to_know()
+        if renderer.build.lua:
             self._generations.add_asset(LUA_FILE, LUA_SOURCE)
         # An app that is refused falls back to what it had, and that may be another certificate.
-        certificates = {**(served.certificates if served else {}), **wanted.certificates}
-        rehearsal = Rehearsal(self._nginx, self._generations, renderer, certificates, served)
+        known, sequence = {**served.certificates, **certificates}, self._generations.next_sequence()
+        test = ConfigTest(self._nginx, self._generations, renderer, known, served.digest, sequence)
+        served_apps = {app.app_name: app for app in served.table.apps}
         try:
-            apps, refusals = rehearsal.largest_accepted(wanted.table.apps)
+            apps, complaints = self._insertion.accepted(wanted.apps, served_apps, certificates, test.complaint)
         except Hopeless as error:
             raise Unavailable(f"nginx refuses its configuration: {error}") from error
-        table, refusals = RouteTable(apps), _with_secrets(refusals, wanted)
-        rendering = rehearsal.render(apps)
-        if current and served and rendering.digest == served.digest:
-            manifest = replace(served, table=table, servers_digest=rendering.servers_digest)
-            generation, how = self._change_servers(rendering, manifest, current, served)
+        rendering, current = test.render(apps), self._generations.current
+        if current and rendering.manifest.digest == served.digest:
+            generation, how = self._change_servers(rendering, current, served)
         else:
-            manifest = _manifest(rendering, table)
-            generation, how = self._change_all(rendering, manifest, current)
+            generation, how = self._change_all(rendering)
         self._generations.prune()
-        return Publication(table, generation, how, refusals)
+        return Publication(RouteTable(apps), generation, how, _refusals(wanted, problems, complaints))
 
-    def _change_all(self, rendering: Rendering, manifest: Manifest, current: str | None) -> tuple[str, str]:
-        generation = rendering.generation
-        self._generations.write(generation, rendering.files)
-        self._generations.seal(generation, manifest)
-        self._load(generation, manifest, current)
-        return generation, "reloaded"
+    def _change_all(self, rendering: Rendering) -> tuple[str, str]:
+        self._generations.write(rendering.generation, rendering.files)
+        self._generations.seal(rendering.generation, rendering.manifest)
+        self._load(rendering.generation, rendering.manifest)
+        return rendering.generation, "reloaded"
 
-    def _change_servers(
-        self, rendering: Rendering, manifest: Manifest, current: str, served: Manifest
-    ) -> tuple[str, str]:
-        """nginx has the right configuration, unless it died or was never told; at most its replicas differ."""
-        generation = current
-        if rendering.servers and rendering.servers_digest != served.servers_digest:
+    def _change_servers(self, rendering: Rendering, current: str, served: Manifest) -> tuple[str, str]:
+        """Change at most the replicas: nginx has the right configuration, unless it died or was never told."""
+        generation, manifest = current, replace(rendering.manifest, control_socket=served.control_socket)
+        if rendering.servers and manifest.servers_digest != served.servers_digest:
             generation = rendering.generation
             self._generations.derive(generation, current, {"servers": rendering.servers.text})
             self._generations.seal(generation, manifest)
         elif self._serves(manifest):
             self._finish_reload(manifest)
             return current, "unchanged"
-        if rendering.servers and self._nginx.alive() and self._control.state(manifest.door):
-            self._push(generation, manifest, rendering.servers, current, ServerList.of(served.table))
+        if rendering.servers and self._nginx.alive() and self._control.state(manifest.control_socket):
+            with self._made_current(generation, "nginx does not take the new replicas"):
+                before = ServerList.of(served.table)
+                self._control.replace_servers(manifest.control_socket, rendering.servers, before)
             self._finish_reload(manifest)
             return generation, "pushed"
-        self._load(generation, manifest, current)
+        self._load(generation, manifest)
         return generation, "reloaded"
 
     def _finish_reload(self, manifest: Manifest) -> None:
-        """A controller before this one may have died between a reload and the end of the old workers."""
+        """Wait for old workers: a controller before this one may have died between a reload and their end."""
         try:
-            self._control.wait_for_others(manifest.door, self._settings.proof_timeout_seconds)
+            self._control.wait_for_others(manifest.control_socket, self._settings.proof_timeout_seconds)
         except NotServed as error:
             raise Unavailable(str(error)) from error
 
     def _serves(self, manifest: Manifest) -> bool:
-        return self._nginx.alive() and self._control.state(manifest.door) == manifest.state
+        return self._nginx.alive() and self._control.state(manifest.control_socket) == manifest.state
 
-    def _load(self, generation: str, manifest: Manifest, previous: str | None) -> None:
-        """Load a generation and prove it; else the previous one is current again, byte for byte."""
-        timeout_seconds = self._settings.proof_timeout_seconds
-        said = self._generations.listen_to_errors()
-        with self._control.reloading(manifest.door):
-            try:
-                self._generations.activate(generation)
-                self._nginx.load()
-                self._control.prove(manifest.door, manifest.state, timeout_seconds, lambda: final_complaint(said()))
-            except (NotServed, Unavailable, OSError) as error:
-                self._go_back(generation, previous)
-                raise Unavailable(f"nginx does not serve the new configuration: {error}") from error
+    def _load(self, generation: str, manifest: Manifest) -> None:
+        """Load a generation and prove it."""
+        control_socket, timeout_seconds = manifest.control_socket, self._settings.proof_timeout_seconds
+        errors = self._generations.listen_to_errors()
+        with (
+            self._control.reloading(control_socket),
+            self._made_current(generation, "nginx does not serve the new configuration"),
+        ):
+            self._nginx.load()
+            self._control.prove(control_socket, manifest.state, timeout_seconds, lambda: final_complaint(errors()))
 
-    def _push(
-        self, generation: str, manifest: Manifest, servers: ServerList, previous: str, before: ServerList
-    ) -> None:
-        """Make nginx take over the replicas that changed, or all where it holds others than it should."""
+    @contextmanager
+    def _made_current(self, generation: str, failure: str) -> Iterator[None]:
+        """Make a generation current while nginx takes it over, and the one before again where that fails."""
+        previous = self._generations.current
         try:
             self._generations.activate(generation)
-            self._control.replace_servers(manifest.door, servers, before)
-        except (NotServed, OSError) as error:
-            self._go_back(generation, previous)
-            raise Unavailable(f"nginx does not take the new replicas: {error}") from error
-
-    def _go_back(self, generation: str, previous: str | None) -> None:
-        if generation == previous:
-            return
-        self._generations.activate(previous)
-        self._generations.discard(generation)
-        if previous and self._nginx.alive():
-            self._nginx.load()
+            yield
+        except (NotServed, Unavailable, OSError) as error:
+            if generation != previous:
+                self._generations.activate(previous)
+                self._generations.discard(generation)
+                if previous and self._nginx.alive():
+                    self._nginx.load()
+            raise Unavailable(f"{failure}: {error}") from error
 
 
-def _manifest(rendering: Rendering, table: RouteTable) -> Manifest:
-    return Manifest(
-        digest=rendering.digest,
-        door=rendering.generation,
-        table=table,
-        certificates=rendering.certificates,
-        servers_digest=rendering.servers_digest,
-        assets=rendering.assets,
-    )
-
-
-def _by_address(answer: str) -> dict[str, int]:
-    """Requests in flight by address, out of lines ``ADDRESS:PORT COUNT``."""
-    counts: Counter[str] = Counter()
-    for line in answer.splitlines():
-        server, _, count = line.partition(" ")
-        counts[server.rpartition(":")[0]] += int(count)
-    return dict(counts)
-
-
-def _with_secrets(refusals: tuple[Refusal, ...], wanted: _Wanted) -> tuple[Refusal, ...]:
+def _refusals(wanted: RouteTable, problems: Mapping[str, str], complaints: Mapping[str, str]) -> tuple[Refusal, ...]:
     """What is wrong with an app's secrets comes first: why it is refused, or served with a certificate of before."""
     reasons: dict[str, list[str]] = {}
-    for app in wanted.table.apps:
+    for app in wanted.apps:
         secrets = dict.fromkeys(route.tls.secret for route in app.routes if route.tls)
-        reasons[app.app_name] = [wanted.problems[name] for name in secrets if name in wanted.problems]
-    for refusal in refusals:
-        reasons[refusal.app_name].append(refusal.message)
+        of_app = [problems.get(name) for name in secrets] + [complaints.get(app.app_name)]
+        reasons[app.app_name] = [reason for reason in of_app if reason]
     return tuple(Refusal(name, "; ".join(texts)) for name, texts in reasons.items() if texts)

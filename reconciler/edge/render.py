@@ -2,7 +2,7 @@
 
 Decides every line nginx reads. It must never put text into a template that a spec could have shaped beyond its type:
 names, hosts, paths and numbers are validated by the model, and there is no raw snippet. What an app contributes
-stands between marker lines (``# app web``), so that an error nginx reports by line can be laid at its door.
+stands between marker lines (``# app web``), so that people see whose lines they read.
 """
 
 from __future__ import annotations
@@ -16,46 +16,36 @@ from typing import Any
 
 import jinja2
 
+from reconciler.edge.manifest import Manifest
 from reconciler.edge.servers import ServerList
 from reconciler.edge.settings import Build, EdgeSettings
-from reconciler.edge.sites import Certificate, Place, Site, secrets_of, sites
+from reconciler.edge.virtual_servers import Certificate, Location, VirtualServer, secrets_of, virtual_servers
 from reconciler.model.access_log import FIELDS
 from reconciler.model.routes import AppRoutes, RouteTable
 from reconciler.model.spec import EdgeOptions
 
 LUA_SOURCE = files("reconciler.edge").joinpath("lua/orchestry.lua").read_text()
 LUA_FILE = f"assets/orchestry-{hashlib.sha256(LUA_SOURCE.encode()).hexdigest()[:12]}.lua"
-_APP_MARK = "# app "
-_END_MARK = "# end"
 
 
 class RenderError(Exception):
-    """An app's part, or with ``app_name`` None the rest, can't be rendered."""
-
-    def __init__(self, app_name: str | None, message: str) -> None:
-        super().__init__(message)
-        self.app_name = app_name
+    """A configuration that can't be rendered: a template fails, or a certificate is missing or claimed twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """One whole configuration.
+    """One whole configuration: the manifest and the files of a generation, by their names in its directory.
 
-    ``digest`` names what nginx has to be loaded with; ``servers`` are the replicas where those are pushed instead.
-    ``files`` are relative to the generation's directory; ``certificates`` are those in use, ``assets`` the paths of
-    all other files that are referred to.
+    ``servers`` are the replicas where those are pushed.
     """
 
-    digest: str
-    generation: str
+    manifest: Manifest
     files: Mapping[str, str]
-    certificates: Mapping[str, Certificate]
-    assets: tuple[str, ...]
     servers: ServerList | None = None
 
     @property
-    def servers_digest(self) -> str:
-        return self.servers.digest if self.servers else ""
+    def generation(self) -> str:
+        return self.manifest.control_socket
 
 
 class Renderer:
@@ -63,7 +53,7 @@ class Renderer:
 
     def __init__(self, settings: EdgeSettings, build: Build) -> None:
         self._settings = settings
-        self._build = build
+        self.build = build
         self._environment = _environment(settings)
         self._environment.globals |= {"settings": settings, "build": build, "default_limits": _limits(EdgeOptions())}
         # A table that changes in one app of a thousand costs one app's rendering.
@@ -77,9 +67,9 @@ class Renderer:
         Raises RenderError where a user's own template fails or a certificate is missing.
         """
         certificates = {name: certificates[name] for name in secrets_of(table) if name in certificates}
-        servers = ServerList.of(table) if self._build.lua else None
+        servers = ServerList.of(table) if self.build.lua else None
         body = self._remembered_body(table, certificates, _megabytes(servers) if servers else 0)
-        main = self._template("nginx.conf.j2", {}) if self._build.main_config else ""
+        main = self._template("nginx.conf.j2", {}) if self.build.main_config else ""
         digest = _digest(main, body, self._template("control.conf.j2", {"generation": ""}))
         generation = f"{sequence:06d}-{_digest(digest, servers.digest) if servers else digest}"
         files = {"http.conf": body + self._template("control.conf.j2", {"generation": generation})}
@@ -87,15 +77,16 @@ class Renderer:
             files["nginx.conf"] = main
         if servers:
             files["servers"] = servers.text
-        return Rendering(digest, generation, files, certificates, self._assets(certificates), servers)
-
-    def _assets(self, certificates: Mapping[str, Certificate]) -> tuple[str, ...]:
-        files = [name for each in certificates.values() for name in (each.certificate_file, each.key_file)]
-        return (*files, LUA_FILE) if self._build.lua else tuple(files)
+        assets = [name for each in certificates.values() for name in (each.certificate_file, each.key_file)]
+        assets += [LUA_FILE] if servers else []
+        servers_digest = servers.digest if servers else ""
+        manifest = Manifest(digest, generation, table, certificates, servers_digest, tuple(assets))
+        return Rendering(manifest, files, servers)
 
     def _remembered_body(self, table: RouteTable, certificates: Mapping[str, Certificate], megabytes: int) -> str:
-        """Where replicas are pushed, the built-in templates say nothing of them."""
-        silent = self._build.lua and self._settings.templates_dir is None
+        """The body for these apps, rendered anew only where it may differ from the last one: where replicas are pushed,
+        the built-in templates say nothing of them."""
+        silent = self.build.lua and self._settings.templates_dir is None
         apps = tuple(replace(app, servers=()) for app in table.apps) if silent else table.apps
         basis = (apps, certificates, megabytes)
         if self._last_body[0] != basis:
@@ -111,36 +102,36 @@ class Renderer:
         parts = [self._template("http.conf.j2", values)]
         parts += [_marked(app.app_name, self._upstream(app)) for app in table.apps]
         _check_certificates(table, certificates)
-        every_site = sites(table, certificates)
-        parts += [self._server(site, tls=False) for site in every_site]
-        if any(site.certificate for site in every_site):
-            parts += [self._server(site, tls=True) for site in every_site if site.certificate or site.host is None]
+        servers = virtual_servers(table, certificates)
+        parts += [self._virtual_server(server, tls=False) for server in servers]
+        if any(server.certificate for server in servers):
+            with_tls = (server for server in servers if server.certificate or server.host is None)
+            parts += [self._virtual_server(server, tls=True) for server in with_tls]
         return "\n".join(part for part in parts if part)
 
     def _render_upstream(self, app: AppRoutes) -> str:
         return self._template("upstream.conf.j2", _app_values(app))
 
-    def _server(self, site: Site, *, tls: bool) -> str:
-        places = () if tls and not site.certificate else site.places
-        locations = "".join(
-            _marked(place.app.app_name, self._location(place, tls, site.certificate is not None)) for place in places
-        )
+    def _virtual_server(self, server: VirtualServer, *, tls: bool) -> str:
+        locations = () if tls and not server.certificate else server.locations
+        has_certificate = server.certificate is not None
+        texts = (_marked(each.app.app_name, self._location(each, tls, has_certificate)) for each in locations)
         port = self._settings.tls_port if tls else self._settings.port
-        address = self._settings.bind if self._build.binds else ""
+        address = self._settings.bind if self.build.binds else ""
         values = {
-            "site": site,
+            "site": server,  # so named for templates of people's own
             "tls": tls,
             "listen": f"{address}:{port}" if address else str(port),
-            "locations": locations,
-            "has_root": any(not place.path for place in places),
+            "locations": "".join(texts),
+            "has_root": any(not location.path for location in locations),
         }
         return self._template("server.conf.j2", values)
 
-    def _render_location(self, place: Place, tls: bool, has_certificate: bool) -> str:
-        wants_redirect = place.route.tls is not None and place.route.tls.redirect
-        values = _app_values(place.app) | {
-            "route": place.route,
-            "matches": (f"= {place.path}", f"{place.path}/") if place.path else ("/",),
+    def _render_location(self, location: Location, tls: bool, has_certificate: bool) -> str:
+        wants_redirect = location.route.tls is not None and location.route.tls.redirect
+        values = _app_values(location.app) | {
+            "route": location.route,
+            "matches": (f"= {location.path}", f"{location.path}/") if location.path else ("/",),
             "redirect": wants_redirect and has_certificate and not tls,
         }
         return self._template("location.conf.j2", values)
@@ -149,28 +140,15 @@ class Renderer:
         try:
             return self._environment.get_template(name).render(values)
         except jinja2.TemplateError as error:
-            app = values.get("app")
-            raise RenderError(app.app_name if app else None, f"template {name}: {error}") from error
-
-
-def app_at(text: str, line: int) -> str | None:
-    """The app that contributed a line (counted from 1) of ``http.conf``, or None."""
-    for earlier in reversed(text.splitlines()[:line]):
-        if earlier.startswith(_APP_MARK):
-            return earlier.removeprefix(_APP_MARK)
-        if earlier == _END_MARK:
-            return None
-    return None
+            raise RenderError(f"template {name}: {error}") from error
 
 
 def _environment(settings: EdgeSettings) -> jinja2.Environment:
     built_in = jinja2.PackageLoader("reconciler.edge")
-    loader = jinja2.ChoiceLoader(
-        [jinja2.FileSystemLoader(settings.templates_dir), built_in] if settings.templates_dir else [built_in]
-    )
+    own = [jinja2.FileSystemLoader(settings.templates_dir)] if settings.templates_dir else []
     # nginx's configuration is no HTML; what is put in is typed.
     return jinja2.Environment(
-        loader=loader,
+        loader=jinja2.ChoiceLoader([*own, built_in]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -188,15 +166,15 @@ def _check_certificates(table: RouteTable, certificates: Mapping[str, Certificat
                 continue
             secret = route.tls.secret
             if secret not in certificates:
-                raise RenderError(app.app_name, f"TLS secret {secret} has no usable certificate")
+                raise RenderError(f"TLS secret {secret} has no usable certificate")
             holder, held = claims.setdefault(route.host, (app.app_name, secret))
             if held != secret:
                 host = route.host or "any host"
-                raise RenderError(app.app_name, f"{host} has TLS secret {held} by app {holder} already, not {secret}")
+                raise RenderError(f"{host} has TLS secret {held} by app {holder} already, not {secret}")
 
 
 def _marked(app_name: str, text: str) -> str:
-    return f"{_APP_MARK}{app_name}\n{text}{_END_MARK}\n" if text.strip() else ""
+    return f"# app {app_name}\n{text}# end\n" if text.strip() else ""
 
 
 def _app_values(app: AppRoutes) -> dict[str, Any]:
@@ -232,7 +210,7 @@ def _time(seconds: float) -> str:
 
 
 def _rate(requests_per_second: float) -> str:
-    """nginx counts whole requests per second or per minute."""
+    """A rate as nginx counts it: in whole requests per second or per minute."""
     if requests_per_second == int(requests_per_second):
         return f"{int(requests_per_second)}r/s"
     return f"{max(1, round(requests_per_second * 60))}r/m"

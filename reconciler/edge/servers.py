@@ -16,7 +16,7 @@ from reconciler.model.routes import AppRoutes, RouteTable
 
 @dataclass(frozen=True, slots=True)
 class ServerList:
-    """A whole list: ``digest`` names its content, ``lines_by_app`` is all of it."""
+    """The list of all replicas: ``digest`` names its content, ``lines_by_app`` is all of it."""
 
     digest: str
     lines_by_app: dict[str, str]
@@ -32,7 +32,7 @@ class ServerList:
         return self._text(self.lines_by_app)
 
     def changes_from(self, before: ServerList) -> str:
-        """Only the apps that differ. Both lists name the same apps."""
+        """The text for the apps that differ, of lists that name the same apps."""
         return self._text(name for name, lines in self.lines_by_app.items() if lines != before.lines_by_app.get(name))
 
     def _text(self, names: Iterable[str]) -> str:

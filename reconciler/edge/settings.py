@@ -70,12 +70,12 @@ class Build:
 
     @property
     def has_http2_directive(self) -> bool:
-        """``http2 on`` instead of a parameter of ``listen``."""
+        """Whether HTTP/2 is a directive (``http2 on``) instead of a parameter of ``listen``."""
         return self.version >= (1, 25, 1)
 
     @property
     def has_keepalive_min_timeout(self) -> bool:
-        """A reload then spares idle client connections for a while."""
+        """Whether a reload can spare idle client connections for a while."""
         return self.version >= (1, 27, 4)
 
     @property

@@ -39,10 +39,9 @@ def requests_left(worker: int, replicas: Collection[str], addresses: Collection[
 
     ``worker`` is a worker of the configuration served, ``replicas`` are the addresses nginx may have connections to.
     """
-    try:
+    with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         return _requests_left(worker, replicas, addresses)
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return {}
+    return {}
 
 
 def _requests_left(worker: int, replicas: Collection[str], addresses: Collection[str]) -> dict[str, int]:
@@ -51,13 +50,13 @@ def _requests_left(worker: int, replicas: Collection[str], addresses: Collection
     leaving = list(_held_by_leaving(worker))
     sockets = _sockets(worker) if leaving else {}
     own = [sockets[inode] for inode in _held(worker) if inode in sockets]
-    ports = {one.local_port for one in own if one.state == _LISTENING}
+    ports = {each.local_port for each in own if each.state == _LISTENING}
     reached: Counter[str] = Counter()
     undecided = 0
     for held in leaving:
         known = [sockets[inode] for inode in held if inode in sockets]
-        connections = [one for one in known if one.state not in _ANSWERED]
-        upstream = [one.peer for one in connections if one.peer in replicas and one.local_port not in ports]
+        connections = [each for each in known if each.state not in _ANSWERED]
+        upstream = [each.peer for each in connections if each.peer in replicas and each.local_port not in ports]
         reached.update(upstream)
         undecided += max(0, len(connections) - 2 * len(upstream))  # each takes its own client along
     return {address: reached[address] + undecided for address in addresses}
@@ -65,42 +64,43 @@ def _requests_left(worker: int, replicas: Collection[str], addresses: Collection
 
 def _held_by_leaving(worker: int) -> Iterator[set[str]]:
     """What each worker of the same nginx holds that shuts down."""
-    place = _place(worker)
+    nginx = _nginx(worker)
     for entry in _PROC.iterdir():
         if entry.name.isdecimal():
             with suppress(FileNotFoundError, ProcessLookupError):  # It ended meanwhile.
                 pid = int(entry.name)
-                if _title(pid) == _LEAVING_TITLE and _place(pid) == place:
+                if _title(pid) == _LEAVING_TITLE and _nginx(pid) == nginx:
                     yield _held(pid)
 
 
-def _place(pid: int) -> tuple[Path, str]:
-    """Network and directory: one nginx by them, also after its master was killed, or its directory removed."""
+def _nginx(pid: int) -> tuple[Path, str]:
+    """The nginx a process belongs to, known by network and directory, also after its master was killed, or the
+    directory removed."""
     directory = str((_PROC / f"{pid}/cwd").readlink())
     return (_PROC / f"{pid}/ns/net").readlink(), directory.removesuffix(" (deleted)")
 
 
 def _held(pid: int) -> set[str]:
     """The inodes of a process's sockets."""
-    found = set()
+    inodes = set()
     for descriptor in (_PROC / f"{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # It was closed meanwhile.
             kind, _, inode = str(descriptor.readlink()).partition(":")
             if kind == "socket":
-                found.add(inode.strip("[]"))
-    return found
+                inodes.add(inode.strip("[]"))
+    return inodes
 
 
 def _sockets(pid: int) -> dict[str, _Socket]:
     """All TCP sockets of a process's network, by inode."""
     tables = [_PROC / f"{pid}/net/tcp", _PROC / f"{pid}/net/tcp6"]  # the second only where there is IPv6
-    found = {}
+    by_inode = {}
     for table in tables:
         for line in table.read_text().splitlines()[1:] if table.exists() else ():
             _, local, peer, state, *_, inode = line.split(maxsplit=10)[:10]
             local_port, address = local.rpartition(":")[2], peer.rpartition(":")[0]
-            found[inode] = _Socket(int(local_port, 16), _address(address), state)
-    return found
+            by_inode[inode] = _Socket(int(local_port, 16), _address(address), state)
+    return by_inode
 
 
 def _address(hexadecimal: str) -> str:

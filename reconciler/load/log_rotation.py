@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from reconciler.load.log_tail import log_before
 from reconciler.ports import Unavailable
 
 _AGAIN_AFTER_SECONDS = 10.0
@@ -20,7 +21,7 @@ class LogRotation:
 
     def __init__(self, path: Path, max_bytes: int, reopen: Callable[[], None]) -> None:
         self._path = path
-        self._before = path.with_name(f"{path.name}.1")
+        self._before = log_before(path)
         self._max_bytes = max_bytes
         self._reopen = reopen
         self._next_try = 0.0

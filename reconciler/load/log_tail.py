@@ -1,11 +1,10 @@
-"""The lines that were appended to a log since we last looked, whatever was done to its file in between.
+"""The lines that were appended to a log since we last looked, over our own rotations of it (`log_rotation`).
 
-A log is known by its first line, since names and inodes pass from one file to another: renaming it, copying it away
-and truncating it, or rotating it while nobody was looking all leave that line in front of the lines that follow it. So
-one rule serves them all: a file whose first line is known goes on where we stopped, the log's own file with a new first
-line starts at its beginning. No line is given out twice and none is lost, except what `copytruncate` itself loses.
-
-A renamed file is read on for a while, as nginx's workers write to it until they have opened the new one.
+A rotation leaves two files: the log, and the one before it, which is read on for a while, as nginx's workers write to
+it until they have opened the new one. A log is known by its first line, since names and inodes pass from one file to
+another: under either name it is read on where we stopped, also after a restart, and the log's own file with a new first
+line, such as one emptied by hand, is read from its beginning. No line is given out twice. None is lost but where
+somebody else takes the log away while nobody reads it, and `lost` tells that.
 """
 
 from __future__ import annotations
@@ -14,16 +13,14 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 _FIRST_LINE_BYTES = 512
 _CHUNK_BYTES = 1024 * 1024
 _LEAVE_AFTER_SECONDS = 10.0
-_COARSE_SECONDS = 0.1
-_REMEMBERED = 16
-_PACKED = (".gz", ".bz2", ".xz", ".zst")
+_REMEMBERED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,8 @@ class _OpenLog:
         self.offset = 0
         self.grew_at = time.monotonic()
 
-    def still_the_same(self) -> bool:
+    def is_the_same(self) -> bool:
+        """Whether it is the log it was: emptied by hand and written to anew it is another."""
         size = os.fstat(self.descriptor).st_size
         return size >= self.offset and (not self.name or _fingerprint(self.descriptor) == self.name)
 
@@ -81,8 +79,8 @@ class LogTail:
         self._logs: list[_OpenLog] = []
         self._offsets = dict(position.offsets) if position else {}
         self._looked_at = position.at if position else float("inf")
-        self._looked_around_at = float("-inf")
-        self._files_modified_at = float("-inf")
+        self._is_sought = bool(self._offsets)
+        self.lost = False
 
     @property
     def position(self) -> Position:
@@ -96,84 +94,54 @@ class LogTail:
         return bool(self._logs)
 
     def read(self, now: float) -> Iterator[bytes]:
-        """Everything new, in chunks of whole lines, older files first. ``now``: epoch seconds."""
-        if self._files_changed() or not self._all_the_same():
-            self._look_around()
+        """Everything new, in chunks of whole lines, the older file first. ``now``: epoch seconds.
+
+        Afterwards ``lost`` tells whether no file is there that was read before the restart.
+        """
+        self._let_go([log for log in self._logs if not log.is_the_same()])
+        for path in (self._path, log_before(self._path)):
+            if not any(log.is_at(path) for log in self._logs):
+                with contextlib.suppress(FileNotFoundError):  # not there yet, or rotated away in this very moment
+                    self._open(path)
+        self.lost, self._is_sought = self._is_sought, False
         self._looked_at = now
         for log in self._logs:
             while lines := log.read():
                 yield lines
-        self._leave_finished()
+        self._let_go(self._finished())
 
     def close(self) -> None:
-        for log in self._logs:
-            log.close()
-        self._logs = []
-
-    def _files_changed(self) -> bool:
-        """Whether files may have come, gone or been renamed since we last looked around.
-
-        The file system's clock is coarse: a change just before we looked may have been one just after.
-        """
-        modified_at = _modified_at(self._path.parent)
-        return modified_at != self._files_modified_at or modified_at > self._looked_around_at - _COARSE_SECONDS
-
-    def _all_the_same(self) -> bool:
-        """Whether the files we have open are the logs they were."""
-        return all(log.still_the_same() for log in self._logs)
-
-    def _look_around(self) -> None:
-        """Open what has appeared, and let go of files that became another log under our hands."""
-        self._looked_around_at = time.time()
-        self._files_modified_at = _modified_at(self._path.parent)
-        self._remember()
-        for log in [log for log in self._logs if not log.still_the_same()]:
-            self._logs.remove(log)
-            log.close()
-        for path in self._files():
-            with contextlib.suppress(FileNotFoundError):  # not there yet, or rotated away in this very moment
-                self._open(path)
-        self._logs.sort(key=lambda log: log.is_at(self._path))
+        self._let_go([*self._logs])
 
     def _open(self, path: Path) -> None:
         log = _OpenLog(path)
-        if self._is_ours(log, path):
+        self._is_sought &= log.name not in self._offsets
+        if path == self._path or self._has_news(log):
             log.offset = self._offsets.get(log.name, 0)
             self._logs.append(log)
+            self._logs.sort(key=lambda log: log.is_at(self._path))
         else:
             log.close()
 
-    def _is_ours(self, log: _OpenLog, path: Path) -> bool:
-        """Whether there is something to read that was not read yet."""
+    def _has_news(self, log: _OpenLog) -> bool:
+        """Whether the log before has lines that were not read; a copy of one that is open has none."""
         status = os.fstat(log.descriptor)
-        if any(os.path.samestat(status, os.fstat(other.descriptor)) for other in self._logs):
-            return False
-        if path == self._path:
-            return True
-        if any(log.name == other.name for other in self._logs):
-            return False
         if log.name in self._offsets:
-            return status.st_size > self._offsets[log.name]
+            is_open = any(log.name == other.name for other in self._logs)
+            return status.st_size > self._offsets[log.name] and not is_open
         return bool(log.name) and status.st_mtime >= self._looked_at
 
-    def _files(self) -> list[Path]:
-        """The log's own file, which wins over copies of itself; then those it was rotated to, the oldest first."""
-        rotated = [
-            path
-            for path in self._path.parent.glob(f"{self._path.name}?*")
-            if path.is_file() and not path.name.endswith(_PACKED)
-        ]
-        return [self._path, *sorted(rotated, key=_modified_at)]
-
-    def _leave_finished(self) -> None:
-        """Let go of renamed files that nobody has written to for a while."""
+    def _finished(self) -> list[_OpenLog]:
+        """The renamed files that nobody has written to for a while, once there is a new one."""
         if not self._logs or not self._logs[-1].is_at(self._path):
-            return
+            return []
+        return [log for log in self._logs[:-1] if time.monotonic() - log.grew_at > _LEAVE_AFTER_SECONDS]
+
+    def _let_go(self, logs: Iterable[_OpenLog]) -> None:
         self._remember()
-        for log in self._logs[:-1]:
-            if time.monotonic() - log.grew_at > _LEAVE_AFTER_SECONDS:
-                self._logs.remove(log)
-                log.close()
+        for log in logs:
+            self._logs.remove(log)
+            log.close()
 
     def _remember(self) -> None:
         for log in self._logs:
@@ -184,15 +152,13 @@ class LogTail:
             del self._offsets[name]
 
 
+def log_before(path: Path) -> Path:
+    """The file that a log is renamed to when it is rotated."""
+    return path.with_name(f"{path.name}.1")
+
+
 def _fingerprint(descriptor: int) -> str:
     """What names a log: a digest of its first line; "" where there is none yet."""
     line, end, _ = os.pread(descriptor, _FIRST_LINE_BYTES, 0).partition(b"\n")
     complete = end or len(line) == _FIRST_LINE_BYTES
     return hashlib.sha256(line).hexdigest()[:24] if complete else ""
-
-
-def _modified_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0

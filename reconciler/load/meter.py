@@ -28,24 +28,24 @@ NO_API = "custom metrics are unknown: no Prometheus-compatible API is set (prome
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What one look is about. ``replicas`` are the running containers, by app name; ``on_trial`` all containers, also
+    """What one look is about. ``replicas`` are the running containers, by app name; ``analysed`` all containers, also
     those that have crashed just now, of apps with a canary; ``healthy`` names of replicas."""
 
     apps: tuple[App, ...]
     replicas: dict[str, list[Container]]
     healthy: frozenset[str]
-    on_trial: dict[str, list[Container]]
+    analysed: dict[str, list[Container]]
 
     @classmethod
     def of(cls, apps: Sequence[App], containers: Sequence[Container], healthy: Collection[str]) -> Watched:
         replicas: dict[str, list[Container]] = {app.name: [] for app in apps}
-        on_trial: dict[str, list[Container]] = {app.name: [] for app in apps if app.spec.strategy.canary}
+        analysed: dict[str, list[Container]] = {app.name: [] for app in apps if app.spec.strategy.canary}
         for container in containers:
             if container.app_name in replicas and container.state is ContainerState.RUNNING:
                 replicas[container.app_name].append(container)
-            if container.app_name in on_trial:
-                on_trial[container.app_name].append(container)
-        return cls(tuple(apps), replicas, frozenset(healthy), on_trial)
+            if container.app_name in analysed:
+                analysed[container.app_name].append(container)
+        return cls(tuple(apps), replicas, frozenset(healthy), analysed)
 
 
 class Meter:
@@ -113,7 +113,7 @@ class Meter:
             self._custom.watch(metric.query for app in watched.apps for metric in app.scaling.metrics)
         if self._requests:
             self._requests.configure(windows, now)
-            self._comparisons.watch(watched.on_trial, now)
+            self._comparisons.watch(watched.analysed, now)
             for traffic in self._requests.look(now):
                 self._history.add(traffic)
                 self._comparisons.add(traffic)

@@ -115,6 +115,8 @@ class RequestLog:
             if batch.skipped:
                 self._strange_at = now
             yield batch.traffic
+        if self._tail.lost:
+            log.warning("%s was replaced while nobody read it; what it held since is not counted", self._path)
 
 
 def _load(file: Path) -> tuple[Position | None, float]:

@@ -3,6 +3,7 @@
 Run it as ``.venv/bin/python -m tests.bench.edge [--json] [--sizes 10,100,1000] [--rounds 5]``. The floor of a reload is
 ``nginx -t``, the signal, and waiting until the new configuration answers and the old workers take no more requests
 (nginx gives those 100 ms by itself). The floor of a push is the one request that carries the changed replicas.
+``refused`` is a publish with one more app that nginx refuses, which takes the search for it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from reconciler.edge.control import Control
 from reconciler.edge.servers import ServerList
 from reconciler.model.routes import RouteTable, Server
+from reconciler.model.spec import Route
 from tests.bench.table import print_table
 from tests.support.nginx import Front, app_routes, front, table
 
@@ -43,12 +45,23 @@ def main() -> None:
     if given.json:
         print(json.dumps({name: {k: round(v, 3) for k, v in values.items()} for name, values in results.items()}))
         return
-    head = ["nginx, apps", "unchanged ms", "reload ms", "floor ms", "ratio", "push ms", "floor ms", "ratio"]
+    head = [
+        "nginx, apps",
+        "unchanged ms",
+        "reload ms",
+        "floor ms",
+        "ratio",
+        "push ms",
+        "floor ms",
+        "ratio",
+        "refused ms",
+    ]
     print_table(head, [[name, *row(values)] for name, values in results.items()])
 
 
 def row(values: dict[str, float]) -> list[str]:
-    names = ("unchanged_ms", "reload_ms", "reload_floor_ms", "reload_ratio", "push_ms", "push_floor_ms", "push_ratio")
+    names = ("unchanged_ms", "reload_ms", "reload_floor_ms", "reload_ratio")
+    names += ("push_ms", "push_floor_ms", "push_ratio", "refused_ms")
     return [f"{values[name]:.2f}" if name in values else "-" for name in names]
 
 
@@ -62,7 +75,7 @@ def measure(size: int, lua: str, rounds: int) -> dict[str, float]:
         values |= measure_reload(made, size, rounds)
         if made.has_lua:
             values |= measure_push(made, size, rounds)
-        return values
+        return values | measure_refused(made, size, rounds)
 
 
 def measure_reload(made: Front, size: int, rounds: int) -> dict[str, float]:
@@ -78,43 +91,50 @@ def measure_push(made: Front, size: int, rounds: int) -> dict[str, float]:
     ports = itertools.count(1000)
     tables = iter([apps(size, next(ports)) for _ in range(rounds)])
     publish = median(rounds, lambda: made.edge.publish(next(tables)))
-    door = next((made.root / "run").glob("*.parked")).name.removesuffix(".parked")
+    name = next((made.root / "run").glob("*.parked")).name.removesuffix(".parked")
     control = Control(made.root / "run")
     lists = [ServerList.of(apps(size, next(ports))) for _ in range(rounds + 1)]
-    control.replace_servers(door, lists[0], lists[0])
+    control.replace_servers(name, lists[0], lists[0])
     pairs = iter(list(itertools.pairwise(lists)))
 
     def push() -> None:
         before, after = next(pairs)
-        control.replace_servers(door, after, before)
+        control.replace_servers(name, after, before)
 
     floor = median(rounds, push)
     return {"push_ms": publish, "push_floor_ms": floor, "push_ratio": publish / floor}
+
+
+def measure_refused(made: Front, size: int, rounds: int) -> dict[str, float]:
+    made.edge.publish(apps(size))
+    refused = [app_routes(f"bad-{n}", (), Route(path="/bad"), Route(path="/bad")) for n in range(rounds)]
+    tables = iter([table(*apps(size).apps, app) for app in refused])
+    return {"refused_ms": median(rounds, lambda: made.edge.publish(next(tables)))}
 
 
 def raw_reloads(made: Front, rounds: int) -> Iterator[float]:
     """The same files under another name, tested, loaded and waited for by hand. Milliseconds each."""
     control = Control(made.root / "run")
     master = int((made.root / "run" / "nginx.pid").read_text())
-    door = next((made.root / "run").glob("*.parked")).name.removesuffix(".parked")
+    name = next((made.root / "run").glob("*.parked")).name.removesuffix(".parked")
     for number in range(rounds):
-        new_door = f"{900_000 + number}-raw"
-        directory = made.root / "generations" / new_door
+        new_name = f"{900_000 + number}-raw"
+        directory = made.root / "generations" / new_name
         directory.mkdir()
         for path in (made.root / "current").iterdir():
-            (directory / path.name).write_text(path.read_text().replace(door, new_door))
+            (directory / path.name).write_text(path.read_text().replace(name, new_name))
         link = made.root / "current"
-        state = (control.state(door) or "").replace(door, new_door)
-        with control.reloading(new_door):
+        state = (control.state(name) or "").replace(name, new_name)
+        with control.reloading(new_name):
             started = time.perf_counter()
-            test = ["nginx", "-p", "./", "-t", "-q", "-c", f"generations/{new_door}/nginx.conf"]
+            test = ["nginx", "-p", "./", "-t", "-q", "-c", f"generations/{new_name}/nginx.conf"]
             subprocess.run(test, cwd=made.root, check=True, timeout=60, capture_output=True)
             link.unlink()
-            link.symlink_to(f"generations/{new_door}")
+            link.symlink_to(f"generations/{new_name}")
             os.kill(master, signal.SIGHUP)
-            control.prove(new_door, state, 60, lambda: None)
+            control.prove(new_name, state, 60, lambda: None)
             yield 1000 * (time.perf_counter() - started)
-        door = new_door
+        name = new_name
 
 
 def apps(size: int, port: int = 9000) -> RouteTable:

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from reconciler.edge.certificates import Certificates
-from reconciler.edge.generations import Generations, Manifest
-from reconciler.edge.nginx import complaint, final_complaint, parse_version, place
-from reconciler.edge.sites import Certificate
+from reconciler.edge.generations import Generations
+from reconciler.edge.manifest import NOTHING, Manifest
+from reconciler.edge.nginx import complaint, final_complaint, parse_version
+from reconciler.edge.virtual_servers import Certificate
 from reconciler.model.routes import RouteTable
 from reconciler.model.spec import Route
 from reconciler.ports import Unavailable
+from tests.support.golden import GOLDEN
 from tests.support.nginx import app_routes, make_certificate, table
 
 SHOP = table(app_routes("shop", (), Route.model_validate({"tls": {"secret": "shop"}})))
@@ -29,7 +31,7 @@ def made(root: Path, *, keep: int) -> Generations:
 
 def publish(generations: Generations, name: str, **values: object) -> None:
     generations.write(name, {"http.conf": f"# {name}"})
-    generations.seal(name, Manifest(digest="d", door=name, table=RouteTable(), **values))  # type: ignore[arg-type]
+    generations.seal(name, Manifest(digest="d", control_socket=name, table=RouteTable(), **values))  # type: ignore[arg-type]
     generations.activate(name)
 
 
@@ -50,11 +52,25 @@ def test_a_generation_is_known_again_by_another_process(tmp_path: Path) -> None:
     assert again.next_sequence() == 2
 
 
+def test_a_manifest_of_the_version_before_is_understood_and_written_the_same(tmp_path: Path) -> None:
+    text = (GOLDEN / "edge" / "manifest-of-the-version-before.json").read_bytes()
+    generations = made(tmp_path, keep=3)
+    generations.write("000002-e99341d572fa", {"manifest.json": text.decode()})
+    generations.activate("000002-e99341d572fa")
+    manifest = generations.manifest("000002-e99341d572fa")
+    assert manifest.control_socket == "000001-bb81c57bce83"
+    assert manifest.state == "000001-bb81c57bce83 cb2b20bcab10"
+    assert [app.app_name for app in manifest.table.apps] == ["shop", "web"]
+    assert manifest.certificates["shop"].key_file in manifest.assets
+    generations.seal("000002-e99341d572fa", manifest)
+    assert (tmp_path / "current" / "manifest.json").read_bytes() == text
+
+
 @pytest.mark.parametrize("content", ["", "{}", '{"digest": 1}', "not json"])
-def test_a_manifest_that_can_not_be_read_is_none(tmp_path: Path, content: str) -> None:
+def test_a_generation_whose_manifest_can_not_be_read_serves_nothing(tmp_path: Path, content: str) -> None:
     publish(made(tmp_path, keep=3), "000001-a")
     (tmp_path / "current" / "manifest.json").write_text(content)
-    assert made(tmp_path, keep=3).manifest("000001-a") is None
+    assert made(tmp_path, keep=3).served == NOTHING
 
 
 def test_the_last_few_are_kept_and_the_current_one_always(tmp_path: Path) -> None:
@@ -62,7 +78,7 @@ def test_the_last_few_are_kept_and_the_current_one_always(tmp_path: Path) -> Non
     for number in range(1, 6):
         publish(generations, f"00000{number}-a")
     generations.activate("000001-a")
-    generations.write("000006-trial", {"http.conf": "refused"})
+    generations.write("000006-unsealed", {"http.conf": "refused"})
     generations.write("probe", {"http.conf": "cut short"})
     assert generations.next_sequence() == 7
     generations.prune()
@@ -103,7 +119,7 @@ def test_a_link_that_leads_nowhere_is_no_generation(tmp_path: Path) -> None:
     assert generations.current is None
 
 
-def test_a_trial_that_was_cut_short_while_current_is_undone(tmp_path: Path) -> None:
+def test_a_config_test_that_was_cut_short_leaves_no_unsealed_generation_current(tmp_path: Path) -> None:
     generations = made(tmp_path, keep=3)
     publish(generations, "000001-a")
     generations.write("000002-b", {"http.conf": "never tested to the end"})
@@ -229,13 +245,11 @@ nginx: configuration file ./generations/000004-60/nginx.conf test failed
 
 def test_of_what_nginx_says_the_sentence_that_matters_is_told() -> None:
     assert complaint(SAID) == 'duplicate location "/web"'
-    assert place(SAID) == 50
 
 
 def test_what_is_not_nginxs_own_is_told_by_its_last_line() -> None:
     assert complaint("Unable to find image\ndocker: pull access denied\n") == "docker: pull access denied"
     assert complaint("") == "it gave no reason"
-    assert place("x in /etc/nginx/nginx.conf:3") is None
 
 
 def test_a_remedy_is_told_where_one_is_known() -> None:

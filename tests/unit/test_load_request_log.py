@@ -134,6 +134,22 @@ def test_a_broken_state_file_starts_over(tmp_path: Path, text: str, caplog: pyte
     assert "reading starts over" in caplog.text
 
 
+def test_a_log_that_was_replaced_while_nobody_read_it_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    controller = Controller(tmp_path, {})
+    for second in range(150):
+        serve(controller.path, _START + second)
+        controller.second(_START + second + 1)
+    controller.requests.close()
+    controller.path.unlink()
+    serve(controller.path, _START + 160)
+    controller = Controller(tmp_path, controller.recorded)
+    controller.second(_START + 161)
+    controller.requests.close()
+    assert caplog.text.count("was replaced while nobody read it") == 1
+
+
 def test_a_foreign_log_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "access.log").write_text('127.0.0.1 - - [12/Nov/2025] "GET / HTTP/1.1" 200 5\n')
     controller = Controller(tmp_path, {})

@@ -64,6 +64,15 @@ def test_a_refused_app_is_not_tried_again_before_it_changes(way: Front, two: lis
     assert way.get("/bad").status == 200
 
 
+def test_beside_a_refused_app_replicas_come_and_go(way: Front, two: list[Replica]) -> None:
+    bad = app_routes("bad", way.at(*two), *TWICE)
+    way.publish(bad, app_routes("web", way.at(two[0])))
+    publication = way.publish(bad, app_routes("web", way.at(two[1])))
+    assert publication.how == ("pushed" if way.has_lua else "reloaded")
+    assert [refusal.app_name for refusal in publication.refusals] == ["bad"]
+    assert way.get("/web").replica == "web-2"
+
+
 def test_of_many_refused_apps_every_one_is_named(way: Front, two: list[Replica]) -> None:
     bad = [app_routes(f"bad-{n}", (), Route(path=f"/b{n}"), Route(path=f"/b{n}")) for n in range(4)]
     good = [app_routes(f"app-{n}", way.at(*two)) for n in range(4)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.edge.servers import ServerList
-from reconciler.edge.sites import Certificate, Site, sites
+from reconciler.edge.virtual_servers import Certificate, VirtualServer, virtual_servers
 from reconciler.model.routes import Server
 from reconciler.model.spec import Route
 from tests.support.nginx import app_routes, table
@@ -13,15 +13,15 @@ def route(**values: object) -> Route:
     return Route.model_validate({"path": "/"} | values)
 
 
-def owners(site: Site) -> dict[str, str]:
-    return {place.path or "/": place.app.app_name for place in site.places}
+def owners(server: VirtualServer) -> dict[str, str]:
+    return {location.path or "/": location.app.app_name for location in server.locations}
 
 
-def by_host(*apps: object, **certificates: Certificate) -> dict[str | None, Site]:
-    return {site.host: site for site in sites(table(*apps), certificates)}  # type: ignore[arg-type]
+def by_host(*apps: object, **certificates: Certificate) -> dict[str | None, VirtualServer]:
+    return {server.host: server for server in virtual_servers(table(*apps), certificates)}  # type: ignore[arg-type]
 
 
-def test_a_route_without_a_host_is_part_of_every_site() -> None:
+def test_a_route_without_a_host_is_part_of_every_virtual_server() -> None:
     found = by_host(app_routes("web"), app_routes("shop", (), route(host="shop.example.com")))
     assert owners(found[None]) == {"/web": "web"}
     assert owners(found["shop.example.com"]) == {"/web": "web", "/": "shop"}
@@ -41,13 +41,15 @@ def test_of_equal_paths_the_more_exact_host_wins() -> None:
 
 
 def test_longer_paths_come_first() -> None:
-    (site,) = sites(table(app_routes("web", (), route(), route(path="/a"), route(path="/a/b/c"))), {})
-    assert [place.path for place in site.places] == ["/a/b/c", "/a", ""]
+    (server,) = virtual_servers(table(app_routes("web", (), route(), route(path="/a"), route(path="/a/b/c"))), {})
+    assert [location.path for location in server.locations] == ["/a/b/c", "/a", ""]
 
 
 def test_two_claims_of_one_host_and_path_stay_two() -> None:
-    (site,) = sites(table(app_routes("one", (), route(path="/x")), app_routes("two", (), route(path="/x/"))), {})
-    assert [place.app.app_name for place in site.places] == ["one", "two"]
+    (server,) = virtual_servers(
+        table(app_routes("one", (), route(path="/x")), app_routes("two", (), route(path="/x/"))), {}
+    )
+    assert [location.app.app_name for location in server.locations] == ["one", "two"]
 
 
 def test_a_host_has_the_certificate_of_the_most_exact_claim() -> None:

@@ -1,9 +1,9 @@
-"""Which requests belong to whom: the route table regrouped as nginx wants it, by host and path.
+"""The route table regrouped as nginx wants it: a virtual server for each host, with a location for each path.
 
 Decides that the longest path wins among all routes that fit a host, and that of equal paths the more exact host wins:
 ``shop.example.com`` before ``*.example.com`` before any host. A route without a host is therefore part of every
-site, and a certificate serves every host it fits that has none of its own. It must never drop a claim silently: two
-routes of one host and path stay two, and nginx refuses the second.
+virtual server, and a certificate serves every host it fits that has none of its own. It must never drop a claim
+silently: two routes of one host and path stay two, and nginx refuses the second.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One route of one app."""
+class Location:
+    """One route of one app, as a part of a virtual server."""
 
     app: AppRoutes
     route: Route
@@ -38,11 +38,11 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """One host (None: any other) with its places, longest path first, and its certificate where it has one."""
+class VirtualServer:
+    """One host (None: any other) with its locations, longest path first, and its certificate where it has one."""
 
     host: str | None
-    places: tuple[Place, ...]
+    locations: tuple[Location, ...]
     certificate: Certificate | None = None
 
 
@@ -51,26 +51,28 @@ def secrets_of(table: RouteTable) -> list[str]:
     return sorted({route.tls.secret for app in table.apps for route in app.routes if route.tls})
 
 
-def sites(table: RouteTable, certificates: Mapping[str, Certificate]) -> tuple[Site, ...]:
-    """Every host of the table, the site for any other host first. ``certificates`` by secret name."""
-    by_host: dict[str | None, list[Place]] = {None: []}
+def virtual_servers(table: RouteTable, certificates: Mapping[str, Certificate]) -> tuple[VirtualServer, ...]:
+    """One for every host of the table, that for any other host first. ``certificates`` by secret name."""
+    by_host: dict[str | None, list[Location]] = {None: []}
     for app in table.apps:
         for route in app.routes:
-            by_host.setdefault(route.host, []).append(Place(app, route))
+            by_host.setdefault(route.host, []).append(Location(app, route))
     hosts = sorted(by_host, key=lambda host: host or "")
-    return tuple(_site(host, by_host, certificates) for host in hosts)
+    return tuple(_virtual_server(host, by_host, certificates) for host in hosts)
 
 
-def _site(host: str | None, by_host: Mapping[str | None, list[Place]], certificates: Mapping[str, Certificate]) -> Site:
+def _virtual_server(
+    host: str | None, by_host: Mapping[str | None, list[Location]], certificates: Mapping[str, Certificate]
+) -> VirtualServer:
     fitting = [by_host.get(each, []) for each in (host, *_wider_hosts(host))]
-    places: list[Place] = []
+    locations: list[Location] = []
     for claims in fitting:
-        taken = {place.path for place in places}
-        places += [place for place in claims if place.path not in taken]
-    places.sort(key=lambda place: (-len(place.path), place.path, place.app.app_name))
-    secrets = [place.route.tls.secret for claims in fitting for place in claims if place.route.tls]
+        taken = {location.path for location in locations}
+        locations += [location for location in claims if location.path not in taken]
+    locations.sort(key=lambda location: (-len(location.path), location.path, location.app.app_name))
+    secrets = [location.route.tls.secret for claims in fitting for location in claims if location.route.tls]
     certificate = next((certificates[secret] for secret in secrets if secret in certificates), None)
-    return Site(host, tuple(places), certificate)
+    return VirtualServer(host, tuple(locations), certificate)
 
 
 def _wider_hosts(host: str | None) -> Iterable[str | None]:
