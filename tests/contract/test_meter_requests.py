@@ -82,11 +82,10 @@ class Metered:
 
 
 def ask(edge: Front, count: int, path: str = "/web") -> None:
-    connection = edge.connect()
-    for _ in range(count):
-        connection.request("GET", path)
-        connection.getresponse().read()
-    connection.close()
+    with edge.connect() as connection:
+        for _ in range(count):
+            connection.request("GET", path)
+            connection.getresponse().read()
 
 
 def test_rate_errors_and_replicas(edge: Front, two: list[Replica], tmp_path: Path) -> None:

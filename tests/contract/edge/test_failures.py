@@ -115,12 +115,10 @@ def test_an_nginx_started_alone_serves_the_replicas_of_now(way: Front, two: list
 def test_a_killed_worker_is_replaced_and_its_requests_are_not_counted_for_ever(process: Front) -> None:
     with replicas("web-1", "web-2") as running:
         process.publish(app_routes("web", process.at(*running)))
-        connection = process.connect()
-        connection.request("GET", "/web?wait")
-        eventually(lambda: sum(process.edge.open_requests().values()) == 1 or not process.has_lua)
-        for pid in process.processes("nginx: worker"):
-            os.kill(pid, signal.SIGKILL)
-        connection.close()
+        with process.in_flight(1, running):
+            assert sum(process.edge.open_requests().values()) == (1 if process.has_lua else 0)
+            for pid in process.processes("nginx: worker"):
+                os.kill(pid, signal.SIGKILL)
         eventually(lambda: _replica(process))
         eventually(lambda: sum(process.edge.open_requests().values()) == 0)
         assert process.publish(app_routes("web", process.at(*running))).how == "unchanged"

@@ -6,6 +6,8 @@ import http.client
 import os
 import socket
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -66,12 +68,11 @@ def test_a_single_replica_is_never_locked_out(way: Front, two: list[Replica]) ->
 
 def test_connections_to_replicas_are_kept(way: Front, two: list[Replica]) -> None:
     way.publish(app_routes("web", way.at(two[0])))
-    connection = way.connect()
     ports = set()
-    for _ in range(10):
-        assert ask(connection, "/web").status == 200
-        ports.add(connection.sock.getsockname()[1] if connection.sock else None)
-    connection.close()
+    with way.connect() as connection:
+        for _ in range(10):
+            assert ask(connection, "/web").status == 200
+            ports.add(connection.sock.getsockname()[1] if connection.sock else None)
     assert len(ports) == 1
     assert two[0].connections <= 2
 
@@ -87,20 +88,19 @@ def test_websockets_pass_and_outlive_a_reload(way: Front, two: list[Replica]) ->
 def test_a_kept_connection_sends_each_request_where_the_table_says_now(way: Front, two: list[Replica]) -> None:
     """With Lua the connection itself survives the change as well."""
     way.publish(app_routes("web", way.at(two[0])))
-    connection = way.connect()
-    assert ask(connection, "/web").replica == "web-1"
-    port = connection.sock.getsockname()[1] if connection.sock else None
-    way.publish(app_routes("web", way.at(two[1])))
-    try:
-        answer = ask(connection, "/web")
-    except (http.client.RemoteDisconnected, ConnectionError):
-        assert not way.has_lua
-        connection.close()
-        answer = ask(connection, "/web")
-    assert answer.replica == "web-2"
-    if way.has_lua:
-        assert connection.sock.getsockname()[1] == port
-    connection.close()
+    with way.connect() as connection:
+        assert ask(connection, "/web").replica == "web-1"
+        port = connection.sock.getsockname()[1] if connection.sock else None
+        way.publish(app_routes("web", way.at(two[1])))
+        try:
+            answer = ask(connection, "/web")
+        except (http.client.RemoteDisconnected, ConnectionError):
+            assert not way.has_lua
+            connection.close()
+            answer = ask(connection, "/web")
+        assert answer.replica == "web-2"
+        if way.has_lua:
+            assert connection.sock.getsockname()[1] == port
 
 
 def test_every_request_is_logged_in_our_format(way: Front, two: list[Replica]) -> None:
@@ -159,17 +159,16 @@ def _all(running: list[Replica]) -> list[Request]:
     return [request for replica in running for request in replica.requests]
 
 
-def _websocket(way: Front) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", way.settings.port), timeout=10)
-    connection.sendall(
-        b"GET /web HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
-    head = b""
-    while b"\r\n\r\n" not in head:
-        head += connection.recv(1024)
-    assert head.startswith(b"HTTP/1.1 101")
-    return connection
+@contextmanager
+def _websocket(way: Front) -> Iterator[socket.socket]:
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    upgrade = ("Upgrade: websocket", "Connection: Upgrade", key, "Sec-WebSocket-Version: 13")
+    with way.speak("GET /web HTTP/1.1", *upgrade) as connection:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += connection.recv(1024)
+        assert head.startswith(b"HTTP/1.1 101")
+        yield connection
 
 
 def _echo(connection: socket.socket, message: bytes) -> bytes:
