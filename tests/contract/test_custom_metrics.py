@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +59,18 @@ def test_an_apps_metrics_reach_its_load(url: str, tmp_path: Path) -> None:
         {"name": "queue", "query": "vector(42)", "target": 5},
         {"name": "lost", "query": "no_such_metric", "targetPerReplica": 5},
     ]
-    meter = open_meter(state_dir=tmp_path, prometheus_url=url)
     watched = app(replicas=None, scaling={"metrics": metrics})
+    with closing(open_meter(state_dir=tmp_path, prometheus_url=url)) as meter:
 
-    def known() -> AppLoad | None:
-        load = meter.read([watched], [], [], time.time()).apps.get("web")
-        return load if load and load.custom["queue"] is not None else None
+        def known() -> AppLoad | None:
+            load = meter.read([watched], [], [], time.time()).apps.get("web")
+            return load if load and load.custom["queue"] is not None else None
 
-    load = eventually(known, within_seconds=30)
-    assert load is not None
-    assert load.custom == {"queue": 42, "lost": None}
-    notices = meter.read([watched], [], [], time.time()).notices
-    assert notices == ("web: metric lost: the query matches no series",)
-    meter.close()
+        load = eventually(known, within_seconds=30)
+        assert load is not None
+        assert load.custom == {"queue": 42, "lost": None}
+        notices = meter.read([watched], [], [], time.time()).notices
+        assert notices == ("web: metric lost: the query matches no series",)
 
 
 def body(value: Any) -> Script:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -185,32 +186,30 @@ def test_counters_are_the_engines_own(place: Yard) -> None:
     """The Engine's counter lies between ours read before and after it, on a busy container."""
     busy = place.start(cores=0.5, memory_bytes=64 * _MIB)
     busy.burn(20)
-    cgroups = Cgroups()
-    for _ in range(3):
-        before, told, after = (
-            cgroups.usage(busy.container.id),
-            stats(busy.container.id),
-            cgroups.usage(busy.container.id),
-        )
-        assert before is not None
-        assert after is not None
-        usage = usage_of(told, after.at)
-        assert usage is not None
-        assert before.cpu_seconds <= usage.cpu_seconds <= after.cpu_seconds
-        assert usage.memory_limit_bytes == after.memory_limit_bytes == 64 * _MIB
-        assert usage.memory_bytes == pytest.approx(after.memory_bytes, abs=_MIB)
-    cgroups.close()
+    with closing(Cgroups()) as cgroups:
+        for _ in range(3):
+            before, told, after = (
+                cgroups.usage(busy.container.id),
+                stats(busy.container.id),
+                cgroups.usage(busy.container.id),
+            )
+            assert before is not None
+            assert after is not None
+            usage = usage_of(told, after.at)
+            assert usage is not None
+            assert before.cpu_seconds <= usage.cpu_seconds <= after.cpu_seconds
+            assert usage.memory_limit_bytes == after.memory_limit_bytes == 64 * _MIB
+            assert usage.memory_bytes == pytest.approx(after.memory_bytes, abs=_MIB)
 
 
 def test_percentages_are_those_of_docker_stats(place: Yard) -> None:
     """`docker stats` counts in cores, we in shares of the limit: of half a core, ours is twice theirs."""
     busy = place.start(cores=0.5, memory_bytes=64 * _MIB)
     busy.burn(20)
-    cgroups = Cgroups()
-    first = cgroups.usage(busy.container.id)
-    told = client().stats(busy.container.id, stream=False)
-    last = cgroups.usage(busy.container.id)
-    cgroups.close()
+    with closing(Cgroups()) as cgroups:
+        first = cgroups.usage(busy.container.id)
+        told = client().stats(busy.container.id, stream=False)
+        last = cgroups.usage(busy.container.id)
     assert first is not None
     assert last is not None
     ours = 100 * (last.cpu_seconds - first.cpu_seconds) / (last.at - first.at)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,12 +47,16 @@ def database(place: Place) -> Path:
     return place.state_dir / "orchestry.db"
 
 
-def run(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """A Python program of its own that has the project at hand."""
+@contextmanager
+def running(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A Python program of its own that has the project at hand, killed where the block ends before it does."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
-    )
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
 
 
 # -- durability -------------------------------------------------------------------------------------------------------
@@ -93,15 +97,13 @@ while True:
 def test_a_kill_in_mid_write_loses_nothing_that_was_saved(file_place: Place) -> None:
     promised = 0
     for delay in (0.0, 0.003, 0.007, 0.011):
-        writer = run(_WRITER, file_place.state_dir)
-        assert writer.stdout is not None
-        assert int(writer.stdout.readline()) >= promised
-        writer.stdout.readline()
-        time.sleep(delay)
-        writer.kill()
-        said = writer.stdout.read().split()
-        writer.wait()
-        writer.stdout.close()
+        with running(_WRITER, file_place.state_dir) as writer:
+            assert writer.stdout is not None
+            assert int(writer.stdout.readline()) >= promised
+            writer.stdout.readline()
+            time.sleep(delay)
+            writer.kill()
+            said = writer.stdout.read().split()
         promised = int(said[-1]) if said else promised
         found = file_place.reader().memory()
         assert int(found.revision) >= promised
@@ -121,12 +123,13 @@ os.kill(os.getpid(), 9)
 
 def cut_off_a_transaction(place: Place) -> None:
     """Leave the file as a writer does that is killed when half of a transaction has reached the file."""
-    writer = run(_CUT_OFF, database(place))
-    assert writer.wait() == -signal.SIGKILL
-    assert writer.stdout is not None
-    writer.stdout.close()
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        sqlite3.connect(f"file:{database(place)}?mode=ro", uri=True).execute("SELECT count(*) FROM instances")
+    with running(_CUT_OFF, database(place)) as writer:
+        assert writer.wait() == -signal.SIGKILL
+    with (
+        closing(sqlite3.connect(f"file:{database(place)}?mode=ro", uri=True)) as connection,
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+    ):
+        connection.execute("SELECT count(*) FROM instances")
 
 
 def test_a_cut_off_transaction_is_undone_for_readers_and_left_to_the_writer(file_place: Place) -> None:
@@ -325,10 +328,9 @@ def test_a_reader_makes_nothing(tmp_path: Path) -> None:
 
 def test_names_with_odd_characters_are_no_trouble(tmp_path: Path) -> None:
     state_dir = tmp_path / "a?b#c %20 ä"
-    store = open_store(None, state_dir=state_dir, instance="default")
-    store.save(record())
-    assert open_reader(None, state_dir=state_dir, instance="default").memory() == record().memory
-    store.close()
+    with closing(open_store(None, state_dir=state_dir, instance="default")) as store:
+        store.save(record())
+        assert open_reader(None, state_dir=state_dir, instance="default").memory() == record().memory
 
 
 def test_a_locked_file_is_unavailable_and_the_record_can_be_given_again(
@@ -338,11 +340,10 @@ def test_a_locked_file_is_unavailable_and_the_record_can_be_given_again(
     store = file_place.store()
     store.save(record())
     news = record(NOW + 1, events=(Event(NOW + 1, "app", "news"),))
-    other = sqlite3.connect(database(file_place), isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(Unavailable, match="another process keeps it locked"):
-        store.save(news)
-    other.close()
+    with closing(sqlite3.connect(database(file_place), isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(Unavailable, match="another process keeps it locked"):
+            store.save(news)
     store.save(news)
     assert [event.message for event in file_place.reader().events()] == ["news"]
 
@@ -366,12 +367,9 @@ time.sleep(60)
 
 
 def test_the_lock_goes_with_the_process_that_held_it(place: Place) -> None:
-    holder = run(_HOLDER, place.state_dir, place.url or "")
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    with pytest.raises(AlreadyRunning, match=rf"pid {holder.pid} on "):
-        place.store()
-    holder.kill()
-    holder.wait()
-    holder.stdout.close()
+    with running(_HOLDER, place.state_dir, place.url or "") as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(AlreadyRunning, match=rf"pid {holder.pid} on "):
+            place.store()
     assert eventually(place.store).load() == Memory()
