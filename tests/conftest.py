@@ -1,4 +1,4 @@
-"""What every test stands on: a clean environment, a hypothesis profile, and set-ups that fail once.
+"""What every test stands on: a clean environment, a hypothesis profile, and neighbours that don't disturb it.
 
 The fixtures here are glue; whatever starts or speaks to a real server lives in ``tests/support``. Nothing is skipped
 because a server is missing: a test that needs one fails, and says which.
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import failed_setups
+from tests.support import failed_setups, leaks
 
 _LEAKING_PREFIXES = ("ORCHESTRY_", "GIT_", "PG")
 _LEAKING_NAMES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "COLUMNS", "XDG_CONFIG_HOME"})
@@ -34,7 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name.startswith(_LEAKING_PREFIXES) or name.upper() in _LEAKING_NAMES:
             del os.environ[name]
-    config.pluginmanager.register(failed_setups)
+    for plugin in (failed_setups, leaks):
+        config.pluginmanager.register(plugin)
 
 
 @pytest.fixture(scope="session", autouse=True)
