@@ -108,7 +108,9 @@ def ask(edge: Front, count: int, path: str = "/web") -> None:
             connection.getresponse().read()
 
 
-def test_rate_errors_and_replicas(edge: Front, two: list[Replica], measured: Measured) -> None:
+def test_the_access_log_tells_the_rate_the_errors_and_the_replicas_of_requests(
+    edge: Front, two: list[Replica], measured: Measured
+) -> None:
     edge.publish(app_routes("web", edge.at(*two)))
     metered = measured(two)
     metered.read()

@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.nginx
 
 
-def test_a_kept_connection_without_a_request_keeps_nobody(way: Front, two: list[Replica]) -> None:
+def test_a_kept_connection_without_a_request_keeps_no_replica(way: Front, two: list[Replica]) -> None:
     way.publish(app_routes("web", way.at(two[0])))
     with way.connect() as kept:
         for _ in range(3):
@@ -60,19 +60,21 @@ def test_an_upload_keeps_every_replica_it_may_still_be_given_to(way: Front, two:
         _left_come_to(0, way, two)
 
 
-def test_only_those_asked_about_are_told(way: Front, two: list[Replica]) -> None:
+def test_requests_left_are_told_of_those_asked_about_only(way: Front, two: list[Replica]) -> None:
     way.publish(app_routes("web", way.at(two[0])))
     assert way.edge.requests_left(()) == {}
 
 
-def test_nothing_is_known_of_an_nginx_that_does_not_answer(process: Front, two_here: list[Replica]) -> None:
+def test_requests_left_are_unknown_where_nginx_does_not_answer(process: Front, two_here: list[Replica]) -> None:
     process.publish(app_routes("web", process.at(two_here[0])))
     _take_out(process, two_here)
     process.kill()
     assert process.edge.requests_left([two_here[0].address]) == {}
 
 
-def test_workers_whose_master_was_killed_are_seen_as_well(process: Front, two_here: list[Replica]) -> None:
+def test_requests_left_to_workers_whose_master_was_killed_are_seen_as_well(
+    process: Front, two_here: list[Replica]
+) -> None:
     process.publish(app_routes("web", process.at(two_here[0])))
     with process.in_flight(1, two_here) as (connection,):
         for pid in process.processes("nginx: master"):

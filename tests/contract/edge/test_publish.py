@@ -35,13 +35,13 @@ def test_requests_are_spread_over_the_replicas(way: Front, two: list[Replica]) -
     assert min(seen.values()) >= 10
 
 
-def test_an_unchanged_table_changes_nothing(way: Front, two: list[Replica]) -> None:
+def test_an_unchanged_route_table_changes_nothing(way: Front, two: list[Replica]) -> None:
     first = way.publish(app_routes("web", way.at(*two)))
     again = way.publish(app_routes("web", way.at(*two)))
     assert (again.generation, again.how) == (first.generation, "unchanged")
 
 
-def test_an_unchanged_table_changes_nothing_after_a_restart_either(way: Front, two: list[Replica]) -> None:
+def test_an_unchanged_route_table_changes_nothing_after_a_restart_either(way: Front, two: list[Replica]) -> None:
     first = way.publish(app_routes("web", way.at(*two)))
     again = way.reopen().publish(table(app_routes("web", way.at(*two))))
     assert (again.table, again.generation, again.how) == (first.table, first.generation, "unchanged")
@@ -61,7 +61,7 @@ def test_a_new_route_takes_a_reload(way: Front, two: list[Replica]) -> None:
     assert way.get("/api").status == 200
 
 
-def test_a_restarted_controller_goes_on_where_it_was(way: Front, two: list[Replica]) -> None:
+def test_a_restarted_controller_publishes_on_where_it_was(way: Front, two: list[Replica]) -> None:
     way.publish(app_routes("web", way.at(two[0])))
     publication = way.reopen().publish(table(app_routes("web", way.at(two[1]))))
     assert publication.how == ("pushed" if way.has_lua else "reloaded")
@@ -107,12 +107,12 @@ def test_weights_share_the_traffic_out(way: Front, two: list[Replica]) -> None:
     assert 5 <= seen["web-2"] <= 15
 
 
-def test_no_apps_at_all_is_a_table_too(way: Front) -> None:
+def test_no_apps_at_all_is_a_route_table_too(way: Front) -> None:
     assert way.publish().table == RouteTable()
     assert way.get("/").status == 404
 
 
-def test_describe_tells_the_way_and_how_replicas_change(way: Front) -> None:
+def test_an_edge_tells_which_way_nginx_runs_and_how_replicas_change(way: Front) -> None:
     way.publish()
     text = way.edge.describe()
     assert way.mode in text

@@ -37,13 +37,13 @@ def test_a_get_that_failed_is_tried_elsewhere_and_a_post_is_not(way: Front, two:
     assert len(_all(two)) == 3
 
 
-def test_tries_are_bounded(way: Front, two: list[Replica]) -> None:
+def test_tries_of_a_request_that_fails_are_bounded(way: Front, two: list[Replica]) -> None:
     way.publish(app_routes("web", way.at(*two), retries=0))
     assert way.get("/web?status=503").status == 503
     assert len(_all(two)) == 1
 
 
-def test_a_client_error_is_passed_on_as_it_is(way: Front, two: list[Replica]) -> None:
+def test_a_replicas_answer_of_a_client_error_is_passed_on_as_it_is(way: Front, two: list[Replica]) -> None:
     way.publish(app_routes("web", way.at(*two)))
     answer = way.get("/web?status=404")
     assert (answer.status, answer.replica is not None, len(_all(two))) == (404, True, 1)
@@ -121,7 +121,7 @@ def test_every_request_is_logged_in_our_format(way: Front, two: list[Replica]) -
     assert float(good["request_seconds"]) < 10
 
 
-def test_logs_are_opened_anew_after_they_were_renamed(way: Front, two: list[Replica]) -> None:
+def test_access_logs_are_opened_anew_after_they_were_renamed(way: Front, two: list[Replica]) -> None:
     way.publish(app_routes("web", way.at(*two)))
     log = way.edge.access_log
     way.get("/web")
@@ -138,7 +138,7 @@ def test_logs_are_opened_anew_after_they_were_renamed(way: Front, two: list[Repl
     eventually(arrives, every_seconds=0.2)
 
 
-def test_an_unprivileged_reader_may_read_the_log(way: Front) -> None:
+def test_an_unprivileged_reader_may_read_the_access_log(way: Front) -> None:
     way.publish()
     assert way.edge.access_log.stat().st_mode & 0o004
     assert os.access(way.edge.access_log, os.R_OK)
