@@ -1,4 +1,4 @@
-"""What every test stands on: a clean environment, a hypothesis profile, and a run that ends where set-up fails.
+"""What every test stands on: a clean environment, a hypothesis profile, and neighbours that don't disturb it.
 
 The fixtures here are glue; whatever starts or speaks to a real server lives in ``tests/support``. Nothing is skipped
 because a server is missing: a test that needs one fails, and says which.
@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support import failed_setups, leaks
 
 _LEAKING_PREFIXES = ("ORCHESTRY_", "GIT_", "PG")
 _LEAKING_NAMES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "COLUMNS", "XDG_CONFIG_HOME"})
@@ -27,11 +29,13 @@ settings.register_profile(
 settings.load_profile("orchestry")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Before anything of ours is imported: nothing of the caller's environment may reach a test."""
     for name in list(os.environ):
         if name.startswith(_LEAKING_PREFIXES) or name.upper() in _LEAKING_NAMES:
             del os.environ[name]
+    for plugin in (failed_setups, leaks):
+        config.pluginmanager.register(plugin)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,12 +52,3 @@ def _home_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 def _write_git_identity(home: Path) -> None:
     identity = "[user]\n\tname = Test\n\temail = test@example.invalid\n[init]\n\tdefaultBranch = main\n"
     (home / ".gitconfig").write_text(identity, encoding="utf-8")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """A server that can't be had would fail every test that needs it, slowly: the first such failure ends the run."""
-    report = yield
-    if report.when == "setup" and report.failed:
-        item.session.shouldfail = f"set-up of {item.nodeid} failed"
-    return report

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ("query", "value"),
     [("vector(42)", 42), ("scalar(vector(7))", 7), ("sum(up)", 1), ('up{job="itself"}', 1), ("2^10", 1024)],
 )
-def test_a_query_gives_its_number(url: str, query: str, value: float) -> None:
+def test_a_query_of_a_metric_gives_its_number(url: str, query: str, value: float) -> None:
     assert Prometheus(url).ask(query) == value
 
 
@@ -47,7 +48,7 @@ def test_a_query_gives_its_number(url: str, query: str, value: float) -> None:
         ("vector(0)/0", "the value is nan"),
     ],
 )
-def test_a_query_that_gives_no_number_says_why(url: str, query: str, problem: str) -> None:
+def test_a_query_of_a_metric_that_gives_no_number_says_why(url: str, query: str, problem: str) -> None:
     with pytest.raises(NoNumber, match=problem):
         Prometheus(url).ask(query)
 
@@ -58,19 +59,18 @@ def test_an_apps_metrics_reach_its_load(url: str, tmp_path: Path) -> None:
         {"name": "queue", "query": "vector(42)", "target": 5},
         {"name": "lost", "query": "no_such_metric", "targetPerReplica": 5},
     ]
-    meter = open_meter(state_dir=tmp_path, prometheus_url=url)
     watched = app(replicas=None, scaling={"metrics": metrics})
+    with closing(open_meter(state_dir=tmp_path, prometheus_url=url)) as meter:
 
-    def known() -> AppLoad | None:
-        load = meter.read([watched], [], [], time.time()).apps.get("web")
-        return load if load and load.custom["queue"] is not None else None
+        def known() -> AppLoad | None:
+            load = meter.read([watched], [], [], time.time()).apps.get("web")
+            return load if load and load.custom["queue"] is not None else None
 
-    load = eventually(known, within_seconds=30)
-    assert load is not None
-    assert load.custom == {"queue": 42, "lost": None}
-    notices = meter.read([watched], [], [], time.time()).notices
-    assert notices == ("web: metric lost: the query matches no series",)
-    meter.close()
+        load = eventually(known, within_seconds=30)
+        assert load is not None
+        assert load.custom == {"queue": 42, "lost": None}
+        notices = meter.read([watched], [], [], time.time()).notices
+        assert notices == ("web: metric lost: the query matches no series",)
 
 
 def body(value: Any) -> Script:
@@ -97,7 +97,7 @@ def test_what_is_no_prometheus_gives_no_number(script: Script, problem: str) -> 
         Prometheus(f"http://127.0.0.1:{server.port}", timeout_seconds=0.3).ask("up")
 
 
-def test_a_password_in_the_url_is_used_and_never_said() -> None:
+def test_a_password_in_the_url_of_prometheus_is_used_and_never_said() -> None:
     with serving(answer(500)) as server, pytest.raises(NoNumber) as raised:
         Prometheus(f"http://user:hunter2@127.0.0.1:{server.port}").ask("up")
     assert b"Authorization: Basic" in server.requests[0]
@@ -121,7 +121,7 @@ class Answers:
         return number
 
 
-def test_a_value_is_renewed_and_lost_when_its_query_fails() -> None:
+def test_a_metric_is_renewed_and_lost_when_its_query_fails() -> None:
     answers = Answers(a=1.0)
     metrics = CustomMetrics(answers, interval_seconds=0.02)
     metrics.watch(["a"])
@@ -134,7 +134,7 @@ def test_a_value_is_renewed_and_lost_when_its_query_fails() -> None:
     metrics.close()
 
 
-def test_an_api_that_is_down_is_asked_once_a_round() -> None:
+def test_a_prometheus_that_is_down_is_asked_once_a_round() -> None:
     answers = Answers(a=1.0, b=Unreachable("down"), c=3.0)
     metrics = CustomMetrics(answers, interval_seconds=0.02)
     metrics.watch(["a", "b", "c"])
@@ -145,7 +145,7 @@ def test_an_api_that_is_down_is_asked_once_a_round() -> None:
     metrics.close()
 
 
-def test_queries_nobody_watches_are_not_asked() -> None:
+def test_queries_of_metrics_that_nobody_watches_are_not_asked() -> None:
     answers = Answers(a=1.0, b=2.0)
     metrics = CustomMetrics(answers, interval_seconds=0.02)
     metrics.watch(["a"])

@@ -65,13 +65,13 @@ def start() -> Iterator[Start]:
         yield start_one
 
 
-def test_it_says_who_it_is(start: Start) -> None:
+def test_the_demo_server_says_who_it_is(start: Start) -> None:
     demo = start(version="2", INSTANCE_IP="10.0.0.9").until_it_serves()
     assert fetch(demo.address, "/").body == f"orchestry-demo 2 from {demo.id[:12]} at 10.0.0.9\n".encode()
     assert fetch(demo.address, "/shop/version").body == b"2\n"
 
 
-def test_its_health_can_be_switched(start: Start) -> None:
+def test_the_demo_servers_health_can_be_switched(start: Start) -> None:
     demo = start(HEALTH="fail").until_it_serves()
     assert fetch(demo.address, "/healthz").status == 503
     fetch(demo.address, "/pass-health")
@@ -80,7 +80,7 @@ def test_its_health_can_be_switched(start: Start) -> None:
     assert fetch(demo.address, "/healthz").status == 503
 
 
-def test_it_echoes_bodies_and_headers(start: Start) -> None:
+def test_the_demo_server_echoes_bodies_and_headers(start: Start) -> None:
     demo = start().until_it_serves()
     body = os.urandom(300_000)
     assert fetch(demo.address, "/echo", body=body).body == body
@@ -88,14 +88,14 @@ def test_it_echoes_bodies_and_headers(start: Start) -> None:
     assert f"Host: {demo.address}:8080".encode() in fetch(demo.address, "/headers").body
 
 
-def test_it_answers_with_the_status_and_the_share_of_errors_asked_for(start: Start) -> None:
+def test_the_demo_server_answers_with_the_status_and_the_share_of_errors_asked_for(start: Start) -> None:
     demo = start(ERROR_PERCENT="30").until_it_serves()
     assert fetch(demo.address, "/status?code=418").status == 418
     statuses = [fetch(demo.address, "/").status for _ in range(100)]
     assert statuses.count(500) == 30
 
 
-def test_it_takes_its_time(start: Start) -> None:
+def test_the_demo_server_takes_as_long_as_it_is_asked_to(start: Start) -> None:
     demo = start().until_it_serves()
     for path in ("/slow?ms=300", "/burn?ms=300"):
         started = time.monotonic()
@@ -110,7 +110,7 @@ def receive(connection: socket.socket, marker: bytes) -> bytes:
     return data
 
 
-def test_a_connection_serves_many_requests_also_several_sent_at_once(start: Start) -> None:
+def test_a_connection_to_the_demo_server_takes_many_requests_also_several_sent_at_once(start: Start) -> None:
     demo = start().until_it_serves()
     with demo.connect() as connection:
         for _ in range(3):
@@ -133,7 +133,7 @@ def test_a_connection_serves_many_requests_also_several_sent_at_once(start: Star
         (b"GET /ws HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
     ],
 )
-def test_what_it_does_not_understand_it_refuses(start: Start, request_bytes: bytes, status: bytes) -> None:
+def test_the_demo_server_refuses_what_it_does_not_understand(start: Start, request_bytes: bytes, status: bytes) -> None:
     demo = start().until_it_serves()
     with demo.connect() as connection:
         connection.sendall(request_bytes)
@@ -179,7 +179,7 @@ def websocket(demo: Demo) -> Iterator[socket.socket]:
         yield connection
 
 
-def test_a_websocket_echoes(start: Start) -> None:
+def test_the_demo_server_echoes_over_a_websocket(start: Start) -> None:
     with websocket(start().until_it_serves()) as connection:
         for kind, payload, answer in (
             (1, b"hello", (1, b"hello")),
@@ -194,7 +194,7 @@ def test_a_websocket_echoes(start: Start) -> None:
         assert connection.recv(1) == b""
 
 
-def test_a_websocket_is_told_when_its_server_goes(start: Start) -> None:
+def test_a_websocket_is_told_when_the_demo_server_goes(start: Start) -> None:
     demo = start().until_it_serves()
     with websocket(demo) as connection:
         connection.sendall(frame(1, b"hello"))
@@ -207,7 +207,7 @@ def test_a_websocket_is_told_when_its_server_goes(start: Start) -> None:
 # Beginnings and ends
 
 
-def test_it_ends_at_once_when_idle_also_with_open_connections(start: Start) -> None:
+def test_the_demo_server_ends_at_once_when_idle_also_with_open_connections(start: Start) -> None:
     demo = start().until_it_serves()
     with demo.connect() as idle, demo.connect() as used:
         used.sendall(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -219,7 +219,7 @@ def test_it_ends_at_once_when_idle_also_with_open_connections(start: Start) -> N
         assert idle.recv(1) == used.recv(1) == b""
 
 
-def test_requests_in_flight_are_answered_before_it_ends(start: Start) -> None:
+def test_the_demo_server_answers_requests_in_flight_before_it_ends(start: Start) -> None:
     demo = start().until_it_serves()
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(fetch, demo.address, "/slow?ms=1000") for _ in range(8)]
@@ -230,7 +230,7 @@ def test_requests_in_flight_are_answered_before_it_ends(start: Start) -> None:
     assert demo.exit_code() == 0
 
 
-def test_it_may_ignore_a_signal_to_stop(start: Start) -> None:
+def test_the_demo_server_may_ignore_a_signal_to_stop(start: Start) -> None:
     demo = start(IGNORE_TERM="1").until_it_serves()
     client().kill(demo.id, "SIGTERM")
     eventually(lambda: "ignoring" in demo.log())
@@ -238,19 +238,19 @@ def test_it_may_ignore_a_signal_to_stop(start: Start) -> None:
 
 
 @pytest.mark.parametrize(("path", "code"), [("/exit", 0), ("/exit?code=7", 7), ("/crash", 132)])
-def test_it_ends_as_it_is_asked_to(start: Start, path: str, code: int) -> None:
+def test_the_demo_server_ends_as_it_is_asked_to(start: Start, path: str, code: int) -> None:
     demo = start().until_it_serves()
     with contextlib.suppress(OSError):
         fetch(demo.address, path)
     assert demo.exit_code() == code
 
 
-def test_it_may_end_by_itself(start: Start) -> None:
+def test_the_demo_server_may_end_by_itself(start: Start) -> None:
     assert start(EXIT_AFTER_MS="100", EXIT_CODE="9").exit_code() == 9
     assert start("--worker", EXIT_AFTER_MS="1").exit_code() == 1
 
 
-def test_it_may_start_slowly_and_be_stopped_meanwhile(start: Start) -> None:
+def test_the_demo_server_may_start_slowly_and_be_stopped_meanwhile(start: Start) -> None:
     demo = start(START_DELAY_MS="600000")
     eventually(lambda: "starting in" in demo.log())
     assert not serves(demo.address)
@@ -258,7 +258,7 @@ def test_it_may_start_slowly_and_be_stopped_meanwhile(start: Start) -> None:
     assert demo.exit_code() == 0
 
 
-def test_a_worker_listens_to_nothing_but_signals(start: Start) -> None:
+def test_the_demo_server_as_a_worker_listens_to_nothing_but_signals(start: Start) -> None:
     demo = start("--worker")
     eventually(lambda: "working" in demo.log())
     assert not serves(demo.address)
@@ -266,5 +266,5 @@ def test_a_worker_listens_to_nothing_but_signals(start: Start) -> None:
     assert demo.exit_code() == 0
 
 
-def test_an_unknown_option_is_an_error(start: Start) -> None:
+def test_an_unknown_option_of_the_demo_server_is_an_error(start: Start) -> None:
     assert start("--nonsense").exit_code() == 2

@@ -60,7 +60,7 @@ def environment(**variables: str) -> list[dict[str, str]]:
 # Containers
 
 
-def test_limits_network_and_restart_policy_are_in_force(world: World) -> None:
+def test_a_replicas_limits_network_and_restart_policy_are_in_force(world: World) -> None:
     limits = {"cpu": "250m", "memory": "32Mi", "pids": 40}
     volumes = [{"name": "data", "mountPath": "/data", "readOnly": True}]
     container = created(world, resources=limits, volumes=volumes, workingDir="/work", args=["--port", "8080"])
@@ -105,7 +105,7 @@ def test_what_the_engine_refuses_is_rejected_in_its_own_words(world: World) -> N
     assert error.value.reason == "CreateRefused"
 
 
-def test_requests_in_flight_are_finished_before_the_end(world: World) -> None:
+def test_requests_in_flight_are_finished_before_a_replica_is_removed(world: World) -> None:
     container = created(world)
     eventually(lambda: serves(container.address))
     with ThreadPoolExecutor(1) as pool:
@@ -153,7 +153,7 @@ def test_running_out_of_memory_is_said(world: World) -> None:
     assert "out of memory" in seen.last_log
 
 
-def test_many_at_once(world: World) -> None:
+def test_many_replicas_are_created_and_removed_at_once(world: World) -> None:
     actions = [creation(world, slot) for slot in range(1, 9)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(world.runtime.perform, actions))
@@ -258,7 +258,7 @@ def test_a_controller_that_stops_waits_for_no_pull(world: World, registry_addres
 # The line to the Engine
 
 
-def test_events_go_on_after_the_line_was_cut_and_what_was_missed_is_noticed(
+def test_engine_events_go_on_after_the_line_was_cut_and_what_was_missed_is_noticed(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with relay(str(tmp_path / "engine.sock"), ENGINE_SOCKET) as line:
@@ -300,7 +300,9 @@ def test_an_engine_that_comes_up_later_is_found(world: World, tmp_path: Path, mo
     gc.collect()
 
 
-def test_tls_is_used_where_it_is_asked_for(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_is_reached_by_tls_where_that_is_asked_for(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tls = make_certificates(tmp_path)
     with relay(("127.0.0.1", 0), ENGINE_SOCKET, tls) as line:
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{line.port}")
@@ -315,7 +317,7 @@ def test_tls_is_used_where_it_is_asked_for(world: World, tmp_path: Path, monkeyp
         runtime.close()
 
 
-def test_close_is_quick_and_leaves_no_thread(world: World) -> None:
+def test_closing_the_runtime_is_quick_and_leaves_no_thread(world: World) -> None:
     before = set(threading.enumerate())
     runtime = world.another()
     runtime.prepare()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def known(load: ReplicaLoad) -> bool:
     return load.cpu_percent is not None
 
 
-def test_the_first_read_knows_nothing(place: Yard, meter: LoadMeter) -> None:
+def test_the_first_reading_of_the_load_knows_nothing(place: Yard, meter: LoadMeter) -> None:
     busy = place.start(cores=0.2, memory_bytes=64 * _MIB)
     loads = read(meter, [busy.container])
     assert loads.apps.get("web") is None
@@ -101,7 +102,7 @@ def test_a_worker_is_known_to_have_no_connections(place: Yard, meter: LoadMeter)
     assert (found.connections, found.connections_exact) == (0, True)
 
 
-def test_percent_of_the_limit_at_work_and_at_rest(place: Yard, meter: LoadMeter) -> None:
+def test_load_is_in_percent_of_the_limit_at_work_and_at_rest(place: Yard, meter: LoadMeter) -> None:
     worker, idle = (place.start(cores=0.2, memory_bytes=64 * _MIB) for _ in range(2))
     worker.burn(30)
     at_work = replica_when(meter, worker, lambda load: (load.cpu_percent or 0) > 80, [idle.container])
@@ -113,7 +114,7 @@ def test_percent_of_the_limit_at_work_and_at_rest(place: Yard, meter: LoadMeter)
     assert 0 < at_rest.memory_percent < 50
 
 
-def test_an_app_is_the_mean_of_its_healthy_replicas(place: Yard, meter: LoadMeter) -> None:
+def test_the_load_of_an_app_is_the_mean_of_its_healthy_replicas(place: Yard, meter: LoadMeter) -> None:
     worker, idle = (place.start(cores=0.2, memory_bytes=64 * _MIB) for _ in range(2))
     worker.burn(60)
     stopped = replace(idle.container, id="f" * 64, name="stopped", state=ContainerState.EXITED)
@@ -129,7 +130,7 @@ def test_an_app_is_the_mean_of_its_healthy_replicas(place: Yard, meter: LoadMete
     eventually(lambda: cpu_percent([]) is None, within_seconds=60, every_seconds=0.2)
 
 
-def test_an_app_with_a_replica_that_cannot_be_measured_is_unknown(place: Yard, meter: LoadMeter) -> None:
+def test_the_load_of_an_app_with_a_replica_that_cannot_be_measured_is_unknown(place: Yard, meter: LoadMeter) -> None:
     busy = place.start(cores=0.2, memory_bytes=64 * _MIB)
     vanished = replace(busy.container, id="f" * 64, name="vanished")
     replica_when(meter, busy, known, [vanished])
@@ -138,7 +139,9 @@ def test_an_app_with_a_replica_that_cannot_be_measured_is_unknown(place: Yard, m
     assert loads.replicas["vanished"] == ReplicaLoad()
 
 
-def test_a_restart_in_place_is_unknown_for_a_moment_and_never_negative(place: Yard, meter: LoadMeter) -> None:
+def test_the_load_after_a_restart_in_place_is_unknown_for_a_moment_and_never_negative(
+    place: Yard, meter: LoadMeter
+) -> None:
     busy = place.start(cores=0.2, memory_bytes=64 * _MIB)
     busy.burn(2)
     replica_when(meter, busy, known)
@@ -153,14 +156,14 @@ def test_a_restart_in_place_is_unknown_for_a_moment_and_never_negative(place: Ya
     assert all(percent is None or 0 <= percent <= 130 for percent in seen)
 
 
-def test_a_container_that_died_is_unknown(place: Yard, meter: LoadMeter) -> None:
+def test_the_load_of_a_container_that_died_is_unknown(place: Yard, meter: LoadMeter) -> None:
     busy = place.start(cores=0.2, memory_bytes=64 * _MIB)
     replica_when(meter, busy, known)
     busy.kill()
     replica_when(meter, busy, ReplicaLoad().__eq__)
 
 
-def test_what_nobody_asks_about_is_forgotten(place: Yard, meter: LoadMeter) -> None:
+def test_the_load_of_what_nobody_asks_about_is_forgotten(place: Yard, meter: LoadMeter) -> None:
     busy = place.start(cores=0.2, memory_bytes=64 * _MIB)
     replica_when(meter, busy, known)
     eventually(lambda: not read(meter, []).replicas)
@@ -181,36 +184,34 @@ def test_without_log_edge_and_prometheus_requests_are_unknown(place: Yard, meter
 # Agreement with the Engine
 
 
-def test_counters_are_the_engines_own(place: Yard) -> None:
+def test_counters_of_cpu_and_memory_are_the_engines_own(place: Yard) -> None:
     """The Engine's counter lies between ours read before and after it, on a busy container."""
     busy = place.start(cores=0.5, memory_bytes=64 * _MIB)
     busy.burn(20)
-    cgroups = Cgroups()
-    for _ in range(3):
-        before, told, after = (
-            cgroups.usage(busy.container.id),
-            stats(busy.container.id),
-            cgroups.usage(busy.container.id),
-        )
-        assert before is not None
-        assert after is not None
-        usage = usage_of(told, after.at)
-        assert usage is not None
-        assert before.cpu_seconds <= usage.cpu_seconds <= after.cpu_seconds
-        assert usage.memory_limit_bytes == after.memory_limit_bytes == 64 * _MIB
-        assert usage.memory_bytes == pytest.approx(after.memory_bytes, abs=_MIB)
-    cgroups.close()
+    with closing(Cgroups()) as cgroups:
+        for _ in range(3):
+            before, told, after = (
+                cgroups.usage(busy.container.id),
+                stats(busy.container.id),
+                cgroups.usage(busy.container.id),
+            )
+            assert before is not None
+            assert after is not None
+            usage = usage_of(told, after.at)
+            assert usage is not None
+            assert before.cpu_seconds <= usage.cpu_seconds <= after.cpu_seconds
+            assert usage.memory_limit_bytes == after.memory_limit_bytes == 64 * _MIB
+            assert usage.memory_bytes == pytest.approx(after.memory_bytes, abs=_MIB)
 
 
-def test_percentages_are_those_of_docker_stats(place: Yard) -> None:
+def test_percentages_of_cpu_and_memory_are_those_of_docker_stats(place: Yard) -> None:
     """`docker stats` counts in cores, we in shares of the limit: of half a core, ours is twice theirs."""
     busy = place.start(cores=0.5, memory_bytes=64 * _MIB)
     busy.burn(20)
-    cgroups = Cgroups()
-    first = cgroups.usage(busy.container.id)
-    told = client().stats(busy.container.id, stream=False)
-    last = cgroups.usage(busy.container.id)
-    cgroups.close()
+    with closing(Cgroups()) as cgroups:
+        first = cgroups.usage(busy.container.id)
+        told = client().stats(busy.container.id, stream=False)
+        last = cgroups.usage(busy.container.id)
     assert first is not None
     assert last is not None
     ours = 100 * (last.cpu_seconds - first.cpu_seconds) / (last.at - first.at)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,11 @@ class Metered:
         return self.read().apps.get("web", AppLoad())
 
     def restart(self) -> None:
-        self.meter.close()
+        self.close()
         self.meter = self._open()
+
+    def close(self) -> None:
+        self.meter.close()
 
     def answers(self) -> Counter[str]:
         """How many answers of each class have been recorded by now."""
@@ -81,17 +85,34 @@ class Metered:
         )
 
 
+Measured = Callable[..., Metered]
+
+
+@pytest.fixture
+def measured(edge: Front, tmp_path: Path) -> Iterator[Measured]:
+    """Puts a meter beside these replicas, with settings of its own."""
+    with ExitStack() as stack:
+
+        def put(running: list[Replica], **settings: Any) -> Metered:
+            metered = Metered(edge, tmp_path, running, **settings)
+            stack.callback(metered.close)
+            return metered
+
+        yield put
+
+
 def ask(edge: Front, count: int, path: str = "/web") -> None:
-    connection = edge.connect()
-    for _ in range(count):
-        connection.request("GET", path)
-        connection.getresponse().read()
-    connection.close()
+    with edge.connect() as connection:
+        for _ in range(count):
+            connection.request("GET", path)
+            connection.getresponse().read()
 
 
-def test_rate_errors_and_replicas(edge: Front, two: list[Replica], tmp_path: Path) -> None:
+def test_the_access_log_tells_the_rate_the_errors_and_the_replicas_of_requests(
+    edge: Front, two: list[Replica], measured: Measured
+) -> None:
     edge.publish(app_routes("web", edge.at(*two)))
-    metered = Metered(edge, tmp_path, two)
+    metered = measured(two)
     metered.read()
     ask(edge, 90)
     ask(edge, 10, "/web?status=404")
@@ -110,17 +131,16 @@ def test_rate_errors_and_replicas(edge: Front, two: list[Replica], tmp_path: Pat
     assert load.p95_latency_ms is not None
     assert load.p95_latency_ms >= 10
     assert [version.requests > 0 for version in metered.read().versions.values()] == [True, True]
-    metered.meter.close()
 
 
 def test_a_replica_that_fails_is_told_from_the_one_that_answers_for_it(
-    edge: Front, two: list[Replica], tmp_path: Path
+    edge: Front, two: list[Replica], measured: Measured
 ) -> None:
     """nginx retries elsewhere, so clients see no error, and the canary's failures show in its version alone."""
     broken, well = two
     broken.stop()
     edge.publish(app_routes("web", edge.at(broken, well)))
-    metered = Metered(edge, tmp_path, two)
+    metered = measured(two)
     metered.read()
     ask(edge, 20)
     versions = eventually(lambda: metered.read().versions if _requests_of(metered, "hash-2") == 20 else None)
@@ -129,7 +149,6 @@ def test_a_replica_that_fails_is_told_from_the_one_that_answers_for_it(
     assert versions["web", "hash-1"].p95_latency_ms is None
     assert versions["web", "hash-2"].error_rate == 0
     eventually(lambda: metered.load().error_rate == 0)
-    metered.meter.close()
 
 
 def _requests_of(metered: Metered, spec_hash: str) -> int:
@@ -139,10 +158,10 @@ def _requests_of(metered: Metered, spec_hash: str) -> int:
 
 @pytest.mark.slow
 def test_no_request_is_lost_or_counted_twice_over_rotations_and_restarts(
-    edge: Front, two: list[Replica], tmp_path: Path
+    edge: Front, two: list[Replica], measured: Measured
 ) -> None:
     edge.publish(app_routes("web", edge.at(*two)))
-    metered = Metered(edge, tmp_path, two, max_log_bytes=60_000)
+    metered = measured(two, max_log_bytes=60_000)
     metered.read()
     for round_number in range(8):
         ask(edge, 150)
@@ -154,7 +173,7 @@ def test_no_request_is_lost_or_counted_twice_over_rotations_and_restarts(
         time.sleep(0.7)
     expected = Counter({"2xx": 8 * 150, "4xx": 8 * 10})
     eventually(lambda: metered.answers() >= expected, within_seconds=40, every_seconds=0.2)
-    metered.meter.close()
+    metered.close()
     assert metered.answers() == expected
     logs = sorted(edge.edge.access_log.parent.glob("access.log*"))
     assert [log.name for log in logs] == ["access.log", "access.log.1"]
@@ -162,10 +181,10 @@ def test_no_request_is_lost_or_counted_twice_over_rotations_and_restarts(
 
 @pytest.mark.slow
 def test_samples_are_handed_out_until_they_are_recorded_also_after_a_restart(
-    edge: Front, two: list[Replica], tmp_path: Path
+    edge: Front, two: list[Replica], measured: Measured
 ) -> None:
     edge.publish(app_routes("web", edge.at(*two)))
-    metered = Metered(edge, tmp_path, two)
+    metered = measured(two)
     metered.records = False
     metered.read()
     ask(edge, 20)
@@ -178,23 +197,20 @@ def test_samples_are_handed_out_until_they_are_recorded_also_after_a_restart(
     metered.records = True
     eventually(lambda: metered.answers()["2xx"] == 20, within_seconds=40, every_seconds=0.2)
     assert not waiting & {sample.at for sample in metered.read().samples}
-    metered.meter.close()
 
 
-def test_an_idle_app_is_known_to_be_idle(edge: Front, two: list[Replica], tmp_path: Path) -> None:
+def test_an_idle_app_is_known_to_be_idle(edge: Front, two: list[Replica], measured: Measured) -> None:
     edge.publish(app_routes("web", edge.at(*two)))
-    metered = Metered(edge, tmp_path, two)
+    metered = measured(two)
     load = eventually(lambda: (seen := metered.load()).rps is not None and seen, within_seconds=30)
     assert load
     assert (load.rps, load.p95_latency_ms, load.connections, load.error_rate) == (0, 0, 0, 0)
-    metered.meter.close()
 
 
-def test_counted_connections_go_before_estimated_ones(edge: Front, two: list[Replica], tmp_path: Path) -> None:
+def test_counted_connections_go_before_estimated_ones(edge: Front, two: list[Replica], measured: Measured) -> None:
     edge.publish(app_routes("web", edge.at(*two)))
     counts = {two[0].address: 3, two[1].address: 4}
-    metered = Metered(edge, tmp_path, two, open_requests=lambda: counts)
+    metered = measured(two, open_requests=lambda: counts)
     load = eventually(lambda: (seen := metered.load()).connections is not None and seen)
     assert load
     assert (load.connections, load.connections_exact) == (7, True)
-    metered.meter.close()

@@ -74,7 +74,7 @@ def ask(watched: Watched, script: Script, **check: Any) -> ProbeSample:
 # What is asked, and what counts as an answer
 
 
-def test_a_success_says_which_container_and_check_it_was(watched: Watched) -> None:
+def test_a_probe_that_succeeds_says_which_container_and_check_it_was(watched: Watched) -> None:
     sample = ask(watched, _OK, kind="readiness")
     assert (sample.container_id, sample.check, sample.ok) == ("c1", "readiness", True)
     assert sample.detail == "answered 200"
@@ -86,11 +86,13 @@ def test_a_success_says_which_container_and_check_it_was(watched: Watched) -> No
     [(200, [], True), (204, [], True), (299, [], True), (302, [], False), (404, [], False), (503, [], False)]
     + [(418, [418], True), (200, [418], False), (301, [301], True), (500, [200, 500], True)],
 )
-def test_expected_codes_default_to_any_2xx(watched: Watched, status: int, expected: list[int], ok: bool) -> None:
+def test_the_codes_that_a_probe_expects_default_to_any_2xx(
+    watched: Watched, status: int, expected: list[int], ok: bool
+) -> None:
     assert ask(watched, answer(status), expectedStatusCodes=tuple(expected)).ok is ok
 
 
-def test_the_request_is_the_one_the_spec_asks_for(watched: Watched) -> None:
+def test_a_probe_makes_the_request_that_the_spec_asks_for(watched: Watched) -> None:
     headers = ({"name": "X-Probe", "value": "orchestry"}, {"name": "Host", "value": "shop.example"})
     with serving(_OK) as server:
         watched.first(target_of(server.port, method="POST", path="/deep/check", headers=headers, body="ping"))
@@ -101,7 +103,7 @@ def test_the_request_is_the_one_the_spec_asks_for(watched: Watched) -> None:
     assert body in (b"ping", b"")  # the body may come in a packet of its own
 
 
-def test_every_check_makes_a_connection_of_its_own_and_keeps_no_cookie(watched: Watched) -> None:
+def test_every_probe_makes_a_connection_of_its_own_and_keeps_no_cookie(watched: Watched) -> None:
     with serving(answer(200, b"", "Set-Cookie: id=1; Path=/", "Connection: keep-alive")) as server:
         watched.prober.watch([target_of(server.port)])
         watched.wait_for(3)
@@ -109,16 +111,16 @@ def test_every_check_makes_a_connection_of_its_own_and_keeps_no_cookie(watched: 
     assert not any(b"Cookie" in request for request in server.requests)
 
 
-def test_tcp_passes_when_the_port_accepts(watched: Watched) -> None:
+def test_a_tcp_probe_passes_when_the_port_accepts(watched: Watched) -> None:
     assert ask(watched, lambda connection: None, protocol="TCP").ok
 
 
-def test_tcp_fails_when_the_port_refuses(watched: Watched) -> None:
+def test_a_tcp_probe_fails_when_the_port_refuses(watched: Watched) -> None:
     sample = watched.first(target_of(unused_port(), protocol="TCP"))
     assert (sample.ok, sample.detail) == (False, "connection refused")
 
 
-def test_nothing_but_an_allowed_address_is_asked() -> None:
+def test_nothing_but_an_allowed_address_is_probed() -> None:
     prober = open_prober(wake=lambda: None, masking=unmasked, allowed=lambda address: address.startswith("10."))
     with serving(_OK) as server:
         watched = Watched(prober, [])
@@ -129,7 +131,7 @@ def test_nothing_but_an_allowed_address_is_asked() -> None:
     assert not server.requests
 
 
-def test_a_name_is_never_resolved(watched: Watched) -> None:
+def test_a_probe_never_resolves_a_name(watched: Watched) -> None:
     sample = watched.first(target_of(80, address="localhost"))
     assert not sample.ok
     assert "not an address of a replica" in sample.detail
@@ -165,7 +167,7 @@ _HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n"
         ),
     ],
 )
-def test_the_timeout_bounds_everything_together(watched: Watched, script: Script) -> None:
+def test_the_timeout_of_a_probe_bounds_everything_together(watched: Watched, script: Script) -> None:
     sample = ask(watched, script, timeoutSeconds=0.4)
     assert (sample.ok, sample.detail) == (False, "timed out after 0.4 s")
 
@@ -178,19 +180,19 @@ class _Resetting(Connections):
 
 
 @pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
-def test_a_reset_while_connecting_is_a_failed_check(protocol: str) -> None:
+def test_a_reset_while_connecting_is_a_failed_probe(protocol: str) -> None:
     answer = check_for(target_of(1, protocol=protocol), _Resetting(), unmasked)()
     assert (answer.ok, answer.detail) == (False, "closed the connection before the answer was complete")
 
 
 @pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
-def test_a_server_that_never_accepts_times_out(watched: Watched, protocol: str) -> None:
+def test_a_probe_of_a_server_that_never_accepts_times_out(watched: Watched, protocol: str) -> None:
     with never_accepting() as port:
         sample = watched.first(target_of(port, protocol=protocol, timeoutSeconds=0.3))
     assert (sample.ok, sample.detail) == (False, "timed out after 0.3 s")
 
 
-def test_a_redirect_is_an_answer_and_its_body_is_bounded(watched: Watched) -> None:
+def test_a_redirect_is_an_answer_to_a_probe_and_its_body_is_bounded(watched: Watched) -> None:
     """Following it, or only reading it all, would let an app send the controller anywhere or fill its memory."""
     sent: list[int] = []
 
@@ -205,19 +207,19 @@ def test_a_redirect_is_an_answer_and_its_body_is_bounded(watched: Watched) -> No
     assert sum(sent) < 64 * 2**20  # of 256 MiB offered: what the kernel buffered
 
 
-def test_a_huge_body_is_not_read_to_its_end(watched: Watched) -> None:
+def test_a_probe_does_not_read_a_huge_body_to_its_end(watched: Watched) -> None:
     sample = ask(watched, _send_and_wait(b"HTTP/1.1 200 OK\r\n\r\n", b"y" * 65536, every_seconds=0), timeoutSeconds=60)
     assert sample.ok
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"])
-def test_closing_early_is_a_failure(watched: Watched, said: bytes) -> None:
+def test_a_connection_closed_early_is_a_failed_probe(watched: Watched, said: bytes) -> None:
     sample = ask(watched, lambda connection: connection.sendall(said))
     assert (sample.ok, sample.detail) == (False, "closed the connection before the answer was complete")
 
 
 @pytest.mark.parametrize("said", [b"\x16\x03\x01\x00\xa5\x01\x00" * 20, b"SSH-2.0-OpenSSH_9.2\r\n", b"\r\n\r\n"])
-def test_what_is_not_http_is_named_so(watched: Watched, said: bytes) -> None:
+def test_what_answers_a_probe_with_no_http_is_named_so(watched: Watched, said: bytes) -> None:
     sample = ask(watched, lambda connection: connection.sendall(said))
     assert (sample.ok, sample.detail) == (False, "answered with something that is not HTTP")
 
@@ -234,14 +236,14 @@ def test_what_is_not_http_is_named_so(watched: Watched, said: bytes) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nSet-Cookie: \xff=\x00;;;=\r\n\xff\xfe: z\r\n\r\n\x1f\x8b",
     ],
 )
-def test_broken_http_never_stops_the_checks(watched: Watched, head: bytes) -> None:
+def test_broken_http_never_stops_the_probes(watched: Watched, head: bytes) -> None:
     with serving(lambda connection: connection.sendall(head)) as server:
         watched.prober.watch([target_of(server.port)])
         samples = watched.wait_for(2)
     assert all(sample.detail.isprintable() and sample.detail for sample in samples)
 
 
-def test_the_detail_of_a_failure_is_one_bounded_printable_line(watched: Watched) -> None:
+def test_the_detail_of_a_failed_probe_is_one_bounded_printable_line(watched: Watched) -> None:
     body = b"\n\n  database \x1b[31mgone\x00\xff " + b"!" * 1000 + b"\nsecond line"
     detail = ask(watched, answer(503, body)).detail
     assert detail.startswith("answered 503: database  [31mgone")
@@ -290,7 +292,7 @@ def test_what_a_failing_app_says_is_not_shown_while_its_secrets_are_unknown() ->
     assert sample.detail == "answered 503: (not shown: the Engine can't tell which secrets may be in it)"
 
 
-def test_nobody_is_asked_for_secrets_where_nothing_is_shown() -> None:
+def test_nobody_is_asked_for_secrets_where_nothing_of_a_probe_is_shown() -> None:
     def masking(container_id: str) -> Callable[[str], str]:
         raise AssertionError("needless")
 
@@ -303,7 +305,7 @@ def test_nobody_is_asked_for_secrets_where_nothing_is_shown() -> None:
 # When it is asked
 
 
-def test_a_quick_target_is_asked_again_soon_and_ever_more_slowly(watched: Watched) -> None:
+def test_a_quick_target_is_probed_again_soon_and_ever_more_slowly(watched: Watched) -> None:
     watched.prober.watch([target_of(unused_port(), periodSeconds=3600.0)])
     samples = watched.wait_for(8)
     gaps = [later.at - earlier.at for earlier, later in itertools.pairwise(samples[:8])]
@@ -312,7 +314,7 @@ def test_a_quick_target_is_asked_again_soon_and_ever_more_slowly(watched: Watche
     assert not watched.wakes  # failing to be up yet is no news
 
 
-def test_a_quick_target_that_answered_often_enough_is_in_no_hurry_any_more(watched: Watched) -> None:
+def test_a_quick_target_that_answered_often_enough_is_probed_in_no_hurry_any_more(watched: Watched) -> None:
     with serving(_OK) as server:
         watched.prober.watch([target_of(server.port, successThreshold=2, periodSeconds=3600.0)])
         first, second, third = watched.wait_for(3)[:3]
@@ -320,13 +322,13 @@ def test_a_quick_target_that_answered_often_enough_is_in_no_hurry_any_more(watch
     assert second.at - first.at < third.at - second.at
 
 
-def test_a_target_is_not_asked_before_its_first_moment(watched: Watched) -> None:
+def test_a_target_is_not_probed_before_its_first_moment(watched: Watched) -> None:
     first_at = time.time() + 0.5
     with serving(_OK) as server:
         assert watched.first(target_of(server.port, first_at=first_at)).at >= first_at
 
 
-def test_watching_the_same_again_keeps_the_rhythm(watched: Watched) -> None:
+def test_watching_the_same_targets_again_keeps_the_rhythm_of_their_probes(watched: Watched) -> None:
     """A tick every few milliseconds must not ask more often than the period, nor put a check off for ever."""
     with serving(_OK) as server:
         target = target_of(server.port, quick=False, periodSeconds=0.5)
@@ -340,7 +342,7 @@ def test_watching_the_same_again_keeps_the_rhythm(watched: Watched) -> None:
     assert elapsed_seconds > 0.5 * (len(watched.samples) - 2)  # the first may have been late
 
 
-def test_a_target_that_became_ready_is_asked_at_its_period(watched: Watched) -> None:
+def test_a_target_that_became_ready_is_probed_at_its_period(watched: Watched) -> None:
     with serving(_OK) as server:
         watched.first(target_of(server.port, periodSeconds=3600.0))
         watched.prober.watch([target_of(server.port, periodSeconds=3600.0, quick=False)])
@@ -349,7 +351,7 @@ def test_a_target_that_became_ready_is_asked_at_its_period(watched: Watched) -> 
         assert len(server.requests) <= asked + 1  # one may have been under way
 
 
-def test_a_target_no_longer_watched_is_asked_no_more(watched: Watched) -> None:
+def test_a_target_no_longer_watched_is_probed_no_more(watched: Watched) -> None:
     with serving(_OK) as server:
         watched.first(target_of(server.port))
         watched.prober.watch([])
@@ -358,7 +360,7 @@ def test_a_target_no_longer_watched_is_asked_no_more(watched: Watched) -> None:
         assert not watched.prober.collect()
 
 
-def test_a_new_check_replaces_the_old_one_at_once(watched: Watched) -> None:
+def test_a_new_check_replaces_the_old_one_of_a_target_at_once(watched: Watched) -> None:
     with serving(_OK) as server:
         watched.first(target_of(server.port, path="/old"))
         watched.prober.watch([target_of(server.port, path="/new")])
@@ -374,7 +376,7 @@ def test_both_checks_of_a_container_have_a_schedule_of_their_own(watched: Watche
         eventually(lambda: {sample.check for sample in watched.collect()} == {"health", "readiness"})
 
 
-def test_never_two_requests_at_once_to_one_target(watched: Watched) -> None:
+def test_never_two_probes_at_once_of_one_target(watched: Watched) -> None:
     def slow(connection: Any) -> None:
         time.sleep(0.3)
         _OK(connection)
@@ -388,7 +390,7 @@ def test_never_two_requests_at_once_to_one_target(watched: Watched) -> None:
         assert server.most_at_once == 1
 
 
-def test_concurrency_is_bounded_and_used() -> None:
+def test_the_concurrency_of_probes_is_bounded_and_used() -> None:
     gate = threading.Event()
 
     def held(connection: Any) -> None:
@@ -426,7 +428,7 @@ def _woken_by(watched: Watched, act: Callable[[], object]) -> int:
     return len(watched.wakes) - before
 
 
-def test_it_wakes_for_news_only(watched: Watched) -> None:
+def test_probes_wake_the_loop_for_news_only(watched: Watched) -> None:
     switch = Switch()
     with serving(switch) as server:
         routine = target_of(server.port, quick=False, periodSeconds=0.1)
@@ -447,7 +449,9 @@ def test_it_wakes_for_news_only(watched: Watched) -> None:
         assert _woken_by(watched, three_more) == 0
 
 
-def test_close_is_quick_whatever_is_under_way_and_leaves_no_thread(caplog: pytest.LogCaptureFixture) -> None:
+def test_closing_the_prober_is_quick_whatever_is_under_way_and_leaves_no_thread(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     before = set(threading.enumerate())
     prober = open_prober(wake=lambda: None, masking=unmasked)
     with serving(lambda connection: connection.recv(1)) as server, never_accepting() as port:

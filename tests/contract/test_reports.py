@@ -88,13 +88,13 @@ def test_a_history_has_every_sample_of_the_time_asked_for(place: Place) -> None:
     assert found["samples"][-1]["at"] == rfc3339(NOW - 2 * 86400)
 
 
-def test_nobody_by_that_name_is_said(recorded: Place) -> None:
+def test_a_report_on_an_unknown_app_names_those_that_are_known(recorded: Place) -> None:
     for ask in (status, explain, partial(history, factor_of=factor_of)):
         with pytest.raises(NothingRecorded, match="known: app-2, web"):
             ask(recorded.reader(), "nope", now=NOW)
 
 
-def test_who_is_no_more_or_never_was_is_told_from_nobody(place: Place) -> None:
+def test_an_app_that_is_no_more_or_never_was_good_is_told_from_an_unknown_one(place: Place) -> None:
     problem = Problem("bad.yaml", 3, "spec.image", "nothing", "an image", "bad")
     events = (Event(NOW, "rollout", "first rollout", "gone"), Event(NOW + 5, "app", "removed; bye", "gone"))
     store = place.store()

@@ -184,7 +184,7 @@ def test_a_kill_by_the_kernel_is_a_crash(ready: World) -> None:
     assert seen.exit_code == 137
 
 
-def test_every_crash_counts(ready: World) -> None:
+def test_every_crash_of_a_replica_is_counted(ready: World) -> None:
     container = created(ready)
     for count in (1, 2, 3):
         ready.exit(container, count)
@@ -204,13 +204,13 @@ def restarted(world: World, count: int) -> Container:
 # Creating
 
 
-def test_creating_what_is_there_changes_nothing(ready: World) -> None:
+def test_creating_a_replica_that_is_there_changes_nothing(ready: World) -> None:
     before = created(ready)
     ready.runtime.perform(creation(ready))
     assert observe(ready).containers == (before,)
 
 
-def test_a_create_that_was_cut_off_is_finished(ready: World) -> None:
+def test_a_creation_that_was_cut_off_is_finished(ready: World) -> None:
     """The controller died between creating the container and starting it."""
     action = creation(ready, of=with_file(ready))
     body = create_body(action, ready.place.instance, ready.place.network, secret_of=lambda _: "")
@@ -222,7 +222,7 @@ def test_a_create_that_was_cut_off_is_finished(ready: World) -> None:
     assert ready.file(seen, "/etc/app/app.ini") == (0o440, b"[app]\n")
 
 
-def test_files_are_in_place_before_the_start(ready: World) -> None:
+def test_the_files_of_a_replica_are_in_place_before_its_start(ready: World) -> None:
     container = created(ready, of=with_file(ready))
     assert ready.file(container, "/etc/app/app.ini") == (0o440, b"[app]\n")
 
@@ -236,7 +236,7 @@ def test_a_foreign_container_of_the_same_name_is_left_alone(ready: World) -> Non
     assert ready.api.inspect_container(foreign)["State"]["Status"] == "running"
 
 
-def test_another_version_of_the_same_name_is_in_the_way(ready: World) -> None:
+def test_a_replica_of_another_version_is_in_the_way_of_its_name(ready: World) -> None:
     before = created(ready)
     with pytest.raises(TryLater) as error:
         ready.runtime.perform(creation(ready, of=demo(ready, args=["--port", "8080"])))
@@ -244,7 +244,7 @@ def test_another_version_of_the_same_name_is_in_the_way(ready: World) -> None:
     assert observe(ready).containers == (before,)
 
 
-def test_an_address_in_use_fails_and_leaves_nothing_behind(ready: World) -> None:
+def test_a_creation_with_an_address_in_use_fails_and_leaves_nothing_behind(ready: World) -> None:
     address = created(ready).address
     with pytest.raises(TryLater) as error:
         ready.runtime.perform(creation(ready, slot=2, address=address))
@@ -283,7 +283,7 @@ def test_what_a_container_says_can_be_shown_without_its_secrets(ready: World, tm
         ready.runtime.masking("0" * 64)
 
 
-def test_a_missing_secret_creates_nothing(ready: World, tmp_path: Path) -> None:
+def test_a_replica_whose_secret_is_missing_is_not_created(ready: World, tmp_path: Path) -> None:
     variable = {"name": "DB_PASSWORD", "source": "secret", "key": "database"}
     with pytest.raises(TryLater, match="secret database") as error:
         ready.another(secrets_dir=tmp_path).perform(creation(ready, of=demo(ready, environment=[variable])))
@@ -312,13 +312,13 @@ def test_a_stopped_replica_is_started_where_it_was(ready: World) -> None:
     assert (again.id, again.state, again.address) == (container.id, ContainerState.RUNNING, container.address)
 
 
-def test_starting_what_runs_is_quiet(ready: World) -> None:
+def test_starting_a_replica_that_runs_is_quiet(ready: World) -> None:
     container = created(ready)
     ready.runtime.perform(starting(container))
     assert found(ready, container.name).state is ContainerState.RUNNING
 
 
-def test_starting_what_is_gone_is_tried_again_later(ready: World) -> None:
+def test_starting_a_replica_that_is_gone_is_tried_again_later(ready: World) -> None:
     container = created(ready)
     ready.api.remove_container(container.id, force=True)
     with pytest.raises(TryLater) as error:
@@ -411,7 +411,7 @@ def test_an_image_that_can_not_be_had_is_a_named_error(ready: World, policy: str
 # The network
 
 
-def test_preparing_again_changes_nothing(ready: World) -> None:
+def test_preparing_the_runtime_again_changes_nothing(ready: World) -> None:
     before = observe(ready).network
     ready.runtime.prepare()
     second = ready.another()
@@ -434,7 +434,7 @@ def test_a_network_that_was_removed_is_noticed_and_made_anew(ready: World) -> No
     assert (again.state, again.address) == (ContainerState.RUNNING, container.address)
 
 
-def test_a_create_after_the_network_went_is_tried_again_later(ready: World) -> None:
+def test_a_creation_after_the_network_went_is_tried_again_later(ready: World) -> None:
     action = creation(ready)
     unaware = ready.another()
     unaware.survey()
@@ -462,7 +462,7 @@ def test_a_foreign_network_is_used_and_stays(world: World) -> None:
     assert len(world.api.networks(names=[world.place.network])) == 1
 
 
-def test_a_survey_creates_nothing(world: World) -> None:
+def test_a_survey_of_the_engine_creates_nothing(world: World) -> None:
     world.runtime.survey()
     assert observe(world).network.name == world.place.network
     assert world.api.networks(names=[world.place.network]) == []

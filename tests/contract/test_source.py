@@ -24,7 +24,7 @@ def origin(request: pytest.FixtureRequest, tmp_path: Path) -> Origin:
     return made
 
 
-def test_what_is_there_is_read_with_its_revision_and_paths(origin: Origin) -> None:
+def test_the_specs_of_a_source_are_read_with_its_revision_and_their_paths(origin: Origin) -> None:
     origin.put({"web.yaml": web("a"), "more/web.yml": web("b"), "notes.txt": "x"})
     with closing(origin.open()) as source:
         desired = source.read()
@@ -61,7 +61,7 @@ def test_an_unchanged_source_gives_the_very_same_object(origin: Origin) -> None:
         assert source.read() is source.read()
 
 
-def test_a_change_is_another_revision(origin: Origin) -> None:
+def test_a_change_of_a_source_is_another_revision(origin: Origin) -> None:
     origin.put({"a.yaml": web("a"), "b.yaml": web("b")})
     with closing(origin.open()) as source:
         before = source.read()
@@ -72,7 +72,7 @@ def test_a_change_is_another_revision(origin: Origin) -> None:
     assert after.apps["a"].app.spec.suspend
 
 
-def test_a_broken_file_is_a_problem_with_its_path_and_costs_nobody_else(origin: Origin) -> None:
+def test_a_broken_spec_is_a_problem_with_its_path_and_costs_nobody_else(origin: Origin) -> None:
     origin.put({"good.yaml": web("good"), "sub/bad.yaml": web("bad", spec="oops: 1")})
     with closing(origin.open()) as source:
         desired = source.read()
@@ -91,7 +91,7 @@ def test_files_of_a_spec_are_of_the_same_revision(origin: Origin) -> None:
     assert before.spec_hash != after.spec_hash
 
 
-def test_hidden_directories_are_no_part_of_it(origin: Origin) -> None:
+def test_hidden_directories_are_no_part_of_a_source(origin: Origin) -> None:
     spec = web(spec="files: [{path: .secrets/key, mountPath: /etc/key}]")
     origin.put({"web.yaml": spec, ".secrets/key": "k", ".hidden/other.yaml": web("other"), ".other.yaml": web("more")})
     with closing(origin.open()) as source:
@@ -100,14 +100,14 @@ def test_hidden_directories_are_no_part_of_it(origin: Origin) -> None:
     assert [problem.found for problem in desired.problems] == ["nothing there"]
 
 
-def test_no_specs_at_all_is_an_answer(origin: Origin) -> None:
+def test_a_source_without_any_spec_is_an_answer(origin: Origin) -> None:
     origin.put({"README": "none yet"})
     with closing(origin.open()) as source:
         desired = source.read()
     assert (dict(desired.apps), desired.problems) == ({}, ())
 
 
-def test_a_directory_that_goes_away_is_unavailable_never_empty(origin: Origin) -> None:
+def test_a_source_that_goes_away_is_unavailable_never_empty(origin: Origin) -> None:
     origin.put({"web.yaml": web()})
     with closing(origin.open()) as source:
         source.read()
@@ -116,7 +116,7 @@ def test_a_directory_that_goes_away_is_unavailable_never_empty(origin: Origin) -
             source.read()
 
 
-def test_a_directory_that_comes_back_is_read_again(origin: Origin, tmp_path: Path) -> None:
+def test_a_source_that_comes_back_is_read_again(origin: Origin, tmp_path: Path) -> None:
     origin.put({"web.yaml": web()})
     with closing(origin.open()) as source:
         origin.take_away()
@@ -128,7 +128,7 @@ def test_a_directory_that_comes_back_is_read_again(origin: Origin, tmp_path: Pat
         eventually(lambda: "again" in getattr(answer(source.read), "apps", ()))
 
 
-def test_a_change_wakes_the_loop(origin: Origin) -> None:
+def test_a_change_of_a_source_wakes_the_loop(origin: Origin) -> None:
     origin.put({"web.yaml": web()})
     names = (f"web-{number}" for number in itertools.count())
     with closing(origin.open()) as source:
@@ -144,7 +144,7 @@ def test_a_change_wakes_the_loop(origin: Origin) -> None:
         eventually(woken, every_seconds=0.1)
 
 
-def test_closing_twice_is_harmless(origin: Origin) -> None:
+def test_closing_a_source_twice_is_harmless(origin: Origin) -> None:
     source = origin.open()
     source.close()
     source.close()

@@ -43,7 +43,7 @@ def test_a_new_store_remembers_nothing(place: Place) -> None:
     assert place.store().load() == State()
 
 
-def test_it_is_a_store_and_its_reader_a_reader(place: Place) -> None:
+def test_the_sql_store_is_a_store_and_its_reader_a_reader(place: Place) -> None:
     store: Store = place.store()
     reader: StatusReader = place.reader()
     assert store.load() == reader.state()
@@ -51,7 +51,7 @@ def test_it_is_a_store_and_its_reader_a_reader(place: Place) -> None:
 
 @given(remembered=states)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_what_was_saved_is_loaded_exactly(place: Place, remembered: State) -> None:
+def test_a_record_that_was_saved_is_loaded_exactly(place: Place, remembered: State) -> None:
     instance = next(_instances)
     store = place.store(instance)
     store.save(Record(NOW, remembered, {}))
@@ -72,7 +72,7 @@ def test_what_is_gone_from_the_state_is_gone_from_the_database(place: Place) -> 
     assert place.query("SELECT name FROM replicas") == [("web-1",)]
 
 
-def test_what_went_while_nobody_looked_is_gone_after_a_restart(place: Place) -> None:
+def test_what_went_while_nobody_looked_is_gone_from_the_database_after_a_restart(place: Place) -> None:
     store = place.store()
     store.save(record(apps=3))
     store.close()
@@ -114,7 +114,7 @@ def settled(place: Place) -> tuple[Store, Record]:
     return store, saved
 
 
-def test_saving_the_same_again_does_nothing_at_all(place: Place) -> None:
+def test_saving_the_same_record_again_does_nothing_at_all(place: Place) -> None:
     store, saved = settled(place)
     with counted_statements() as seen:
         store.save(saved)
@@ -174,7 +174,7 @@ def test_a_failure_counted_is_written_at_once(place: Place) -> None:
     assert place.reader().state() == changed
 
 
-def test_a_changed_app_is_written_and_no_other_row(place: Place) -> None:
+def test_a_record_writes_the_rows_that_changed_and_no_others(place: Place) -> None:
     store, saved = settled(place)
     changed = replace(saved.state, apps={**saved.state.apps, "web": app_state(scaling=ScalingState(5, NOW))})
     place.query("UPDATE applications SET status = 'as it was'")
@@ -236,7 +236,7 @@ def test_an_app_that_never_had_a_good_spec_has_a_status(place: Place) -> None:
     assert (found.status, found.state) == (broken, None)
 
 
-def test_nothing_recorded_is_said_so(place: Place) -> None:
+def test_a_store_in_which_nothing_is_recorded_says_so(place: Place) -> None:
     with pytest.raises(NothingRecorded, match="orchestry run"):
         place.reader().snapshot()
     place.store().load()
@@ -270,7 +270,7 @@ def test_text_that_no_database_takes_is_mended(place: Place) -> None:
     assert place.reader().events()[0].message == "nul \ufffd and half ? a pair: größer"
 
 
-def test_an_outcome_finds_its_intent(place: Place) -> None:
+def test_the_outcome_of_an_action_finds_its_intent(place: Place) -> None:
     store = place.store()
     store.save(record(intents=(start("web-1"), start("web-2"))))
     failure = ActionFailure(FailureKind.TRY_LATER, "PortTaken", "port 80 is taken")
@@ -282,7 +282,7 @@ def test_an_outcome_finds_its_intent(place: Place) -> None:
     assert (first.app_name, first.verb, first.target, first.cause) == ("web", "start", "web-1", "it has stopped")
 
 
-def test_a_retry_is_a_row_of_its_own(place: Place) -> None:
+def test_the_retry_of_an_action_is_a_row_of_its_own(place: Place) -> None:
     store = place.store()
     store.save(record(intents=(start(),)))
     failed = Outcome(start(), NOW, NOW + 1, ActionFailure(FailureKind.TRY_LATER, "Busy", "busy"))
@@ -321,7 +321,7 @@ def samples_at(reader: StatusReader) -> Sequence[tuple[float, float]]:
     return [(one.at, one.resolution_seconds) for one in reader.samples("web")]
 
 
-def test_samples_are_kept_as_measured(place: Place) -> None:
+def test_samples_of_load_are_kept_as_measured(place: Place) -> None:
     taken = sample(NOW, cpu_percent=3.5, bytes_sent=2**40, custom={"queue": 7.0, "lag": None})
     place.store().save(record(samples=(taken, sample(NOW, "api"))))
     assert place.reader().samples("web") == (taken,)
@@ -338,7 +338,7 @@ def test_old_events_go_at_a_checkpoint(place: Place) -> None:
     assert place.reader().events() == (new,)
 
 
-def test_the_number_of_rows_is_bounded(place: Place) -> None:
+def test_the_number_of_rows_in_a_store_is_bounded(place: Place) -> None:
     store = place.store(retention=Retention(rows=3, route_tables=2))
     for step in range(6):
         events = (Event(NOW + step, "app", f"event {step}"),)
@@ -409,7 +409,7 @@ def test_migrations_end_where_the_tables_are(place: Place) -> None:
         assert context.get_current_revision() == HEAD
 
 
-def test_a_newer_schema_is_refused_by_both_doors(place: Place) -> None:
+def test_a_newer_schema_is_refused_by_the_store_and_its_reader(place: Place) -> None:
     place.store().close()
     place.query("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(Unavailable, match=r"schema 9999.*update this program"):
@@ -425,7 +425,7 @@ def test_an_older_schema_is_no_readers_to_change(place: Place) -> None:
         place.reader().snapshot()
 
 
-def test_programs_that_start_at_once_take_turns_to_migrate(place: Place) -> None:
+def test_controllers_that_start_at_once_take_turns_to_migrate(place: Place) -> None:
     with ThreadPoolExecutor(4) as threads:
         stores = list(threads.map(lambda number: place.store(f"instance-{number}"), range(4)))
     assert [store.load() for store in stores] == [State()] * 4

@@ -88,7 +88,7 @@ def hold(place: Place, statement: str) -> Iterator[None]:
         yield
 
 
-def test_a_connection_that_broke_meanwhile_is_no_trouble(hosts: tuple[Place, Place]) -> None:
+def test_a_connection_to_postgresql_that_broke_meanwhile_is_no_trouble(hosts: tuple[Place, Place]) -> None:
     here, _ = hosts
     with here.stack:
         store = here.store()
@@ -126,7 +126,7 @@ def opened(url: str, tmp_path: Path) -> str:
     return str(caught.value)
 
 
-def test_a_server_that_is_gone_is_said_without_the_password(tmp_path: Path) -> None:
+def test_a_postgresql_that_is_gone_is_said_without_the_password(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -150,13 +150,13 @@ def test_a_password_that_the_driver_repeats_is_masked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["mysql://me:hunter2@h/db", "postgresql+psycopg2://me:hunter2@h:port/x", "hunter2"])
-def test_what_is_no_url_of_a_server_is_said_without_repeating_it(url: str, tmp_path: Path) -> None:
+def test_what_is_no_url_of_a_postgresql_is_said_without_repeating_it(url: str, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"postgresql\+psycopg2://USER") as caught:
         open_store(url, state_dir=tmp_path, instance="default")
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_server_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_postgresql_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "CONNECT_TIMEOUT_SECONDS", 2)  # libpq's least
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -168,7 +168,7 @@ def test_a_server_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mon
         assert time.monotonic() - began < 10
 
 
-def test_a_statement_that_takes_too_long_is_given_up(
+def test_a_statement_that_takes_postgresql_too_long_is_given_up(
     hosts: tuple[Place, Place], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "STATEMENT_TIMEOUT_SECONDS", 1)

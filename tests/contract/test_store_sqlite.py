@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,18 +47,22 @@ def database(place: Place) -> Path:
     return place.state_dir / "orchestry.db"
 
 
-def run(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """A Python program of its own that has the project at hand."""
+@contextmanager
+def running(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A Python program of its own that has the project at hand, killed where the block ends before it does."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
-    )
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
 
 
 # -- durability -------------------------------------------------------------------------------------------------------
 
 
-def test_commits_are_durable_and_leave_no_write_ahead_log(file_place: Place) -> None:
+def test_transactions_of_sqlite_are_durable_and_leave_no_write_ahead_log(file_place: Place) -> None:
     store = file_place.store()
     store.save(record())
     with store._database.transaction() as connection:  # type: ignore[attr-defined]
@@ -67,7 +71,7 @@ def test_commits_are_durable_and_leave_no_write_ahead_log(file_place: Place) -> 
     assert not Path(f"{database(file_place)}-wal").exists()
 
 
-def test_an_idle_save_does_not_touch_the_file(file_place: Place) -> None:
+def test_an_idle_save_does_not_touch_the_database_file(file_place: Place) -> None:
     store = file_place.store()
     store.save(record())
     before = database(file_place).stat()
@@ -93,15 +97,13 @@ while True:
 def test_a_kill_in_mid_write_loses_nothing_that_was_saved(file_place: Place) -> None:
     promised = 0
     for delay in (0.0, 0.003, 0.007, 0.011):
-        writer = run(_WRITER, file_place.state_dir)
-        assert writer.stdout is not None
-        assert int(writer.stdout.readline()) >= promised
-        writer.stdout.readline()
-        time.sleep(delay)
-        writer.kill()
-        said = writer.stdout.read().split()
-        writer.wait()
-        writer.stdout.close()
+        with running(_WRITER, file_place.state_dir) as writer:
+            assert writer.stdout is not None
+            assert int(writer.stdout.readline()) >= promised
+            writer.stdout.readline()
+            time.sleep(delay)
+            writer.kill()
+            said = writer.stdout.read().split()
         promised = int(said[-1]) if said else promised
         found = file_place.reader().state()
         assert int(found.revision) >= promised
@@ -121,12 +123,13 @@ os.kill(os.getpid(), 9)
 
 def cut_off_a_transaction(place: Place) -> None:
     """Leave the file as a writer does that is killed when half of a transaction has reached the file."""
-    writer = run(_CUT_OFF, database(place))
-    assert writer.wait() == -signal.SIGKILL
-    assert writer.stdout is not None
-    writer.stdout.close()
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        sqlite3.connect(f"file:{database(place)}?mode=ro", uri=True).execute("SELECT count(*) FROM replicas")
+    with running(_CUT_OFF, database(place)) as writer:
+        assert writer.wait() == -signal.SIGKILL
+    with (
+        closing(sqlite3.connect(f"file:{database(place)}?mode=ro", uri=True)) as connection,
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+    ):
+        connection.execute("SELECT count(*) FROM replicas")
 
 
 def test_a_cut_off_transaction_is_undone_for_readers_and_left_to_the_writer(file_place: Place) -> None:
@@ -168,7 +171,7 @@ def spoilt(place: Place) -> list[Path]:
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 500, b"SQLite format 3\0" + b"\xff" * 9000])
-def test_a_damaged_file_is_moved_aside_and_begun_anew(file_place: Place, content: bytes) -> None:
+def test_a_damaged_database_file_is_moved_aside_and_begun_anew(file_place: Place, content: bytes) -> None:
     file_place.state_dir.mkdir()
     database(file_place).write_bytes(content)
     with pytest.raises(Unavailable, match="is damaged"):
@@ -183,7 +186,7 @@ def test_a_damaged_file_is_moved_aside_and_begun_anew(file_place: Place, content
     assert [event.message for event in file_place.reader().events(type="controller")] == list(store.notices)
 
 
-def test_a_file_damaged_in_use_is_replaced_by_what_is_known(file_place: Place) -> None:
+def test_a_database_file_damaged_in_use_is_replaced_by_what_is_known(file_place: Place) -> None:
     store = file_place.store()
     store.save(record(apps=30))
     size = database(file_place).stat().st_size
@@ -196,7 +199,7 @@ def test_a_file_damaged_in_use_is_replaced_by_what_is_known(file_place: Place) -
     assert {event.message for event in file_place.reader().events()} == {"the news of this tick", *store.notices}
 
 
-def test_a_file_that_vanished_is_made_anew_with_all_that_is_known(file_place: Place) -> None:
+def test_a_database_file_that_vanished_is_made_anew_with_all_that_is_known(file_place: Place) -> None:
     store, saved = file_place.store(), record(apps=3)
     store.save(saved)
     database(file_place).unlink()
@@ -252,7 +255,7 @@ def test_a_lock_that_cannot_be_taken_again_is_kept_for_when_its_file_is_back(fil
         file_place.store()
 
 
-def test_a_damaged_file_that_cannot_be_moved_aside_is_unavailable(
+def test_a_damaged_database_file_that_cannot_be_moved_aside_is_unavailable(
     file_place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -293,7 +296,7 @@ def read_as_nobody(place: Place) -> str:
     return found.stdout.strip()
 
 
-def test_another_user_reads_it_running_stopped_and_killed(public_place: Place) -> None:
+def test_another_user_reads_the_record_of_a_controller_that_runs_stopped_or_was_killed(public_place: Place) -> None:
     old = os.umask(0o077)
     try:
         store = public_place.store()
@@ -317,32 +320,30 @@ def test_no_permission_and_no_database_are_told_apart(public_place: Place) -> No
         assert "Permission denied; it takes read permission on the file" in read_as_nobody(public_place)
 
 
-def test_a_reader_makes_nothing(tmp_path: Path) -> None:
+def test_the_reader_of_a_store_makes_nothing(tmp_path: Path) -> None:
     with pytest.raises(NothingRecorded, match="orchestry run"):
         open_reader(None, state_dir=tmp_path / "none", instance="default").events()
     assert not (tmp_path / "none").exists()
 
 
-def test_names_with_odd_characters_are_no_trouble(tmp_path: Path) -> None:
+def test_state_directories_with_odd_characters_are_no_trouble(tmp_path: Path) -> None:
     state_dir = tmp_path / "a?b#c %20 ä"
-    store = open_store(None, state_dir=state_dir, instance="default")
-    store.save(record())
-    assert open_reader(None, state_dir=state_dir, instance="default").state() == record().state
-    store.close()
+    with closing(open_store(None, state_dir=state_dir, instance="default")) as store:
+        store.save(record())
+        assert open_reader(None, state_dir=state_dir, instance="default").state() == record().state
 
 
-def test_a_locked_file_is_unavailable_and_the_record_can_be_given_again(
+def test_a_locked_database_file_is_unavailable_and_the_record_can_be_given_again(
     file_place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_SECONDS", 0.05)
     store = file_place.store()
     store.save(record())
     news = record(NOW + 1, events=(Event(NOW + 1, "app", "news"),))
-    other = sqlite3.connect(database(file_place), isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(Unavailable, match="another process keeps it locked"):
-        store.save(news)
-    other.close()
+    with closing(sqlite3.connect(database(file_place), isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(Unavailable, match="another process keeps it locked"):
+            store.save(news)
     store.save(news)
     assert [event.message for event in file_place.reader().events()] == ["news"]
 
@@ -365,13 +366,10 @@ time.sleep(60)
 """
 
 
-def test_the_lock_goes_with_the_process_that_held_it(place: Place) -> None:
-    holder = run(_HOLDER, place.state_dir, place.url or "")
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    with pytest.raises(AlreadyRunning, match=rf"pid {holder.pid} on "):
-        place.store()
-    holder.kill()
-    holder.wait()
-    holder.stdout.close()
+def test_the_lock_on_an_instance_goes_with_the_process_that_held_it(place: Place) -> None:
+    with running(_HOLDER, place.state_dir, place.url or "") as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(AlreadyRunning, match=rf"pid {holder.pid} on "):
+            place.store()
     assert eventually(place.store).load() == State()

@@ -87,7 +87,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Failed]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_old_version_keeps_serving_all_of_it(failed: Failed, name: str) -> None:
+def test_the_old_version_keeps_serving_while_a_rollout_fails(failed: Failed, name: str) -> None:
     assert failed.before[name].items() <= failed.site.ids(name).items()
     assert failed.clients.failed == {}
     assert failed.site.app(name)["replicas"]["routed"] == 2
@@ -95,7 +95,7 @@ def test_the_old_version_keeps_serving_all_of_it(failed: Failed, name: str) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_failure_is_never_reported_as_success(failed: Failed, name: str) -> None:
+def test_a_failed_rollout_is_never_reported_as_success(failed: Failed, name: str) -> None:
     assert failed.site.condition("Degraded", name)["reason"] == "RolloutFailed"
     assert failed.site.app(name)["converged"] is False
     assert failed.site.app(name)["failed_version"]["revision"] == failed.revision
@@ -113,7 +113,7 @@ def test_a_failure_is_never_reported_as_success(failed: Failed, name: str) -> No
         ("paused", ["within 2 s", "503"]),
     ],
 )
-def test_nobody_has_to_look_for_the_reason(failed: Failed, name: str, said: list[str]) -> None:
+def test_nobody_has_to_look_for_the_reason_of_a_failed_rollout(failed: Failed, name: str, said: list[str]) -> None:
     status = failed.site.command("status", name).stdout
     for words in said:
         assert words in failed.event(name)

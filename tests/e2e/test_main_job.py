@@ -55,7 +55,7 @@ def clients(site: Site, path: str = "/web/") -> Iterator[list[str]]:
         thread.join()
 
 
-def test_first_deploy(site: Site) -> None:
+def test_first_deploy_serves_what_was_committed(site: Site) -> None:
     revision = site.commit({"web.yaml": web()})
     site.converge()
     app = site.app()
@@ -162,7 +162,7 @@ def test_broken_spec_keeps_its_last_good_version_and_hinders_nobody(site: Site) 
     site.wait_converged(site.commit({"web.yaml": web(replicas=3)}))
 
 
-def test_empty_directory_deletes_nothing(site: Site) -> None:
+def test_empty_specs_directory_deletes_nothing(site: Site) -> None:
     site.commit({"web.yaml": web(), "other.yaml": web("other", replicas=1)})
     site.start("--tick", "0.3")
     site.wait_converged(site.git("rev-parse", "HEAD"), "web", "other")

@@ -28,7 +28,7 @@ def options(tmp_path: Path) -> Iterator[tuple[str, ...]]:
         subprocess.run([ORCHESTRY, "teardown", "--yes", *given], check=True, timeout=_TIMEOUT_SECONDS)
 
 
-def test_it_leaves_once_everything_serves_and_may_be_repeated(options: tuple[str, ...]) -> None:
+def test_the_quickstart_leaves_once_everything_serves_and_may_be_repeated(options: tuple[str, ...]) -> None:
     first, second = _quickstart(options), _quickstart(options)
     for said in (first, second):
         assert re.search(r"^web +2/2 +2 ", said, re.MULTILINE)

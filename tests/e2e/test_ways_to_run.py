@@ -21,7 +21,7 @@ __all__ = ["postgres_server", "postgres_url"]
 
 
 @pytest.mark.postgres
-def test_on_postgresql(site: Site, postgres_url: str) -> None:
+def test_an_installation_runs_on_postgresql(site: Site, postgres_url: str) -> None:
     site.environment = {**os.environ, "ORCHESTRY_DATABASE": postgres_url}
     revision = site.commit({"web.yaml": web()})
     site.converge()
@@ -36,7 +36,7 @@ def test_on_postgresql(site: Site, postgres_url: str) -> None:
     assert postgres_url.split("@")[0].split(":")[-1] not in site.command("status", "-o", "json").stdout
 
 
-def test_behind_an_nginx_in_a_container(site: Site) -> None:
+def test_an_installation_runs_behind_an_nginx_in_a_container(site: Site) -> None:
     site.environment = {**os.environ, "ORCHESTRY_EDGE_IMAGE": nginx_image()}
     site.commit({"web.yaml": web()})
     site.start("--edge", "container")
@@ -52,7 +52,7 @@ def test_behind_an_nginx_in_a_container(site: Site) -> None:
         site.get("/web/")
 
 
-def test_without_an_edge(site: Site) -> None:
+def test_an_installation_runs_without_an_edge(site: Site) -> None:
     site.commit({"web.yaml": web()})
     site.converge("--edge", "none")
     addresses = [instance["address"] for instance in site.app()["instances"]]

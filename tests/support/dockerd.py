@@ -69,12 +69,12 @@ class PrivateEngine:
 def private_engine(pool: str = "10.201.0.0/16") -> Iterator[PrivateEngine]:
     """A fresh Engine whose networks are taken from ``pool``."""
     root = Path(tempfile.mkdtemp(prefix="engine-"))
-    log = (root / "log").open("wb")
     arguments = ["--data-root", root / "data", "--exec-root", root / "exec", "--pidfile", root / "pid"]
     # Without a bridge of its own it shares the default one, which nobody here uses: `--bridge none` would delete it.
     pools = ["--default-address-pool", f"base={pool},size=20"]
     command = ["dockerd", "--host", f"unix://{root}/docker.sock", *arguments, *pools]
-    process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    with (root / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     engine = PrivateEngine(root, process)
     try:
         eventually(lambda: _answers(engine), within_seconds=60, every_seconds=0.1)
@@ -85,7 +85,6 @@ def private_engine(pool: str = "10.201.0.0/16") -> Iterator[PrivateEngine]:
             _clean(engine)
         process.terminate()
         process.wait(timeout=60)
-        log.close()
         shutil.rmtree(root, ignore_errors=True)
 
 

@@ -18,8 +18,8 @@ import socket
 import ssl
 import subprocess
 import tarfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -67,7 +67,7 @@ class Front:
     state_dir: Path
     instance: str = "default"
     network: str = "bridge"
-    replica_address: str | None = None
+    replica_addresses: tuple[str, ...] = ()  # where this nginx reaches this process; empty for loopback
     owner: Owner | None = None
     edge: NginxEdge = field(init=False)
 
@@ -95,37 +95,49 @@ class Front:
         return self.settings.external_dir or self.state_dir / "edge"
 
     def at(self, *running: Replica, **marks: Any) -> list[Any]:
-        """Replicas as this nginx reaches them."""
-        return [replica.server(address=self.replica_address, **marks) for replica in running]
+        """Replicas as a route table names them."""
+        return [replica.server(**marks) for replica in running]
 
     def publish(self, *apps: AppRoutes) -> Any:
         return self.edge.publish(table(*apps))
 
     # -- asking
 
-    def connect(self, port: int | None = None) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", port or self.settings.port, timeout=20)
+    def connect(self, port: int | None = None) -> AbstractContextManager[http.client.HTTPConnection]:
+        """A connection, kept for as long as the block runs."""
+        return closing(http.client.HTTPConnection("127.0.0.1", port or self.settings.port, timeout=20))
 
     def get(
         self, path: str, *, method: str = "GET", host: str | None = None, port: int | None = None, **options: Any
     ) -> Answer:
         """One request on a connection of its own."""
-        connection = self.connect(port)
-        try:
+        with self.connect(port) as connection:
             return ask(connection, path, method=method, host=host, **options)
-        finally:
-            connection.close()
 
     def get_tls(self, path: str, host: str, authority: Path) -> Answer:
         """One request over TLS, to a host whose certificate is checked against ``authority``."""
         context = ssl.create_default_context(cafile=str(authority))
         raw = socket.create_connection(("127.0.0.1", self.settings.tls_port), timeout=20)
-        connection = http.client.HTTPConnection(host, timeout=20)
-        connection.sock = context.wrap_socket(raw, server_hostname=host)
-        try:
+        with raw, closing(http.client.HTTPConnection(host, timeout=20)) as connection:
+            connection.sock = context.wrap_socket(raw, server_hostname=host)
             return ask(connection, path, host=host)
-        finally:
-            connection.close()
+
+    @contextmanager
+    def in_flight(self, count: int, running: Sequence[Replica]) -> Iterator[list[http.client.HTTPConnection]]:
+        """So many requests for ``/web``, each on a connection of its own: all have reached one of these replicas, one
+        after the other, and wait there until it is released."""
+        with ExitStack() as stack:
+            connections = [stack.enter_context(self.connect()) for _ in range(count)]
+            for connection in connections:
+                _arrive(connection, running)
+            yield connections
+
+    @contextmanager
+    def speak(self, *lines: str) -> Iterator[socket.socket]:
+        """A connection on which these lines were sent, and the end of the headers."""
+        with socket.create_connection(("127.0.0.1", self.settings.port), timeout=20) as client:
+            client.sendall("\r\n".join((*lines, "Host: x", "", "")).encode())
+            yield client
 
     def log_lines(self) -> list[str]:
         """The access log, once nginx has written what it buffered: at most a second."""
@@ -177,6 +189,10 @@ class Front:
         where = self.owner.directory if self.owner else self.root
         return [pid for pid in _nginx_pids(title) if _cwd(pid) == where.resolve()]
 
+    def settle(self) -> None:
+        """Wait until nothing is in flight any more, so that whoever takes this nginx next counts its own."""
+        eventually(lambda: not any(self.edge.requests_left(self.replica_addresses).values()))
+
     def close(self) -> None:
         if self.owner:
             self.owner.stop()
@@ -217,6 +233,12 @@ class Owner:
         for pid in _nginx_pids("nginx: "):
             if _cwd(pid) == self.directory.resolve():
                 os.kill(pid, signal.SIGKILL)
+
+
+def _arrive(connection: http.client.HTTPConnection, running: Sequence[Replica]) -> None:
+    before = sum(len(replica.requests) for replica in running)
+    connection.request("GET", "/web?wait")
+    eventually(lambda: sum(len(replica.requests) for replica in running) > before)
 
 
 def ask(
@@ -261,16 +283,23 @@ def _external(directory: Path, changes: dict[str, Any]) -> Iterator[Front]:
 
 @contextmanager
 def _container(directory: Path, changes: dict[str, Any]) -> Iterator[Front]:
+    """Two networks, though it is in one: each gives this process an address, and no two replicas may share one."""
     instance = f"test-{secrets.token_hex(4)}"
     network = f"orchestry-{instance}"
-    subprocess.run(["docker", "network", "create", network], check=True, capture_output=True, timeout=60)
-    try:
-        inspect = ["docker", "network", "inspect", network, "--format", "{{(index .IPAM.Config 0).Gateway}}"]
-        gateway = subprocess.run(inspect, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+    with _network(network) as first, _network(f"{network}-beside") as second:
         settings = _settings({"image": nginx_image()} | changes)
-        yield Front("container", settings, directory, instance, network, replica_address=gateway)
+        yield Front("container", settings, directory, instance, network, replica_addresses=(first, second))
+
+
+@contextmanager
+def _network(name: str) -> Iterator[str]:
+    """A network of the Engine; the address that containers reach this machine at."""
+    subprocess.run(["docker", "network", "create", name], check=True, capture_output=True, timeout=60)
+    try:
+        inspect = ["docker", "network", "inspect", name, "--format", "{{(index .IPAM.Config 0).Gateway}}"]
+        yield subprocess.run(inspect, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
     finally:
-        subprocess.run(["docker", "network", "rm", network], capture_output=True, timeout=60, check=False)
+        subprocess.run(["docker", "network", "rm", name], capture_output=True, timeout=60, check=False)
 
 
 @functools.cache

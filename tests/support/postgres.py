@@ -11,7 +11,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from tests.support.tcp import unused_port
 from tests.support.waiting import eventually
 
 _USER_WHEN_ROOT = "nobody"
@@ -61,12 +61,17 @@ def serving() -> Iterator[PostgresServer]:
     if os.geteuid() == 0:
         owner = pwd.getpwnam(_USER_WHEN_ROOT)
         os.chown(directory, owner.pw_uid, owner.pw_gid)
-    server = _start(directory, _free_port())
     try:
-        yield server
+        server = _start(directory, unused_port())
+        try:
+            eventually(lambda: _answers(server) or server.process.poll() is not None)
+            if server.process.poll() is not None:
+                raise RuntimeError(f"PostgreSQL did not start: {(directory / 'log').read_text()}")
+            yield server
+        finally:
+            server.process.send_signal(signal.SIGINT)
+            server.process.wait(timeout=30)
     finally:
-        server.process.send_signal(signal.SIGINT)
-        server.process.wait(timeout=30)
         shutil.rmtree(directory)
 
 
@@ -92,22 +97,12 @@ def _start(directory: Path, port: int) -> PostgresServer:
     command += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, cwd=directory)
-    eventually(lambda: _answers(port) or process.poll() is not None)
-    if process.poll() is not None:
-        raise RuntimeError(f"PostgreSQL did not start: {(directory / 'log').read_text()}")
     return PostgresServer(port, directory, process)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _answers(port: int) -> bool:
+def _answers(server: PostgresServer) -> bool:
     try:
-        _connect(port).close()
+        _connect(server.port).close()
     except psycopg2.OperationalError:
         return False
     return True

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -32,7 +32,6 @@ class Replica:
     def __init__(self, name: str, address: str) -> None:
         self.name = name
         self.requests: list[Request] = []
-        self.arrived = threading.Semaphore(0)
         self._gate = threading.Event()
         self.connections = 0
         self._server = _Server((address, 0), _handler(self))
@@ -40,9 +39,9 @@ class Replica:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
-    def server(self, *, address: str | None = None, draining: bool = False, weight: int = 1) -> Server:
-        """It as a route table names it; ``address`` where nginx sees it under another."""
-        return Server(self.name, address or self.address, self.port, draining=draining, weight=weight)
+    def server(self, *, draining: bool = False, weight: int = 1) -> Server:
+        """It as a route table names it."""
+        return Server(self.name, self.address, self.port, draining=draining, weight=weight)
 
     def release(self) -> None:
         """Let the requests that wait be answered, and all later ones at once."""
@@ -64,12 +63,11 @@ class Replica:
 def replicas(*names: str, addresses: tuple[str, ...] = ()) -> Iterator[list[Replica]]:
     """Running replicas; by default each at a loopback address of its own."""
     wanted = addresses or tuple(f"127.0.0.{number}" for number in range(2, 2 + len(names)))
-    started = [Replica(name, address) for name, address in zip(names, wanted, strict=True)]
-    try:
-        yield started
-    finally:
+    with ExitStack() as stack:
+        started = [Replica(name, address) for name, address in zip(names, wanted, strict=True)]
         for replica in started:
-            replica.stop()
+            stack.callback(replica.stop)
+        yield started
 
 
 class _Server(ThreadingHTTPServer):
@@ -111,7 +109,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.replica.requests.append(Request(self.command, self.path, dict(self.headers), body))
-        self.replica.arrived.release()
         asked = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
         if self.headers.get("Upgrade") == "websocket":
             self._echo()

@@ -198,16 +198,11 @@ def run_foreign(world: World, name: str, *, address: str | None = None, labels: 
 
 @contextlib.contextmanager
 def fake_world() -> Iterator[World]:
-    world = FakeWorld(Playground("test", "orchestry-test"))
-    yield world
-    world.close()
+    with contextlib.closing(FakeWorld(Playground("test", "orchestry-test"))) as world:
+        yield world
 
 
 @contextlib.contextmanager
 def docker_world() -> Iterator[World]:
-    with playground() as place:
-        world = DockerWorld(place)
-        try:
-            yield world
-        finally:
-            world.close()
+    with playground() as place, contextlib.closing(DockerWorld(place)) as world:
+        yield world

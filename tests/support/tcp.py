@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_GIVEN_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_RANDOM = random.SystemRandom()  # any other begins anew with each test
 
 Script = Callable[[socket.socket], None]
 
@@ -73,10 +78,14 @@ def answer(status: int, body: bytes = b"", *headers: str) -> Script:
 
 
 def unused_port() -> int:
-    """A port that refuses connections."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that refuses connections, and is still free when a server is started on it: the kernel gives out higher
+    ones, to whatever connects or listens meanwhile."""
+    lowest_given = int(_GIVEN_PORTS.read_text().split()[0])
+    while True:
+        port = _RANDOM.choice(range(10_000, lowest_given) or range(10_000, 65_536))
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextlib.contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,15 @@ import pytest
 
 from reconciler.load.background import BackgroundMeter
 from reconciler.load.prometheus import CustomMetrics
+from reconciler.loud_thread import LoudThread
 from reconciler.model.plan import ProbeTarget
 from reconciler.model.spec import HealthCheck
 from reconciler.ports import Unavailable
 from reconciler.probe import open_prober
-from reconciler.runtime.engine import Engine
 from reconciler.runtime.events import EventWatch
-from reconciler.source import git, open_source
-from reconciler.source.watch import Watch
+from reconciler.source import open_source
 from tests.fakes.engine import FakeEngine
 from tests.fakes.runtime import FakeRuntime
-from tests.support.repositories import Repository
-from tests.support.specs import web
 from tests.support.waiting import eventually
 
 
@@ -31,96 +29,91 @@ def bug(*_: object) -> Any:
     raise LookupError("a bug")
 
 
-def raises_the_bug(use: Callable[[], object]) -> bool:
-    """Whether it does by now, in the loud thread's words; any other error fails the test."""
+def raised_by(use: Callable[[], object]) -> Exception | None:
     try:
         use()
-    except RuntimeError as error:
-        return isinstance(error.__cause__, LookupError)
-    return False
+    except Exception as error:  # noqa: BLE001 which one is what the test asks
+        return error
+    return None
 
 
-def test_fetching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    repository = Repository(tmp_path / "origin")
-    repository.commit({"web.yaml": web()})
-    source = open_source(
-        repository.url, state_dir=tmp_path, wake=lambda: None, fetch_interval_seconds=3600, allow_file_urls=True
-    )
-    with closing(source):
-        source.read()
-        monkeypatch.setattr(git.Mirror, "fetch", bug)
-        source.refresh()
-        eventually(lambda: raises_the_bug(source.read))
+@pytest.mark.parametrize("error", [LookupError("a bug"), Unavailable("the Engine is away")])
+def test_what_ended_a_loud_thread_is_raised_as_a_bug_whenever_it_is_checked(error: Exception) -> None:
+    def work() -> None:
+        raise error
+
+    thread = LoudThread(work, "fetching")
+    thread.check()
+    thread.start()
+    thread.join()
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="a bug ended the thread fetching") as raised:
+            thread.check()
+        assert raised.value.__cause__ is error
 
 
-def test_watching_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Watch, "_places", bug)
-    with closing(open_source(str(tmp_path), state_dir=tmp_path, wake=lambda: None)) as source:
-        eventually(lambda: raises_the_bug(source.read))
+def test_a_loud_thread_is_quiet_while_it_works_and_when_its_work_is_done() -> None:
+    enough = threading.Event()
+    thread = LoudThread(enough.wait, "fetching")  # type: ignore[arg-type]
+    thread.start()
+    thread.check()
+    enough.set()
+    thread.join()
+    thread.check()
 
 
-class Broken:
-    """Measures nothing, by a bug."""
-
-    look = bug
-
-    def close(self) -> None:
-        """Nothing is open."""
+def idle(*_: object) -> None:
+    """Nothing."""
 
 
-def test_measuring() -> None:
-    with closing(BackgroundMeter(Broken(), lambda: 0.0)) as meter:  # type: ignore[arg-type]
-        eventually(lambda: raises_the_bug(lambda: meter.read([], [], [], 0.0)))
+# What each is for -> how it is opened, and what the tick asks of it.
+WORK: dict[str, tuple[Callable[[Path], Any], Callable[[Any], object]]] = {
+    "fetching": (
+        lambda place: open_source(f"file://{place}/none", state_dir=place, wake=idle, allow_file_urls=True),
+        lambda source: source.read(),
+    ),
+    "watching files": (
+        lambda place: open_source(str(place), state_dir=place, wake=idle),
+        lambda source: source.read(),
+    ),
+    "measuring": (lambda _: BackgroundMeter(ExitStack(), float), lambda meter: meter.read([], [], [], 0.0)),
+    "asking for custom metrics": (lambda _: CustomMetrics(bug), lambda metrics: metrics.watch([])),
+    "probing": (lambda _: open_prober(wake=idle, masking=bug), lambda prober: prober.collect()),
+    "following events": (lambda _: FakeRuntime(FakeEngine()), lambda runtime: runtime.inventory()),
+}
 
 
-def test_asking_for_custom_metrics() -> None:
-    with closing(CustomMetrics(bug)) as metrics:
-        eventually(lambda: raises_the_bug(lambda: metrics.watch(["up"])))
+@pytest.mark.parametrize("work", WORK)
+def test_whoever_uses_the_work_of_a_loud_thread_checks_it(
+    work: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, asked = WORK[work]
+    with closing(opened(tmp_path)) as worker:
+        assert not isinstance(raised_by(lambda: asked(worker)), LookupError)
+        monkeypatch.setattr(LoudThread, "check", bug)
+        assert isinstance(raised_by(lambda: asked(worker)), LookupError)
 
 
-def test_scheduling_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconciler.probe.prober.BackgroundProber._queue_due", bug)
-    with closing(open_prober(wake=lambda: None, masking=lambda _: str)) as prober:
-        eventually(lambda: raises_the_bug(prober.collect))
+def test_a_bug_in_one_probe_is_raised_where_the_answers_are_collected() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as replica,
+        closing(open_prober(wake=bug, masking=lambda _: str)) as prober,
+    ):
+        check, port = HealthCheck(protocol="TCP"), replica.getsockname()[1]
+        prober.watch([ProbeTarget("c1", "health", "127.0.0.1", port, check, quick=True, first_at=0.0)])
+        eventually(lambda: isinstance(raised_by(prober.collect), LookupError))
 
 
-def test_probing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconciler.probe.checks.TcpCheck.__call__", bug)
-    with closing(open_prober(wake=lambda: None, masking=lambda _: str)) as prober:
-        check = HealthCheck(protocol="TCP")
-        prober.watch([ProbeTarget("c1", "health", "127.0.0.1", 1, check, quick=True, first_at=0.0)])
+def test_an_engine_that_is_away_does_not_end_the_following_of_its_events() -> None:
+    class Away:
+        tries = 0
 
-        def collected() -> bool:
-            try:
-                prober.collect()
-            except LookupError:
-                return True
-            return False
+        def read(self) -> None:
+            self.tries += 1
+            raise Unavailable("away")
 
-        eventually(collected)
-
-
-def test_following_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(EventWatch, "_follow", bug)
-    runtime = FakeRuntime(FakeEngine())
-    runtime._events = EventWatch(Engine(1), "default", runtime, lambda: None)
-    with closing(runtime):
-        runtime.prepare()
-        eventually(lambda: raises_the_bug(lambda: runtime.inventory()))
-
-
-def test_an_engine_that_is_away_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    tried = threading.Event()
-
-    def away(_: EventWatch) -> None:
-        tried.set()
-        raise Unavailable("away")
-
-    monkeypatch.setattr(EventWatch, "_follow", away)
-    runtime = FakeRuntime(FakeEngine())
-    with closing(EventWatch(Engine(1), "default", runtime, lambda: None)) as events:
+    engine, runtime = Away(), FakeRuntime(FakeEngine())
+    with closing(EventWatch(engine, "default", runtime, idle)) as events:  # type: ignore[arg-type]
         events.start()
-        assert tried.wait(20)
-        tried.clear()
-        assert tried.wait(20)
+        eventually(lambda: engine.tries >= 2)
         events.check()

@@ -1,7 +1,7 @@
 """One front for each way to run nginx, with Lua and without; the suite runs on every one.
 
 Containers are slow to start, so theirs are shared by all tests of a run. Nothing else depends on what a test left:
-each publishes a table of its own.
+each publishes a table of its own, and leaves no request in flight.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Front]:
     """An nginx in each way."""
     mode, lua = request.param
     if mode == "container":
-        yield request.getfixturevalue("_containers")(lua)
+        shared = request.getfixturevalue("_containers")(lua)
+        yield shared
+        shared.settle()
         return
     with front(mode, tmp_path, lua=lua, secrets_dir=tmp_path / "secrets") as made:
         yield made
@@ -56,6 +58,5 @@ def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Front]:
 @pytest.fixture
 def two(way: Front) -> Iterator[list[Replica]]:
     """Two replicas, where this nginx reaches them."""
-    addresses = (way.replica_address,) * 2 if way.replica_address else ()
-    with replicas("web-1", "web-2", addresses=addresses) as running:
+    with replicas("web-1", "web-2", addresses=way.replica_addresses) as running:
         yield running

@@ -124,12 +124,10 @@ def test_an_nginx_started_alone_serves_the_replicas_of_now(way: Front, two: list
 def test_a_killed_worker_is_replaced_and_its_requests_are_not_counted_for_ever(process: Front) -> None:
     with replicas("web-1", "web-2") as running:
         process.publish(app_routes("web", process.at(*running)))
-        connection = process.connect()
-        connection.request("GET", "/web?wait")
-        eventually(lambda: sum(process.edge.open_requests().values()) == 1 or not process.has_lua)
-        for pid in process.processes("nginx: worker"):
-            os.kill(pid, signal.SIGKILL)
-        connection.close()
+        with process.in_flight(1, running):
+            assert sum(process.edge.open_requests().values()) == (1 if process.has_lua else 0)
+            for pid in process.processes("nginx: worker"):
+                os.kill(pid, signal.SIGKILL)
         eventually(lambda: _replica(process))
         eventually(lambda: sum(process.edge.open_requests().values()) == 0)
         assert process.publish(app_routes("web", process.at(*running))).how == "unchanged"
@@ -144,7 +142,7 @@ def test_workers_without_a_master_give_the_port_to_a_new_nginx(process: Front) -
         assert {process.get("/web").replica for _ in range(10)} == {"web-2"}
 
 
-def test_a_directory_removed_by_hand_is_made_again(process: Front) -> None:
+def test_an_edge_directory_removed_by_hand_is_made_again(process: Front) -> None:
     with replicas("web-1") as running:
         process.publish(app_routes("web", process.at(*running)))
         shutil.rmtree(process.root)
@@ -155,7 +153,7 @@ def test_a_directory_removed_by_hand_is_made_again(process: Front) -> None:
 
 
 @pytest.mark.engine
-def test_a_container_whose_directory_was_removed_is_made_again(container: Front) -> None:
+def test_an_nginx_container_whose_directory_was_removed_is_made_again(container: Front) -> None:
     container.publish(app_routes("web"))
     shutil.rmtree(container.root)
     assert container.publish(app_routes("web")).how == "reloaded"
@@ -163,7 +161,7 @@ def test_a_container_whose_directory_was_removed_is_made_again(container: Front)
 
 
 @pytest.mark.engine
-def test_a_container_made_from_other_settings_is_replaced(container: Front) -> None:
+def test_an_nginx_container_made_from_other_settings_is_replaced(container: Front) -> None:
     container.publish()
     first = container.container_id()
     other = f"{nginx_image()}-again"
@@ -178,7 +176,7 @@ def test_a_container_made_from_other_settings_is_replaced(container: Front) -> N
 
 
 @pytest.mark.engine
-def test_a_container_of_our_name_that_is_not_ours_is_left_alone(container: Front) -> None:
+def test_a_container_of_our_nginxs_name_that_is_not_ours_is_left_alone(container: Front) -> None:
     foreign = container.start_foreign()
     with pytest.raises(Unavailable, match="not ours"):
         container.publish()
@@ -186,7 +184,7 @@ def test_a_container_of_our_name_that_is_not_ours_is_left_alone(container: Front
 
 
 @pytest.mark.engine
-def test_an_image_that_can_not_be_had_is_said(container: Front) -> None:
+def test_an_nginx_image_that_can_not_be_had_is_said(container: Front) -> None:
     missing = f"localhost:1/{secrets.token_hex(4)}:1"
     edge = container.reopen(image=missing)
     eventually(lambda: f"{missing} can't be pulled" in _refusal(edge))
@@ -195,7 +193,7 @@ def test_an_image_that_can_not_be_had_is_said(container: Front) -> None:
 
 
 @pytest.mark.engine
-def test_nobody_waits_for_an_image_that_is_pulled(container: Front) -> None:
+def test_nobody_waits_for_an_nginx_image_that_is_pulled(container: Front) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         image = f"127.0.0.1:{silent.getsockname()[1]}/nginx:1"
         edge = container.reopen(image=image)
@@ -204,7 +202,7 @@ def test_nobody_waits_for_an_image_that_is_pulled(container: Front) -> None:
 
 
 @pytest.mark.engine
-def test_an_image_that_was_pulled_is_run(container: Front, tmp_path: Path) -> None:
+def test_an_nginx_image_that_was_pulled_is_run(container: Front, tmp_path: Path) -> None:
     with registry(tmp_path) as address:
         image = f"{address}/nginx:1"
         push(nginx_image(), image)
@@ -215,7 +213,9 @@ def test_an_image_that_was_pulled_is_run(container: Front, tmp_path: Path) -> No
         edge.shut_down()
 
 
-def test_a_configuration_that_is_not_taken_over_is_taken_back_byte_for_byte(process: Front, tmp_path: Path) -> None:
+def test_an_nginx_configuration_that_is_not_taken_over_is_taken_back_byte_for_byte(
+    process: Front, tmp_path: Path
+) -> None:
     """nginx accepts the file and then can't open the port: only the proof shows it."""
     make_certificate(tmp_path / "secrets" / "shop", "shop.example.com")
     with replicas("web-1") as running, socket.create_server(("127.0.0.1", process.settings.tls_port)):
@@ -232,7 +232,9 @@ def test_a_configuration_that_is_not_taken_over_is_taken_back_byte_for_byte(proc
         assert again.how != "reloaded"
 
 
-def test_a_configuration_that_nobody_loads_is_taken_back(process: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_nginx_configuration_that_nobody_loads_is_taken_back(
+    process: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with replicas("web-1") as running:
         process.publish(app_routes("web", process.at(*running)))
         before = _current(process)
@@ -245,7 +247,7 @@ def test_a_configuration_that_nobody_loads_is_taken_back(process: Front, monkeyp
 
 
 @pytest.mark.parametrize("moment", [(os, "kill"), (Control, "prove"), (Generations, "activate")])
-def test_whatever_the_system_refuses_meanwhile_the_configuration_is_taken_back(
+def test_whatever_the_system_refuses_in_a_reload_the_nginx_configuration_is_taken_back(
     process: Front, monkeypatch: pytest.MonkeyPatch, moment: tuple[Any, str]
 ) -> None:
     """The master ends just then; a socket is gone; the disk fails when the link was renamed."""
@@ -261,7 +263,7 @@ def test_whatever_the_system_refuses_meanwhile_the_configuration_is_taken_back(
 
 
 @pytest.mark.parametrize("moment", [(Generations, "activate"), (Control, "replace_servers")])
-def test_a_push_that_the_system_refuses_is_taken_back(
+def test_a_push_of_replicas_that_the_system_refuses_is_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: tuple[Any, str]
 ) -> None:
     with front("process", tmp_path) as made, replicas("web-1", "web-2") as running:
@@ -278,7 +280,7 @@ def test_a_push_that_the_system_refuses_is_taken_back(
 
 @pytest.mark.parametrize("moment", [(ProcessNginx, "load"), (Control, "prove"), (Control, "replace_servers")])
 @pytest.mark.parametrize("change", ["replicas", "routes"])
-def test_a_controller_that_dies_in_the_middle_is_taken_over_by_the_next(
+def test_a_controller_that_dies_in_the_middle_of_a_publish_is_taken_over_by_the_next(
     process: Front, monkeypatch: pytest.MonkeyPatch, moment: tuple[type, str], change: str
 ) -> None:
     with replicas("web-1", "web-2") as running:
@@ -296,7 +298,7 @@ def test_a_controller_that_dies_in_the_middle_is_taken_over_by_the_next(
         assert process.reopen().publish(wanted).how == "unchanged"
 
 
-def test_a_reload_command_that_fails_takes_the_configuration_back(tmp_path: Path) -> None:
+def test_a_reload_command_that_fails_takes_the_nginx_configuration_back(tmp_path: Path) -> None:
     with front("external", tmp_path) as theirs, replicas("web-1") as running:
         theirs.publish(app_routes("web", theirs.at(*running)))
         before = _current(theirs)
@@ -315,7 +317,7 @@ def test_an_external_nginx_keeps_its_own_sites(tmp_path: Path) -> None:
         assert theirs.get("/", port=theirs.owner.port).body == "theirs"
 
 
-def test_a_port_in_use_is_said_with_what_to_do(process: Front) -> None:
+def test_an_edge_port_in_use_is_said_with_what_to_do(process: Front) -> None:
     with (
         socket.create_server(("127.0.0.1", process.settings.port)),
         pytest.raises(Unavailable, match=f"port {process.settings.port} is in use.*--edge-port"),
@@ -331,7 +333,7 @@ def test_a_missing_nginx_is_said_with_what_to_do(process: Front) -> None:
     assert "not installed" in edge.describe()
 
 
-def test_files_that_can_not_be_written_are_said_and_cost_no_more_than_that(process: Front) -> None:
+def test_edge_files_that_can_not_be_written_are_said_and_cost_no_more_than_that(process: Front) -> None:
     assert "not known yet" in process.edge.describe()
     process.root.write_text("in the way")
     with pytest.raises(Unavailable, match="can't be written"):
@@ -342,7 +344,7 @@ def test_files_that_can_not_be_written_are_said_and_cost_no_more_than_that(proce
     assert "nginx 1." in process.edge.describe()
 
 
-def test_a_pid_file_that_names_another_process_is_not_believed(process: Front) -> None:
+def test_a_pid_file_of_nginx_that_names_another_process_is_not_believed(process: Front) -> None:
     process.publish()
     (process.root / "run" / "nginx.pid").write_text(f"{os.getpid()}\n")
     assert process.publish(app_routes("web")).how == "reloaded"
@@ -350,7 +352,7 @@ def test_a_pid_file_that_names_another_process_is_not_believed(process: Front) -
     assert len(process.processes("nginx: master")) == 1
 
 
-def test_a_shut_down_ends_it(process: Front) -> None:
+def test_shutting_the_edge_down_ends_nginx(process: Front) -> None:
     process.publish()
     process.edge.shut_down()
     eventually(lambda: not process.processes())

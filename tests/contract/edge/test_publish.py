@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from reconciler.model.routes import Publication, RouteTable
+from reconciler.edge.container import ContainerNginx
+from reconciler.edge.external import ExternalNginx
+from reconciler.edge.process import ProcessNginx
+from reconciler.model.routes import RouteTable
 from reconciler.model.spec import Route
-from tests.support.nginx import Front, app_routes, table
+from tests.support.nginx import Front, app_routes, ask, table
 from tests.support.replicas import Replica
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.nginx
 
@@ -31,13 +35,13 @@ def test_requests_are_spread_over_the_replicas(way: Front, two: list[Replica]) -
     assert min(seen.values()) >= 10
 
 
-def test_an_unchanged_table_changes_nothing(way: Front, two: list[Replica]) -> None:
+def test_an_unchanged_route_table_changes_nothing(way: Front, two: list[Replica]) -> None:
     first = way.publish(app_routes("web", way.at(*two)))
     again = way.publish(app_routes("web", way.at(*two)))
     assert (again.generation, again.how) == (first.generation, "unchanged")
 
 
-def test_an_unchanged_table_changes_nothing_after_a_restart_either(way: Front, two: list[Replica]) -> None:
+def test_an_unchanged_route_table_changes_nothing_after_a_restart_either(way: Front, two: list[Replica]) -> None:
     first = way.publish(app_routes("web", way.at(*two)))
     again = way.reopen().publish(table(app_routes("web", way.at(*two))))
     assert (again.table, again.generation, again.how) == (first.table, first.generation, "unchanged")
@@ -57,7 +61,7 @@ def test_a_new_route_takes_a_reload(way: Front, two: list[Replica]) -> None:
     assert way.get("/api").status == 200
 
 
-def test_a_restarted_controller_goes_on_where_it_was(way: Front, two: list[Replica]) -> None:
+def test_a_restarted_controller_publishes_on_where_it_was(way: Front, two: list[Replica]) -> None:
     way.publish(app_routes("web", way.at(two[0])))
     publication = way.reopen().publish(table(app_routes("web", way.at(two[1]))))
     assert publication.how == ("pushed" if way.has_lua else "reloaded")
@@ -71,15 +75,12 @@ def test_a_draining_replica_takes_no_new_requests(way: Front, two: list[Replica]
 
 def test_requests_in_flight_finish_while_their_replica_leaves(way: Front, two: list[Replica]) -> None:
     way.publish(app_routes("web", way.at(two[0])))
-    connection = way.connect()
-    connection.request("GET", "/web?wait")
-    assert two[0].arrived.acquire(timeout=10)
-    way.publish(app_routes("web", way.at(two[1])))
-    way.publish()
-    two[0].release()
-    answer = connection.getresponse()
-    assert (answer.status, answer.read()) == (200, b"web-1")
-    connection.close()
+    with way.in_flight(1, two) as (connection,):
+        way.publish(app_routes("web", way.at(two[1])))
+        way.publish()
+        two[0].release()
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, b"web-1")
 
 
 def test_an_app_without_a_live_replica_answers_503_and_no_other_app_does(way: Front, two: list[Replica]) -> None:
@@ -101,21 +102,17 @@ def test_an_outage_ends_with_the_first_live_replica(way: Front, two: list[Replic
 
 def test_weights_share_the_traffic_out(way: Front, two: list[Replica]) -> None:
     way.publish(app_routes("web", [*way.at(two[0], weight=9), *way.at(two[1], weight=1)]))
-    connection = way.connect()
-    seen: Counter[bytes] = Counter()
-    for _ in range(100):
-        connection.request("GET", "/web")
-        seen[connection.getresponse().read()] += 1
-    connection.close()
-    assert 5 <= seen[b"web-2"] <= 15
+    with way.connect() as connection:
+        seen = Counter(ask(connection, "/web").replica for _ in range(100))
+    assert 5 <= seen["web-2"] <= 15
 
 
-def test_no_apps_at_all_is_a_table_too(way: Front) -> None:
+def test_no_apps_at_all_is_a_route_table_too(way: Front) -> None:
     assert way.publish().table == RouteTable()
     assert way.get("/").status == 404
 
 
-def test_describe_tells_the_way_and_how_replicas_change(way: Front) -> None:
+def test_an_edge_tells_which_way_nginx_runs_and_how_replicas_change(way: Front) -> None:
     way.publish()
     text = way.edge.describe()
     assert way.mode in text
@@ -124,40 +121,30 @@ def test_describe_tells_the_way_and_how_replicas_change(way: Front) -> None:
 
 def test_requests_in_flight_are_told_by_replica_where_nginx_can(way: Front, two: list[Replica]) -> None:
     way.publish(app_routes("web", way.at(two[0])))
-    connections = [way.connect() for _ in range(3)]
-    for connection in connections:
-        connection.request("GET", "/web?wait")
-        assert two[0].arrived.acquire(timeout=10)
-    address = way.at(two[0])[0].address
-    before = way.edge.open_requests()
-    two[0].release()
-    for connection in connections:
-        connection.getresponse().read()
-        connection.close()
-    if not way.has_lua:
-        assert before == {}
-        return
-    assert before[address] == 3
-    _settle(way, address)
+    with way.in_flight(3, two) as connections:
+        assert way.edge.open_requests().get(two[0].address) == (3 if way.has_lua else None)
+        two[0].release()
+        for connection in connections:
+            connection.getresponse().read()
+        eventually(lambda: not any(way.edge.open_requests().values()))
 
 
-def test_the_edge_costs_nothing_when_nothing_changes(way: Front, two: list[Replica]) -> None:
-    """No command is run and nothing is written: a second publish is far cheaper than any nginx -t."""
+def test_the_edge_costs_nothing_when_nothing_changes(
+    way: Front, two: list[Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nginx is neither asked to test nor to load anything, and nothing is written."""
     wanted = table(app_routes("web", way.at(*two)))
     way.edge.publish(wanted)
     before = _files(way)
-    started = time.perf_counter()
-    answers: list[Publication] = [way.edge.publish(wanted) for _ in range(20)]
-    assert {answer.how for answer in answers} == {"unchanged"}
-    assert (time.perf_counter() - started) / 20 < 0.02
+    for nginx in (ProcessNginx, ContainerNginx, ExternalNginx):
+        monkeypatch.setattr(nginx, "test", _never)
+        monkeypatch.setattr(nginx, "load", _never)
+    assert {way.edge.publish(wanted).how for _ in range(20)} == {"unchanged"}
     assert _files(way) == before
 
 
-def _settle(way: Front, address: str) -> None:
-    ends_at = time.monotonic() + 10
-    while way.edge.open_requests()[address] and time.monotonic() < ends_at:
-        time.sleep(0.01)
-    assert way.edge.open_requests()[address] == 0
+def _never(*_: object) -> NoReturn:
+    raise AssertionError("nginx was run")
 
 
 def _files(way: Front) -> dict[Path, int]:

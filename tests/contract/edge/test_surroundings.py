@@ -47,7 +47,7 @@ def test_an_unprivileged_controller_runs_an_unprivileged_nginx(open_directory: P
         assert owners == {_NOBODY if os.geteuid() == 0 else os.geteuid()}
 
 
-def test_workers_need_no_access_to_the_directories_above(process: Front, tmp_path: Path) -> None:
+def test_nginxs_workers_need_no_access_to_the_directories_above_theirs(process: Front, tmp_path: Path) -> None:
     """Large bodies go to disk, and logs are opened anew, by workers of another user."""
     (tmp_path / "edge").parent.chmod(0o700)
     with replicas("web-1") as running:
@@ -57,7 +57,7 @@ def test_workers_need_no_access_to_the_directories_above(process: Front, tmp_pat
         assert running[0].requests[-1].body == body
 
 
-def test_a_directory_a_long_way_down_is_no_trouble(tmp_path: Path) -> None:
+def test_a_state_directory_a_long_way_down_is_no_trouble_to_nginx(tmp_path: Path) -> None:
     """A socket's path has no more than 108 bytes, and ours has many more."""
     deep = tmp_path.joinpath(*["a-directory-of-a-rather-long-name"] * 5)
     with front("process", deep) as made:
@@ -66,7 +66,7 @@ def test_a_directory_a_long_way_down_is_no_trouble(tmp_path: Path) -> None:
         assert made.publish(app_routes("web"), app_routes("api")).how == "reloaded"
 
 
-def test_the_longest_names_with_every_option(process: Front, tmp_path: Path) -> None:
+def test_the_longest_names_with_every_option_are_no_trouble_to_nginx(process: Front, tmp_path: Path) -> None:
     name = "n" * 63
     make_certificate(tmp_path / "secrets" / ("s" * 100), "shop.example.com")
     host = f"{'a' * 63}.{'b' * 63}.example.com"
@@ -88,7 +88,7 @@ def test_many_hosts_and_sticky_apps_fit_nginxs_tables(process: Front) -> None:
     assert process.get("/", host="host-299.example.com").status == 503
 
 
-def test_a_template_that_breaks_one_app_costs_only_that_one(tmp_path: Path) -> None:
+def test_an_nginx_template_that_breaks_one_app_costs_only_that_one(tmp_path: Path) -> None:
     templates = tmp_path / "templates"
     templates.mkdir()
     (templates / "upstream.conf.j2").write_text(
@@ -104,7 +104,7 @@ def test_a_template_that_breaks_one_app_costs_only_that_one(tmp_path: Path) -> N
         assert made.get("/good").status == 200
 
 
-def test_a_template_that_breaks_everything_leaves_what_is_served(tmp_path: Path) -> None:
+def test_an_nginx_template_that_breaks_everything_leaves_what_is_served(tmp_path: Path) -> None:
     templates = tmp_path / "templates"
     templates.mkdir()
     with front("process", tmp_path / "state") as made, replicas("web-1") as running:
@@ -119,7 +119,7 @@ def test_a_template_that_breaks_everything_leaves_what_is_served(tmp_path: Path)
         assert made.reopen().publish(wanted).how == "unchanged"
 
 
-def test_two_instances_share_a_host(tmp_path: Path) -> None:
+def test_the_nginxes_of_two_instances_share_a_host(tmp_path: Path) -> None:
     with front("process", tmp_path / "one") as one, front("process", tmp_path / "two") as two:
         one.publish(app_routes("web"))
         two.publish(app_routes("api"))

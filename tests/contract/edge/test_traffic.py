@@ -6,6 +6,8 @@ import http.client
 import os
 import socket
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -35,13 +37,13 @@ def test_a_get_that_failed_is_tried_elsewhere_and_a_post_is_not(way: Front, two:
     assert len(_all(two)) == 3
 
 
-def test_tries_are_bounded(way: Front, two: list[Replica]) -> None:
+def test_tries_of_a_request_that_fails_are_bounded(way: Front, two: list[Replica]) -> None:
     way.publish(app_routes("web", way.at(*two), retries=0))
     assert way.get("/web?status=503").status == 503
     assert len(_all(two)) == 1
 
 
-def test_a_client_error_is_passed_on_as_it_is(way: Front, two: list[Replica]) -> None:
+def test_a_replicas_answer_of_a_client_error_is_passed_on_as_it_is(way: Front, two: list[Replica]) -> None:
     way.publish(app_routes("web", way.at(*two)))
     answer = way.get("/web?status=404")
     assert (answer.status, answer.replica is not None, len(_all(two))) == (404, True, 1)
@@ -66,12 +68,11 @@ def test_a_single_replica_is_never_locked_out(way: Front, two: list[Replica]) ->
 
 def test_connections_to_replicas_are_kept(way: Front, two: list[Replica]) -> None:
     way.publish(app_routes("web", way.at(two[0])))
-    connection = way.connect()
     ports = set()
-    for _ in range(10):
-        assert ask(connection, "/web").status == 200
-        ports.add(connection.sock.getsockname()[1] if connection.sock else None)
-    connection.close()
+    with way.connect() as connection:
+        for _ in range(10):
+            assert ask(connection, "/web").status == 200
+            ports.add(connection.sock.getsockname()[1] if connection.sock else None)
     assert len(ports) == 1
     assert two[0].connections <= 2
 
@@ -87,20 +88,19 @@ def test_websockets_pass_and_outlive_a_reload(way: Front, two: list[Replica]) ->
 def test_a_kept_connection_sends_each_request_where_the_table_says_now(way: Front, two: list[Replica]) -> None:
     """With Lua the connection itself survives the change as well."""
     way.publish(app_routes("web", way.at(two[0])))
-    connection = way.connect()
-    assert ask(connection, "/web").replica == "web-1"
-    port = connection.sock.getsockname()[1] if connection.sock else None
-    way.publish(app_routes("web", way.at(two[1])))
-    try:
-        answer = ask(connection, "/web")
-    except (http.client.RemoteDisconnected, ConnectionError):
-        assert not way.has_lua
-        connection.close()
-        answer = ask(connection, "/web")
-    assert answer.replica == "web-2"
-    if way.has_lua:
-        assert connection.sock.getsockname()[1] == port
-    connection.close()
+    with way.connect() as connection:
+        assert ask(connection, "/web").replica == "web-1"
+        port = connection.sock.getsockname()[1] if connection.sock else None
+        way.publish(app_routes("web", way.at(two[1])))
+        try:
+            answer = ask(connection, "/web")
+        except (http.client.RemoteDisconnected, ConnectionError):
+            assert not way.has_lua
+            connection.close()
+            answer = ask(connection, "/web")
+        assert answer.replica == "web-2"
+        if way.has_lua:
+            assert connection.sock.getsockname()[1] == port
 
 
 def test_every_request_is_logged_in_our_format(way: Front, two: list[Replica]) -> None:
@@ -121,7 +121,7 @@ def test_every_request_is_logged_in_our_format(way: Front, two: list[Replica]) -
     assert float(good["request_seconds"]) < 10
 
 
-def test_logs_are_opened_anew_after_they_were_renamed(way: Front, two: list[Replica]) -> None:
+def test_access_logs_are_opened_anew_after_they_were_renamed(way: Front, two: list[Replica]) -> None:
     way.publish(app_routes("web", way.at(*two)))
     log = way.edge.access_log
     way.get("/web")
@@ -138,7 +138,7 @@ def test_logs_are_opened_anew_after_they_were_renamed(way: Front, two: list[Repl
     eventually(arrives, every_seconds=0.2)
 
 
-def test_an_unprivileged_reader_may_read_the_log(way: Front) -> None:
+def test_an_unprivileged_reader_may_read_the_access_log(way: Front) -> None:
     way.publish()
     assert way.edge.access_log.stat().st_mode & 0o004
     assert os.access(way.edge.access_log, os.R_OK)
@@ -159,17 +159,16 @@ def _all(running: list[Replica]) -> list[Request]:
     return [request for replica in running for request in replica.requests]
 
 
-def _websocket(way: Front) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", way.settings.port), timeout=10)
-    connection.sendall(
-        b"GET /web HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
-    head = b""
-    while b"\r\n\r\n" not in head:
-        head += connection.recv(1024)
-    assert head.startswith(b"HTTP/1.1 101")
-    return connection
+@contextmanager
+def _websocket(way: Front) -> Iterator[socket.socket]:
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    upgrade = ("Upgrade: websocket", "Connection: Upgrade", key, "Sec-WebSocket-Version: 13")
+    with way.speak("GET /web HTTP/1.1", *upgrade) as connection:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += connection.recv(1024)
+        assert head.startswith(b"HTTP/1.1 101")
+        yield connection
 
 
 def _echo(connection: socket.socket, message: bytes) -> bytes:

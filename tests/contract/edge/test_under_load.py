@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.nginx import Front, app_routes, ask, front
-from tests.support.replicas import Replica, replicas
+from tests.support.replicas import replicas
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.nginx
@@ -58,7 +58,7 @@ def test_after_a_publish_no_request_reaches_what_left_it(process: Front) -> None
             for change in range(CHANGES):
                 staying, leaving = running[(change + 1) % 2], running[change % 2]
                 process.publish(app_routes("web", process.at(staying)))
-                _wait_until_idle(leaving)
+                eventually(lambda address=leaving.address: process.edge.requests_left([address]).get(address) == 0)
                 before = len(leaving.requests)
                 for _ in range(20):
                     assert process.get("/web").replica == staying.name
@@ -68,31 +68,15 @@ def test_after_a_publish_no_request_reaches_what_left_it(process: Front) -> None
 def test_the_least_busy_replica_takes_the_next_request(process: Front) -> None:
     with replicas("web-1", "web-2") as running:
         process.publish(app_routes("web", process.at(*running)))
-        waiting = [process.connect() for _ in range(4)]
-        for connection in waiting:
-            connection.request("GET", "/web?wait")
-        eventually(lambda: sum(len(replica.requests) for replica in running) == len(waiting))
-        if process.has_lua:
-            # exact over all workers of nginx, where stock nginx counts in each worker by itself
-            assert [len(replica.requests) for replica in running] == [2, 2]
-            counts = process.edge.open_requests()
-            assert [counts[replica.address] for replica in running] == [2, 2]
-        for replica in running:
-            replica.release()
-        assert {connection.getresponse().status for connection in waiting} == {200}
-        for connection in waiting:
-            connection.close()
-
-
-def _wait_until_idle(replica: Replica) -> None:
-    """Requests that were on their way before the publish may finish."""
-    ends = threading.Event()
-    for _ in range(500):
-        before = len(replica.requests)
-        ends.wait(0.05)
-        if len(replica.requests) == before:
-            return
-    raise AssertionError(f"{replica.name} is still being asked")
+        with process.in_flight(4, running) as waiting:
+            if process.has_lua:
+                # exact over all workers of nginx, where stock nginx counts in each worker by itself
+                assert [len(replica.requests) for replica in running] == [2, 2]
+                counts = process.edge.open_requests()
+                assert [counts[replica.address] for replica in running] == [2, 2]
+            for replica in running:
+                replica.release()
+            assert {connection.getresponse().status for connection in waiting} == {200}
 
 
 @contextmanager
@@ -118,14 +102,13 @@ def _asking(process: Front) -> Iterator[dict[str, Counter[object]]]:
 
 
 def _keep_asking(process: Front, method: str, seen: Counter[object], stop: threading.Event) -> None:
-    connection = process.connect()
-    while not stop.is_set():
-        try:
-            seen[ask(connection, "/web", method=method, body=b"x" if method == "POST" else None).status] += 1
-        except (http.client.RemoteDisconnected, ConnectionError):
-            seen["connection closed"] += 1
-            connection.close()
-    connection.close()
+    with process.connect() as connection:
+        while not stop.is_set():
+            try:
+                seen[ask(connection, "/web", method=method, body=b"x" if method == "POST" else None).status] += 1
+            except (http.client.RemoteDisconnected, ConnectionError):
+                seen["connection closed"] += 1
+                connection.close()
 
 
 def _ask_anew(process: Front, _: str, seen: Counter[object], stop: threading.Event) -> None:
