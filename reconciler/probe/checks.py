@@ -41,15 +41,17 @@ class Answer:
 
 
 Check = Callable[[], Answer]
-# By the id of a container: what makes its secrets unreadable in a text. May raise Unavailable.
-Masking = Callable[[str], Callable[[str], str]]
+# Makes the secrets of one container unreadable in a text.
+Redactor = Callable[[str], str]
+# The redactor of a container, by its id. May raise Unavailable.
+RedactorOf = Callable[[str], Redactor]
 
 
-def check_for(target: ProbeTarget, connections: Connections, masking: Masking) -> Check:
+def check_for(target: ProbeTarget, connections: Connections, redactor_of: RedactorOf) -> Check:
     """The check a target asks for, ready to be made any number of times, by one thread at a time."""
     if target.check.protocol == "TCP":
         return TcpCheck(target, connections)
-    return HttpCheck(target, connections, masking)
+    return HttpCheck(target, connections, redactor_of)
 
 
 class TcpCheck:
@@ -71,10 +73,10 @@ class TcpCheck:
 class HttpCheck:
     """Passes when a complete answer with an expected status arrives in time, on a connection of its own."""
 
-    def __init__(self, target: ProbeTarget, connections: Connections, masking: Masking) -> None:
+    def __init__(self, target: ProbeTarget, connections: Connections, redactor_of: RedactorOf) -> None:
         self._target = target
-        self._masking = masking
-        self._mask: Callable[[str], str] | None = None
+        self._redactor_of = redactor_of
+        self._redactor: Redactor | None = None
         self._adapter = _BoundedAdapter(target, connections)
         self._request: requests.PreparedRequest | None = None
 
@@ -110,12 +112,12 @@ class HttpCheck:
         if not text.strip():
             return ""
         try:
-            if self._mask is None:  # asked for once, by the first failure: an environment stays what it is
-                self._mask = self._masking(self._target.container_id)
+            if self._redactor is None:  # asked for once, by the first failure: an environment stays what it is
+                self._redactor = self._redactor_of(self._target.container_id)
         except Unavailable:
             return "(not shown: the Engine can't tell which secrets may be in it)"
         # Before anything is cut off: a part of a secret would not be found.
-        return _printable(self._mask(text).lstrip().partition("\n")[0])
+        return _printable(self._redactor(text).lstrip().partition("\n")[0])
 
 
 class _BoundedAdapter(HTTPAdapter):

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from reconciler.loud_thread import LoudThread
 from reconciler.model.observed import ProbeSample
 from reconciler.model.plan import ProbeTarget
-from reconciler.probe.checks import Answer, Check, Masking, check_for
+from reconciler.probe.checks import Answer, Check, RedactorOf, check_for
 from reconciler.probe.sockets import Connections
 
 QUICK_FIRST_SECONDS = 0.1
@@ -74,12 +74,12 @@ class BackgroundProber:
         concurrency: int,
         allowed: Callable[[str], bool],
         clock: Callable[[], float],
-        masking: Masking,
+        redactor_of: RedactorOf,
     ) -> None:
         self._wake = wake
         self._allowed = allowed
         self._clock = clock
-        self._masking = masking
+        self._redactor_of = redactor_of
         self._connections = Connections()
         self._changed = threading.Condition()
         self._watches: dict[tuple[str, str], _Watch] = {}
@@ -133,7 +133,7 @@ class BackgroundProber:
             return known
         if not self._allowed(target.address):
             return self._started(_Watch(target, _refusal(target)))
-        return self._started(_Watch(target, check_for(target, self._connections, self._masking)))
+        return self._started(_Watch(target, check_for(target, self._connections, self._redactor_of)))
 
     def _started(self, watch: _Watch) -> _Watch:
         self._schedule(watch, self._first_due(watch.target))

@@ -124,8 +124,8 @@ class DockerRuntime:
             except NotFound:
                 return ""
 
-    def masking(self, container_id: str) -> Callable[[str], str]:
-        """What makes the values of a container's secrets unreadable in a text. Raises Unavailable."""
+    def redactor_of(self, container_id: str) -> Callable[[str], str]:
+        """The redactor of a container: it makes the values of its secrets unreadable in a text. Raises Unavailable."""
         with self._engine.read() as api:
             config = api.inspect_container(container_id)["Config"]
         return lambda text: without_secrets(text, config)

@@ -80,13 +80,13 @@ def test_asking_for_custom_metrics() -> None:
 
 def test_scheduling_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reconciler.probe.prober.BackgroundProber._queue_due", bug)
-    with closing(open_prober(wake=lambda: None, masking=lambda _: str)) as prober:
+    with closing(open_prober(wake=lambda: None, redactor_of=lambda _: str)) as prober:
         eventually(lambda: raises_the_bug(prober.collect))
 
 
 def test_probing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reconciler.probe.checks.TcpCheck.__call__", bug)
-    with closing(open_prober(wake=lambda: None, masking=lambda _: str)) as prober:
+    with closing(open_prober(wake=lambda: None, redactor_of=lambda _: str)) as prober:
         check = HealthCheck(protocol="TCP")
         prober.watch([ProbeTarget("c1", "health", "127.0.0.1", 1, check, quick=True, first_at=0.0)])
 

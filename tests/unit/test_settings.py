@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.settings import BadSettings, Origin, Settings, load, masked
+from reconciler.settings import BadSettings, Origin, Settings, load, redacted
 
 
 @pytest.mark.parametrize(
@@ -134,5 +134,5 @@ def test_an_option_names_the_settings_file_before_the_variable(tmp_path: Path, m
         ("/srv/specs", "/srv/specs"),
     ],
 )
-def test_what_is_masked_of_a_url_is_its_credential(url: str, shown: str) -> None:
-    assert masked(url) == shown
+def test_what_is_redacted_of_a_url_is_its_credential(url: str, shown: str) -> None:
+    assert redacted(url) == shown
