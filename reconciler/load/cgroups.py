@@ -113,7 +113,7 @@ class Cgroups:
         self._layout = _V2 if (root / "cgroup.controllers").exists() else _V1
         self._groups: dict[str, _Group] = {}
         soft_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._most_kept = soft_limit // 4  # of three files each: a quarter is left to everything else
+        self._max_kept = soft_limit // 4  # of three files each: a quarter is left to everything else
 
     def usage(self, container_id: str) -> Usage | None:
         """What the container has used by now; None where its files can't be read."""
@@ -139,7 +139,7 @@ class Cgroups:
             self._groups.popitem()[1].close()
 
     def _keep(self, container_id: str, group: _Group) -> None:
-        if len(self._groups) < self._most_kept:
+        if len(self._groups) < self._max_kept:
             self._groups[container_id] = group
         else:
             group.close()

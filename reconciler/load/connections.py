@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from statistics import fmean
 
 # Of a longer window than as many looks, the mean is over its last part.
-MOST_COUNTS = 600
+MAX_COUNTS = 600
 
 Count = Callable[[], Mapping[str, int]]
 
@@ -29,7 +29,7 @@ class Connections:
         if self._count is None:
             return
         now = _by_host(self._count())
-        self._totals = {name: self._totals.get(name) or deque(maxlen=MOST_COUNTS) for name in addresses}
+        self._totals = {name: self._totals.get(name) or deque(maxlen=MAX_COUNTS) for name in addresses}
         at = time.monotonic()
         for app_name, of_app in addresses.items():
             counted = [now[address] for address in of_app if address in now]

@@ -18,7 +18,7 @@ from reconciler.ports import Unavailable
 
 CONCURRENCY = 16
 _STALE_AFTER_SECONDS = 60.0
-_LONGEST_ANSWER_SECONDS = 10.0
+_MAX_ANSWER_SECONDS = 10.0
 
 Stats = Callable[[str], Mapping[str, Any]]
 
@@ -85,4 +85,4 @@ def _age_seconds(answer: Mapping[str, Any], now: float) -> float:
         read_at = datetime.fromisoformat(str(answer.get("read"))[:26].rstrip("Z")).replace(tzinfo=UTC).timestamp()
     except ValueError:
         return 0.0
-    return now - read_at if 0 <= now - read_at <= _LONGEST_ANSWER_SECONDS else 0.0
+    return now - read_at if 0 <= now - read_at <= _MAX_ANSWER_SECONDS else 0.0

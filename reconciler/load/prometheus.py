@@ -22,7 +22,7 @@ from reconciler.loud_thread import LoudThread
 INTERVAL_SECONDS = 5.0
 TIMEOUT_SECONDS = 5.0
 _STALE_AFTER_SECONDS = 3 * (INTERVAL_SECONDS + TIMEOUT_SECONDS)
-_MOST_BYTES = 1024 * 1024
+_MAX_BYTES = 1024 * 1024
 
 
 class NoNumber(Exception):
@@ -145,7 +145,7 @@ def _read(response: requests.Response, timeout_seconds: float) -> bytes:
     body = b""
     for chunk in response.iter_content(65536):
         body += chunk
-        if len(body) > _MOST_BYTES:
+        if len(body) > _MAX_BYTES:
             raise NoNumber("the answer is too large to be one number; aggregate the query, for instance with sum()")
         if time.monotonic() > ends_at:
             raise requests.Timeout

@@ -18,7 +18,7 @@ from reconciler.load.histogram import Histogram
 from reconciler.model.access_log import FIELDS, LIST_SEPARATOR, SEPARATOR, UNKNOWN
 
 # Whoever is asked how busy a replica was looks back no further than this.
-LONGEST_SPREAD_SECONDS = 600
+MAX_SPREAD_SECONDS = 600
 
 _SEPARATOR = SEPARATOR.encode()
 _LIST_SEPARATOR = LIST_SEPARATOR.encode()
@@ -152,7 +152,7 @@ def _spread(batch: Batch, key: Key, busy_ms: int, count: int) -> None:
 
 
 def _parts(second: int, busy_ms: int) -> Iterator[tuple[int, int]]:
-    for earlier in range(LONGEST_SPREAD_SECONDS):
+    for earlier in range(MAX_SPREAD_SECONDS):
         if busy_ms <= 0:
             return
         yield second - earlier, min(busy_ms, 1000)

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 
 # Looks kept of one container, whatever the window.
-MOST_KEPT = 300
+MAX_KEPT = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class UsageHistory:
         return 100 * self._latest.memory_bytes / limit_bytes
 
     def _keep(self, usage: Usage) -> None:
-        if not self._kept or usage.at - self._kept[-1].at >= self.span_seconds / MOST_KEPT:
+        if not self._kept or usage.at - self._kept[-1].at >= self.span_seconds / MAX_KEPT:
             self._kept.append(usage)
         while self._kept[0].at < usage.at - self.span_seconds:
             self._kept.popleft()

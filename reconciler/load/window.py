@@ -15,7 +15,7 @@ from reconciler.load.traffic import Key, Traffic
 
 SLOTS_PER_WINDOW = 20
 # A window of which the log covers less is unknown.
-LEAST_COVERED_SECONDS = 5.0
+MIN_COVERED_SECONDS = 5.0
 # Windows end this long ago at the most: a log comes with a delay.
 LATEST_END_SECONDS = 5.0
 
@@ -68,7 +68,7 @@ class AppTraffic:
         last = floor(until / self.slot_seconds)
         first = floor(max(until - window_seconds, self.covered_since) / self.slot_seconds)
         covered_seconds = float((last - first) * self.slot_seconds)
-        if covered_seconds < min(window_seconds, LEAST_COVERED_SECONDS):
+        if covered_seconds < min(window_seconds, MIN_COVERED_SECONDS):
             return None
         total = Traffic()
         for number in range(first, last):

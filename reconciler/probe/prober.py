@@ -36,7 +36,7 @@ QUICK_GROWTH = 1.2
 # Once a quick target has answered well as often as is wanted, the planner only has to hear of it.
 HEARD_WITHIN_SECONDS = 1.0
 BEAT_SECONDS = 1.0
-LEAST_BEATS = 8
+MIN_BEATS = 8
 HELP_AFTER_SECONDS = 0.005
 
 
@@ -60,7 +60,7 @@ def _key(target: ProbeTarget) -> tuple[str, str]:
 
 def next_due(now: float, period_seconds: float, container_id: str) -> float:
     """The first moment after ``now`` in the rhythm of this container and period (same clock as ``now``)."""
-    beat_seconds = min(BEAT_SECONDS, period_seconds / LEAST_BEATS)
+    beat_seconds = min(BEAT_SECONDS, period_seconds / MIN_BEATS)
     phase = zlib.crc32(container_id.encode()) / 2**32 * period_seconds // beat_seconds * beat_seconds
     return phase + (math.floor((now - phase) / period_seconds) + 1) * period_seconds
 

@@ -12,7 +12,7 @@ Points = Sequence[tuple[float, float]]
 _ROWS = 10
 _TICKS = 3
 # More points than a terminal has columns cost time and show nothing.
-_MOST_POINTS = 400
+_MAX_POINTS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def plot(series: Sequence[Series], *, width: int) -> str:
 def _panel(series: Series, first: float, last: float, width: int) -> str:
     import plotext
 
-    points = thinned(series.points, _MOST_POINTS)
+    points = thinned(series.points, _MAX_POINTS)
     ticks = [(last - first) * step / (_TICKS - 1) for step in range(_TICKS)]
     figure = plotext.figure
     figure.clear()
@@ -51,9 +51,9 @@ def _panel(series: Series, first: float, last: float, width: int) -> str:
     return "\n".join(line.rstrip() for line in picture.splitlines())
 
 
-def thinned(points: Points, most: int) -> Points:
-    """At most ``most`` points: of each stretch its highest, since peaks are what people look for."""
-    stride = -(-len(points) // most)
+def thinned(points: Points, max_points: int) -> Points:
+    """At most ``max_points`` points: of each stretch its highest, since peaks are what people look for."""
+    stride = -(-len(points) // max_points)
     if stride <= 1:
         return points
     stretches = (points[start : start + stride] for start in range(0, len(points), stride))

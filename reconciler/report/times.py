@@ -24,9 +24,9 @@ def clock(at: float) -> str:
 def age(seconds: float) -> str:
     """A span in its largest sensible unit: ``8 s``, ``5 min``, ``3 h``, ``2 d``. Negative ones count as 0."""
     seconds = max(0.0, seconds)
-    for unit, size, most in (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48)):
-        if seconds < size * most:
-            return f"{int(seconds / size)} {unit}"
+    for unit, unit_seconds, max_units in (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48)):
+        if seconds < unit_seconds * max_units:
+            return f"{int(seconds / unit_seconds)} {unit}"
     return f"{int(seconds / 86400)} d"
 
 

@@ -102,12 +102,12 @@ def _wanted_files(readings: Sequence[Reading]) -> Iterator[tuple[Reading, int, s
             yield reading, index, file.path
 
 
-def refusal(entry: Entry, most_bytes: int) -> tuple[str, str] | None:
+def refusal(entry: Entry, max_bytes: int) -> tuple[str, str] | None:
     """Found and expected where an entry is nothing to be read."""
     if entry.kind != "file":
         return f"a {entry.kind}", "a regular file"
-    if entry.size_bytes > most_bytes:
-        return f"{entry.size_bytes} bytes", f"a file of at most {most_bytes // 1024} KiB"
+    if entry.size_bytes > max_bytes:
+        return f"{entry.size_bytes} bytes", f"a file of at most {max_bytes // 1024} KiB"
     return None
 
 

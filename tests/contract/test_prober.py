@@ -387,7 +387,7 @@ def test_never_two_requests_at_once_to_one_target(watched: Watched) -> None:
             watched.prober.watch([target])
             time.sleep(0.02)
         watched.wait_for(3)
-        assert server.most_at_once == 1
+        assert server.max_at_once == 1
 
 
 def test_concurrency_is_bounded_and_used() -> None:
@@ -402,7 +402,7 @@ def test_concurrency_is_bounded_and_used() -> None:
         prober.watch([target_of(server.port, container_id=f"c{number}") for number in range(9)])
         eventually(lambda: len(server.requests) == 3)
         time.sleep(0.2)
-        assert server.most_at_once == 3
+        assert server.max_at_once == 3
         gate.set()
         watched = Watched(prober, [])
         eventually(lambda: len({sample.container_id for sample in watched.collect()}) == 9)

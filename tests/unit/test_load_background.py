@@ -57,7 +57,7 @@ def clock() -> Clock:
 @pytest.fixture
 def meter(measuring: Measuring, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackgroundMeter]:
     monkeypatch.setattr(background, "INTERVAL_SECONDS", 0.01)
-    monkeypatch.setattr(background, "LEAST_REST_SECONDS", 0.01)
+    monkeypatch.setattr(background, "MIN_REST_SECONDS", 0.01)
     made = BackgroundMeter(measuring, clock)  # type: ignore[arg-type]
     yield made
     made.close()

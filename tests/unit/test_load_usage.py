@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.load.usage import MOST_KEPT, HostSize, Usage, UsageHistory
+from reconciler.load.usage import MAX_KEPT, HostSize, Usage, UsageHistory
 
 _HOST = HostSize(cores=4, memory_bytes=1000)
 
@@ -76,7 +76,7 @@ def test_a_restart_begins_anew() -> None:
 def test_memory_of_its_own_is_bounded_and_the_window_is_still_right(span_seconds: float) -> None:
     looks = (look(at, at / 2 if at < 4000 else 2000 + (at - 4000), cpu_limit_cores=1) for at in range(5000))
     history = history_of(*looks, span_seconds=span_seconds)
-    assert len(history._kept) <= MOST_KEPT + 1
+    assert len(history._kept) <= MAX_KEPT + 1
     whole = 100 if span_seconds < 1000 else 60
     assert history.cpu_percent(span_seconds) == pytest.approx(whole, rel=0.01)
     assert history.latest_cpu_percent == pytest.approx(100)

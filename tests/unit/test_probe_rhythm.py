@@ -30,7 +30,7 @@ def test_asking_early_does_not_move_it(now: float, period_seconds: float, share:
         assert next_due(earlier, period_seconds, "c1") == pytest.approx(due, abs=1e-6)
 
 
-@pytest.mark.parametrize(("period_seconds", "most_together"), [(10.0, 60), (1.0, 80), (0.1, 80)])
-def test_three_hundred_checks_do_not_fire_together(period_seconds: float, most_together: int) -> None:
+@pytest.mark.parametrize(("period_seconds", "max_together"), [(10.0, 60), (1.0, 80), (0.1, 80)])
+def test_three_hundred_checks_do_not_fire_together(period_seconds: float, max_together: int) -> None:
     dues = Counter(round(next_due(1000.0, period_seconds, f"container-{number}"), 6) for number in range(300))
-    assert max(dues.values()) <= most_together
+    assert max(dues.values()) <= max_together

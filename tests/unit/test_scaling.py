@@ -39,9 +39,9 @@ class TestSteps:
         assert decision.target == target
         assert decision.should_scale is (target != 10)
 
-    @pytest.mark.parametrize(("most", "target"), [(1, 11), (2, 12), (3, 13), (1000, 13)])
-    def test_out_by_no_more_than_the_policy_allows(self, most: int, target: int) -> None:
-        decision = decide(only("rps", max_replicas=20, max_scale_out_step=most), 10, rps=1.6)
+    @pytest.mark.parametrize(("max_step", "target"), [(1, 11), (2, 12), (3, 13), (1000, 13)])
+    def test_out_by_no_more_than_the_policy_allows(self, max_step: int, target: int) -> None:
+        decision = decide(only("rps", max_replicas=20, max_scale_out_step=max_step), 10, rps=1.6)
         assert (decision.raw, decision.target) == (13, target)
         assert [clamp.name for clamp in decision.clamps] == (["maxScaleOutStep"] if target < 13 else [])
 

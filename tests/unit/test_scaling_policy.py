@@ -16,7 +16,7 @@ def test_the_defaults_get_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("least", "scale_in", "scale_out", "warned"),
+    ("min_replicas", "scale_in", "scale_out", "warned"),
     [
         (1, 40, 80, False),  # two at just under 40 % leave one at just under 80 %
         (1, 41, 80, True),
@@ -28,9 +28,11 @@ def test_the_defaults_get_none() -> None:
         (10, 73, 80, True),
     ],
 )
-def test_thresholds_too_near_for_the_fewest_replicas(least: int, scale_in: int, scale_out: int, warned: bool) -> None:
+def test_thresholds_too_near_for_the_fewest_replicas(
+    min_replicas: int, scale_in: int, scale_out: int, warned: bool
+) -> None:
     policy = Scaling(
-        min_replicas=least, max_replicas=20, scale_in_threshold_pct=scale_in, scale_out_threshold_pct=scale_out
+        min_replicas=min_replicas, max_replicas=20, scale_in_threshold_pct=scale_in, scale_out_threshold_pct=scale_out
     )
     assert bool(warnings(policy)) is warned
 

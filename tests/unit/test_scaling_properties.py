@@ -29,13 +29,13 @@ amounts = st.floats(0, 5000)
 
 
 @st.composite
-def policies(draw: st.DrawFn, most: int = 30) -> Scaling:
-    least = draw(st.integers(1, most))
+def policies(draw: st.DrawFn, max_replicas: int = 30) -> Scaling:
+    min_replicas = draw(st.integers(1, max_replicas))
     scale_out = draw(st.integers(2, 100))
     off = draw(st.sets(st.sampled_from(sorted(METRIC_FIELDS.values())), max_size=4))
     return Scaling(
-        min_replicas=least,
-        max_replicas=draw(st.integers(least, most)),
+        min_replicas=min_replicas,
+        max_replicas=draw(st.integers(min_replicas, max_replicas)),
         scale_out_threshold_pct=scale_out,
         scale_in_threshold_pct=draw(st.integers(1, scale_out - 1)),
         window_seconds=draw(st.integers(1, 60)),
@@ -73,8 +73,8 @@ def situations(draw: st.DrawFn) -> ScalingSituation:
 @given(policies(), situations(), st.none() | st.integers(1, 20))
 def test_the_result_is_within_the_bounds(policy: Scaling, now: ScalingSituation, scheduled: int | None) -> None:
     bounds = None if scheduled is None else Bounds(scheduled, scheduled + 3, "schedule")
-    least, most = (scheduled, scheduled + 3) if scheduled else (policy.min_replicas, policy.max_replicas)
-    assert least <= recommend(policy, replace(now, bounds=bounds), NOW).target <= most
+    min_replicas, max_replicas = (scheduled, scheduled + 3) if scheduled else (policy.min_replicas, policy.max_replicas)
+    assert min_replicas <= recommend(policy, replace(now, bounds=bounds), NOW).target <= max_replicas
 
 
 @given(policies(), situations(), st.data())
@@ -179,7 +179,7 @@ def driven(policy: Scaling, load: ConstantLoad, start: int, rounds: int) -> list
 @st.composite
 def nearly_calm(draw: st.DrawFn) -> Scaling:
     """Policies at the edge of what is warned of, most of them on its calm side."""
-    policy = draw(policies(most=8))
+    policy = draw(policies(max_replicas=8))
     window = policy.window_seconds
     scale_out = int(policy.scale_out_threshold_pct)
     edge = min(scale_out - 1, scale_out * policy.min_replicas // (policy.min_replicas + 1) + 1)
@@ -204,27 +204,27 @@ def test_without_a_warning_constant_load_settles(policy: Scaling, load: Constant
 
 @st.composite
 def flapping_thresholds(draw: st.DrawFn) -> tuple[int, int, int]:
-    least, scale_out = draw(st.integers(1, 20)), draw(st.integers(2, 100))
-    too_near = int(scale_out * least / (least + 1)) + 1
+    min_replicas, scale_out = draw(st.integers(1, 20)), draw(st.integers(2, 100))
+    too_near = int(scale_out * min_replicas / (min_replicas + 1)) + 1
     assume(too_near < scale_out)
-    return least, draw(st.integers(too_near, scale_out - 1)), scale_out
+    return min_replicas, draw(st.integers(too_near, scale_out - 1)), scale_out
 
 
 @given(flapping_thresholds())
 @example((1, 50, 80))
 @example((1, 41, 80))
 def test_a_policy_warned_of_does_flap(thresholds: tuple[int, int, int]) -> None:
-    least, scale_in, scale_out = thresholds
+    min_replicas, scale_in, scale_out = thresholds
     policy = Scaling(
-        min_replicas=least,
-        max_replicas=least + 4,
+        min_replicas=min_replicas,
+        max_replicas=min_replicas + 4,
         scale_in_threshold_pct=scale_in,
         scale_out_threshold_pct=scale_out,
         **{field: 0 for field in TARGETS if field != "target_rps_per_replica"},
     )
     assert ["must flap" in warning for warning in warnings(policy)] == [True]
     just_under = ConstantLoad(dict.fromkeys(METRIC_FIELDS, 0.0), {})
-    just_under.shared["rps"] = 50 * (least + 1) * (scale_in / 100) * (1 - 1e-9)
+    just_under.shared["rps"] = 50 * (min_replicas + 1) * (scale_in / 100) * (1 - 1e-9)
     counts = driven(policy, just_under, initial_count(policy), rounds=100)
     assert len(set(counts[50:])) > 1, counts
 

@@ -98,9 +98,9 @@ def _unmeasured(scaling: Scaling, moving: list[Bounds]) -> Iterator[str]:
     }
     enabled = [f"{field} ({number(target)})" for field, target in targets.items() if target > 0]
     if enabled:
-        most = max(bounds.max_replicas for bounds in moving)
+        max_count = max(bounds.max_replicas for bounds in moving)
         yield (
-            f"grows to as many as {most} replicas and never shrinks: what {listed(enabled)} would be held against "
+            f"grows to as many as {max_count} replicas and never shrinks: what {listed(enabled)} would be held against "
             f"can't be measured for type tcp, whose requests don't pass the edge, and a metric without a value rules "
             f"out scaling in; 0 takes a metric out"
         )

@@ -114,8 +114,8 @@ def _factor(metric: str, value: float | None, target: float, unit: str, healthy:
 
 def listed(words: Iterable[str]) -> str:
     """``cpu, rps and latency``."""
-    *most, last = [*words] or [""]
-    return f"{', '.join(most)} and {last}" if most else last
+    *others, last = [*words] or [""]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def number(value: float) -> str:

@@ -111,12 +111,11 @@ def _guarded(case: Case, raw: int) -> tuple[int, tuple[Clamp, ...]]:
 
 
 def _step_limit(case: Case, count: int) -> Clamp | None:
-    most = case.scaling.max_scale_out_step
-    if count > case.current + most:
-        return Clamp("maxScaleOutStep", count, case.current + most, f"maxScaleOutStep is {most}")
-    most = case.scaling.max_scale_in_step
-    if count < case.current - most:
-        return Clamp("maxScaleInStep", count, case.current - most, f"maxScaleInStep is {most}")
+    max_out, max_in = case.scaling.max_scale_out_step, case.scaling.max_scale_in_step
+    if count > case.current + max_out:
+        return Clamp("maxScaleOutStep", count, case.current + max_out, f"maxScaleOutStep is {max_out}")
+    if count < case.current - max_in:
+        return Clamp("maxScaleInStep", count, case.current - max_in, f"maxScaleInStep is {max_in}")
     return None
 
 
