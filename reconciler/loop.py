@@ -94,7 +94,7 @@ def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Unti
     """Tick until told to stop or ``until`` is fulfilled. Exit code: 0, or 1 when it could not be fulfilled."""
     last = TickResult(world.store.load())
     started_at = last_checkpoint = world.clock.now()
-    said: frozenset[str] = frozenset()
+    logged: frozenset[str] = frozenset()
     while not stop.requested:
         now = world.clock.now()
         due = not 0 <= now - last_checkpoint < CHECKPOINT_SECONDS
@@ -108,7 +108,7 @@ def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Unti
             waker.sleep(STORE_PAUSE_SECONDS, STORE_PAUSE_SECONDS)
             continue
         last_checkpoint = now if due else last_checkpoint
-        said = _log(last, said)
+        logged = _log(last, logged)
         if (code := _verdict(last, until, started_at, now)) is not None:
             _finish(world, last)
             return code
@@ -149,7 +149,7 @@ def _verdict(last: TickResult, until: Until, started_at: float, now: float) -> i
 def _left_to_people(last: TickResult) -> bool:
     """Whether only a commit can still change something: the source is wrong, and whatever isn't wrong serves."""
     quiet = last.plan is not None and not last.plan.actions and not last.outages
-    return quiet and bool(last.problems) and all(it.converged or it.error for it in last.statuses.values())
+    return quiet and bool(last.problems) and all(app.converged or app.error for app in last.statuses.values())
 
 
 def _late(until: Until, started_at: float, now: float) -> bool:
@@ -166,20 +166,21 @@ def _finish(world: World, last: TickResult) -> None:
         log.error("store: %s; the outcome of %d actions is not on record", error, len(outcomes))
 
 
-def _log(last: TickResult, said: frozenset[str]) -> frozenset[str]:
-    """One line for each thing that happened, and one for each new reason to wait. Returns what has been said."""
+def _log(last: TickResult, logged: frozenset[str]) -> frozenset[str]:
+    """Log a line for each thing that happened, and for each new reason to wait; what needs no other line while it
+    lasts."""
     for event in last.events:
         log.info(event.message, extra=_fields(event))
     waits = last.plan.waits if last.plan else ()
-    saying = {_gist(wait.message): wait for wait in waits}
-    for gist, wait in saying.items():
-        if gist not in said:
+    by_gist = {_gist(wait.message): wait for wait in waits}
+    for gist, wait in by_gist.items():
+        if gist not in logged:
             log.info(wait.message, extra={"type": "wait", "app": wait.app_name})
     standing = (*map(str, last.outages), *last.problems)
     for message in standing:
-        if message not in said:
+        if message not in logged:
             log.warning(message)
-    return frozenset((*saying, *standing))
+    return frozenset((*by_gist, *standing))
 
 
 def _fields(event: Event) -> dict[str, object]:

@@ -248,8 +248,8 @@ def _explained(problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "unexpected_keyword_argument":
         return f"setting {name}: there is no such setting{_meant(name)}"
-    found = "something else" if DECLARED[problem["loc"][0]]["credential"] else repr(problem["input"])
-    return f"setting {name}: found {found}; {problem['msg'].lower()}"
+    value = "something else" if DECLARED[problem["loc"][0]]["credential"] else repr(problem["input"])
+    return f"setting {name}: found {value}; {problem['msg'].lower()}"
 
 
 def _meant(name: str) -> str:

@@ -90,10 +90,10 @@ class RequestLog:
         return self._windows.window(app_name, window_seconds, self._seen_at - LAG_SECONDS)
 
     def notices(self) -> tuple[str, ...]:
-        said = [obstacle for obstacle in self._obstacles.values() if obstacle]
+        notices = [obstacle for obstacle in self._obstacles.values() if obstacle]
         if self._seen_at - self._strange_at < _COMPLAIN_SECONDS:
-            said.append(f"{self._path} has lines that are not in the format of the edge; they are not counted")
-        return tuple(said)
+            notices.append(f"{self._path} has lines that are not in the format of the edge; they are not counted")
+        return tuple(notices)
 
     def keep_place(self, recorded_until: float) -> None:
         """Everything up to then is recorded: a restart may go on from there."""

@@ -79,10 +79,10 @@ class Batch:
     skipped: int = 0
 
     def at(self, key: Key) -> Traffic:
-        found = self.traffic.get(key)
-        if found is None:
-            found = self.traffic[key] = Traffic()
-        return found
+        traffic = self.traffic.get(key)
+        if traffic is None:
+            traffic = self.traffic[key] = Traffic()
+        return traffic
 
 
 class _Group:

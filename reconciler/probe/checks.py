@@ -104,8 +104,8 @@ class HttpCheck:
         expected = self._target.check.expected_status_codes
         if status in expected if expected else 200 <= status <= 299:
             return Answer(True, f"answered {status}")
-        said = self._shown(body.decode(errors="replace"))
-        return Answer(False, f"answered {status}: {said}" if said else f"answered {status}")
+        excerpt = self._shown(body.decode(errors="replace"))
+        return Answer(False, f"answered {status}: {excerpt}" if excerpt else f"answered {status}")
 
     def _shown(self, text: str) -> str:
         """The first line of what the app said, printable and without its secrets."""

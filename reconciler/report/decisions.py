@@ -23,7 +23,9 @@ def decision_lines(decision: ScalingDecision, now: float) -> Iterator[str]:
     """The whole chain of reasons, as text."""
     yield f"{decision.reason} ({age(now - decision.at)} ago)"
     if decision.factors:
-        yield table(("METRIC", "VALUE", "TARGET", "FACTOR", ""), [_factor_row(it, decision) for it in decision.factors])
+        yield table(
+            ("METRIC", "VALUE", "TARGET", "FACTOR", ""), [_factor_row(factor, decision) for factor in decision.factors]
+        )
     yield f"recommended: {decision.raw}"
     yield from (f"{clamp.name}: {clamp.before} → {clamp.after}, {clamp.reason}" for clamp in decision.clamps)
     acted = "" if decision.acted else " (not acted upon: dryRun)"
@@ -60,11 +62,12 @@ def decision_document(decision: ScalingDecision) -> dict[str, Any]:
         "reason": decision.reason,
         "winner": decision.winner,
         "factors": [
-            {"metric": it.metric, "value": it.value, "target": it.target, "factor": it.factor, "unit": it.unit}
-            for it in decision.factors
+            {"metric": f.metric, "value": f.value, "target": f.target, "factor": f.factor, "unit": f.unit}
+            for f in decision.factors
         ],
         "clamps": [
-            {"name": it.name, "before": it.before, "after": it.after, "reason": it.reason} for it in decision.clamps
+            {"name": clamp.name, "before": clamp.before, "after": clamp.after, "reason": clamp.reason}
+            for clamp in decision.clamps
         ],
         "next_step": decision.next_step,
     }

@@ -25,12 +25,12 @@ class Series:
 
 def plot(series: Sequence[Series], *, width: int) -> str:
     """The series that have at least two points; "" where none has. ``width`` in columns, at most the terminal's."""
-    drawn = [one for one in series if len(one.points) > 1]
-    if not drawn:
+    lines = [line for line in series if len(line.points) > 1]
+    if not lines:
         return ""
-    first = min(one.points[0][0] for one in drawn)
-    last = max(one.points[-1][0] for one in drawn)
-    return "\n".join(_panel(one, first, last, width) for one in drawn)
+    first = min(line.points[0][0] for line in lines)
+    last = max(line.points[-1][0] for line in lines)
+    return "\n".join(_panel(line, first, last, width) for line in lines)
 
 
 def _panel(series: Series, first: float, last: float, width: int) -> str:

@@ -169,18 +169,18 @@ class Performer:
         self, api: BoundedClient, action: CreateReplica, archive: bytes, refusal: APIError
     ) -> None:
         """The name is taken: by the very container that is wanted, if an earlier attempt was cut off."""
-        found = api.inspect_container(action.name)
-        labels = found["Config"]["Labels"]
+        container = api.inspect_container(action.name)
+        labels = container["Config"]["Labels"]
         wanted = {SPEC_HASH: action.version.spec_hash, ADDRESS: action.address, APP: action.app_name}
         if not is_ours(labels, self._instance):
             raise TryLater(
                 Reason.NAME_TAKEN,
-                f"{action.summary}: a container that is not ours has this name ({found['Id'][:12]}, "
-                f"{found['Config']['Image']}): rename or remove it",
+                f"{action.summary}: a container that is not ours has this name ({container['Id'][:12]}, "
+                f"{container['Config']['Image']}): rename or remove it",
             )
         if not wanted.items() <= labels.items():
             raise _explained(refusal, action.summary)
-        _place_files_and_start(api, found["Id"], archive if found["State"]["Status"] == "created" else b"")
+        _place_files_and_start(api, container["Id"], archive if container["State"]["Status"] == "created" else b"")
 
     def _check_host_paths(self, spec: AppSpec) -> None:
         for volume in spec.volumes:
@@ -206,14 +206,14 @@ class Performer:
 
     def _rejoin_network(self, api: BoundedClient, container_id: str) -> None:
         """Its network was removed and made anew while it did not run: by itself it would go on looking for the old."""
-        found = api.inspect_container(container_id)
-        labels = found["Config"]["Labels"]
+        container = api.inspect_container(container_id)
+        labels = container["Config"]["Labels"]
         api.disconnect_container_from_network(container_id, self._network.name, force=True)
         api.connect_container_to_network(
             container_id,
             self._network.name,
             ipv4_address=labels[ADDRESS],
-            aliases=aliases_of(labels[APP], found["Name"].lstrip("/")),
+            aliases=aliases_of(labels[APP], container["Name"].lstrip("/")),
         )
 
     def _remove(self, api: BoundedClient, action: RemoveReplica) -> None:

@@ -42,7 +42,7 @@ class BoundedClient(docker.APIClient):
     def image_names(self) -> frozenset[str]:
         """By what names the Engine knows its images, with tag or digest."""
         listed: list[dict[str, Any]] = super().images()
-        return frozenset(name for one in listed for key in ("RepoTags", "RepoDigests") for name in one[key] or ())
+        return frozenset(name for image in listed for key in ("RepoTags", "RepoDigests") for name in image[key] or ())
 
     def has_image(self, image: str) -> bool:
         """Whether it is on the host."""

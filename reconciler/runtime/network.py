@@ -58,8 +58,8 @@ class ReplicaNetwork:
             return
         with self._engine.read() as api:
             for _ in range(_ATTEMPTS):
-                if (found := self._find(api)) is not None:
-                    self._adopt(found)
+                if (network := self._find(api)) is not None:
+                    self._adopt(network)
                     return
                 self._create(api)
         raise Unavailable(f"the network {self.name} could not be made: its subnets were taken {_ATTEMPTS} times")
@@ -67,8 +67,8 @@ class ReplicaNetwork:
     def survey(self) -> None:
         """Like `prepare`, but touches nothing: a network that is not there is assumed, with addresses as in one."""
         with self._engine.read() as api:
-            if (found := self._find(api)) is not None:
-                self._adopt(found)
+            if (network := self._find(api)) is not None:
+                self._adopt(network)
                 return
         first, last = fixed_addresses(_layout(self._last_subnet or Subnet("172.31.0.0/16")))
         self._known = Network(self.name, first, last)
@@ -108,11 +108,11 @@ class ReplicaNetwork:
 
     def _find(self, api: BoundedClient) -> Json | None:
         """The network of our name. Of several, which a race of two controllers leaves, the oldest stays."""
-        found = [network for network in api.networks(names=[self.name]) if network["Name"] == self.name]
-        if not found:
+        namesakes = [network for network in api.networks(names=[self.name]) if network["Name"] == self.name]
+        if not namesakes:
             return None
         oldest: Json
-        oldest, *others = sorted(found, key=lambda network: (network["Created"], network["Id"]))
+        oldest, *others = sorted(namesakes, key=lambda network: (network["Created"], network["Id"]))
         for other in others:
             if is_ours(other["Labels"], self._instance):
                 with suppress(NotFound):  # the other controller was quicker

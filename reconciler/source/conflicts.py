@@ -36,7 +36,7 @@ def _same_names(readings: Sequence[Reading]) -> Iterator[Problem]:
     for reading in readings:
         if reading.name:
             claims[reading.name].append((reading, _NAME))
-    return _told(claims, lambda name: (f'"{name}"', "a name no other app has"))
+    return _contradictions(claims, lambda name: (f'"{name}"', "a name no other app has"))
 
 
 def _same_routes(readings: Sequence[Reading]) -> Iterator[Problem]:
@@ -46,7 +46,7 @@ def _same_routes(readings: Sequence[Reading]) -> Iterator[Problem]:
             claims[route.host, route.path.rstrip("/") or "/"].append((reading, _route_field(reading, index)))
     for claim in [claim for claim, claimants in claims.items() if _follows_from_names(claimants)]:
         del claims[claim]
-    return _told(claims, lambda claim: (_route_text(*claim), "a host and path no other route has"))
+    return _contradictions(claims, lambda claim: (_route_text(*claim), "a host and path no other route has"))
 
 
 def _follows_from_names(claimants: list[tuple[Reading, Path]]) -> bool:
@@ -74,10 +74,12 @@ def _two_certificates(readings: Sequence[Reading]) -> Iterator[Problem]:
                 hosts[route.host][route.tls.secret].append((reading, field))
     for host, secrets in hosts.items():
         shared = {host: [claim for claims in secrets.values() for claim in claims]} if len(secrets) > 1 else {}
-        yield from _told(shared, lambda host: ("several secrets", f"one secret for all routes of {host or 'any host'}"))
+        yield from _contradictions(
+            shared, lambda host: ("several secrets", f"one secret for all routes of {host or 'any host'}")
+        )
 
 
-def _told(claims: _Claims[_Claim], words: Callable[[_Claim], tuple[str, str]]) -> Iterator[Problem]:
+def _contradictions(claims: _Claims[_Claim], words: Callable[[_Claim], tuple[str, str]]) -> Iterator[Problem]:
     """A problem for each of several claims to one thing, naming the others."""
     for claim, claimants in claims.items():
         for reading, field in claimants if len(claimants) > 1 else ():
@@ -117,12 +119,12 @@ def _cycles(readings: Sequence[Reading]) -> Iterator[Problem]:
 def _way_back(start: str, needs: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """The shortest way from an app over its dependencies to itself; empty where there is none."""
     ways: list[tuple[str, ...]] = [(start,)]
-    seen: set[str] = set()
+    visited: set[str] = set()
     for way in ways:
         for name in needs.get(way[-1], ()):
             if name == start:
                 return (*way, name)
-            if name not in seen:
-                seen.add(name)
+            if name not in visited:
+                visited.add(name)
                 ways.append((*way, name))
     return ()

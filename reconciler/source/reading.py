@@ -130,8 +130,8 @@ def _validated(value: Any) -> tuple[App | None, list[Fault]]:
     try:
         return App.model_validate(value, by_alias=True, by_name=False), []
     except ValidationError as error:
-        told = [fault_of(each, value) for each in error.errors(include_url=False)]
-    faults = without_echoes([fault for fault in told if fault])
+        errors = error.errors(include_url=False)
+    faults = without_echoes([fault for each in errors if (fault := fault_of(each, value))])
     return None, [fault for fault in faults if fault.path == ("kind",) and fault.found != "nothing"] or faults
 
 

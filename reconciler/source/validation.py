@@ -48,7 +48,7 @@ def validate(paths: Sequence[str | Path], *, warn: Callable[[App], Sequence[str]
     says what is doubtful about a valid app.
     """
     by_path = {Path(path): list(_readings(Path(path))) for path in paths}
-    readings = list({place: reading for found in by_path.values() for place, reading in found}.values())
+    readings = list({location: reading for below in by_path.values() for location, reading in below}.values())
     _, file_problems = placed_files(readings, _beside, _unread)
     elsewhere = any(not path.is_dir() for path in by_path)
     cross = conflicts(readings, names_elsewhere=elsewhere)
@@ -57,7 +57,7 @@ def validate(paths: Sequence[str | Path], *, warn: Callable[[App], Sequence[str]
     good = [(reading.path, reading.app) for reading in readings if reading.app and reading.name not in bad]
     warnings = [Caution(path, app.name, message) for path, app in good for message in warn(app)]
     warnings += [
-        Caution(str(path), "", "no app in it") for path, found in by_path.items() if path.is_dir() and not found
+        Caution(str(path), "", "no app in it") for path, below in by_path.items() if path.is_dir() and not below
     ]
     return Validation(tuple(problems), tuple(warnings), tuple(sorted(app.name for _, app in good)))
 

@@ -77,7 +77,7 @@ def _limits(resources: Resources) -> tuple[int, int]:
 def decide_count(view: AppView, observed: Observed, host_headroom: HostHeadroom) -> tuple[AppState, tuple[Event, ...]]:
     """The app's state with the count for this tick, and the event that tells of a change."""
     app, scaling = view.app, view.scaling
-    if view.suspended or _is_fixed_and_told(view):
+    if view.suspended or _is_fixed_and_recorded(view):
         return app, ()
     situation = ScalingSituation(
         state=app.scaling,
@@ -116,7 +116,7 @@ def change_ended(before: AppState, after: AppState, now: float) -> Event | None:
     return Event(now, "scaling", message, after.name, details)
 
 
-def _is_fixed_and_told(view: AppView) -> bool:
+def _is_fixed_and_recorded(view: AppView) -> bool:
     """Whether people have set the count, it is so, and why was told lately."""
     scaling, decision = view.scaling, view.app.decision
     if scaling.mode != "manual" or scaling.paused_at is not None or decision is None:

@@ -67,8 +67,8 @@ def factors_of(scaling: Scaling, situation: ScalingSituation) -> tuple[Factor, .
         _custom(metric, load.custom.get(metric.name), healthy)
         for metric in sorted(scaling.metrics, key=lambda metric: (metric.name, metric.query))
     )
-    found = (_factor(*metric, healthy) for metric in (*built_in, *custom) if metric[2] > 0)
-    return tuple(replace(it, estimated=True) if _is_estimate(it, load) else it for it in found)
+    factors = (_factor(*metric, healthy) for metric in (*built_in, *custom) if metric[2] > 0)
+    return tuple(replace(f, estimated=True) if _is_estimate(f, load) else f for f in factors)
 
 
 def largest(factors: Iterable[Factor]) -> Factor | None:

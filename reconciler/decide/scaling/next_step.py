@@ -35,8 +35,8 @@ def _once_released(case: Case, last: Clamp) -> str:
         return f"to {last.before} once nothing higher was recommended for the whole stabilization window"
     if last.name == "host":
         return f"to {last.before} once the host has room"
-    if last.name == "throughput" and (found := diminishing(case)):
-        return found.until
+    if last.name == "throughput" and (diminished := diminishing(case)):
+        return diminished.until
     return _thresholds(case)
 
 

@@ -146,8 +146,8 @@ def _stabilization(case: Case, count: int) -> Clamp | None:
 
 
 def _throughput(case: Case, count: int) -> Clamp | None:
-    found = diminishing(case) if count > case.current else None
-    return Clamp("throughput", count, case.current, found.reason) if found else None
+    diminished = diminishing(case) if count > case.current else None
+    return Clamp("throughput", count, case.current, diminished.reason) if diminished else None
 
 
 def _room(case: Case, count: int) -> Clamp | None:
