@@ -109,7 +109,7 @@ def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Unti
             continue
         last_checkpoint = now if due else last_checkpoint
         logged = _log(last, logged)
-        if (code := _verdict(last, until, started_at, now)) is not None:
+        if (code := _exit_code(last, until, started_at, now)) is not None:
             _finish(world, last)
             return code
         worked_seconds = time.monotonic() - began
@@ -129,7 +129,7 @@ def _pause(last: TickResult, tick_seconds: float, now: float) -> float:
     return longest if wake_at is None else min(longest, max(0.0, wake_at - now))
 
 
-def _verdict(last: TickResult, until: Until, started_at: float, now: float) -> int | None:
+def _exit_code(last: TickResult, until: Until, started_at: float, now: float) -> int | None:
     """The exit code if it is time to end, else None."""
     if until.once:
         return 1 if last.outages or last.problems else 0

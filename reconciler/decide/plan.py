@@ -1,6 +1,6 @@
 """One decision about the whole host: observation in, plan out.
 
-The one parent that branches. Each app is decided alone, in named steps, so that no app's trouble is another's; what
+The one parent that branches. Each app is decided alone, in named steps, so that no app's failure is another's; what
 they share (addresses, headroom on the host, the deletion budget, the route table) is passed through here. `conclude`
 finishes the thought once the edge has answered.
 """

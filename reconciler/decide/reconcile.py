@@ -58,7 +58,7 @@ class ReplicaSets:
     def of(cls, view: AppView) -> ReplicaSets:
         best = sorted(view.leading_fit, key=_first_to_stay)
         max_kept = view.count - view.composition.contributed
-        chosen = {replica.name: "kept" if place < max_kept else "surplus" for place, replica in enumerate(best)}
+        chosen = {replica.name: "kept" if index < max_kept else "surplus" for index, replica in enumerate(best)}
         sets: dict[str, list[Replica]] = {set_.name: [] for set_ in fields(cls)}
         for replica in (*best, *(other for other in view.existing if other.name not in chosen)):
             sets[chosen.get(replica.name) or _set_of(replica, view)].append(replica)
@@ -90,11 +90,11 @@ def reconcile(view: AppView) -> Reconciliation:
     missing = max(0, composition.wanted - len(sets.kept) - healed.held)
     hindrance = _hindrance(view) if missing else None
     pull = missing > 0 and hindrance is None and view.app.image_ready != composition.leading.spec_hash
-    room = max(0, view.count + view.surge - len(view.existing))
-    create = 0 if hindrance or pull else min(room, missing)
+    surge_left = max(0, view.count + view.surge - len(view.existing))
+    create = 0 if hindrance or pull else min(surge_left, missing)
     retire = {replica.name: _surplus_cause(view) for replica in sets.surplus}
     retire |= {replica.name: _misfit_cause(view, replica) for replica in sets.idle}
-    spared = [r for r in sets.set_aside if not r.ready and r.phase is not Phase.LEAVING][: max(0, missing - room)]
+    spared = [r for r in sets.set_aside if not r.ready and r.phase is not Phase.LEAVING][: max(0, missing - surge_left)]
     retire |= {replica.name: "its place is needed by the version that serves" for replica in spared}
     going = _expendable(view, sets, healed, missing)
     if hindrance or pull or settling_until(view):

@@ -92,7 +92,7 @@ class BackgroundMeter:
                 self._latest, self._latest_at = loads, time.monotonic()
                 self._keep(loads.samples)
             if recorded_until != kept_until:
-                self._meter.keep_place(recorded_until)
+                self._meter.keep_position(recorded_until)
                 kept_until = recorded_until
             self._closed.wait(max(MIN_REST_SECONDS, INTERVAL_SECONDS - (time.monotonic() - started)))
 

@@ -88,10 +88,10 @@ class Meter:
         if self._requests:
             self._requests.begin_anew(now, self._history.recorded_until)
 
-    def keep_place(self, recorded_until: float) -> None:
+    def keep_position(self, recorded_until: float) -> None:
         """Samples up to then (epoch seconds) are recorded for good."""
         if self._requests:
-            self._requests.keep_place(recorded_until)
+            self._requests.keep_position(recorded_until)
 
     def close(self) -> None:
         self._containers.close()

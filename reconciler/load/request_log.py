@@ -2,8 +2,8 @@
 where the recorded part of it ends.
 
 Two things follow from the log, and they forget at different times: windows, of which the last minutes have to be read
-again after a restart, and history, which must never count a line twice. So what is kept on disk is a place in the log
-that lies some time back, and up to when history was recorded; lines before that only refill the windows.
+again after a restart, and history, which must never count a line twice. So what is kept on disk is a position in the
+log that lies some time back, and up to when history was recorded; lines before that only refill the windows.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ log = logging.getLogger("orchestry")
 
 
 class RequestLog:
-    """The log at ``path``, with its place kept in ``state_file``. Times are epoch seconds.
+    """The log at ``path``, with its position kept in ``state_file``. Times are epoch seconds.
 
     `configure` comes before the first `look`: the lines of apps nobody asks about are not kept. ``recorded_until``
-    is what `keep_place` was told before the restart.
+    is what `keep_position` was told before the restart.
     """
 
     def __init__(self, path: Path, state_file: Path, rotation: LogRotation | None) -> None:
@@ -44,7 +44,7 @@ class RequestLog:
         position, self.recorded_until = _load(state_file)
         self._tail = LogTail(path, position)
         self._path = path
-        self._places: deque[Position] = deque([position] if position else [])
+        self._positions: deque[Position] = deque([position] if position else [])
         self._windows = Windows()
         self._seen_at = 0.0
         self._strange_at = float("-inf")
@@ -57,22 +57,22 @@ class RequestLog:
 
     def configure(self, spans: Mapping[str, float], now: float) -> None:
         """The apps to keep windows for, each with the longest window asked of it, in seconds."""
-        if not self._places:
-            self._places.append(Position({}, now))
-            self.keep_place(self.recorded_until)
-        self._windows.configure(spans, now if self._seen_at else self._places[0].at)
+        if not self._positions:
+            self._positions.append(Position({}, now))
+            self.keep_position(self.recorded_until)
+        self._windows.configure(spans, now if self._seen_at else self._positions[0].at)
 
     def begin_anew(self, now: float, recorded_until: float) -> None:
         """After the clock was set: windows are unknown until enough was seen, and a restart goes on from here."""
         self._windows = Windows()
-        self._places = deque([replace(self._tail.position, at=now)])
+        self._positions = deque([replace(self._tail.position, at=now)])
         self._seen_at = now
-        self.keep_place(recorded_until)
+        self.keep_position(recorded_until)
 
     def look(self, now: float) -> Iterator[Mapping[Key, Traffic]]:
         """Read what is new, batch after batch."""
-        if self._seen_at and now - self._places[-1].at >= _CHECKPOINT_SECONDS:
-            self._places.append(self._tail.position)
+        if self._seen_at and now - self._positions[-1].at >= _CHECKPOINT_SECONDS:
+            self._positions.append(self._tail.position)
         self._obstacles.pop("reading", None)
         try:
             yield from self._read(now)
@@ -95,13 +95,13 @@ class RequestLog:
             notices.append(f"{self._path} has lines that are not in the format of the edge; they are not counted")
         return tuple(notices)
 
-    def keep_place(self, recorded_until: float) -> None:
+    def keep_position(self, recorded_until: float) -> None:
         """Everything up to then is recorded: a restart may go on from there."""
-        while len(self._places) > 1 and self._places[1].at <= self._seen_at - LOOK_BACK_SECONDS:
-            self._places.popleft()
+        while len(self._positions) > 1 and self._positions[1].at <= self._seen_at - LOOK_BACK_SECONDS:
+            self._positions.popleft()
         self._obstacles.pop("keeping", None)
         try:
-            _save(self._state_file, self._places[0], recorded_until)
+            _save(self._state_file, self._positions[0], recorded_until)
         except OSError as error:
             self._obstacles["keeping"] = f"the place in the access log can't be kept for a restart: {error}"
 
@@ -120,7 +120,7 @@ class RequestLog:
 
 
 def _load(file: Path) -> tuple[Position | None, float]:
-    """The place kept last; (None, 0) where there is none. A file that can't be read costs windows, not history."""
+    """The position kept last; (None, 0) where there is none. A file that can't be read costs windows, not history."""
     try:
         state: Any = json.loads(file.read_bytes())
         offsets = {str(name): int(offset) for name, offset in state["offsets"].items()}

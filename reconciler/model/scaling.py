@@ -118,7 +118,7 @@ class ScalingSituation:
     ``healthy`` counts the replicas fit for traffic now; ``load`` was measured over the policy's window.
     ``unsettled`` says why the measurements are no basis for a change just now (a rollout, replicas of the last change
     still starting), in words that follow "waiting for"; "" when they are. ``bounds`` are those of the schedule, None
-    where there is none in force. ``room`` is None where it isn't known what the host can hold.
+    where there is none in force. ``headroom`` is None where it isn't known what the host can hold.
     """
 
     state: ScalingState
@@ -126,7 +126,7 @@ class ScalingSituation:
     load: AppLoad = AppLoad()
     unsettled: str = ""
     bounds: Bounds | None = None
-    room: Headroom | None = None
+    headroom: Headroom | None = None
 
     @property
     def current(self) -> int:

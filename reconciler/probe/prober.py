@@ -6,8 +6,8 @@ is still waiting a moment later: checks that answer at once cost half in a row o
 those that hang hold up nobody. What the answers mean is the planner's to decide; this module only says
 which of them are worth waking it for. It must never wait inside `watch` or `collect`: those run in the tick.
 
-The rhythm needs no memory: a check with period p is due at every moment t with (t - phase) mod p = 0, the phase drawn
-from the container's id. So three hundred checks spread evenly, and replacing the schedule disturbs none of them.
+The rhythm remembers nothing: a check with period p is due at every moment t with (t - phase) mod p = 0, the phase
+drawn from the container's id. So three hundred checks spread evenly, and replacing the schedule disturbs none of them.
 Phases fall on a common beat: a few checks in a row cost a third of what each costs alone, the caches being warm.
 """
 

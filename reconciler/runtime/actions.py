@@ -221,11 +221,11 @@ class Performer:
             self._owned.check(api, action.container_id)
             remove_gracefully(api, action.container_id, action.grace_seconds)
 
-    def _set_restarts(self, api: BoundedClient, container_id: str, policy: str) -> None:
+    def _set_restarts(self, api: BoundedClient, container_id: str, restart_policy: str) -> None:
         with contextlib.suppress(NotFound):  # the Engine restarts nothing that is gone
             self._owned.check(api, container_id)
             # The library's type would insist on a number of retries, which the Engine refuses for these.
-            api.update_container(container_id, restart_policy={"Name": policy})  # type: ignore[arg-type]
+            api.update_container(container_id, restart_policy={"Name": restart_policy})  # type: ignore[arg-type]
 
 
 def remove_gracefully(api: BoundedClient, container_id: str, grace_seconds: float) -> None:

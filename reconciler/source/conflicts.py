@@ -84,11 +84,11 @@ def _contradictions(claims: _Claims[_Claim], words: Callable[[_Claim], tuple[str
     for claim, claimants in claims.items():
         for reading, field in claimants if len(claimants) > 1 else ():
             found, expected = words(claim)
-            others = [_place(other, at) for other, at in claimants if (other, at) != (reading, field)]
+            others = [_location(other, at) for other, at in claimants if (other, at) != (reading, field)]
             yield reading.problem(field, f"{found}, as in {', '.join(others[:5])}", expected)
 
 
-def _place(reading: Reading, field: Path) -> str:
+def _location(reading: Reading, field: Path) -> str:
     return f"{reading.path}:{reading.document.line(field)}"
 
 

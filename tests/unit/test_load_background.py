@@ -29,7 +29,7 @@ class Measuring:
     def begin_anew(self, now: float) -> None:
         self.begun_anew.append(now)
 
-    def keep_place(self, recorded_until: float) -> None:
+    def keep_position(self, recorded_until: float) -> None:
         self.kept_until.append(recorded_until)
 
     def close(self) -> None:

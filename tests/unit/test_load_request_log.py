@@ -33,7 +33,7 @@ class Controller:
         for sample in self.history.close_intervals(now, {"web": True}):
             assert sample.at not in self.recorded
             self.recorded[sample.at] = sample
-            self.requests.keep_place(sample.at)
+            self.requests.keep_position(sample.at)
 
     def set_clock(self, now: float) -> None:
         self.history.begin_anew(now)
@@ -165,7 +165,7 @@ def test_a_state_file_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
     controller.second(_START)
     controller.state_file.unlink()
     controller.state_file.mkdir()
-    controller.requests.keep_place(_START)
+    controller.requests.keep_position(_START)
     controller.requests.close()
     assert "can't be kept" in controller.requests.notices()[0]
 

@@ -126,15 +126,15 @@ _LINES = st.lists(
 
 @given(_LINES, st.integers(min_value=0, max_value=30))
 def test_it_does_not_matter_where_the_log_is_cut(lines: list[bytes], cut: int) -> None:
-    def facts(batches: list[Batch]) -> dict[Key, Traffic]:
+    def summed(batches: list[Batch]) -> dict[Key, Traffic]:
         total: dict[Key, Traffic] = {}
         for batch in batches:
             for key, traffic in batch.traffic.items():
                 total.setdefault(key, Traffic()).merge(traffic)
         return total
 
-    whole = facts([tally(b"".join(lines))])
-    parts = facts([tally(b"".join(lines[:cut])), tally(b"".join(lines[cut:]))])
+    whole = summed([tally(b"".join(lines))])
+    parts = summed([tally(b"".join(lines[:cut])), tally(b"".join(lines[cut:]))])
     assert whole.keys() == parts.keys()
     for key, traffic in whole.items():
         other = parts[key]

@@ -54,7 +54,7 @@ def test_fetching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_watching_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Watch, "_places", bug)
+    monkeypatch.setattr(Watch, "_inodes", bug)
     with closing(open_source(str(tmp_path), state_dir=tmp_path, wake=lambda: None)) as source:
         eventually(lambda: raises_the_bug(source.read))
 

@@ -1,4 +1,4 @@
-"""The rhythm of routine checks: spread over the period, and needing no memory."""
+"""The rhythm of routine checks: spread over the period, and remembering nothing."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class TestBounds:
     @pytest.mark.parametrize(("current", "target"), [(1, 3), (2, 3), (7, 5), (20, 5), (0, 3)])
     def test_a_count_outside_is_brought_inside_at_once(self, current: int, target: int) -> None:
         policy = only("rps", min_replicas=3)
-        busy = situation(current, BUSY, scaled_at=NOW - 1, unsettled="the rollout to end", room=Headroom(0, "full"))
+        busy = situation(current, BUSY, scaled_at=NOW - 1, unsettled="the rollout to end", headroom=Headroom(0, "full"))
         decision = recommend(policy, busy, NOW)
         assert decision.target == target
         assert "bounds hold at once, whatever the load" in decision.reason
@@ -202,14 +202,14 @@ class TestHostGuard:
     @pytest.mark.parametrize(("replicas", "target"), [(0, 3), (1, 4), (2, 5), (9, 5), (-4, 3)])
     def test_no_more_than_the_host_can_hold(self, replicas: int, target: int) -> None:
         reason = f"the host's memory holds {replicas} more of 512 MiB"
-        decision = recommend(RPS, situation(3, BUSY, room=Headroom(replicas, reason)), NOW)
+        decision = recommend(RPS, situation(3, BUSY, headroom=Headroom(replicas, reason)), NOW)
         assert decision.target == target
         assert (reason in decision.reason) is (target < 5)
         assert ("host" in names(decision)) is (target < 5)
 
     @pytest.mark.parametrize("replicas", [0, -4])
     def test_scaling_in_needs_no_room(self, replicas: int) -> None:
-        assert recommend(RPS, situation(3, IDLE, room=Headroom(replicas, "full")), NOW).target == 2
+        assert recommend(RPS, situation(3, IDLE, headroom=Headroom(replicas, "full")), NOW).target == 2
 
 
 class TestDryRun:
@@ -243,7 +243,7 @@ class TestRemembering:
 class TestClampsInOrder:
     def test_each_takes_over_where_the_one_before_left_off(self) -> None:
         policy = only("rps", strategy="proportional", max_replicas=6, max_scale_out_step=4)
-        decision = recommend(policy, situation(3, BUSY, room=Headroom(1, "full")), NOW)
+        decision = recommend(policy, situation(3, BUSY, headroom=Headroom(1, "full")), NOW)
         assert names(decision) == ["maxScaleOutStep", "maxReplicas", "host"]
         assert [(c.before, c.after) for c in decision.clamps] == [(200, 7), (7, 6), (6, 4)]
         assert decision.raw == 200

@@ -66,7 +66,7 @@ def situations(draw: st.DrawFn) -> ScalingSituation:
         healthy=draw(st.integers(0, count + 2)),
         load=draw(loads()),
         unsettled=draw(st.sampled_from(["", "", "", "the rollout to end"])),
-        room=draw(st.none() | st.integers(0, 10).map(lambda replicas: Headroom(replicas, "that is all"))),
+        headroom=draw(st.none() | st.integers(0, 10).map(lambda replicas: Headroom(replicas, "that is all"))),
     )
 
 

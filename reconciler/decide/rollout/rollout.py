@@ -51,7 +51,7 @@ def advance(view: AppView, loads: Mapping[tuple[str, str], VersionLoad]) -> Adva
 
 
 def _settled(view: AppView) -> AppState:
-    """No rollout is under way: the stable version is what the newest spec makes of it, and old trouble is over."""
+    """No rollout is under way: the stable version is what the newest spec makes of it, and old failures are over."""
     app = view.app if view.app.stable is view.target else replace(view.app, stable=view.target)
     return app.settled() if view.complete else app
 

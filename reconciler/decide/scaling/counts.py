@@ -1,4 +1,4 @@
-"""How many replicas an app should have now: the facts put before `scaling`, and its answer put into the state.
+"""How many replicas an app should have now: its situation put before `recommend`, and the answer put into the state.
 
 A count that people set holds at once; what load asks for waits while the app is unsettled, because replicas that are
 still starting are neither idle nor missing.
@@ -20,7 +20,7 @@ from reconciler.model.scaling import Headroom, ScalingDecision, ScalingSituation
 from reconciler.model.spec import Resources
 from reconciler.model.state import AppState
 
-# Measurements alone, without another verdict, are kept this often; the store writes them at checkpoints only.
+# Measurements alone, without another decision, are kept this often; the store writes them at checkpoints only.
 REFRESH_SECONDS = 2.0
 # The share of the host that scaling leaves to everything else that runs on it.
 HOST_RESERVE = 0.1
@@ -45,9 +45,9 @@ class HostHeadroom:
             return None
         cpu, memory = _limits(resources)
         by_cpu, by_memory = self._free[0] // cpu, self._free[1] // memory
-        scarce, room = ("cpu", by_cpu) if by_cpu < by_memory else ("memory", by_memory)
-        room = max(0, int(room))
-        return Headroom(room, f"the host's {scarce} holds {room} more of {cpu}m and {memory / 1024**2:g} MiB")
+        scarce, holds = ("cpu", by_cpu) if by_cpu < by_memory else ("memory", by_memory)
+        more = max(0, int(holds))
+        return Headroom(more, f"the host's {scarce} holds {more} more of {cpu}m and {memory / 1024**2:g} MiB")
 
     def give(self, app: AppState, replicas: int) -> None:
         """So many more replicas of the app were decided on."""
@@ -88,7 +88,7 @@ def decide_count(view: AppView, observed: Observed, host_headroom: HostHeadroom)
     )
     decision = recommend(scaling, situation, view.now)
     if decision.target > app.count and scaling.mode == "auto":
-        situation = replace(situation, room=host_headroom.for_app(app))
+        situation = replace(situation, headroom=host_headroom.for_app(app))
         decision = recommend(scaling, situation, view.now)
     kept, latest = remember(scaling, situation, decision), _latest(app.decision, decision)
     if kept.count != app.count:

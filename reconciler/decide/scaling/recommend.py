@@ -150,11 +150,11 @@ def _throughput(case: Case, count: int) -> Clamp | None:
     return Clamp("throughput", count, case.current, diminished.reason) if diminished else None
 
 
-def _room(case: Case, count: int) -> Clamp | None:
-    room = case.situation.room
-    if room is None or count <= case.current + max(0, room.replicas):
+def _headroom(case: Case, count: int) -> Clamp | None:
+    headroom = case.situation.headroom
+    if headroom is None or count <= case.current + max(0, headroom.replicas):
         return None
-    return Clamp("host", count, max(case.current, case.current + room.replicas), room.reason)
+    return Clamp("host", count, max(case.current, case.current + headroom.replicas), headroom.reason)
 
 
 _GUARDS: tuple[Callable[[Case, int], Clamp | None], ...] = (
@@ -164,7 +164,7 @@ _GUARDS: tuple[Callable[[Case, int], Clamp | None], ...] = (
     _cooldown,
     _stabilization,
     _throughput,
-    _room,
+    _headroom,
 )
 
 

@@ -1,7 +1,7 @@
 """What probe answers make of a replica's health.
 
 Failures count against a replica only after it was first healthy: a slow start is the progress deadline's business.
-Engine trouble is not a failure of the replica; whoever could not ask sends no sample.
+An Engine that can't be reached is no failure of the replica; whoever could not ask sends no sample.
 """
 
 from __future__ import annotations
