@@ -56,7 +56,7 @@ _V2 = _Layout(
 )
 
 
-class _Group:
+class _ControlGroup:
     """One container's files, open. Raises OSError where there are none (any more), ValueError where one is strange."""
 
     def __init__(self, root: Path, layout: _Layout, group: str) -> None:
@@ -111,7 +111,7 @@ class Cgroups:
     def __init__(self, root: Path = ROOT) -> None:
         self._root = root
         self._layout = _V2 if (root / "cgroup.controllers").exists() else _V1
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[str, _ControlGroup] = {}
         soft_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._max_kept = soft_limit // 4  # of three files each: a quarter is left to everything else
 
@@ -138,16 +138,16 @@ class Cgroups:
         while self._groups:
             self._groups.popitem()[1].close()
 
-    def _keep(self, container_id: str, group: _Group) -> None:
+    def _keep(self, container_id: str, group: _ControlGroup) -> None:
         if len(self._groups) < self._max_kept:
             self._groups[container_id] = group
         else:
             group.close()
 
-    def _find(self, container_id: str) -> _Group | None:
+    def _find(self, container_id: str) -> _ControlGroup | None:
         for pattern in _GROUPS:
             try:
-                return _Group(self._root, self._layout, pattern.format(id=container_id))
+                return _ControlGroup(self._root, self._layout, pattern.format(id=container_id))
             except OSError:
                 continue
         return None

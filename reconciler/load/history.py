@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import floor
 from statistics import fmean
 
-from reconciler.load.traffic import Key, Traffic
+from reconciler.load.traffic import Key, TrafficCounts
 from reconciler.model.load import LoadSample
 
 RESOLUTION_SECONDS = 10
@@ -33,7 +33,7 @@ class Gauges:
 
 @dataclass(slots=True)
 class _Interval:
-    traffic: Traffic = field(default_factory=Traffic)
+    traffic: TrafficCounts = field(default_factory=TrafficCounts)
     gauges: list[Gauges] = field(default_factory=list)
 
 
@@ -50,7 +50,7 @@ class History:
         self._open.clear()
         self.recorded_until = float((floor(now / RESOLUTION_SECONDS) + 1) * RESOLUTION_SECONDS)
 
-    def add(self, traffic: Mapping[Key, Traffic]) -> None:
+    def add(self, traffic: Mapping[Key, TrafficCounts]) -> None:
         for key, part in traffic.items():
             if key.second >= self.recorded_until:
                 self._interval(key.second, key.app_name).traffic.merge(part)
@@ -95,7 +95,7 @@ class History:
         )
 
 
-def _of_requests(traffic: Traffic) -> dict[str, float | int]:
+def _of_requests(traffic: TrafficCounts) -> dict[str, float | int]:
     p50, p95, p99 = traffic.latencies.quantiles((0.5, 0.95, 0.99))
     return {
         "rps": traffic.requests / RESOLUTION_SECONDS,

@@ -29,7 +29,7 @@ class NoNumber(Exception):
     """A query that did not come to a number. The message says what came instead."""
 
 
-class Unreachable(NoNumber):
+class PrometheusUnreachable(NoNumber):
     """The API can't be asked at all just now, whatever the query."""
 
 
@@ -52,7 +52,7 @@ class Prometheus:
         self.name = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
     def ask(self, query: str) -> float:
-        """The value of an instant query, now. Raises NoNumber, or Unreachable."""
+        """The value of an instant query, now. Raises NoNumber, or PrometheusUnreachable."""
         try:
             with self._session.get(
                 self._endpoint,
@@ -63,9 +63,9 @@ class Prometheus:
             ) as response:
                 text = _read(response, self._timeout_seconds)
         except requests.Timeout:
-            raise Unreachable(f"{self.name} did not answer within {self._timeout_seconds:g} s") from None
+            raise PrometheusUnreachable(f"{self.name} did not answer within {self._timeout_seconds:g} s") from None
         except requests.RequestException:
-            raise Unreachable(f"{self.name} can't be reached") from None
+            raise PrometheusUnreachable(f"{self.name} can't be reached") from None
         return _number(response.status_code, text)
 
     def close(self) -> None:
@@ -132,7 +132,7 @@ class CustomMetrics:
             now = time.monotonic()
             try:
                 answers[query] = _Answer(now, self._ask(query))
-            except Unreachable as error:
+            except PrometheusUnreachable as error:
                 return dict.fromkeys(queries, _Answer(now, None, str(error))) | answers
             except NoNumber as error:
                 answers[query] = _Answer(now, None, str(error))

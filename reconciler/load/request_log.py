@@ -18,8 +18,8 @@ from typing import Any
 
 from reconciler.load.log_rotation import LogRotation
 from reconciler.load.log_tail import LogTail, Position
-from reconciler.load.traffic import Key, Traffic, tally
-from reconciler.load.window import Served, Windows
+from reconciler.load.traffic import Key, TrafficCounts, tally
+from reconciler.load.window import Windows, WindowTraffic
 
 # After a restart, windows up to this long are known at once.
 LOOK_BACK_SECONDS = 120.0
@@ -69,7 +69,7 @@ class RequestLog:
         self._seen_at = now
         self.keep_position(recorded_until)
 
-    def look(self, now: float) -> Iterator[Mapping[Key, Traffic]]:
+    def look(self, now: float) -> Iterator[Mapping[Key, TrafficCounts]]:
         """Read what is new, batch after batch."""
         if self._seen_at and now - self._positions[-1].at >= _CHECKPOINT_SECONDS:
             self._positions.append(self._tail.position)
@@ -83,7 +83,7 @@ class RequestLog:
         if self._rotation:
             self._obstacles["rotation"] = self._rotation.keep_bounded()
 
-    def window(self, app_name: str, window_seconds: float) -> Served | None:
+    def window(self, app_name: str, window_seconds: float) -> WindowTraffic | None:
         """What the app served in the window that ends where the log is complete; None where it isn't known."""
         if not self.is_known:
             return None
@@ -108,7 +108,7 @@ class RequestLog:
     def close(self) -> None:
         self._tail.close()
 
-    def _read(self, now: float) -> Iterator[Mapping[Key, Traffic]]:
+    def _read(self, now: float) -> Iterator[Mapping[Key, TrafficCounts]]:
         for lines in self._tail.read(now):
             batch = tally(lines)
             self._windows.add(batch.traffic)

@@ -37,7 +37,7 @@ _MILLISECONDS_LENGTH = len(b".123")
 
 
 @dataclass(slots=True)
-class Traffic:
+class TrafficCounts:
     """What was served. ``statuses[2]`` counts answers 2xx, and so on; ``busy_ms`` is the time requests were in hand."""
 
     requests: int = 0
@@ -47,7 +47,7 @@ class Traffic:
     busy_ms: int = 0
     failed_tries: int = 0
 
-    def merge(self, other: Traffic) -> None:
+    def merge(self, other: TrafficCounts) -> None:
         self.requests += other.requests
         self.latencies.merge(other.latencies)
         for status_class, count in enumerate(other.statuses):
@@ -75,17 +75,17 @@ class Key:
 class Batch:
     """What some lines came to. ``skipped`` is how many of them were not in the format."""
 
-    traffic: dict[Key, Traffic] = field(default_factory=dict)
+    traffic: dict[Key, TrafficCounts] = field(default_factory=dict)
     skipped: int = 0
 
-    def at(self, key: Key) -> Traffic:
+    def at(self, key: Key) -> TrafficCounts:
         traffic = self.traffic.get(key)
         if traffic is None:
-            traffic = self.traffic[key] = Traffic()
+            traffic = self.traffic[key] = TrafficCounts()
         return traffic
 
 
-class _Group:
+class _LineGroup:
     """Lines of one second, app and list of replicas, counted by raw values."""
 
     __slots__ = ("bytes_sent", "served")
@@ -106,9 +106,9 @@ def tally(lines: bytes) -> Batch:
     return batch
 
 
-def _grouped(lines: bytes, batch: Batch) -> Mapping[tuple[bytes, bytes, bytes], _Group]:
+def _grouped(lines: bytes, batch: Batch) -> Mapping[tuple[bytes, bytes, bytes], _LineGroup]:
     """The one loop that runs for every line."""
-    groups: dict[tuple[bytes, bytes, bytes], _Group] = {}
+    groups: dict[tuple[bytes, bytes, bytes], _LineGroup] = {}
     for line in lines.split(b"\n"):
         fields = line.split(_SEPARATOR)
         if len(fields) != _WIDTH or not fields[_SENT].isdigit():
@@ -117,14 +117,14 @@ def _grouped(lines: bytes, batch: Batch) -> Mapping[tuple[bytes, bytes, bytes], 
         key = (fields[_AT][:-_MILLISECONDS_LENGTH], fields[_APP], fields[_ADDRESSES])
         group = groups.get(key)
         if group is None:
-            group = groups[key] = _Group()
+            group = groups[key] = _LineGroup()
         served = (fields[_STATUS], fields[_SECONDS])
         group.served[served] = group.served.get(served, 0) + 1
         group.bytes_sent += int(fields[_SENT])
     return groups
 
 
-def _fold(batch: Batch, second: int, app_name: str, addresses: bytes, group: _Group) -> None:
+def _fold(batch: Batch, second: int, app_name: str, addresses: bytes, group: _LineGroup) -> None:
     """Add a group to its replicas' traffic."""
     *failed, answered = [Key(second, app_name, _address(text)) for text in _entries(addresses)]
     for (status, seconds), count in group.served.items():

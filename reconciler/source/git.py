@@ -51,7 +51,7 @@ def is_commit(text: str) -> bool:
     return bool(_COMMIT.fullmatch(text))
 
 
-class Unreachable(Unavailable):
+class RemoteUnreachable(Unavailable):
     """The remote didn't answer as it should: what was fetched last is still the best there is."""
 
 
@@ -129,7 +129,7 @@ class Mirror(Repository):
     def fetch(self, remote: Remote, branch: str | None) -> str:
         """Bring the branch (None: the remote's own choice) here and return its commit.
 
-        Raises Unreachable where the remote didn't answer, Unavailable where it has no such branch.
+        Raises RemoteUnreachable where the remote didn't answer, Unavailable where it has no such branch.
         """
         if not (self.git_dir / "HEAD").exists():
             self._create()
@@ -144,7 +144,7 @@ class Mirror(Repository):
             raise self._failure(remote, branch, message)
         commit = self.resolve(MIRROR_REF)
         if commit is None:
-            raise Unreachable(f"{remote.shown}: {ref} is not a commit")
+            raise RemoteUnreachable(f"{remote.shown}: {ref} is not a commit")
         return commit
 
     def _create(self) -> None:
@@ -165,7 +165,7 @@ class Mirror(Repository):
         advice = next((advice for sign, advice in _ADVICE if sign in message.lower()), None)
         if advice is None:
             shutil.rmtree(self.git_dir, ignore_errors=True)  # a killed git leaves locks behind; a mirror is cheap
-        return Unreachable(f"{remote.shown}: {_last_words(message)}" + (f" ({advice})" if advice else ""))
+        return RemoteUnreachable(f"{remote.shown}: {_last_words(message)}" + (f" ({advice})" if advice else ""))
 
 
 _ADVICE = (

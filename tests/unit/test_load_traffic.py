@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.load.traffic import Batch, Key, Traffic, tally
+from reconciler.load.traffic import Batch, Key, TrafficCounts, tally
 from tests.support.access_log import line
 
 _AT = 1_700_000_000.5
 _SECOND = 1_700_000_000
 
 
-def only(batch: Batch) -> Traffic:
+def only(batch: Batch) -> TrafficCounts:
     ((_, traffic),) = batch.traffic.items()
     return traffic
 
@@ -126,11 +126,11 @@ _LINES = st.lists(
 
 @given(_LINES, st.integers(min_value=0, max_value=30))
 def test_it_does_not_matter_where_the_log_is_cut(lines: list[bytes], cut: int) -> None:
-    def summed(batches: list[Batch]) -> dict[Key, Traffic]:
-        total: dict[Key, Traffic] = {}
+    def summed(batches: list[Batch]) -> dict[Key, TrafficCounts]:
+        total: dict[Key, TrafficCounts] = {}
         for batch in batches:
             for key, traffic in batch.traffic.items():
-                total.setdefault(key, Traffic()).merge(traffic)
+                total.setdefault(key, TrafficCounts()).merge(traffic)
         return total
 
     whole = summed([tally(b"".join(lines))])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from reconciler.decide.rollout.canary import analyse
 from reconciler.load.cgroups import Cgroups
-from reconciler.load.connections import Connections
 from reconciler.load.containers import Containers, this_host
 from reconciler.load.meter import Meter, Watched
+from reconciler.load.open_requests import OpenRequests
 from reconciler.load.request_log import RequestLog
 from reconciler.model.load import VersionLoad
 from reconciler.model.observed import Container, ContainerState
@@ -40,7 +40,7 @@ class Metered:
     def open(self) -> Meter:
         requests = RequestLog(self.path, self.path.with_name("place.json"), None)
         containers = Containers(Cgroups(self.path.parent), None, this_host())
-        return Meter(containers, requests, Connections(None), None)
+        return Meter(containers, requests, OpenRequests(None), None)
 
     def serve(self, seconds: int, *lines_each_second: dict[str, str]) -> dict[str, VersionLoad]:
         """So many seconds pass, with these requests in each; what the versions have served by then, by spec hash."""

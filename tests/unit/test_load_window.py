@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.load.traffic import tally
-from reconciler.load.window import SLOTS_PER_WINDOW, AppTraffic, Served, Windows
+from reconciler.load.window import SLOTS_PER_WINDOW, AppTraffic, Windows, WindowTraffic
 from tests.support.access_log import line
 
 _START = 1_000_000.0
@@ -18,7 +18,7 @@ def windows_with(lines: bytes, window_seconds: float = 20, covered_since: float 
     return windows
 
 
-def window_of(windows: Windows, window_seconds: float, until: float) -> Served:
+def window_of(windows: Windows, window_seconds: float, until: float) -> WindowTraffic:
     window = windows.window("web", window_seconds, until)
     assert window is not None
     return window

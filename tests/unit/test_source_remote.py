@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.ports import Source, Unavailable
 from reconciler.source import git, open_source
-from reconciler.source.git import Mirror, Unreachable
+from reconciler.source.git import Mirror, RemoteUnreachable
 from reconciler.source.remote import RemoteSource
 from reconciler.source.urls import Remote, checked_branch, checked_directory, checked_remote, is_url
 from tests.support import githttps
@@ -151,7 +151,7 @@ def test_a_mirror_that_a_killed_git_left_locked_is_made_anew(origin: Repository,
     mirror.fetch(remote, None)
     commit = origin.commit({"specs/web.yaml": web("other")})
     (tmp_path / "mirror.git" / "shallow.lock").touch()
-    with pytest.raises(Unreachable):
+    with pytest.raises(RemoteUnreachable):
         mirror.fetch(remote, None)
     assert mirror.fetch(remote, None) == commit
 
@@ -164,7 +164,7 @@ def test_a_fetch_that_takes_too_long_is_ended(
     slow.chmod(0o755)
     monkeypatch.setenv("GIT_SSH_COMMAND", str(slow))
     monkeypatch.setattr(git, "FETCH_TIMEOUT_SECONDS", 0.3)
-    with pytest.raises(Unreachable, match=r"ssh://host\.invalid/x: Timeout"):
+    with pytest.raises(RemoteUnreachable, match=r"ssh://host\.invalid/x: Timeout"):
         Mirror(tmp_path / "mirror.git").fetch(Remote("ssh://host.invalid/x", "ssh"), None)
 
 
@@ -190,7 +190,7 @@ def test_ssh_never_asks(origin: Repository, tmp_path: Path, monkeypatch: pytest.
     )
     spy.chmod(0o755)
     monkeypatch.setenv("GIT_SSH_COMMAND", str(spy))
-    with pytest.raises(Unreachable, match="give the controller's user an ssh key that the server knows"):
+    with pytest.raises(RemoteUnreachable, match="give the controller's user an ssh key that the server knows"):
         Mirror(tmp_path / "mirror.git").fetch(Remote("git@host.invalid:team/specs.git", "ssh"), "main")
     arguments = (tmp_path / "arguments").read_text()
     assert "-oBatchMode=yes" in arguments
@@ -216,7 +216,9 @@ def test_https_takes_the_credentials_of_the_url(
         assert (desired.revision, list(desired.apps)) == (origin.head, ["web"])
         for userinfo in ("", "reader:wrong@"):
             remote = checked_remote(f"https://{userinfo}localhost:{port}/specs.git", allow_file=False)
-            with pytest.raises(Unreachable, match=r"check the user and token|give the URL a user and token") as failed:
+            with pytest.raises(
+                RemoteUnreachable, match=r"check the user and token|give the URL a user and token"
+            ) as failed:
                 Mirror(tmp_path / "other.git").fetch(remote, None)
             assert "wrong" not in str(failed.value)
 
@@ -224,7 +226,7 @@ def test_https_takes_the_credentials_of_the_url(
 def test_https_trusts_no_unknown_certificate(origin: Repository, tmp_path: Path) -> None:
     with githttps.served(origin, tmp_path) as (port, _):
         remote = checked_remote(f"https://reader:x@localhost:{port}/specs.git", allow_file=False)
-        with pytest.raises(Unreachable, match="certificate"):
+        with pytest.raises(RemoteUnreachable, match="certificate"):
             Mirror(tmp_path / "mirror.git").fetch(remote, None)
 
 

@@ -17,7 +17,7 @@ MAX_COUNTS = 600
 Count = Callable[[], Mapping[str, int]]
 
 
-class Connections:
+class OpenRequests:
     """``count`` gives the requests in flight by replica address (``10.0.0.7``, or with a port)."""
 
     def __init__(self, count: Count | None) -> None:
