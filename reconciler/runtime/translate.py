@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.model.actions import CreateReplica
-from reconciler.model.defaults import generation_of
+from reconciler.model.defaults import edition_of
 from reconciler.model.observed import Container, ContainerState
 from reconciler.model.spec import PlainVariable, SdkVariable, SecretVariable, Volume
 from reconciler.model.version import Version
@@ -31,7 +31,7 @@ REVISION = "orchestry.revision"
 # Where the Engine forgets the address of a container that does not run, and which variables its log must not show.
 ADDRESS = "orchestry.address"
 SECRETS = "orchestry.secrets"
-# Which generation of container defaults it was made with; without it, the first.
+# Which edition of container defaults it was made with; without it, the first.
 DEFAULTS = "orchestry.defaults"
 
 Json = dict[str, Any]
@@ -116,7 +116,7 @@ def _read_entry(entry: Json, instance: str, network: str) -> Container | None:
         revision=labels.get(REVISION, ""),
         state=ContainerState(entry["State"]),
         address=_address_on(entry, network) or labels.get(ADDRESS),
-        defaults=generation_of(labels.get(DEFAULTS, "")),
+        defaults=edition_of(labels.get(DEFAULTS, "")),
         exit_code=exit_code_of(entry.get("Status", "")),
     )
 
