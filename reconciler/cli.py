@@ -35,7 +35,8 @@ WATCH_SECONDS = 1.0
 
 
 def _names_of_apps(context: typer.Context, incomplete: str) -> list[str]:
-    """For the shell to complete. Whatever is wrong, it must not be said on a line that is being typed.
+    """The names of apps, for the shell to complete. Whatever is wrong, it must not be said on a line that is being
+    typed.
 
     Only the file is read: a server isn't asked on a key press.
     """

@@ -70,7 +70,7 @@ class Until:
 
 
 class Stop:
-    """Whether somebody asked for the end. SIGTERM and SIGINT do, once `listen` was called; SIGHUP never does."""
+    """The request to end. SIGTERM and SIGINT make it, once `listen` was called; SIGHUP never does."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.requested = False
@@ -157,7 +157,7 @@ def _late(until: Until, started_at: float, now: float) -> bool:
 
 
 def _finish(world: World, last: TickResult) -> None:
-    """Let actions in hand end and keep what came of them; begin nothing more."""
+    """Let actions in flight end and keep what came of them; begin nothing more."""
     outcomes = world.executor.finish(FINISH_SECONDS)
     try:
         record = Record(world.clock.now(), last.state, last.statuses, last.unwritten, outcomes=outcomes)

@@ -58,7 +58,8 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def with_shared_options(callback: Callable[..., None]) -> Callable[..., None]:
-    """What stands before a command, with the options that all commands share; its ``**shared`` is where they go."""
+    """The callback for what stands before a command, with the options that all commands share; its ``**shared`` is
+    where they go."""
     *own, _shared = signature(callback, eval_str=True).parameters.values()
     return _taking(callback, [*own, *_options(None)])
 

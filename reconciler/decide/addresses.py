@@ -36,8 +36,8 @@ class Addresses:
         self._state = state
 
     def take(self, kept: str) -> str | None:
-        """``kept``, the one the slot had, where it is free and still of this network; else the next free one that no
-        slot had; None when the network is full."""
+        """The address for a slot: ``kept``, the one that it had, where it is free and still of this network; else the
+        next free one that no slot had; None when the network is full."""
         if kept and kept not in self._in_use and _is_in(self.network, kept):
             self._in_use.add(kept)
             return kept
@@ -55,7 +55,7 @@ class Addresses:
 
     @cached_property
     def _known(self) -> set[str]:
-        """Those in use, and those that empty slots keep."""
+        """The addresses that are not free: those in use, and those that empty slots keep."""
         return self._in_use | {replica.address for replica in self._state.replicas.values()}
 
 

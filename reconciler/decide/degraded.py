@@ -1,4 +1,7 @@
-"""What is wrong with an app, in the order of what people must mend first."""
+"""What is wrong with an app, in the order of what people must mend first.
+
+It tells what was decided, and what stands in the state; nothing is judged anew here, and nothing follows from it.
+"""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def _set_of(replica: Replica, view: AppView) -> str:
 
 
 def reconcile(view: AppView) -> Reconciliation:
-    """Who should be there. Pure arithmetic over phases; the same view always gives the same answer."""
+    """Which replicas should be there. Pure arithmetic over phases; the same view always gives the same answer."""
     if view.suspended:
         return Reconciliation(waits=(Wait(view.name, "suspended by its spec: left exactly as it is"),))
     failed = view.app.failed
@@ -135,7 +135,7 @@ def _hindrance(view: AppView) -> Wait | None:
 
 
 def _expendable(view: AppView, sets: ReplicaSets, healed: healing.Healing, missing: int) -> list[Replica]:
-    """Those that are to be replaced, as far as enough others go on serving; those that serve badly go first."""
+    """The replicas that are to be replaced, as far as enough others go on serving; those that serve badly go first."""
     unready = [*(replica for replica in sets.outdated if not replica.ready), *healed.replaceable]
     ready = sorted((replica for replica in sets.outdated if replica.ready), key=lambda r: _first_to_go(view, r))
     relied_on = len(view.leading_available) + view.composition.contributed
@@ -149,13 +149,14 @@ def _expendable(view: AppView, sets: ReplicaSets, healed: healing.Healing, missi
 
 
 def _first_to_go(view: AppView, replica: Replica) -> tuple[bool, bool, int]:
-    """What was given up for another version goes before the stable one, which has proved itself."""
+    """The order in which outdated replicas go: what was given up for another version goes before the stable one, which
+    has proved itself."""
     stable = view.app.stable
     return stable is not None and replica.spec_hash == stable.spec_hash, replica.name in view.routed, replica.slot
 
 
 def _first_to_stay(replica: Replica) -> tuple[bool, float, int]:
-    """Scaling in takes unready replicas first, then the newest."""
+    """The order in which replicas stay: scaling in takes unready ones first, then the newest."""
     return not replica.ready, replica.state.created_at, replica.slot
 
 

@@ -97,7 +97,8 @@ class BackgroundMeter:
             self._closed.wait(max(MIN_REST_SECONDS, INTERVAL_SECONDS - (time.monotonic() - started)))
 
     def _keep(self, samples: Sequence[LoadSample]) -> None:
-        """Of one app and time there is one sample: the latest, where a clock that was set back brings another."""
+        """Keep samples until they are recorded. Of one app and time there is one: the latest, where a clock that was
+        set back brings another."""
         self._waiting |= {(sample.app_name, sample.at): sample for sample in samples}
         while len(self._waiting) > MAX_WAITING:
             del self._waiting[next(iter(self._waiting))]

@@ -25,7 +25,8 @@ _UNLIMITED_BYTES = 1 << 62  # how version 1 says it of memory: the largest multi
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where one version of control groups keeps what we read: paths below ``root``, {group} being the container's."""
+    """The layout of one version of control groups, where it keeps what we read: paths below ``root``, {group} being the
+    container's."""
 
     cpu_used: str
     memory_used: str
@@ -57,7 +58,8 @@ _V2 = _Layout(
 
 
 class _ControlGroup:
-    """One container's files, open. Raises OSError where there are none (any more), ValueError where one is strange."""
+    """The control group of one container, its files open. Raises OSError where there are none (any more), ValueError
+    where one is strange."""
 
     def __init__(self, root: Path, layout: _Layout, group: str) -> None:
         self._layout = layout

@@ -17,7 +17,8 @@ from reconciler.model.observed import Container
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """Of one app, since that moment (epoch seconds): what each version served, by its spec hash."""
+    """The comparison of one app's versions: what each served, by its spec hash, ``since`` that moment (epoch
+    seconds)."""
 
     since: float
     served: Mapping[str, TrafficCounts]
@@ -25,7 +26,7 @@ class _Comparison:
 
 
 class Comparisons:
-    """One for each app that is being watched."""
+    """The comparisons of all apps that are being watched, one for each."""
 
     def __init__(self) -> None:
         self._apps: dict[str, _Comparison] = {}

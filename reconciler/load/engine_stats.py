@@ -24,7 +24,8 @@ Stats = Callable[[str], Mapping[str, Any]]
 
 
 class EngineStats:
-    """``stats`` gives the Engine's answer about a container id, one-shot; it may raise Unavailable.
+    """The usage of containers by the Engine's answers, asked in the background. ``stats`` gives the Engine's answer
+    about a container id, one-shot; it may raise Unavailable.
 
     Whatever else it raises, the next `usage` does. All methods are to be called from one thread.
     """
@@ -36,7 +37,7 @@ class EngineStats:
         self._pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="engine-stats")
 
     def usage(self, container_id: str) -> Usage | None:
-        """The last answer; also asks for the next one, unless that is under way."""
+        """The usage by the last answer; also asks for the next one, unless that is under way."""
         asked = self._asked.get(container_id)
         if asked is not None and asked.done():
             self._latest[container_id] = asked.result()

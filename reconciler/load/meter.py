@@ -82,14 +82,14 @@ class Meter:
         )
 
     def begin_anew(self, now: float) -> None:
-        """The clock was set: nothing measured by it before can be put beside what comes."""
+        """Begin anew after the clock was set: nothing measured by it before can be put beside what comes."""
         self._comparisons.begin_anew()
         self._history.begin_anew(now)
         if self._requests:
             self._requests.begin_anew(now, self._history.recorded_until)
 
     def keep_position(self, recorded_until: float) -> None:
-        """Samples up to then (epoch seconds) are recorded for good."""
+        """Keep where a restart goes on from: samples up to then (epoch seconds) are recorded for good."""
         if self._requests:
             self._requests.keep_position(recorded_until)
 
@@ -208,7 +208,7 @@ def _cpu_limit_cores(app: App) -> float | None:
 
 
 def _mean_of_all(values: Iterable[float | None]) -> float | None:
-    """None where there is nothing to measure, or where a part of it is unknown."""
+    """The mean of all values; None where there is nothing to measure, or where a part of it is unknown."""
     every = list(values)
     known = [value for value in every if value is not None]
     return fmean(known) if known and len(known) == len(every) else None

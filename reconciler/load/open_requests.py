@@ -18,7 +18,8 @@ Count = Callable[[], Mapping[str, int]]
 
 
 class OpenRequests:
-    """``count`` gives the requests in flight by replica address (``10.0.0.7``, or with a port)."""
+    """The requests in flight of each app, as the edge counts them. ``count`` gives those by replica address
+    (``10.0.0.7``, or with a port)."""
 
     def __init__(self, count: Count | None) -> None:
         self._count = count
@@ -38,7 +39,7 @@ class OpenRequests:
             _forget(self._totals[app_name], at - spans[app_name])
 
     def of_app(self, app_name: str) -> float | None:
-        """The mean over the app's span; None where the edge can't tell."""
+        """The mean of an app's counts over its span; None where the edge can't tell."""
         totals = self._totals.get(app_name)
         return fmean(total for _, total in totals) if totals else None
 

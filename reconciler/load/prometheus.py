@@ -35,13 +35,15 @@ class PrometheusUnreachable(NoNumber):
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
+    """The last answer to a query: its number or, in words, why there is none. ``at`` is monotonic time."""
+
     at: float
     value: float | None
     problem: str = ""
 
 
 class Prometheus:
-    """The API at ``url`` (the part before ``/api/v1``; it may carry a user and a password)."""
+    """A Prometheus-compatible API, at ``url`` (the part before ``/api/v1``; it may carry a user and a password)."""
 
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._endpoint = f"{url.rstrip('/')}/api/v1/query"
@@ -86,7 +88,7 @@ class CustomMetrics:
         self._thread.start()
 
     def watch(self, queries: Iterable[str]) -> None:
-        """Ask these from now on, and no others."""
+        """Ask these queries from now on, and no others."""
         self._thread.check()
         wanted = frozenset(queries)
         with self._changed:
@@ -126,7 +128,7 @@ class CustomMetrics:
             return None if self._closed else sorted(self._queries)
 
     def _round(self, queries: list[str]) -> dict[str, _Answer]:
-        """An answer to each; when the API can't be reached, that is the answer to all that were not asked yet."""
+        """An answer to each query; when the API can't be reached, that is the answer to all that were not asked yet."""
         answers: dict[str, _Answer] = {}
         for query in queries:
             now = time.monotonic()

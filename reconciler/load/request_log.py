@@ -32,7 +32,7 @@ log = logging.getLogger("orchestry")
 
 
 class RequestLog:
-    """The log at ``path``, with its position kept in ``state_file``. Times are epoch seconds.
+    """The access log at ``path``, with its position kept in ``state_file``. Times are epoch seconds.
 
     `configure` comes before the first `look`: the lines of apps nobody asks about are not kept. ``recorded_until``
     is what `keep_position` was told before the restart.
@@ -56,14 +56,15 @@ class RequestLog:
         return self._tail.exists and "reading" not in self._obstacles
 
     def configure(self, spans: Mapping[str, float], now: float) -> None:
-        """The apps to keep windows for, each with the longest window asked of it, in seconds."""
+        """Set the apps to keep windows for, each with the longest window asked of it, in seconds."""
         if not self._positions:
             self._positions.append(Position({}, now))
             self.keep_position(self.recorded_until)
         self._windows.configure(spans, now if self._seen_at else self._positions[0].at)
 
     def begin_anew(self, now: float, recorded_until: float) -> None:
-        """After the clock was set: windows are unknown until enough was seen, and a restart goes on from here."""
+        """Begin anew after the clock was set: windows are unknown until enough was seen, and a restart goes on from
+        here."""
         self._windows = Windows()
         self._positions = deque([replace(self._tail.position, at=now)])
         self._seen_at = now
@@ -96,7 +97,7 @@ class RequestLog:
         return tuple(notices)
 
     def keep_position(self, recorded_until: float) -> None:
-        """Everything up to then is recorded: a restart may go on from there."""
+        """Keep where a restart goes on from: everything up to then is recorded."""
         while len(self._positions) > 1 and self._positions[1].at <= self._seen_at - LOOK_BACK_SECONDS:
             self._positions.popleft()
         self._obstacles.pop("keeping", None)

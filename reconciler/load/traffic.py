@@ -38,7 +38,8 @@ _MILLISECONDS_LENGTH = len(b".123")
 
 @dataclass(slots=True)
 class TrafficCounts:
-    """What was served. ``statuses[2]`` counts answers 2xx, and so on; ``busy_ms`` is the time requests were in hand."""
+    """Counts of what was served. ``statuses[2]`` are answers 2xx, and so on; ``busy_ms`` is time requests were in
+    hand."""
 
     requests: int = 0
     latencies: Histogram = field(default_factory=Histogram)
@@ -64,7 +65,8 @@ class TrafficCounts:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
-    """Whose traffic, and in which second (epoch). ``address`` is ``-`` where no replica answered."""
+    """The key of a count: whose traffic it is, in which second (epoch). ``address`` is ``-`` where no replica
+    answered."""
 
     second: int
     app_name: str
@@ -73,7 +75,7 @@ class Key:
 
 @dataclass(slots=True)
 class Batch:
-    """What some lines came to. ``skipped`` is how many of them were not in the format."""
+    """The counts of some lines. ``skipped`` is how many of them were not in the format."""
 
     traffic: dict[Key, TrafficCounts] = field(default_factory=dict)
     skipped: int = 0
@@ -86,7 +88,7 @@ class Batch:
 
 
 class _LineGroup:
-    """Lines of one second, app and list of replicas, counted by raw values."""
+    """A group of lines: of one second, app and list of replicas, counted by raw values."""
 
     __slots__ = ("bytes_sent", "served")
 
@@ -107,7 +109,7 @@ def tally(lines: bytes) -> Batch:
 
 
 def _grouped(lines: bytes, batch: Batch) -> Mapping[tuple[bytes, bytes, bytes], _LineGroup]:
-    """The one loop that runs for every line."""
+    """The lines in groups, by second, app and replicas: the one loop that runs for every line."""
     groups: dict[tuple[bytes, bytes, bytes], _LineGroup] = {}
     for line in lines.split(b"\n"):
         fields = line.split(_SEPARATOR)
@@ -146,7 +148,7 @@ def _fold(batch: Batch, second: int, app_name: str, addresses: bytes, group: _Li
 
 
 def _spread(batch: Batch, key: Key, busy_ms: int, count: int) -> None:
-    """Time in hand belongs to the seconds it was spent in, not all to the one in which the request ended."""
+    """Count time in hand in the seconds it was spent in, not all in the one in which the request ended."""
     for second, part_ms in _parts(key.second, busy_ms):
         batch.at(Key(second, key.app_name, key.address)).busy_ms += part_ms * count
 
@@ -165,7 +167,8 @@ def _entries(listed: bytes) -> list[bytes]:
 
 
 def _address(text: bytes) -> str:
-    """``10.0.0.7`` of ``10.0.0.7:8080``; ``-`` for an upstream's name, which stands where none of its servers did."""
+    """The host of an upstream address: ``10.0.0.7`` of ``10.0.0.7:8080``; ``-`` for an upstream's name, which stands
+    where none of its servers did."""
     host, colon, _ = text.partition(b":")
     return host.decode() if colon and host[:1].isdigit() else UNKNOWN
 
@@ -179,5 +182,5 @@ def _status_class(status: bytes) -> int:
 
 @lru_cache(maxsize=65536)
 def _milliseconds_each(seconds: bytes) -> tuple[int, ...]:
-    """``(1, 20)`` of ``0.001, 0.020``: what each try took, 0 where it isn't known."""
+    """What each try took, in milliseconds, ``(1, 20)`` of ``0.001, 0.020``; 0 where it isn't known."""
     return tuple(0 if part == _UNKNOWN else round(float(part) * 1000) for part in _entries(seconds))

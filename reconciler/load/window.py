@@ -42,7 +42,7 @@ class WindowTraffic:
 
     @property
     def p95_latency_ms(self) -> float:
-        """0 where nothing was asked: nobody waited."""
+        """The latency that 95 % of the requests stayed within; 0 where nothing was asked: nobody waited."""
         return self.traffic.latencies.quantile(0.95) or 0.0
 
 
@@ -93,7 +93,7 @@ class Windows:
         self._apps: dict[str, AppTraffic] = {}
 
     def configure(self, spans: Mapping[str, float], covered_since: float) -> None:
-        """Keep these apps, each with the longest window asked of it, in seconds.
+        """Keep the traffic of these apps, each with the longest window asked of it, in seconds.
 
         For an app that is new here, the log counts as known from ``covered_since`` on.
         """

@@ -23,7 +23,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class AppRoutes:
-    """One app's way in. Without a server that is not draining, its routes answer 503."""
+    """One app's part of the route table. Without a server that is not draining, its routes answer 503."""
 
     app_name: str
     routes: tuple[Route, ...]

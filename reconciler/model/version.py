@@ -56,7 +56,7 @@ _FIRST_FIELDS: Mapping[type[Part], frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One app as one revision has it.
+    """An app as one revision has it.
 
     ``revision`` is the commit (or the directory's digest) it was read from; ``path`` its file, relative to the
     source; ``files`` the content of ``spec.files`` by path, taken from the same snapshot; ``spec_hash`` names

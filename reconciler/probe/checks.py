@@ -1,6 +1,6 @@
 """One check of one container: ask once, and say in a few words what came of it.
 
-Every failure to answer is a failed check with a readable detail, never an exception: the planner weighs answers, and a
+Every failure to answer is a failed check with a readable detail, never an exception: `decide` weighs answers, and a
 misbehaving app must not be able to disturb more than its own verdict. So nothing here follows a redirect, keeps a
 cookie, reads the environment's proxies, decompresses, or reads on for longer or further than its bounds.
 
@@ -34,7 +34,7 @@ _HEADERS = {"User-Agent": "orchestry-probe", "Accept": "*/*", "Connection": "clo
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Whether the check passed, and what was found in at most a line of printable text."""
+    """The answer to a check: whether it passed, and what was found, in at most a line of printable text."""
 
     ok: bool
     detail: str
@@ -55,7 +55,7 @@ def check_for(target: ProbeTarget, connections: Connections, redactor_of: Redact
 
 
 class TcpCheck:
-    """Passes when the port accepts a connection."""
+    """A check that passes when the port accepts a connection."""
 
     def __init__(self, target: ProbeTarget, connections: Connections) -> None:
         self._target = target
@@ -71,7 +71,8 @@ class TcpCheck:
 
 
 class HttpCheck:
-    """Passes when a complete answer with an expected status arrives in time, on a connection of its own."""
+    """A check that passes when a complete answer with an expected status arrives in time, on a connection of its
+    own."""
 
     def __init__(self, target: ProbeTarget, connections: Connections, redactor_of: RedactorOf) -> None:
         self._target = target

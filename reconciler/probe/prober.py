@@ -3,8 +3,8 @@
 One schedule per container and check. A thread sleeps until the next check is due and queues it for a bounded pool,
 never a second one while the first is under way. One worker empties the queue, and another joins in whenever something
 is still waiting a moment later: checks that answer at once cost half in a row of what they cost side by side, and
-those that hang hold up nobody. What the answers mean is the planner's to decide; this module only says
-which of them are worth waking it for. It must never wait inside `watch` or `collect`: those run in the tick.
+those that hang hold up nobody. What the answers mean is for `decide` to say; this module only says which of them are
+worth waking the loop for. It must never wait inside `watch` or `collect`: those run in the tick.
 
 The rhythm remembers nothing: a check with period p is due at every moment t with (t - phase) mod p = 0, the phase
 drawn from the container's id. So three hundred checks spread evenly, and replacing the schedule disturbs none of them.
@@ -33,7 +33,7 @@ from reconciler.probe.sockets import Connections
 QUICK_FIRST_SECONDS = 0.1
 QUICK_LAST_SECONDS = 0.25
 QUICK_GROWTH = 1.2
-# Once a quick target has answered well as often as is wanted, the planner only has to hear of it.
+# Once a quick target has answered well as often as is wanted, the next tick only has to hear of it.
 HEARD_WITHIN_SECONDS = 1.0
 BEAT_SECONDS = 1.0
 MIN_BEATS = 8
@@ -190,7 +190,7 @@ class BackgroundProber:
             self._ask(watch)
 
     def _worked(self, job: Future[None]) -> None:
-        """A check never raises; should one, `collect` does."""
+        """Keep the error of a worker, for `collect` to raise; a check itself never raises one."""
         if job.exception() is not None:
             self._broken = job
 
@@ -210,7 +210,7 @@ class BackgroundProber:
         return turn == watch.turn and self._is_current(watch)
 
     def _ask(self, watch: _Watch) -> None:
-        """One check, one sample, and the next turn."""
+        """Make one check, keep its sample, and schedule the next."""
         answer = watch.check()
         with self._changed:
             if not self._is_current(watch):
@@ -222,7 +222,7 @@ class BackgroundProber:
             self._wake()
 
     def _record(self, watch: _Watch, answer: Answer) -> bool:
-        """Keep the sample; whether it can change a verdict, and so is worth a tick."""
+        """Keep the sample. Returns whether it can change a verdict, and so is worth a tick."""
         target, previous = watch.target, watch.previous
         watch.previous = answer.ok
         watch.successes = watch.successes + 1 if answer.ok else 0

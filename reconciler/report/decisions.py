@@ -20,7 +20,7 @@ _ESTIMATED = (
 
 
 def decision_lines(decision: ScalingDecision, now: float) -> Iterator[str]:
-    """The whole chain of reasons, as text."""
+    """A scaling decision with its whole chain of reasons, as text."""
     yield f"{decision.reason} ({age(now - decision.at)} ago)"
     if decision.factors:
         yield table(
@@ -36,7 +36,7 @@ def decision_lines(decision: ScalingDecision, now: float) -> Iterator[str]:
 
 
 def notes_on(decision: ScalingDecision) -> tuple[str, ...]:
-    """What the numbers don't show."""
+    """Notes on a decision: what its numbers don't show."""
     return (_ESTIMATED,) if any(factor.estimated for factor in decision.factors) else ()
 
 
@@ -52,7 +52,7 @@ def _number(value: float, unit: str) -> str:
 
 
 def decision_document(decision: ScalingDecision) -> dict[str, Any]:
-    """A scaling decision with its whole chain of reasons."""
+    """A scaling decision with its whole chain of reasons, as JSON values."""
     return {
         "at": rfc3339(decision.at),
         "current": decision.current,

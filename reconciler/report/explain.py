@@ -155,7 +155,7 @@ def _rollout(subject: Subject) -> Iterator[str]:
 
 
 def _rollout_outlook(subject: Subject, state: AppState, rollout: Rollout) -> Iterator[str]:
-    """What ends it: the canary's verdict, or the lack of any further ready replica."""
+    """What ends the rollout: the canary's verdict, or the lack of any further ready replica."""
     strategy = state.version.app.spec.strategy
     if rollout.canary_at is not None and strategy.canary:
         left_seconds = rollout.canary_at + strategy.canary.hold_seconds - subject.now
@@ -181,7 +181,7 @@ def _health(subject: Subject) -> Iterator[str]:
 
 
 def _routed(subject: Subject, replica: ReplicaStatus) -> str:
-    """By the last table that was published, which is what counts."""
+    """Whether requests reach the replica, by the last table that was published, which is what counts."""
     servers = subject.routes.servers if subject.routes else ()
     server = next((server for server in servers if server.name == replica.name), None)
     if server is None or (server.draining and replica.state != "draining"):

@@ -1,4 +1,7 @@
-"""Series over time as pictures made of text, one below the other over the same stretch of time."""
+"""Series over time as pictures made of text, one below the other over the same stretch of time.
+
+It draws what it is given: what is worth showing is for the report to say.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,15 @@ _MAX_POINTS = 400
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """``points`` are (epoch seconds, value), oldest first."""
+    """A value over time. ``points`` are (epoch seconds, value), oldest first."""
 
     title: str
     points: Points
 
 
 def plot(series: Sequence[Series], *, width: int) -> str:
-    """The series that have at least two points; "" where none has. ``width`` in columns, at most the terminal's."""
+    """A picture of the series that have at least two points; "" where none has. ``width`` in columns, at most the
+    terminal's."""
     lines = [line for line in series if len(line.points) > 1]
     if not lines:
         return ""
@@ -52,7 +56,8 @@ def _panel(series: Series, first: float, last: float, width: int) -> str:
 
 
 def thinned(points: Points, max_points: int) -> Points:
-    """At most ``max_points`` points: of each stretch its highest, since peaks are what people look for."""
+    """The points thinned to at most ``max_points``: of each stretch its highest, since peaks are what people look
+    for."""
     stride = -(-len(points) // max_points)
     if stride <= 1:
         return points

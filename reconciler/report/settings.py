@@ -10,7 +10,7 @@ from reconciler.settings import DECLARED, Loaded, Settings, default_of, redacted
 
 
 def settings(loaded: Loaded, output: str) -> str:
-    """The text for ``output``, ``text`` or ``json``."""
+    """The settings in force, as ``text`` or ``json``."""
     values = {name: _in_force(loaded.settings, name) for name in DECLARED}
     if output == "json":
         origins = {name: {"from": origin.kind, "where": origin.name} for name, origin in loaded.origins.items()}

@@ -25,7 +25,7 @@ _PASSING = re.compile(r'[0-9]+ (s|min|h|d)(?= ago|\))|"?(generated_at|seen_at|ag
 
 
 def status(reader: StatusReader, app_name: str | None = None, output: str = "table", *, now: float) -> tuple[str, int]:
-    """The text for ``output`` (``table``, ``wide``, ``json`` or ``yaml``), and the exit code. ``now``: epoch seconds.
+    """The status as ``table``, ``wide``, ``json`` or ``yaml``, and the exit code. ``now``: epoch seconds.
 
     Raises Unavailable where nothing can be read, NothingRecorded where there is nothing, BadRequest for another output.
     """
@@ -34,7 +34,7 @@ def status(reader: StatusReader, app_name: str | None = None, output: str = "tab
 
 
 def formatted(status: contract.Status, output: str, *, in_detail: bool = False) -> str:
-    """The text for ``output``. ``in_detail``: tables tell all there is of the one app that is in it."""
+    """The status as text, for any ``output``. ``in_detail``: tables tell all there is of the one app that is in it."""
     if output not in _FORMATS:
         raise BadRequest(f"output: found {output!r}; expected one of {', '.join(_FORMATS)}")
     form = _one_app if in_detail and output in ("table", "wide") else _FORMATS[output]

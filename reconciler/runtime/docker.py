@@ -85,7 +85,7 @@ class DockerRuntime:
         self._events.start()
 
     def survey(self) -> None:
-        """Instead of `prepare`, for whoever only wants to observe: creates nothing, follows nothing.
+        """Find the network, for whoever only wants to observe. In place of `prepare`: creates nothing, follows nothing.
 
         Where the network is missing, addresses are assumed as on one that `prepare` might make.
         """
@@ -147,7 +147,7 @@ class DockerRuntime:
         self._engine.close()
 
     def engine_id(self) -> str:
-        """What tells this Engine from every other. Raises Unavailable."""
+        """The id that tells this Engine from every other. Raises Unavailable."""
         with self._engine.read() as api:
             return str(api.info()["ID"])
 

@@ -122,8 +122,8 @@ def _read(details: Json, death: Death | None, before: _Look | None, api: Bounded
         look = replace(look, exit_code=state["ExitCode"])
     elif death is None and before is not None:  # up again, after the death that was looked at before
         return replace(look, exit_code=before.exit_code, last_log=before.last_log)
-    failing = look.state is ContainerState.RESTARTING or look.exit_code not in (0, None)
-    return replace(look, last_log=last_log(details, api)) if failing else look
+    troubled = look.state is ContainerState.RESTARTING or look.exit_code not in (0, None)
+    return replace(look, last_log=last_log(details, api)) if troubled else look
 
 
 def last_log(details: Json, api: BoundedClient) -> str:

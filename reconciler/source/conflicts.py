@@ -59,13 +59,13 @@ def _route_text(host: str | None, path: str) -> str:
 
 
 def _route_field(reading: Reading, index: int) -> Path:
-    """The route or, where it is the default one, the name it comes from."""
+    """The field that a route is claimed in: the route or, where it is the default one, the name it comes from."""
     explicit = reading.app is not None and reading.app.spec.routes is not None
     return ("spec", "routes", index) if explicit else _NAME
 
 
 def _two_certificates(readings: Sequence[Reading]) -> Iterator[Problem]:
-    """One host can show one certificate only."""
+    """Hosts that are to show two certificates: each can show one only."""
     hosts: dict[str | None, dict[str, list[tuple[Reading, Path]]]] = defaultdict(lambda: defaultdict(list))
     for reading in readings:
         for index, route in enumerate(reading.app.routes if reading.app else ()):

@@ -62,7 +62,8 @@ class Look:
 
 
 def look(root: Path) -> Look:
-    """Raises Unavailable when not everything can be seen: what isn't seen must not look deleted."""
+    """Look at everything below a root. Raises Unavailable when not everything can be seen: what isn't seen must not
+    look deleted."""
     files: dict[str, Mark] = {}
     directories = [""]
     try:
@@ -86,7 +87,8 @@ def _readable(path: str) -> str:
 
 
 def _mark(path: str, status: os.stat_result) -> Mark:
-    """A file whose name is not UTF-8 counts as a special one: it can be named, but not found again by that name."""
+    """The mark of a file. One whose name is not UTF-8 counts as a special one: it can be named, but not found again by
+    that name."""
     mode = status.st_mode if _readable(path) == path else 0
     return Mark(mode, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
@@ -153,7 +155,7 @@ class DirectorySource:
         self._desired: Desired | None = None
 
     def read(self) -> Desired:
-        """The state between two looks that agree. Raises Unavailable while files keep changing."""
+        """The desired state between two looks that agree. Raises Unavailable while files keep changing."""
         before = look(self._root)
         if self._desired is not None and before == self._last_look:
             return self._desired

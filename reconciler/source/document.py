@@ -36,7 +36,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Stands where a fault was found, so that the fault is told once."""
+    """The value that stands where a fault was found, so that the fault is told once."""
 
 
 BROKEN = Broken()

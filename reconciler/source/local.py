@@ -39,7 +39,7 @@ class LocalSource:
         self._readings.begin()
 
     def wait_for_first_reading(self, timeout_seconds: float) -> None:
-        """Until it was read once, well or not."""
+        """Wait until the source was read once, well or not."""
         self._readings.wait_for_first(timeout_seconds)
 
     def close(self) -> None:

@@ -84,7 +84,7 @@ def _read(path: str, document: Document) -> Reading:
 
 
 def _bounded(faults: list[Fault]) -> tuple[Fault, ...]:
-    """All faults of any document that people write; of others, enough."""
+    """As many faults as people can use: all of any document that people write; of others, enough."""
     rest = len(faults) - MAX_FAULTS
     if rest <= 0:
         return tuple(faults)
@@ -92,7 +92,7 @@ def _bounded(faults: list[Fault]) -> tuple[Fault, ...]:
 
 
 def _with_expectations(faults: list[Fault]) -> Iterator[Fault]:
-    """Where YAML alone can't tell what belongs in a field, its schema can."""
+    """The faults with what is expected: by the schema, where YAML alone can't tell what belongs in a field."""
     for fault in faults:
         if fault.expected:
             yield fault

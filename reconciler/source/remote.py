@@ -54,7 +54,7 @@ class RemoteSource:
         self._readings.begin()
 
     def wait_for_first_reading(self, timeout_seconds: float) -> None:
-        """Until the first fetch has ended, well or not."""
+        """Wait until the first fetch has ended, well or not."""
         self._readings.wait_for_first(timeout_seconds)
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ class Specs:
         self._versions: Mapping[str, Version] = {}
 
     def desired(self, snapshot: Snapshot) -> Desired:
-        """Raises Unavailable when the snapshot's contents can't be had any more."""
+        """What a snapshot asks for. Raises Unavailable when the snapshot's contents can't be had any more."""
         readings = self._read(snapshot)
         files, file_problems = placed_files(readings, _finder(snapshot), snapshot.contents)
         problems = (*(p for r in readings for p in r.problems), *conflicts(readings), *file_problems)

@@ -75,7 +75,7 @@ def _readings(path: Path) -> Iterator[tuple[tuple[Path, int], Reading]]:
 
 
 def _spec_files(path: Path) -> Sequence[Path]:
-    """Raises Unavailable where not everything in a directory can be seen."""
+    """The spec files that a path means. Raises Unavailable where not everything in a directory can be seen."""
     if not path.is_dir():
         return [path]
     return [path / name for name in sorted(look(path).files) if is_spec(name)]
@@ -102,7 +102,7 @@ def _beside(directory: str, path: str) -> Entry | None:
 
 
 def _unread(entries: Sequence[Entry]) -> Mapping[str, bytes]:
-    """That a file is there is all that counts here."""
+    """No contents of these files: that they are there is all that counts here."""
     return {entry.path: b"" for entry in entries}
 
 

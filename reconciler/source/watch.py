@@ -22,7 +22,8 @@ log = logging.getLogger("orchestry")
 
 
 class Watch:
-    """Calls ``wake`` from a thread of its own whenever something changes in one of ``directories()``."""
+    """A watch over directories: it calls ``wake`` from a thread of its own whenever something changes in one of
+    ``directories()``."""
 
     def __init__(self, directories: Callable[[], Iterable[Path]], wake: Callable[[], None]) -> None:
         self._directories = directories
@@ -32,7 +33,7 @@ class Watch:
         self._thread.start()
 
     def check(self) -> None:
-        """Raises where a bug has ended the watching."""
+        """Raise the bug that has ended the watching, if one has."""
         self._thread.check()
 
     def close(self) -> None:

@@ -92,7 +92,7 @@ class WorkTree:
     # ---- what was ignored
 
     def _with_notices(self, desired: Desired, ref: str) -> Desired:
-        """The same object where nobody has to be told anything new."""
+        """The desired state with the notices of now; the same object where nobody has to be told anything new."""
         ignored = self._uncommitted(desired.revision, ref)
         notices = desired.notices if ignored is None else (*self._standing, *ignored)
         return desired if notices == desired.notices else dataclasses.replace(desired, notices=notices)
@@ -157,7 +157,7 @@ def find_work_tree(path: Path) -> tuple[Path, Path] | None:
 
 
 def common_dir(git_dir: Path) -> Path:
-    """Where a linked work tree keeps what it shares with the others."""
+    """The directory where a linked work tree keeps what it shares with the others."""
     shared = _text(git_dir / "commondir")
     return (git_dir / shared).resolve() if shared else git_dir
 

@@ -24,7 +24,8 @@ NOTICEABLE_MS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """``good`` is None as long as the canary can't be judged; ``message`` says why, or what it was judged by."""
+    """The comparison of a canary with the old version. ``good`` is None as long as the canary can't be judged;
+    ``message`` says why, or what it was judged by."""
 
     good: bool | None
     message: str
@@ -43,7 +44,7 @@ def sick(view: AppView) -> Replica | None:
 
 
 def due_at(view: AppView, canary: Canary) -> float | None:
-    """When it can be judged (epoch seconds); None before it is in traffic."""
+    """When the canary can be judged (epoch seconds); None before it is in traffic."""
     rollout = view.app.rollout
     return None if rollout is None or rollout.canary_at is None else rollout.canary_at + canary.hold_seconds
 

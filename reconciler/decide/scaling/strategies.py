@@ -65,7 +65,8 @@ def step_size(factor: float) -> int:
 
 
 def _proportional(case: Case, factor: float, work: str) -> tuple[int, str]:
-    """Replicas without a measurement count as idle on the way out and as on target on the way in."""
+    """The ``proportional`` algorithm. Replicas without a measurement count as idle on the way out and as on target on
+    the way in."""
     unmeasured = _unmeasured(case) if factor < 1 else 0
     needed = max(0.0, factor * case.situation.healthy + unmeasured)
     if abs(needed / max(1, case.current) - 1) <= TOLERANCE + _ROUNDING or (needed < case.current) != (factor < 1):

@@ -17,7 +17,7 @@ _MISSING = frozenset({Reason.IMAGE_NOT_FOUND, Reason.IMAGE_PULL_FAILED})
 
 
 def noted(apps: Mapping[str, AppState], present: frozenset[str]) -> dict[str, AppState]:
-    """The apps, with the knowledge that these images are on the host."""
+    """The apps, once these images are known to be ``present`` on the host."""
     return {name: _noted(app, present) for name, app in apps.items()}
 
 
