@@ -9,8 +9,8 @@ from tests.support.specs import read, web, worker
 
 
 def told(files: Mapping[str, str], *, names_elsewhere: bool = False) -> list[tuple[str, int | None, str, str]]:
-    readings = [reading for path, text in files.items() for reading in read(text, path)]
-    found = conflicts(readings, names_elsewhere=names_elsewhere)
+    documents = [document for path, text in files.items() for document in read(text, path)]
+    found = conflicts(documents, names_elsewhere=names_elsewhere)
     return [(problem.path, problem.line, problem.field, problem.found) for problem in found]
 
 

@@ -14,10 +14,10 @@ EXAMPLE = Path(__file__).parents[2] / "docs" / "example" / "web.yaml"
 
 
 def the_app(text: str) -> App:
-    (reading,) = read(text)
-    assert reading.problems == ()
-    assert reading.app is not None
-    return reading.app
+    (document,) = read(text)
+    assert document.problems == ()
+    assert document.app is not None
+    return document.app
 
 
 # ---- what loads
