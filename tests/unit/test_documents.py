@@ -63,6 +63,13 @@ def test_modules_in_the_table_of_decisions_exist() -> None:
     assert [name for name in named if not (_TOP / "reconciler" / "decide" / f"{name}.py").exists()] == []
 
 
+def test_glossary_says_each_word_once() -> None:
+    text = (_TOP / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = [word for word in re.findall(r"^\| ([a-z-][a-z -]*) \|", text, re.MULTILINE) if word != "word"]
+    assert len(words) > 25
+    assert sorted(words) == sorted(set(words))
+
+
 def test_readme_names_every_command() -> None:
     commands = get_command(app).commands
     readme = (_TOP / "README.md").read_text(encoding="utf-8")
