@@ -25,12 +25,12 @@ def _links(document: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("document", _DOCUMENTS, ids=lambda path: str(path.relative_to(_TOP)))
-def test_links_lead_somewhere(document: Path) -> None:
+def test_links_in_the_documentation_lead_somewhere(document: Path) -> None:
     dead = [link for link in _links(document) if not (document.parent / link).exists()]
     assert not dead
 
 
-def test_every_decision_is_listed() -> None:
+def test_every_decision_record_is_listed() -> None:
     directory = _TOP / "docs" / "decisions"
     listed = set(_links(directory / "README.md"))
     assert {path.name for path in directory.glob("[0-9]*.md")} == listed

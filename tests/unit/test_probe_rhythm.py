@@ -15,7 +15,9 @@ _PERIODS = st.floats(min_value=0.1, max_value=86400)
 
 
 @given(now=_TIMES, period_seconds=_PERIODS, container_id=st.text())
-def test_due_within_a_period_and_in_step_ever_after(now: float, period_seconds: float, container_id: str) -> None:
+def test_a_check_is_due_within_a_period_and_in_step_ever_after(
+    now: float, period_seconds: float, container_id: str
+) -> None:
     due = next_due(now, period_seconds, container_id)
     assert now < due <= now + period_seconds * (1 + 1e-6)
     just_after = due + period_seconds / 1000
@@ -23,7 +25,7 @@ def test_due_within_a_period_and_in_step_ever_after(now: float, period_seconds: 
 
 
 @given(now=_TIMES, period_seconds=_PERIODS, share=st.floats(min_value=0, max_value=0.999))
-def test_asking_early_does_not_move_it(now: float, period_seconds: float, share: float) -> None:
+def test_asking_early_does_not_move_the_rhythm_of_a_check(now: float, period_seconds: float, share: float) -> None:
     due = next_due(now, period_seconds, "c1")
     earlier = now + (due - now) * share
     if earlier < due:

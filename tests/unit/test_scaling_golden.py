@@ -66,7 +66,7 @@ CASES: dict[str, tuple[Scaling, ScalingSituation]] = {
 }
 
 
-def test_decisions_read_as_reviewed() -> None:
+def test_scaling_decisions_read_as_reviewed() -> None:
     texts = [f"## {title}\n{_text(recommend(policy, now, NOW))}" for title, (policy, now) in CASES.items()]
     assert_golden("scaling/decisions.txt", "\n".join(texts))
 

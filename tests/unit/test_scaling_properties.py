@@ -71,7 +71,7 @@ def situations(draw: st.DrawFn) -> ScalingSituation:
 
 
 @given(policies(), situations(), st.none() | st.integers(1, 20))
-def test_the_result_is_within_the_bounds(policy: Scaling, now: ScalingSituation, scheduled: int | None) -> None:
+def test_a_scaling_decision_is_within_the_bounds(policy: Scaling, now: ScalingSituation, scheduled: int | None) -> None:
     bounds = None if scheduled is None else Bounds(scheduled, scheduled + 3, "schedule")
     min_replicas, max_replicas = (scheduled, scheduled + 3) if scheduled else (policy.min_replicas, policy.max_replicas)
     assert min_replicas <= recommend(policy, replace(now, bounds=bounds), NOW).target <= max_replicas
@@ -92,7 +92,7 @@ def test_more_load_never_gives_fewer_replicas(policy: Scaling, now: ScalingSitua
 
 
 @given(policies(), situations(), st.permutations(CUSTOM))
-def test_the_order_of_metrics_does_not_matter(
+def test_the_order_of_metrics_does_not_matter_to_a_scaling_decision(
     policy: Scaling, now: ScalingSituation, order: list[CustomMetric]
 ) -> None:
     one = recommend(policy.model_copy(update={"metrics": CUSTOM}), now, NOW)
@@ -109,7 +109,9 @@ def test_a_metric_that_goes_missing_never_takes_replicas_away(policy: Scaling, n
 
 
 @given(policies(), situations())
-def test_every_number_on_the_way_is_accounted_for(policy: Scaling, now: ScalingSituation) -> None:
+def test_every_clamp_of_a_scaling_decision_begins_where_the_one_before_ended(
+    policy: Scaling, now: ScalingSituation
+) -> None:
     decision = recommend(policy, now, NOW)
     assert decision.reason
     assert decision.next_step
@@ -124,7 +126,7 @@ def test_every_number_on_the_way_is_accounted_for(policy: Scaling, now: ScalingS
 
 
 @given(policies(), situations())
-def test_deciding_again_at_the_same_moment_changes_nothing(policy: Scaling, now: ScalingSituation) -> None:
+def test_deciding_a_count_again_at_the_same_moment_changes_nothing(policy: Scaling, now: ScalingSituation) -> None:
     """A tick may come twice; with a cooldown the second one finds the first one's change in place."""
     assume(policy.cooldown_seconds > 0)
     state = remember(policy, now, recommend(policy, now, NOW))
@@ -192,7 +194,9 @@ def nearly_calm(draw: st.DrawFn) -> Scaling:
 
 
 @given(nearly_calm(), constant_loads, st.data())
-def test_without_a_warning_constant_load_settles(policy: Scaling, load: ConstantLoad, data: st.DataObject) -> None:
+def test_a_policy_without_a_warning_settles_under_constant_load(
+    policy: Scaling, load: ConstantLoad, data: st.DataObject
+) -> None:
     assume(not warnings(policy))
     start = data.draw(st.integers(policy.min_replicas, policy.max_replicas))
     counts = driven(policy, load, start, rounds=100)
@@ -230,7 +234,9 @@ def test_a_policy_warned_of_does_flap(thresholds: tuple[int, int, int]) -> None:
 
 
 @given(policies(), st.integers(1, 30), st.integers(1, 30))
-def test_the_thresholds_that_are_shown_are_the_ones_in_force(policy: Scaling, current: int, healthy: int) -> None:
+def test_the_thresholds_that_a_decision_shows_are_the_ones_in_force(
+    policy: Scaling, current: int, healthy: int
+) -> None:
     """What `explain` names as the next step is where the number really changes."""
     alone = dict.fromkeys(TARGETS, 0) | {"target_rps_per_replica": 50.0}
     alone |= {"min_replicas": 1, "max_replicas": 1000, "stabilization_window_seconds": 0}
