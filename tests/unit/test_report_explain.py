@@ -35,8 +35,8 @@ EVENT = Event(NOW, "scaling", "scale out from 2 to 3", "web")
 def subject(record: AppRecord, **changes: Any) -> Subject:
     now, at = changes.pop("now", NOW + 12), changes.pop("seen_at", NOW + 10)
     controller = Controller("default", "1.0.0", "host", 77, NOW, at, edge=EDGE)
-    facts: dict[str, Any] = {"published": published("web-1"), "events": (EVENT,), "now": now}
-    return Subject(record, controller, **(facts | changes))
+    fields: dict[str, Any] = {"published": published("web-1"), "events": (EVENT,), "now": now}
+    return Subject(record, controller, **(fields | changes))
 
 
 def scaled(estimated: bool = True) -> AppRecord:
@@ -104,11 +104,11 @@ def test_an_explanation_says_what_ends_a_rollout() -> None:
     assert "under way to def456: started 12 s ago" in told(waiting)
     assert "rolled back in 9 min if no further replica becomes ready" in told(waiting)
     assert "paused in 9 min if no further replica becomes ready" in told(waiting, version=canary)
-    trial = replace(waiting, canary_at=NOW)
-    text = told(trial, version=canary)
+    analysed = replace(waiting, canary_at=NOW)
+    text = told(analysed, version=canary)
     assert "canary: has its share of the traffic since 12 s ago, judged in 4 min" in text
     assert "if no further" not in text
-    text = told(replace(trial, promoted=True), version=canary)
+    text = told(replace(analysed, promoted=True), version=canary)
     assert "canary: has its share of the traffic since 12 s ago, promoted" in text
     assert "if no further" in text
 

@@ -38,7 +38,7 @@ PULL = "image demo:2 can't be had: no such image"
 
 
 def controller(**changes: Any) -> Controller:
-    facts: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "instance": "default",
         "version": "1.0.0",
         "host": "host",
@@ -49,7 +49,7 @@ def controller(**changes: Any) -> Controller:
         "edge": "nginx 1.22.1 (process), replicas change by reload",
         "revision": "1f2e3d4c5b6a79880123456789abcdef01234567",
     }
-    return Controller(**(facts | changes))
+    return Controller(**(fields | changes))
 
 
 def web(**changes: Any) -> AppRecord:
@@ -57,7 +57,7 @@ def web(**changes: Any) -> AppRecord:
     return AppRecord("web", app_status(**changes), app_state(), replicas)
 
 
-def troubled() -> AppRecord:
+def degraded() -> AppRecord:
     """An app whose new version crashes while the old one serves."""
     crashed = replica_status(
         "api-2",
@@ -86,8 +86,8 @@ def troubled() -> AppRecord:
     return AppRecord("api", status, kept, {"api-1": replica_state("api-1"), "api-2": state})
 
 
-def snapshot(*apps: AppRecord, **facts: Any) -> Snapshot:
-    return Snapshot(controller(**facts), {app.name: app for app in apps}, published("web-1", "web-2"))
+def snapshot(*apps: AppRecord, **fields: Any) -> Snapshot:
+    return Snapshot(controller(**fields), {app.name: app for app in apps}, published("web-1", "web-2"))
 
 
 def shown(found: Snapshot, output: str = "table", app_name: str | None = None, now: float = NOW + 4) -> str:
@@ -99,7 +99,7 @@ def shown(found: Snapshot, output: str = "table", app_name: str | None = None, n
 
 
 def test_the_status_table_has_a_line_for_each_app() -> None:
-    found = snapshot(troubled(), web(), problems=(PROBLEM,), notices=("uncommitted changes are ignored",))
+    found = snapshot(degraded(), web(), problems=(PROBLEM,), notices=("uncommitted changes are ignored",))
     assert (
         shown(found)
         == """\
@@ -134,7 +134,7 @@ def test_the_status_names_the_digest_of_a_directory_in_full() -> None:
 
 def test_the_status_of_one_app_is_told_in_detail_with_the_last_words_of_what_failed() -> None:
     assert (
-        shown(snapshot(troubled(), web()), app_name="api")
+        shown(snapshot(degraded(), web()), app_name="api")
         == """\
 instance default · revision 1f2e3d4c5b6a · as of 4 s ago
 
@@ -204,9 +204,9 @@ def test_watching_the_status_shows_only_what_changed() -> None:
 @pytest.mark.parametrize("output", ["table", "wide", "json", "yaml"])
 def test_watching_the_status_takes_no_notice_of_passing_time(output: str) -> None:
     later = [
-        (snapshot(troubled()), NOW),
-        (snapshot(troubled()), NOW + 7),
-        (snapshot(troubled(), seen_at=NOW + 9), NOW + 9),
+        (snapshot(degraded()), NOW),
+        (snapshot(degraded()), NOW + 7),
+        (snapshot(degraded(), seen_at=NOW + 9), NOW + 9),
     ]
     looks = iter([*((shown(found, output, now=at), 0) for found, at in later), ("end", 0)])
     assert list(islice(watch(lambda: next(looks), lambda: None), 2))[1] == "end"
@@ -215,8 +215,8 @@ def test_watching_the_status_takes_no_notice_of_passing_time(output: str) -> Non
 # -- the exit code ----------------------------------------------------------------------------------------------------
 
 
-def code(*apps: AppRecord, app_name: str | None = None, **facts: Any) -> int:
-    return exit_code(status_of(snapshot(*apps, **facts), now=NOW, app_name=app_name))
+def code(*apps: AppRecord, app_name: str | None = None, **fields: Any) -> int:
+    return exit_code(status_of(snapshot(*apps, **fields), now=NOW, app_name=app_name))
 
 
 def test_the_exit_code_of_a_converged_status_is_0() -> None:
@@ -231,14 +231,14 @@ def test_the_exit_code_of_a_status_on_the_way_is_2() -> None:
 
 
 def test_the_exit_code_of_a_degraded_status_is_1_also_on_the_way() -> None:
-    assert code(web(), troubled()) == 1
+    assert code(web(), degraded()) == 1
     assert code(web(error="something")) == 1
     assert code(web(), problems=(PROBLEM,)) == 1
 
 
 def test_the_exit_code_of_one_app_is_of_its_own_status_only() -> None:
-    assert code(web(), troubled(), app_name="web", problems=(PROBLEM,)) == 0
-    assert code(web(), troubled(), app_name="api") == 1
+    assert code(web(), degraded(), app_name="web", problems=(PROBLEM,)) == 0
+    assert code(web(), degraded(), app_name="api") == 1
 
 
 # -- the contract -----------------------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def test_the_committed_schema_of_the_status_is_current() -> None:
 
 
 def test_the_status_as_json_and_as_yaml_is_the_same_and_keeps_to_the_schema() -> None:
-    found = snapshot(troubled(), web(), problems=(PROBLEM,))
+    found = snapshot(degraded(), web(), problems=(PROBLEM,))
     dumped = json.loads(shown(found, "json"))
     jsonschema.validate(dumped, json.loads(SCHEMA.read_text()))
     assert YAML(typ="safe", pure=True).load(shown(found, "yaml")) == dumped
@@ -259,7 +259,7 @@ def test_the_status_as_json_and_as_yaml_is_the_same_and_keeps_to_the_schema() ->
 
 
 def test_the_status_has_what_its_contract_promises() -> None:
-    api, _ = json.loads(shown(snapshot(troubled(), web(), problems=(PROBLEM,)), "json"))["apps"]
+    api, _ = json.loads(shown(snapshot(degraded(), web(), problems=(PROBLEM,)), "json"))["apps"]
     assert api["replicas"] == {"desired": 2, "current": 2, "ready": 1, "routed": 1}
     assert api["conditions"][2] == {
         "type": "Degraded",
