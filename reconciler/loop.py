@@ -149,7 +149,7 @@ def _exit_code(last: TickResult, until: Until, started_at: float, now: float) ->
 def _left_to_people(last: TickResult) -> bool:
     """Whether only a commit can still change something: the source is wrong, and whatever isn't wrong serves."""
     quiet = last.plan is not None and not last.plan.actions and not last.outages
-    return quiet and bool(last.problems) and all(app.converged or app.error for app in last.statuses.values())
+    return quiet and bool(last.problems) and all(status.converged or status.error for status in last.statuses.values())
 
 
 def _late(until: Until, started_at: float, now: float) -> bool:

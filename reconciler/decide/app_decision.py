@@ -36,5 +36,4 @@ class Served:
     @property
     def routed(self) -> frozenset[str]:
         """Names of the replicas that receive requests."""
-        servers = self.part.servers if self.part else ()
-        return frozenset(server.name for server in servers if not server.draining)
+        return frozenset(server.name for server in self.part.live) if self.part else frozenset()

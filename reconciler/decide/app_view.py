@@ -84,8 +84,7 @@ class AppView:
     @cached_property
     def routed(self) -> frozenset[str]:
         """Names of the replicas that may be receiving requests."""
-        servers = self.published.servers if self.published else ()
-        return frozenset(server.name for server in servers if not server.draining)
+        return frozenset(server.name for server in self.published.live) if self.published else frozenset()
 
     @property
     def paused(self) -> bool:

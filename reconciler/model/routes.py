@@ -30,6 +30,11 @@ class AppRoutes:
     servers: tuple[Server, ...]
     options: EdgeOptions = EdgeOptions()
 
+    @property
+    def live(self) -> tuple[Server, ...]:
+        """The servers that get new requests."""
+        return tuple(server for server in self.servers if not server.draining)
+
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
@@ -39,7 +44,7 @@ class RouteTable:
 
     def routed_names(self) -> frozenset[str]:
         """Names of the replicas that may receive new requests."""
-        return frozenset(server.name for app in self.apps for server in app.servers if not server.draining)
+        return frozenset(server.name for part in self.apps for server in part.live)
 
 
 @dataclass(frozen=True, slots=True)
