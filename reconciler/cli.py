@@ -35,7 +35,8 @@ WATCH_SECONDS = 1.0
 
 
 def _names_of_apps(context: typer.Context, incomplete: str) -> list[str]:
-    """For the shell to complete. Whatever is wrong, it must not be said on a line that is being typed.
+    """The names of apps, for the shell to complete. Whatever is wrong, it must not be said on a line that is being
+    typed.
 
     Only the file is read: a server isn't asked on a key press.
     """
@@ -117,11 +118,11 @@ def run(
 @with_settings
 def plan(settings: Settings, output: _Output = "text") -> None:
     """Print what the next tick would do, and why. Touches nothing. Exit code: 0 nothing, 2 changes, 1 error."""
-    from reconciler.preview import preview
+    from reconciler.preview import preview as look_ahead
     from reconciler.report.plan import format_plan
 
-    seen = preview(settings)
-    text, code = format_plan(seen.revision, seen.plan, seen.problems, output, served=seen.served)
+    preview = look_ahead(settings)
+    text, code = format_plan(preview.revision, preview.plan, preview.problems, output, served=preview.served)
     typer.echo(text)
     raise typer.Exit(code)
 
@@ -224,9 +225,9 @@ def validate(
     from reconciler.source import format_validation
     from reconciler.source import validate as check
 
-    found = check(paths, warn=lambda document: warnings(document.scaling, document.spec.type))
-    typer.echo(format_validation(found, output))
-    raise typer.Exit(1 if found.problems else 0)
+    validation = check(paths, warn=lambda document: warnings(document.scaling, document.spec.type))
+    typer.echo(format_validation(validation, output))
+    raise typer.Exit(1 if validation.problems else 0)
 
 
 @app.command()

@@ -24,8 +24,9 @@ from reconciler.schedule import bounds_in_force
 
 @dataclass(frozen=True, slots=True)
 class Observers:
-    """Everybody who is asked. Without the others than source and runtime, as for `plan`, what they would tell is not
-    known. ``recover`` brings back what the runtime needs in order to see; whoever must touch nothing gives none."""
+    """All that is asked for an observation. Of those but source and runtime each may be None, as for `plan`: what it
+    would tell is unknown then. ``recover`` brings back what the runtime needs in order to see; whoever must touch
+    nothing gives none."""
 
     source: Source
     runtime: Runtime
@@ -86,7 +87,7 @@ def _inventory(observers: Observers) -> Inventory | Outage:
 
 
 def _images(wanted: frozenset[str], runtime: Runtime) -> frozenset[str]:
-    """Which of these are there already; one that was not seen is ensured by an action."""
+    """Which of these images are on the host already; one that was not seen is ensured by an action."""
     try:
         return runtime.present(wanted) if wanted else frozenset()
     except Unavailable:
@@ -94,7 +95,8 @@ def _images(wanted: frozenset[str], runtime: Runtime) -> frozenset[str]:
 
 
 def _with_logs(inventory: Inventory, container_ids: frozenset[str], runtime: Runtime) -> Inventory:
-    """What those that keep a rollout from going on have to say. Unheard, they still fail it."""
+    """The inventory with the last log lines of containers that keep a rollout from going on. Unheard, they still fail
+    it."""
     silent = [c.id for c in inventory.containers if c.id in container_ids and not c.last_log]
     try:
         logs = {container_id: runtime.log_of(container_id) for container_id in silent}

@@ -21,13 +21,16 @@ _SLOW = (EnsureImage, RemoveReplica)
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
+    """An action in flight, and the outcome that it will have."""
+
     action: Action
     future: Future[Outcome]
 
 
 class Executor:
-    """``concurrency`` bounds the actions of each kind at a time. ``wake`` is called when one has ended that others are
-    still in flight beside, ``wake_at_once`` when it was the last."""
+    """Performs actions in the background, and keeps their outcomes until they are collected. ``concurrency`` bounds the
+    actions of each kind at a time. ``wake`` is called when one has ended that others are still in flight beside,
+    ``wake_at_once`` when it was the last."""
 
     def __init__(
         self,
@@ -51,7 +54,7 @@ class Executor:
 
     @property
     def in_flight(self) -> tuple[Action, ...]:
-        """What was submitted and not yet collected."""
+        """The actions that were submitted and not yet collected."""
         return tuple(flight.action for flight in self._flights.values())
 
     @property
@@ -60,7 +63,7 @@ class Executor:
         return any(not isinstance(action, _SLOW) for action in self.in_flight)
 
     def submit(self, actions: Iterable[Action]) -> None:
-        """Start performing these. One of the same key that is still in flight is never submitted twice."""
+        """Start performing these actions. One of the same key that is still in flight is never submitted twice."""
         for action in actions:
             if action.key in self._flights:
                 continue
@@ -79,7 +82,7 @@ class Executor:
         return self._outcomes
 
     def acknowledge(self) -> None:
-        """The outcomes collected last are on record."""
+        """Let go of the outcomes collected last: they are on record."""
         self._outcomes = ()
 
     def close(self) -> None:

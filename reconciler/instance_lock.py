@@ -14,7 +14,8 @@ from reconciler.ports import AlreadyRunning
 
 
 class InstanceLock:
-    """Held from its making until `release`. Raises AlreadyRunning where another process holds it."""
+    """The lock on the containers of one instance, held from its making until `release`. Raises AlreadyRunning where
+    another process holds it."""
 
     def __init__(self, engine_id: str, instance: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

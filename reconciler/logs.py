@@ -12,7 +12,7 @@ _FIELDS = ("type", "app", "details")
 
 
 class TextFormatter(logging.Formatter):
-    """``2026-01-31T12:00:00Z INFO action app=web create web-1 at …: first deploy``"""
+    """Formats a line for people: ``2026-01-31T12:00:00Z INFO action app=web create web-1 at …: first deploy``"""
 
     def format(self, record: logging.LogRecord) -> str:
         app = getattr(record, "app", None)
@@ -22,7 +22,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, message, and type, app and details where there are any."""
+    """Formats a line as one JSON object: time, level, message, and type, app and details where there are any."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {"time": _time(record), "level": record.levelname, "message": record.getMessage()}

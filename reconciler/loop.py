@@ -70,7 +70,7 @@ class Until:
 
 
 class Stop:
-    """Whether somebody asked for the end. SIGTERM and SIGINT do, once `listen` was called; SIGHUP never does."""
+    """The request to end. SIGTERM and SIGINT make it, once `listen` was called; SIGHUP never does."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.requested = False
@@ -94,7 +94,7 @@ def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Unti
     """Tick until told to stop or ``until`` is fulfilled. Exit code: 0, or 1 when it could not be fulfilled."""
     last = TickResult(world.store.load())
     started_at = last_checkpoint = world.clock.now()
-    said: frozenset[str] = frozenset()
+    logged: frozenset[str] = frozenset()
     while not stop.requested:
         now = world.clock.now()
         due = not 0 <= now - last_checkpoint < CHECKPOINT_SECONDS
@@ -108,8 +108,8 @@ def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Unti
             waker.sleep(STORE_PAUSE_SECONDS, STORE_PAUSE_SECONDS)
             continue
         last_checkpoint = now if due else last_checkpoint
-        said = _log(last, said)
-        if (code := _verdict(last, until, started_at, now)) is not None:
+        logged = _log(last, logged)
+        if (code := _exit_code(last, until, started_at, now)) is not None:
             _finish(world, last)
             return code
         worked_seconds = time.monotonic() - began
@@ -129,7 +129,7 @@ def _pause(last: TickResult, tick_seconds: float, now: float) -> float:
     return longest if wake_at is None else min(longest, max(0.0, wake_at - now))
 
 
-def _verdict(last: TickResult, until: Until, started_at: float, now: float) -> int | None:
+def _exit_code(last: TickResult, until: Until, started_at: float, now: float) -> int | None:
     """The exit code if it is time to end, else None."""
     if until.once:
         return 1 if last.outages or last.problems else 0
@@ -149,7 +149,7 @@ def _verdict(last: TickResult, until: Until, started_at: float, now: float) -> i
 def _left_to_people(last: TickResult) -> bool:
     """Whether only a commit can still change something: the source is wrong, and whatever isn't wrong serves."""
     quiet = last.plan is not None and not last.plan.actions and not last.outages
-    return quiet and bool(last.problems) and all(it.converged or it.error for it in last.statuses.values())
+    return quiet and bool(last.problems) and all(status.converged or status.error for status in last.statuses.values())
 
 
 def _late(until: Until, started_at: float, now: float) -> bool:
@@ -157,7 +157,7 @@ def _late(until: Until, started_at: float, now: float) -> bool:
 
 
 def _finish(world: World, last: TickResult) -> None:
-    """Let actions in hand end and keep what came of them; begin nothing more."""
+    """Let actions in flight end and keep what came of them; begin nothing more."""
     outcomes = world.executor.finish(FINISH_SECONDS)
     try:
         record = Record(world.clock.now(), last.state, last.statuses, last.unwritten, outcomes=outcomes)
@@ -166,20 +166,21 @@ def _finish(world: World, last: TickResult) -> None:
         log.error("store: %s; the outcome of %d actions is not on record", error, len(outcomes))
 
 
-def _log(last: TickResult, said: frozenset[str]) -> frozenset[str]:
-    """One line for each thing that happened, and one for each new reason to wait. Returns what has been said."""
+def _log(last: TickResult, logged: frozenset[str]) -> frozenset[str]:
+    """Log a line for each thing that happened, and for each new reason to wait; what needs no other line while it
+    lasts."""
     for event in last.events:
         log.info(event.message, extra=_fields(event))
     waits = last.plan.waits if last.plan else ()
-    saying = {_gist(wait.message): wait for wait in waits}
-    for gist, wait in saying.items():
-        if gist not in said:
+    by_gist = {_gist(wait.message): wait for wait in waits}
+    for gist, wait in by_gist.items():
+        if gist not in logged:
             log.info(wait.message, extra={"type": "wait", "app": wait.app_name})
     standing = (*map(str, last.outages), *last.problems)
     for message in standing:
-        if message not in said:
+        if message not in logged:
             log.warning(message)
-    return frozenset((*saying, *standing))
+    return frozenset((*by_gist, *standing))
 
 
 def _fields(event: Event) -> dict[str, object]:

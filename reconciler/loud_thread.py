@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 
 class LoudThread(threading.Thread):
-    """Runs ``work`` once started. It does not keep the program from ending."""
+    """A thread that runs ``work`` once started, and keeps the error that ends it. It does not keep the program from
+    ending."""
 
     def __init__(self, work: Callable[[], None], name: str) -> None:
         super().__init__(target=work, name=name, daemon=True)
@@ -25,6 +26,6 @@ class LoudThread(threading.Thread):
             self._bug = bug
 
     def check(self) -> None:
-        """Raises RuntimeError, from the bug, where one ended the thread; never an error that means something else."""
+        """Raise RuntimeError, from the bug, where one ended the thread; never an error that means something else."""
         if self._bug is not None:
             raise RuntimeError(f"a bug ended the thread {self.name}") from self._bug

@@ -24,8 +24,8 @@ from reconciler.settings import (
     default_of,
     is_list,
     load,
-    masked,
     option_of,
+    redacted,
     variable_of,
 )
 
@@ -58,7 +58,8 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def with_shared_options(callback: Callable[..., None]) -> Callable[..., None]:
-    """What stands before a command, with the options that all commands share; its ``**shared`` is where they go."""
+    """The callback for what stands before a command, with the options that all commands share; its ``**shared`` is
+    where they go."""
     *own, _shared = signature(callback, eval_str=True).parameters.values()
     return _taking(callback, [*own, *_options(None)])
 
@@ -107,7 +108,7 @@ def _exposed(loaded: Loaded) -> Iterator[str]:
     """A warning for each option that holds a credential: whoever may list processes sees it."""
     for name, origin in loaded.origins.items():
         value = getattr(loaded.settings, name)
-        if origin.kind == "option" and DECLARED[name]["credential"] and masked(value) != value:
+        if origin.kind == "option" and DECLARED[name]["credential"] and redacted(value) != value:
             yield (
                 f"{origin.name} holds a credential, which everybody who may list processes can read; "
                 f"give it as {variable_of(name)}, or as {name} in the settings file"

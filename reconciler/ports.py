@@ -46,11 +46,11 @@ class ActionError(Exception):
 
 
 class TryLater(ActionError):
-    """The same action may succeed later."""
+    """An action failed, and the same may succeed later."""
 
 
 class Rejected(ActionError):
-    """The same action will fail again until the spec changes."""
+    """An action failed, and the same will fail again until the spec changes."""
 
 
 # How often, at the least, the loop makes a checkpoint. A lease on the instance outlives three of them.
@@ -61,7 +61,7 @@ class Clock(Protocol):
     """Time as a value. Only the loop reads it, once per tick."""
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """The time, in seconds since the epoch."""
 
 
 class Source(Protocol):
@@ -78,7 +78,8 @@ class Source(Protocol):
 
 
 class Runtime(Protocol):
-    """Containers, seen and changed. Sees everything on the host, changes only what carries our labels."""
+    """The container runtime: containers, seen and changed. It sees everything on the host, changes only what carries
+    our labels."""
 
     def prepare(self) -> None:
         """Make sure our network exists. Raises Unavailable, or Rejected where a foreign network has its name."""
@@ -94,10 +95,12 @@ class Runtime(Protocol):
         Raises Unavailable."""
 
     def perform(self, action: Action) -> None:
-        """Do it; return quietly when it is already so. Raises TryLater or Rejected. Safe to call concurrently."""
+        """Perform the action; return quietly when it is already so. Raises TryLater or Rejected. Safe to call
+        concurrently."""
 
     def give_up_pulls(self) -> None:
-        """The end is near: let images that are being pulled go at their next sign of progress. No more are pulled."""
+        """Let images that are being pulled go at their next sign of progress, since the end is near. No more are
+        pulled."""
 
     def close(self) -> None: ...
 
@@ -106,7 +109,7 @@ class Prober(Protocol):
     """Asks containers how they are, in the background."""
 
     def watch(self, targets: Sequence[ProbeTarget]) -> None:
-        """Replace the whole schedule. A target that was already watched keeps its rhythm."""
+        """Watch these targets and no others. A target that was already watched keeps its rhythm."""
 
     def collect(self) -> tuple[ProbeSample, ...]:
         """The samples since the last call, oldest first."""
@@ -118,10 +121,12 @@ class LoadMeter(Protocol):
     """Measures what apps and replicas use and serve. Never blocks a tick."""
 
     def read(self, apps: Sequence[App], containers: Sequence[Container], healthy: Collection[str], now: float) -> Loads:
-        """What is known now; what is not known is None. ``healthy`` names the replicas that an app is the mean of."""
+        """The measurements as they are known now; what is not known is None. ``healthy`` names the replicas that an app
+        is the mean of."""
 
     def recorded(self, samples: Sequence[LoadSample]) -> None:
-        """These are on record for good: they need not be handed out again, nor measured again after a restart."""
+        """Take note that these samples are on record for good: they need not be handed out again, nor measured again
+        after a restart."""
 
     def close(self) -> None: ...
 
@@ -138,8 +143,8 @@ class Edge(Protocol):
         told."""
 
     def requests_left(self, addresses: Collection[str]) -> Mapping[str, int]:
-        """Those that may still reach these addresses, which the table published last doesn't route to: never too few, 0
-        only where there are none, no entry where it can't be told."""
+        """The requests that may still reach these addresses, which the table published last doesn't route to: never too
+        few, 0 only where there are none, no entry where it can't be told."""
 
     def describe(self) -> str:
         """Which way is in use, for `status`: for instance ``nginx 1.22.1 (process), changes by reload``."""
@@ -194,7 +199,7 @@ class StatusReader(Protocol):
     """
 
     def snapshot(self) -> Snapshot:
-        """The whole status."""
+        """All that is on record of how things stand."""
 
     def state(self) -> State:
         """What `load` of the store would return."""
@@ -219,6 +224,6 @@ class StatusReader(Protocol):
     ) -> tuple[ScalingDecision, ...]: ...
 
     def samples(self, app_name: str, *, since: float | None = None) -> tuple[LoadSample, ...]:
-        """All that the store still keeps."""
+        """All samples that the store still keeps."""
 
     def close(self) -> None: ...

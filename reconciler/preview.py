@@ -1,4 +1,7 @@
-"""What the next tick would do, by the loop's own code and without touching anything."""
+"""What the next tick would do, by the loop's own code and without touching anything.
+
+It never takes the instance's lock or lease, so it works beside a controller that runs, and it keeps no state.
+"""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def setting(
     """A setting. ``run`` and ``settings`` take an option for it; so do these commands, or all where it is ``shared``.
 
     ``unset`` tells in words what an empty default comes to, ``bounds`` are those of pydantic's fields. Where it may
-    hold a ``credential`` it is shown masked, and never repeated in an error.
+    hold a ``credential`` it is shown redacted, and never repeated in an error.
     """
     uses = {"commands": commands, "shared": shared, "unset": unset, "credential": credential}
     return field(default=default, metadata={"description": description, **uses, **bounds})
@@ -197,7 +197,7 @@ def is_list(name: str) -> bool:
     return isinstance(getattr(Settings, name), tuple)
 
 
-def masked(url: str) -> str:
+def redacted(url: str) -> str:
     """The URL with *** in place of what must not be shown."""
     return _SECRET.sub(lambda match: f"{match[match.lastindex or 0]}***", url)
 
@@ -248,8 +248,8 @@ def _explained(problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "unexpected_keyword_argument":
         return f"setting {name}: there is no such setting{_meant(name)}"
-    found = "something else" if DECLARED[problem["loc"][0]]["credential"] else repr(problem["input"])
-    return f"setting {name}: found {found}; {problem['msg'].lower()}"
+    value = "something else" if DECLARED[problem["loc"][0]]["credential"] else repr(problem["input"])
+    return f"setting {name}: found {value}; {problem['msg'].lower()}"
 
 
 def _meant(name: str) -> str:

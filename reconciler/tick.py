@@ -60,7 +60,7 @@ class TickResult:
 
     @property
     def converged(self) -> bool:
-        """Everything asked for is so, and nothing is left to do."""
+        """Whether everything asked for is so, and nothing is left to do."""
         plan = self.plan
         quiet = plan is not None and not plan.actions and not self.outages and not self.problems
         return quiet and all(status.converged for status in self.statuses.values())
@@ -88,7 +88,7 @@ def tick(world: World, last: TickResult, *, checkpoint: bool = False) -> TickRes
 
 
 def _act(world: World, last: TickResult, observed: Observed, decision: Decision) -> Record | None:
-    """Begin what was decided. What is still to be recorded of it, None where that was done before.
+    """Begin what was decided. Returns what is still to be recorded of it, None where that was done before.
 
     Intent before the deed, be it an action or a publication: a crash in between is repaired by the next tick.
     """
@@ -150,7 +150,7 @@ def _record(
 
 
 def _blind(world: World, last: TickResult, blind: Blind, *, checkpoint: bool) -> TickResult:
-    """A tick that could not see: replicas are unknown, not unhealthy, and nothing is done."""
+    """The result of a tick that could not see: replicas are unknown, not unhealthy, and nothing is done."""
     notices = tuple(map(str, blind.outages))
     statuses = {name: blinded(status, notices[-1], blind.at) for name, status in last.statuses.items()}
     problems, edge = blind.desired.problems, world.edge.describe()

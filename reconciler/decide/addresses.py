@@ -33,11 +33,11 @@ class Addresses:
         self.last = state.last_address
         self.network = observed.inventory.network
         self._observed = observed
-        self._memory = state
+        self._state = state
 
     def take(self, kept: str) -> str | None:
-        """``kept``, the one the slot had, where it is free and still of this network; else the next free one that no
-        slot had; None when the network is full."""
+        """The address for a slot: ``kept``, the one that it had, where it is free and still of this network; else the
+        next free one that no slot had; None when the network is full."""
         if kept and kept not in self._in_use and _is_in(self.network, kept):
             self._in_use.add(kept)
             return kept
@@ -49,14 +49,14 @@ class Addresses:
 
     @cached_property
     def _in_use(self) -> set[str]:
-        seen = {c.address for c in self._observed.containers if c.address}
-        making = {a.address for a in self._observed.in_flight if isinstance(a, CreateReplica)}
-        return seen | making | self._observed.inventory.foreign_addresses
+        used = {c.address for c in self._observed.containers if c.address}
+        promised = {a.address for a in self._observed.in_flight if isinstance(a, CreateReplica)}
+        return used | promised | self._observed.inventory.foreign_addresses
 
     @cached_property
     def _known(self) -> set[str]:
-        """Those in use, and those that empty slots keep."""
-        return self._in_use | {replica.address for replica in self._memory.replicas.values()}
+        """The addresses that are not free: those in use, and those that empty slots keep."""
+        return self._in_use | {replica.address for replica in self._state.replicas.values()}
 
 
 def free_slots(count: int, used_slots: Collection[int], name_of: NameOf, foreign_names: Collection[str]) -> list[int]:

@@ -1,4 +1,7 @@
-"""What was decided of one app, and what the edge serves of it: all that statuses are told from."""
+"""What was decided of one app, and what the edge serves of it: all that statuses are told from.
+
+Values alone, so that a status repeats what was decided and decides nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from reconciler.model.routes import AppRoutes, Refusal
 
 @dataclass(frozen=True, slots=True)
 class AppDecision:
-    """One app once a tick has decided. ``acting``: something is done about it now."""
+    """What a tick has decided of one app. ``acting``: something is done about it now."""
 
     view: AppView
     reconciliation: Reconciliation
@@ -33,5 +36,4 @@ class Served:
     @property
     def routed(self) -> frozenset[str]:
         """Names of the replicas that receive requests."""
-        servers = self.part.servers if self.part else ()
-        return frozenset(server.name for server in servers if not server.draining)
+        return frozenset(server.name for server in self.part.live) if self.part else frozenset()

@@ -20,9 +20,9 @@ from reconciler.model.version import Version
 
 @dataclass(frozen=True)
 class AppView:
-    """``replicas`` are in the order of their slots, empty slots included. ``published`` is the app's part of the route
-    table that is being served, None where it has none. ``unready_dependencies`` are apps that the first start has to
-    wait for."""
+    """One app as it stands at one moment. ``replicas`` are in the order of their slots, empty slots included.
+    ``published`` is the app's part of the route table that is being served, None where it has none.
+    ``unready_dependencies`` are apps that the first start has to wait for."""
 
     app: AppState
     replicas: tuple[Replica, ...]
@@ -31,7 +31,7 @@ class AppView:
     unready_dependencies: tuple[str, ...] = ()
 
     def after(self, app: AppState) -> AppView:
-        """The same, now that this is so of the app."""
+        """The view once the app is in this state."""
         return self if app is self.app else replace(self, app=app)
 
     @property
@@ -60,35 +60,35 @@ class AppView:
 
     @cached_property
     def fit(self) -> tuple[Replica, ...]:
-        """Those that may stay: of the target version, and not unhealthy."""
+        """The replicas that may stay: of the target version, and not unhealthy."""
         return self._fit_of(self.target)
 
     @cached_property
     def available(self) -> tuple[Replica, ...]:
-        """Those that can be relied on: fit, and ready for ``minReadySeconds``."""
+        """The replicas that can be relied on: fit, and ready for ``minReadySeconds``."""
         return self._available(self.fit, self.target)
 
     @cached_property
     def leading_fit(self) -> tuple[Replica, ...]:
-        """Those that may stay of the version that replicas are created from: the target but for a paused failure."""
+        """The replicas that may stay of the version that others are created from: the target but for a paused
+        failure."""
         leading = self.composition.leading
         return self.fit if leading is self.target else self._fit_of(leading)
 
     @cached_property
     def leading_available(self) -> tuple[Replica, ...]:
-        """Those of them that can be relied on."""
+        """The replicas of that version that can be relied on."""
         leading = self.composition.leading
         return self.available if leading is self.target else self._available(self.leading_fit, leading)
 
     @cached_property
     def routed(self) -> frozenset[str]:
         """Names of the replicas that may be receiving requests."""
-        servers = self.published.servers if self.published else ()
-        return frozenset(server.name for server in servers if not server.draining)
+        return frozenset(server.name for server in self.published.live) if self.published else frozenset()
 
     @property
     def paused(self) -> bool:
-        """Whether its rollout has failed and waits, as it is, for people."""
+        """Whether the rollout has failed and waits, as it is, for people."""
         return self.app.failed is not None and self.app.failed.spec_hash == self.target.spec_hash
 
     @property
@@ -102,7 +102,8 @@ class AppView:
 
     @property
     def scaling(self) -> Scaling:
-        """The newest policy: how many replicas run is no part of a version, so it outlives a version that failed."""
+        """The scaling policy in force, which is the newest: how many replicas run is no part of a version, so it
+        outlives a version that failed."""
         return self.app.version.app.scaling
 
     @cached_property
@@ -129,5 +130,5 @@ class AppView:
         return tuple(replica for replica in fit if replica.available(min_ready_seconds, self.now))
 
     def grace_seconds(self, replica: Replica) -> float:
-        """How long it may take to end, by the version that it is of."""
+        """How long the replica may take to end, by the version that it is of."""
         return version_for(self.app, replica.spec_hash).app.spec.termination_grace_period_seconds

@@ -24,7 +24,8 @@ from reconciler.model.state import AppState, State
 
 @dataclass(frozen=True, slots=True)
 class DecisionContext:
-    """``state`` is the one that this observation was folded into; ``replicas`` and ``published`` are by app name."""
+    """What every app's decision looks at, and what apps share. ``state`` is the one that this observation was folded
+    into; ``replicas`` and ``published`` are by app name."""
 
     observed: Observed
     state: State
@@ -36,7 +37,7 @@ class DecisionContext:
 
     @classmethod
     def of(cls, observed: Observed, state: State, settings: DecisionSettings, decided: Mapping[str, AppState]) -> Self:
-        """``decided`` are the apps as far as they have been decided in this tick."""
+        """The context of one tick. ``decided`` are the apps as far as they have been decided in this tick."""
         return cls(
             observed=observed,
             state=state,
@@ -61,7 +62,7 @@ class DecisionContext:
         return NameOf(self.settings.name_prefix, app.name)
 
     def problems_of(self, app: AppState) -> tuple[Problem, ...]:
-        """What is wrong with its spec: named, or in its file where nobody can tell whose it is."""
+        """What is wrong with the app's spec: named, or in its file where nobody can tell whose it is."""
         return tuple(
             problem
             for problem in self.observed.desired.problems
@@ -69,7 +70,8 @@ class DecisionContext:
         )
 
     def _serves(self, app_name: str) -> bool:
-        """Whether a version of it was ready as a whole, and some replica still is; one at zero replicas has none."""
+        """Whether an app serves: a version of it was ready as a whole, and some replica still is; one at zero replicas
+        has none."""
         app = self.state.apps.get(app_name)
         if app is None or app.stable is None:
             return False

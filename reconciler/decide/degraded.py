@@ -1,4 +1,7 @@
-"""What is wrong with an app, in the order of what people must mend first."""
+"""What is wrong with an app, in the order of what people must mend first.
+
+It tells what was decided, and what stands in the state; nothing is judged anew here, and nothing follows from it.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,7 @@ def _of_replicas(decision: AppDecision) -> Iterable[DegradedReason]:
         state, backoff = replica.state, replica.state.restarts.backoff
         if backoff and not replica.ready:
             message = f"{replica.name} {backoff.message} (attempt {backoff.attempts})"
-            yield DegradedReason(backoff.reason, message, _said(replica.name, replica.log))
+            yield DegradedReason(backoff.reason, message, _last_lines(replica.name, replica.log))
         if state.removal:
             yield DegradedReason(state.removal.reason, f"{replica.name} can't be removed: {state.removal.message}")
     unhealthy = [
@@ -76,11 +79,11 @@ def _of_rollout(view: AppView) -> Iterable[DegradedReason]:
         seconds = view.target.app.spec.strategy.progress_deadline_seconds
         detail = late[0].state.health.detail or late[0].state.readiness.detail or f"it is {late[0].phase}"
         message = f"{late[0].name} not ready within {seconds:g} s: {detail}"
-        yield DegradedReason(Reason.DEADLINE_EXCEEDED, message, _said(late[0].name, late[0].log))
+        yield DegradedReason(Reason.DEADLINE_EXCEEDED, message, _last_lines(late[0].name, late[0].log))
     elif rollout.analysis_since is not None:
         waited = f"no verdict on the canary after {deadline - rollout.analysis_since:g} s"
         yield DegradedReason(Reason.CANARY_UNDECIDED, f"{waited}, and without one it is not promoted")
 
 
-def _said(name: str, log: str) -> str:
+def _last_lines(name: str, log: str) -> str:
     return f"last log lines of {name}:\n{log}" if log else ""

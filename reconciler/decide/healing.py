@@ -20,8 +20,8 @@ from reconciler.model.state import AppState
 
 @dataclass(frozen=True, slots=True)
 class Healing:
-    """Who of the unhealthy is replaced: ``replaceable`` may go once others serve instead of them; ``held`` others keep
-    their place for now."""
+    """Which of the unhealthy replicas are replaced: ``replaceable`` may go once others serve instead of them; ``held``
+    others keep their place for now."""
 
     replaceable: tuple[Replica, ...] = ()
     held: int = 0
@@ -29,7 +29,8 @@ class Healing:
 
 
 def heal(view: AppView, kept: tuple[Replica, ...], unhealthy: tuple[Replica, ...]) -> Healing:
-    """``kept`` are the fit replicas that stay, some of which may be replacements already."""
+    """Which of the ``unhealthy`` are replaced now. ``kept`` are the fit replicas that stay, some of which may be
+    replacements already."""
     without_replacement = min(len(unhealthy), max(0, view.composition.wanted - len(kept)))
     if not without_replacement:
         return Healing(unhealthy)

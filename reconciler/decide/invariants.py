@@ -32,14 +32,14 @@ def violations(
     is being served."""
     if not actions:
         return ()
-    found = [*_ours_only(actions, observed), *_unique(actions, observed), *_nothing_routed(actions, routed)]
+    broken = [*_ours_only(actions, observed), *_unique(actions, observed), *_nothing_routed(actions, routed)]
     by_app: defaultdict[str, list[Action]] = defaultdict(list)
     for action in actions:
         by_app[action.app_name].append(action)
     for name, own in by_app.items():
         if name in views:
-            found += _counts(views[name], own)
-    return tuple(found)
+            broken += _counts(views[name], own)
+    return tuple(broken)
 
 
 def _ours_only(actions: tuple[Action, ...], observed: Observed) -> Iterable[Violation]:

@@ -1,4 +1,7 @@
-"""Phases: where each replica stands, one word for what was seen of it and what is remembered."""
+"""Phases: where each replica stands, one word for what was seen of it and what is remembered.
+
+A phase says what is so. What follows from it, for whom and when, is for `reconcile`, `actions` and `routes` to say.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,7 @@ class Replica:
 
     @property
     def log(self) -> str:
-        """What it said last, as far as anybody asked: before it died, or while it keeps a rollout waiting."""
+        """The last lines of its log, as far as anybody asked: before it died, or while it keeps a rollout waiting."""
         return self.container and self.container.last_log or self.state.exits.log
 
     @property
@@ -119,7 +122,7 @@ def classify(
 def _phase(
     state: ReplicaState, container: Container | None, in_flight: Action | None, foreign_addresses: frozenset[str]
 ) -> Phase:
-    """The first rule that fits; the order is the meaning."""
+    """The phase, by the first rule that fits; the order is the meaning."""
     if isinstance(in_flight, RemoveReplica):
         return Phase.LEAVING
     if isinstance(in_flight, CreateReplica):

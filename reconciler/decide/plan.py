@@ -1,6 +1,6 @@
 """One decision about the whole host: observation in, plan out.
 
-The one parent that branches. Each app is decided alone, in named steps, so that no app's trouble is another's; what
+The one parent that branches. Each app is decided alone, in named steps, so that no app's failure is another's; what
 they share (addresses, headroom on the host, the deletion budget, the route table) is passed through here. `conclude`
 finishes the thought once the edge has answered.
 """
@@ -154,7 +154,7 @@ def _leave(draft: _Draft, context: DecisionContext, app: AppState) -> None:
 
 
 def _remove_orphans(draft: _Draft, context: DecisionContext, app_name: str) -> None:
-    """Containers labelled ours whose app neither the source nor the state knows."""
+    """Remove containers labelled ours whose app neither the source nor the state knows."""
     members = (replica for replica in context.replicas.get(app_name, ()) if replica.container is not None)
     cause = "its app is in no spec"
     draft.add(remove_all(members, cause, lambda _: ORPHAN_GRACE_SECONDS, frozenset(), context.observed))
@@ -216,7 +216,8 @@ def _remembered(draft: _Draft, context: DecisionContext) -> dict[str, ReplicaSta
 
 
 def _wake_at(draft: _Draft, context: DecisionContext) -> float | None:
-    """When something changes by itself: a wait ends, a replica has been ready for long enough, a deadline passes."""
+    """When to look again, since something changes by itself: a wait ends, a replica has been ready for long enough, a
+    deadline passes."""
     moments = [wait.until for wait in draft.waits if wait.until is not None]
     for view in draft.views:
         moments += _moments(view)

@@ -1,4 +1,7 @@
-"""Which containers to ask how they are: everything that runs, by the checks of its own version."""
+"""Which containers to ask how they are: everything that runs, by the checks of its own version.
+
+What the answers mean is for `state.health` to say.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from reconciler.model.spec import App, HealthCheck
 
 
 def targets(views: Iterable[AppView]) -> tuple[ProbeTarget, ...]:
-    """The whole schedule. A replica that has not been well yet is asked quickly, so that it serves without delay."""
+    """Every check of every replica that runs. A replica that has not been well yet is asked quickly, so that it serves
+    without delay."""
     return tuple(
         target
         for view in views

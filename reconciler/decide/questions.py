@@ -17,7 +17,7 @@ from reconciler.model.version import Version
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """What to look at.
+    """What a tick has to look at, besides the containers.
 
     ``apps`` are all that there are, to be measured and held against their schedules; ``measured`` names the replicas
     that an app's load is the mean of. ``images`` are to be looked for on the host, ``logs`` are ids of containers whose
@@ -65,7 +65,7 @@ def unseen_images(desired: Desired, apps: Mapping[str, AppState]) -> frozenset[s
 
 
 def _apps(desired: Desired, state: State) -> list[App]:
-    """Also those whose file is broken now, or absent, by their last good spec."""
+    """Every app that there is; one whose file is broken now, or absent, by its last good spec."""
     versions = {name: app.version for name, app in state.apps.items()} | dict(desired.apps)
     return [version.app for version in versions.values()]
 

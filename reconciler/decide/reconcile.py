@@ -58,7 +58,7 @@ class ReplicaSets:
     def of(cls, view: AppView) -> ReplicaSets:
         best = sorted(view.leading_fit, key=_first_to_stay)
         max_kept = view.count - view.composition.contributed
-        chosen = {replica.name: "kept" if place < max_kept else "surplus" for place, replica in enumerate(best)}
+        chosen = {replica.name: "kept" if index < max_kept else "surplus" for index, replica in enumerate(best)}
         sets: dict[str, list[Replica]] = {set_.name: [] for set_ in fields(cls)}
         for replica in (*best, *(other for other in view.existing if other.name not in chosen)):
             sets[chosen.get(replica.name) or _set_of(replica, view)].append(replica)
@@ -77,7 +77,7 @@ def _set_of(replica: Replica, view: AppView) -> str:
 
 
 def reconcile(view: AppView) -> Reconciliation:
-    """Who should be there. Pure arithmetic over phases; the same view always gives the same answer."""
+    """Which replicas should be there. Pure arithmetic over phases; the same view always gives the same answer."""
     if view.suspended:
         return Reconciliation(waits=(Wait(view.name, "suspended by its spec: left exactly as it is"),))
     failed = view.app.failed
@@ -90,11 +90,11 @@ def reconcile(view: AppView) -> Reconciliation:
     missing = max(0, composition.wanted - len(sets.kept) - healed.held)
     hindrance = _hindrance(view) if missing else None
     pull = missing > 0 and hindrance is None and view.app.image_ready != composition.leading.spec_hash
-    room = max(0, view.count + view.surge - len(view.existing))
-    create = 0 if hindrance or pull else min(room, missing)
+    surge_left = max(0, view.count + view.surge - len(view.existing))
+    create = 0 if hindrance or pull else min(surge_left, missing)
     retire = {replica.name: _surplus_cause(view) for replica in sets.surplus}
     retire |= {replica.name: _misfit_cause(view, replica) for replica in sets.idle}
-    spared = [r for r in sets.set_aside if not r.ready and r.phase is not Phase.LEAVING][: max(0, missing - room)]
+    spared = [r for r in sets.set_aside if not r.ready and r.phase is not Phase.LEAVING][: max(0, missing - surge_left)]
     retire |= {replica.name: "its place is needed by the version that serves" for replica in spared}
     going = _expendable(view, sets, healed, missing)
     if hindrance or pull or settling_until(view):
@@ -135,7 +135,7 @@ def _hindrance(view: AppView) -> Wait | None:
 
 
 def _expendable(view: AppView, sets: ReplicaSets, healed: healing.Healing, missing: int) -> list[Replica]:
-    """Those that are to be replaced, as far as enough others go on serving; those that serve badly go first."""
+    """The replicas that are to be replaced, as far as enough others go on serving; those that serve badly go first."""
     unready = [*(replica for replica in sets.outdated if not replica.ready), *healed.replaceable]
     ready = sorted((replica for replica in sets.outdated if replica.ready), key=lambda r: _first_to_go(view, r))
     relied_on = len(view.leading_available) + view.composition.contributed
@@ -149,13 +149,14 @@ def _expendable(view: AppView, sets: ReplicaSets, healed: healing.Healing, missi
 
 
 def _first_to_go(view: AppView, replica: Replica) -> tuple[bool, bool, int]:
-    """What was given up for another version goes before the stable one, which has proved itself."""
+    """The order in which outdated replicas go: what was given up for another version goes before the stable one, which
+    has proved itself."""
     stable = view.app.stable
     return stable is not None and replica.spec_hash == stable.spec_hash, replica.name in view.routed, replica.slot
 
 
 def _first_to_stay(replica: Replica) -> tuple[bool, float, int]:
-    """Scaling in takes unready replicas first, then the newest."""
+    """The order in which replicas stay: scaling in takes unready ones first, then the newest."""
     return not replica.ready, replica.state.created_at, replica.slot
 
 

@@ -119,5 +119,4 @@ def _draining(view: AppView, live: list[Replica]) -> list[Server]:
 
 def _same_for_requests(published: AppRoutes, app: App, servers: list[Server]) -> bool:
     """Whether requests would notice no difference: that a server has drained is no reason to reload."""
-    live = [server for server in published.servers if not server.draining]
-    return live == servers and published.routes == app.routes and published.options == app.spec.edge
+    return list(published.live) == servers and published.routes == app.routes and published.options == app.spec.edge

@@ -1,4 +1,7 @@
-"""Which version of an app is aimed at, and which one a container came from."""
+"""Which version of an app is aimed at, and which one a container came from.
+
+Both follow from the state alone. That a version has failed is decided elsewhere.
+"""
 
 from __future__ import annotations
 

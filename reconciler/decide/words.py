@@ -1,4 +1,7 @@
-"""Words: how versions, exits and changed fields are told to people, wherever a sentence needs them."""
+"""Words: how versions, exits and changed fields are told to people, wherever a sentence needs them.
+
+What may well be a secret is never told: of variables only names, of arguments only that they changed.
+"""
 
 from __future__ import annotations
 

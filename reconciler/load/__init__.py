@@ -14,11 +14,11 @@ from pathlib import Path
 
 from reconciler.load.background import BackgroundMeter
 from reconciler.load.cgroups import ROOT, Cgroups
-from reconciler.load.connections import Connections, Count
 from reconciler.load.containers import Containers, this_host
 from reconciler.load.engine_stats import EngineStats, Stats
 from reconciler.load.log_rotation import LogRotation
 from reconciler.load.meter import Meter
+from reconciler.load.open_requests import Count, OpenRequests
 from reconciler.load.prometheus import CustomMetrics, Prometheus
 from reconciler.load.request_log import RequestLog
 from reconciler.ports import LoadMeter
@@ -50,7 +50,7 @@ def open_meter(
     requests = RequestLog(access_log, state_dir / "access-log.json", rotation) if access_log else None
     containers = Containers(Cgroups(cgroup_root), EngineStats(stats) if stats else None, this_host())
     custom = CustomMetrics(Prometheus(prometheus_url).ask) if prometheus_url else None
-    return BackgroundMeter(Meter(containers, requests, Connections(open_requests), custom), clock)
+    return BackgroundMeter(Meter(containers, requests, OpenRequests(open_requests), custom), clock)
 
 
 __all__ = ["MAX_LOG_BYTES", "open_meter"]

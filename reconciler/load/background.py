@@ -22,8 +22,8 @@ INTERVAL_SECONDS = 1.0
 # A clock that differs by more from the machine's steady one than at the look before was set, or the machine slept.
 CLOCK_STEP_SECONDS = 3.0
 # Samples that wait to be recorded, at the most: a database that is away for long must not fill the memory.
-MOST_WAITING = 100_000
-LEAST_REST_SECONDS = 0.1
+MAX_WAITING = 100_000
+MIN_REST_SECONDS = 0.1
 STALE_AFTER_SECONDS = 15.0
 
 
@@ -92,12 +92,13 @@ class BackgroundMeter:
                 self._latest, self._latest_at = loads, time.monotonic()
                 self._keep(loads.samples)
             if recorded_until != kept_until:
-                self._meter.keep_place(recorded_until)
+                self._meter.keep_position(recorded_until)
                 kept_until = recorded_until
-            self._closed.wait(max(LEAST_REST_SECONDS, INTERVAL_SECONDS - (time.monotonic() - started)))
+            self._closed.wait(max(MIN_REST_SECONDS, INTERVAL_SECONDS - (time.monotonic() - started)))
 
     def _keep(self, samples: Sequence[LoadSample]) -> None:
-        """Of one app and time there is one sample: the latest, where a clock that was set back brings another."""
+        """Keep samples until they are recorded. Of one app and time there is one: the latest, where a clock that was
+        set back brings another."""
         self._waiting |= {(sample.app_name, sample.at): sample for sample in samples}
-        while len(self._waiting) > MOST_WAITING:
+        while len(self._waiting) > MAX_WAITING:
             del self._waiting[next(iter(self._waiting))]

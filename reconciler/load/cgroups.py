@@ -25,7 +25,8 @@ _UNLIMITED_BYTES = 1 << 62  # how version 1 says it of memory: the largest multi
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where one version of control groups keeps what we read: paths below ``root``, {group} being the container's."""
+    """The layout of one version of control groups, where it keeps what we read: paths below ``root``, {group} being the
+    container's."""
 
     cpu_used: str
     memory_used: str
@@ -56,8 +57,9 @@ _V2 = _Layout(
 )
 
 
-class _Group:
-    """One container's files, open. Raises OSError where there are none (any more), ValueError where one is strange."""
+class _ControlGroup:
+    """The control group of one container, its files open. Raises OSError where there are none (any more), ValueError
+    where one is strange."""
 
     def __init__(self, root: Path, layout: _Layout, group: str) -> None:
         self._layout = layout
@@ -111,9 +113,9 @@ class Cgroups:
     def __init__(self, root: Path = ROOT) -> None:
         self._root = root
         self._layout = _V2 if (root / "cgroup.controllers").exists() else _V1
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[str, _ControlGroup] = {}
         soft_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._most_kept = soft_limit // 4  # of three files each: a quarter is left to everything else
+        self._max_kept = soft_limit // 4  # of three files each: a quarter is left to everything else
 
     def usage(self, container_id: str) -> Usage | None:
         """What the container has used by now; None where its files can't be read."""
@@ -138,16 +140,16 @@ class Cgroups:
         while self._groups:
             self._groups.popitem()[1].close()
 
-    def _keep(self, container_id: str, group: _Group) -> None:
-        if len(self._groups) < self._most_kept:
+    def _keep(self, container_id: str, group: _ControlGroup) -> None:
+        if len(self._groups) < self._max_kept:
             self._groups[container_id] = group
         else:
             group.close()
 
-    def _find(self, container_id: str) -> _Group | None:
+    def _find(self, container_id: str) -> _ControlGroup | None:
         for pattern in _GROUPS:
             try:
-                return _Group(self._root, self._layout, pattern.format(id=container_id))
+                return _ControlGroup(self._root, self._layout, pattern.format(id=container_id))
             except OSError:
                 continue
         return None

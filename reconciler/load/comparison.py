@@ -10,22 +10,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
 
-from reconciler.load.traffic import Key, Traffic
+from reconciler.load.traffic import Key, TrafficCounts
 from reconciler.model.load import VersionLoad
 from reconciler.model.observed import Container
 
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """Of one app, since that moment (epoch seconds): what each version served, by its spec hash."""
+    """The comparison of one app's versions: what each served, by its spec hash, ``since`` that moment (epoch
+    seconds)."""
 
     since: float
-    served: Mapping[str, Traffic]
+    served: Mapping[str, TrafficCounts]
     version_at: Mapping[str, str]
 
 
 class Comparisons:
-    """One for each app that is being watched."""
+    """The comparisons of all apps that are being watched, one for each."""
 
     def __init__(self) -> None:
         self._apps: dict[str, _Comparison] = {}
@@ -34,7 +35,7 @@ class Comparisons:
         """Compare the versions that these containers are of, by app name; and forget all other apps."""
         self._apps = {name: _goes_on(self._apps.get(name), of_app, now) for name, of_app in containers.items()}
 
-    def add(self, traffic: Mapping[Key, Traffic]) -> None:
+    def add(self, traffic: Mapping[Key, TrafficCounts]) -> None:
         for key, part in traffic.items():
             compared = self._apps.get(key.app_name)
             if compared is None or key.second < floor(compared.since):
@@ -57,11 +58,11 @@ def _goes_on(before: _Comparison | None, containers: Sequence[Container], now: f
     versions = {container.spec_hash for container in containers}
     version_at = {container.address: container.spec_hash for container in containers if container.address}
     if before is None or not versions <= before.served.keys():
-        return _Comparison(now, {spec_hash: Traffic() for spec_hash in versions}, version_at)
+        return _Comparison(now, {spec_hash: TrafficCounts() for spec_hash in versions}, version_at)
     return _Comparison(before.since, {spec_hash: before.served[spec_hash] for spec_hash in versions}, version_at)
 
 
-def _load(traffic: Traffic, seconds: float) -> VersionLoad:
+def _load(traffic: TrafficCounts, seconds: float) -> VersionLoad:
     tries = traffic.requests + traffic.failed_tries
     failed = traffic.statuses[5] + traffic.failed_tries
     return VersionLoad(

@@ -36,8 +36,8 @@ class Containers:
             history.span_seconds = span_seconds
             usage = self._cgroups.usage(container_id)
             if usage is None and self._engine_stats:
-                told = self._engine_stats.usage(container_id)
-                usage = told and replace(told, cpu_limit_cores=cpu_limits.get(container_id))
+                stats = self._engine_stats.usage(container_id)
+                usage = stats and replace(stats, cpu_limit_cores=cpu_limits.get(container_id))
             history.add(usage)
 
     def history(self, container_id: str) -> UsageHistory:

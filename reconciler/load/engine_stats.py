@@ -18,13 +18,14 @@ from reconciler.ports import Unavailable
 
 CONCURRENCY = 16
 _STALE_AFTER_SECONDS = 60.0
-_LONGEST_ANSWER_SECONDS = 10.0
+_MAX_ANSWER_SECONDS = 10.0
 
 Stats = Callable[[str], Mapping[str, Any]]
 
 
 class EngineStats:
-    """``stats`` gives the Engine's answer about a container id, one-shot; it may raise Unavailable.
+    """The usage of containers by the Engine's answers, asked in the background. ``stats`` gives the Engine's answer
+    about a container id, one-shot; it may raise Unavailable.
 
     Whatever else it raises, the next `usage` does. All methods are to be called from one thread.
     """
@@ -36,7 +37,7 @@ class EngineStats:
         self._pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="engine-stats")
 
     def usage(self, container_id: str) -> Usage | None:
-        """The last answer; also asks for the next one, unless that is under way."""
+        """The usage by the last answer; also asks for the next one, unless that is under way."""
         asked = self._asked.get(container_id)
         if asked is not None and asked.done():
             self._latest[container_id] = asked.result()
@@ -85,4 +86,4 @@ def _age_seconds(answer: Mapping[str, Any], now: float) -> float:
         read_at = datetime.fromisoformat(str(answer.get("read"))[:26].rstrip("Z")).replace(tzinfo=UTC).timestamp()
     except ValueError:
         return 0.0
-    return now - read_at if 0 <= now - read_at <= _LONGEST_ANSWER_SECONDS else 0.0
+    return now - read_at if 0 <= now - read_at <= _MAX_ANSWER_SECONDS else 0.0

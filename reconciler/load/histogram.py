@@ -38,16 +38,16 @@ class Histogram:
         """The latency that each share (0–1, ascending) of the requests did not exceed; None where there were none."""
         if not self.total:
             return [None for _ in shares]
-        found: list[float | None] = []
+        latencies: list[float | None] = []
         buckets = iter(sorted(self._counts.items()))
-        bucket, seen = next(buckets)
+        bucket, cumulative = next(buckets)
         for share in shares:
             rank = max(1, ceil(share * self.total))
-            while seen < rank:
+            while cumulative < rank:
                 bucket, count = next(buckets)
-                seen += count
-            found.append(middle_of(bucket))
-        return found
+                cumulative += count
+            latencies.append(middle_of(bucket))
+        return latencies
 
     def quantile(self, share: float) -> float | None:
         return self.quantiles([share])[0]

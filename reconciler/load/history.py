@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import floor
 from statistics import fmean
 
-from reconciler.load.traffic import Key, Traffic
+from reconciler.load.traffic import Key, TrafficCounts
 from reconciler.model.load import LoadSample
 
 RESOLUTION_SECONDS = 10
@@ -22,7 +22,7 @@ SETTLE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """What can only be seen at the moment, of one app. ``connections`` where the edge counts them."""
+    """What can only be seen at the moment of a look, of one app. ``connections`` where the edge counts them."""
 
     replicas: int
     cpu_percent: float | None = None
@@ -33,12 +33,15 @@ class Gauges:
 
 @dataclass(slots=True)
 class _Interval:
-    traffic: Traffic = field(default_factory=Traffic)
+    """What is known of one interval of one app: its traffic, and what was seen at each look."""
+
+    traffic: TrafficCounts = field(default_factory=TrafficCounts)
     gauges: list[Gauges] = field(default_factory=list)
 
 
 class History:
-    """The intervals that are still open. ``recorded_until`` (epoch seconds): up to there all was recorded before."""
+    """The samples in the making: intervals that are still open. ``recorded_until`` (epoch seconds): up to there all was
+    recorded before."""
 
     def __init__(self, recorded_until: float = 0.0) -> None:
         self.recorded_until = recorded_until
@@ -46,11 +49,12 @@ class History:
         self._replicas: dict[str, int] = {}
 
     def begin_anew(self, now: float) -> None:
-        """After the clock was set: the interval that has begun stays incomplete, whole ones are recorded again."""
+        """Begin anew after the clock was set: the interval that has begun stays incomplete, whole ones are recorded
+        again."""
         self._open.clear()
         self.recorded_until = float((floor(now / RESOLUTION_SECONDS) + 1) * RESOLUTION_SECONDS)
 
-    def add(self, traffic: Mapping[Key, Traffic]) -> None:
+    def add(self, traffic: Mapping[Key, TrafficCounts]) -> None:
         for key, part in traffic.items():
             if key.second >= self.recorded_until:
                 self._interval(key.second, key.app_name).traffic.merge(part)
@@ -95,7 +99,7 @@ class History:
         )
 
 
-def _of_requests(traffic: Traffic) -> dict[str, float | int]:
+def _of_requests(traffic: TrafficCounts) -> dict[str, float | int]:
     p50, p95, p99 = traffic.latencies.quantiles((0.5, 0.95, 0.99))
     return {
         "rps": traffic.requests / RESOLUTION_SECONDS,

@@ -17,7 +17,7 @@ _AGAIN_AFTER_SECONDS = 10.0
 
 
 class LogRotation:
-    """``reopen`` makes nginx open its logs anew; it may raise Unavailable."""
+    """The rotation of the access log. ``reopen`` makes nginx open its logs anew; it may raise Unavailable."""
 
     def __init__(self, path: Path, max_bytes: int, reopen: Callable[[], None]) -> None:
         self._path = path

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from reconciler.load.comparison import Comparisons
-from reconciler.load.connections import Connections
 from reconciler.load.containers import Containers
 from reconciler.load.history import Gauges, History
+from reconciler.load.open_requests import OpenRequests
 from reconciler.load.prometheus import CustomMetrics
 from reconciler.load.request_log import RequestLog
-from reconciler.load.traffic import Traffic
-from reconciler.load.window import Served
+from reconciler.load.traffic import TrafficCounts
+from reconciler.load.window import WindowTraffic
 from reconciler.model.load import AppLoad, Loads, ReplicaLoad, VersionLoad
 from reconciler.model.observed import Container, ContainerState
 from reconciler.model.spec import App
@@ -55,12 +55,12 @@ class Meter:
         self,
         containers: Containers,
         requests: RequestLog | None,
-        connections: Connections,
+        open_requests: OpenRequests,
         custom: CustomMetrics | None,
     ) -> None:
         self._containers = containers
         self._requests = requests
-        self._connections = connections
+        self._open_requests = open_requests
         self._custom = custom
         self._history = History(requests.recorded_until if requests else 0.0)
         self._comparisons = Comparisons()
@@ -82,16 +82,16 @@ class Meter:
         )
 
     def begin_anew(self, now: float) -> None:
-        """The clock was set: nothing measured by it before can be put beside what comes."""
+        """Begin anew after the clock was set: nothing measured by it before can be put beside what comes."""
         self._comparisons.begin_anew()
         self._history.begin_anew(now)
         if self._requests:
             self._requests.begin_anew(now, self._history.recorded_until)
 
-    def keep_place(self, recorded_until: float) -> None:
-        """Samples up to then (epoch seconds) are recorded for good."""
+    def keep_position(self, recorded_until: float) -> None:
+        """Keep where a restart goes on from: samples up to then (epoch seconds) are recorded for good."""
         if self._requests:
-            self._requests.keep_place(recorded_until)
+            self._requests.keep_position(recorded_until)
 
     def close(self) -> None:
         self._containers.close()
@@ -106,7 +106,7 @@ class Meter:
         self._containers.look(
             {c.id: windows[app.name] for app, c in running}, {c.id: _cpu_limit_cores(app) for app, c in running}
         )
-        self._connections.look(
+        self._open_requests.look(
             {name: [c.address for c in replicas if c.address] for name, replicas in watched.replicas.items()}, windows
         )
         if self._custom:
@@ -123,7 +123,7 @@ class Meter:
         healthy = [container for container in replicas if container.name in watched.healthy]
         return _View(app, replicas, healthy, self._served(app))
 
-    def _served(self, app: App) -> Served | None:
+    def _served(self, app: App) -> WindowTraffic | None:
         if app.spec.type == "worker":
             return _NO_REQUESTS
         if self._requests is None or not self._knows_requests_of(app):
@@ -138,7 +138,7 @@ class Meter:
         seconds = view.app.scaling.window_seconds
         histories = [self._containers.history(c.id) for c in view.healthy]
         served = view.served
-        counted = self._connections.of_app(view.app.name)
+        counted = self._open_requests.of_app(view.app.name)
         return AppLoad(
             cpu_percent=_mean_of_all(history.cpu_percent(seconds) for history in histories),
             memory_percent=_mean_of_all(history.memory_percent for history in histories),
@@ -165,7 +165,7 @@ class Meter:
             replicas=len(view.healthy),
             cpu_percent=_mean_of_all(history.latest_cpu_percent for history in histories),
             memory_percent=_mean_of_all(history.memory_percent for history in histories),
-            connections=self._connections.of_app(view.app.name),
+            connections=self._open_requests.of_app(view.app.name),
             custom=self._custom_values(view.app),
         )
 
@@ -190,14 +190,14 @@ class _View:
     app: App
     replicas: list[Container]
     healthy: list[Container]
-    served: Served | None
+    served: WindowTraffic | None
 
 
 # Nothing is routed to a worker, so what it serves is known without a log.
-_NO_REQUESTS = Served(Traffic(), covered_seconds=1.0)
+_NO_REQUESTS = WindowTraffic(TrafficCounts(), covered_seconds=1.0)
 
 
-def _counted_or_estimated(counted: float | None, served: Served | None) -> float | None:
+def _counted_or_estimated(counted: float | None, served: WindowTraffic | None) -> float | None:
     if counted is not None:
         return counted
     return served.connections if served else None
@@ -208,7 +208,7 @@ def _cpu_limit_cores(app: App) -> float | None:
 
 
 def _mean_of_all(values: Iterable[float | None]) -> float | None:
-    """None where there is nothing to measure, or where a part of it is unknown."""
+    """The mean of all values; None where there is nothing to measure, or where a part of it is unknown."""
     every = list(values)
     known = [value for value in every if value is not None]
     return fmean(known) if known and len(known) == len(every) else None

@@ -22,26 +22,28 @@ from reconciler.loud_thread import LoudThread
 INTERVAL_SECONDS = 5.0
 TIMEOUT_SECONDS = 5.0
 _STALE_AFTER_SECONDS = 3 * (INTERVAL_SECONDS + TIMEOUT_SECONDS)
-_MOST_BYTES = 1024 * 1024
+_MAX_BYTES = 1024 * 1024
 
 
 class NoNumber(Exception):
     """A query that did not come to a number. The message says what came instead."""
 
 
-class Unreachable(NoNumber):
+class PrometheusUnreachable(NoNumber):
     """The API can't be asked at all just now, whatever the query."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
+    """The last answer to a query: its number or, in words, why there is none. ``at`` is monotonic time."""
+
     at: float
     value: float | None
     problem: str = ""
 
 
 class Prometheus:
-    """The API at ``url`` (the part before ``/api/v1``; it may carry a user and a password)."""
+    """A Prometheus-compatible API, at ``url`` (the part before ``/api/v1``; it may carry a user and a password)."""
 
     def __init__(self, url: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._endpoint = f"{url.rstrip('/')}/api/v1/query"
@@ -52,7 +54,7 @@ class Prometheus:
         self.name = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
     def ask(self, query: str) -> float:
-        """The value of an instant query, now. Raises NoNumber, or Unreachable."""
+        """The value of an instant query, now. Raises NoNumber, or PrometheusUnreachable."""
         try:
             with self._session.get(
                 self._endpoint,
@@ -63,9 +65,9 @@ class Prometheus:
             ) as response:
                 text = _read(response, self._timeout_seconds)
         except requests.Timeout:
-            raise Unreachable(f"{self.name} did not answer within {self._timeout_seconds:g} s") from None
+            raise PrometheusUnreachable(f"{self.name} did not answer within {self._timeout_seconds:g} s") from None
         except requests.RequestException:
-            raise Unreachable(f"{self.name} can't be reached") from None
+            raise PrometheusUnreachable(f"{self.name} can't be reached") from None
         return _number(response.status_code, text)
 
     def close(self) -> None:
@@ -86,7 +88,7 @@ class CustomMetrics:
         self._thread.start()
 
     def watch(self, queries: Iterable[str]) -> None:
-        """Ask these from now on, and no others."""
+        """Ask these queries from now on, and no others."""
         self._thread.check()
         wanted = frozenset(queries)
         with self._changed:
@@ -126,13 +128,13 @@ class CustomMetrics:
             return None if self._closed else sorted(self._queries)
 
     def _round(self, queries: list[str]) -> dict[str, _Answer]:
-        """An answer to each; when the API can't be reached, that is the answer to all that were not asked yet."""
+        """An answer to each query; when the API can't be reached, that is the answer to all that were not asked yet."""
         answers: dict[str, _Answer] = {}
         for query in queries:
             now = time.monotonic()
             try:
                 answers[query] = _Answer(now, self._ask(query))
-            except Unreachable as error:
+            except PrometheusUnreachable as error:
                 return dict.fromkeys(queries, _Answer(now, None, str(error))) | answers
             except NoNumber as error:
                 answers[query] = _Answer(now, None, str(error))
@@ -145,7 +147,7 @@ def _read(response: requests.Response, timeout_seconds: float) -> bytes:
     body = b""
     for chunk in response.iter_content(65536):
         body += chunk
-        if len(body) > _MOST_BYTES:
+        if len(body) > _MAX_BYTES:
             raise NoNumber("the answer is too large to be one number; aggregate the query, for instance with sum()")
         if time.monotonic() > ends_at:
             raise requests.Timeout

@@ -2,8 +2,8 @@
 where the recorded part of it ends.
 
 Two things follow from the log, and they forget at different times: windows, of which the last minutes have to be read
-again after a restart, and history, which must never count a line twice. So what is kept on disk is a place in the log
-that lies some time back, and up to when history was recorded; lines before that only refill the windows.
+again after a restart, and history, which must never count a line twice. So what is kept on disk is a position in the
+log that lies some time back, and up to when history was recorded; lines before that only refill the windows.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 
 from reconciler.load.log_rotation import LogRotation
 from reconciler.load.log_tail import LogTail, Position
-from reconciler.load.traffic import Key, Traffic, tally
-from reconciler.load.window import Served, Windows
+from reconciler.load.traffic import Key, TrafficCounts, tally
+from reconciler.load.window import Windows, WindowTraffic
 
 # After a restart, windows up to this long are known at once.
 LOOK_BACK_SECONDS = 120.0
@@ -32,10 +32,10 @@ log = logging.getLogger("orchestry")
 
 
 class RequestLog:
-    """The log at ``path``, with its place kept in ``state_file``. Times are epoch seconds.
+    """The access log at ``path``, with its position kept in ``state_file``. Times are epoch seconds.
 
     `configure` comes before the first `look`: the lines of apps nobody asks about are not kept. ``recorded_until``
-    is what `keep_place` was told before the restart.
+    is what `keep_position` was told before the restart.
     """
 
     def __init__(self, path: Path, state_file: Path, rotation: LogRotation | None) -> None:
@@ -44,7 +44,7 @@ class RequestLog:
         position, self.recorded_until = _load(state_file)
         self._tail = LogTail(path, position)
         self._path = path
-        self._places: deque[Position] = deque([position] if position else [])
+        self._positions: deque[Position] = deque([position] if position else [])
         self._windows = Windows()
         self._seen_at = 0.0
         self._strange_at = float("-inf")
@@ -56,23 +56,24 @@ class RequestLog:
         return self._tail.exists and "reading" not in self._obstacles
 
     def configure(self, spans: Mapping[str, float], now: float) -> None:
-        """The apps to keep windows for, each with the longest window asked of it, in seconds."""
-        if not self._places:
-            self._places.append(Position({}, now))
-            self.keep_place(self.recorded_until)
-        self._windows.configure(spans, now if self._seen_at else self._places[0].at)
+        """Set the apps to keep windows for, each with the longest window asked of it, in seconds."""
+        if not self._positions:
+            self._positions.append(Position({}, now))
+            self.keep_position(self.recorded_until)
+        self._windows.configure(spans, now if self._seen_at else self._positions[0].at)
 
     def begin_anew(self, now: float, recorded_until: float) -> None:
-        """After the clock was set: windows are unknown until enough was seen, and a restart goes on from here."""
+        """Begin anew after the clock was set: windows are unknown until enough was seen, and a restart goes on from
+        here."""
         self._windows = Windows()
-        self._places = deque([replace(self._tail.position, at=now)])
+        self._positions = deque([replace(self._tail.position, at=now)])
         self._seen_at = now
-        self.keep_place(recorded_until)
+        self.keep_position(recorded_until)
 
-    def look(self, now: float) -> Iterator[Mapping[Key, Traffic]]:
+    def look(self, now: float) -> Iterator[Mapping[Key, TrafficCounts]]:
         """Read what is new, batch after batch."""
-        if self._seen_at and now - self._places[-1].at >= _CHECKPOINT_SECONDS:
-            self._places.append(self._tail.position)
+        if self._seen_at and now - self._positions[-1].at >= _CHECKPOINT_SECONDS:
+            self._positions.append(self._tail.position)
         self._obstacles.pop("reading", None)
         try:
             yield from self._read(now)
@@ -83,32 +84,32 @@ class RequestLog:
         if self._rotation:
             self._obstacles["rotation"] = self._rotation.keep_bounded()
 
-    def window(self, app_name: str, window_seconds: float) -> Served | None:
+    def window(self, app_name: str, window_seconds: float) -> WindowTraffic | None:
         """What the app served in the window that ends where the log is complete; None where it isn't known."""
         if not self.is_known:
             return None
         return self._windows.window(app_name, window_seconds, self._seen_at - LAG_SECONDS)
 
     def notices(self) -> tuple[str, ...]:
-        said = [obstacle for obstacle in self._obstacles.values() if obstacle]
+        notices = [obstacle for obstacle in self._obstacles.values() if obstacle]
         if self._seen_at - self._strange_at < _COMPLAIN_SECONDS:
-            said.append(f"{self._path} has lines that are not in the format of the edge; they are not counted")
-        return tuple(said)
+            notices.append(f"{self._path} has lines that are not in the format of the edge; they are not counted")
+        return tuple(notices)
 
-    def keep_place(self, recorded_until: float) -> None:
-        """Everything up to then is recorded: a restart may go on from there."""
-        while len(self._places) > 1 and self._places[1].at <= self._seen_at - LOOK_BACK_SECONDS:
-            self._places.popleft()
+    def keep_position(self, recorded_until: float) -> None:
+        """Keep where a restart goes on from: everything up to then is recorded."""
+        while len(self._positions) > 1 and self._positions[1].at <= self._seen_at - LOOK_BACK_SECONDS:
+            self._positions.popleft()
         self._obstacles.pop("keeping", None)
         try:
-            _save(self._state_file, self._places[0], recorded_until)
+            _save(self._state_file, self._positions[0], recorded_until)
         except OSError as error:
             self._obstacles["keeping"] = f"the place in the access log can't be kept for a restart: {error}"
 
     def close(self) -> None:
         self._tail.close()
 
-    def _read(self, now: float) -> Iterator[Mapping[Key, Traffic]]:
+    def _read(self, now: float) -> Iterator[Mapping[Key, TrafficCounts]]:
         for lines in self._tail.read(now):
             batch = tally(lines)
             self._windows.add(batch.traffic)
@@ -120,7 +121,7 @@ class RequestLog:
 
 
 def _load(file: Path) -> tuple[Position | None, float]:
-    """The place kept last; (None, 0) where there is none. A file that can't be read costs windows, not history."""
+    """The position kept last; (None, 0) where there is none. A file that can't be read costs windows, not history."""
     try:
         state: Any = json.loads(file.read_bytes())
         offsets = {str(name): int(offset) for name, offset in state["offsets"].items()}

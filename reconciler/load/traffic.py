@@ -18,7 +18,7 @@ from reconciler.load.histogram import Histogram
 from reconciler.model.access_log import FIELDS, LIST_SEPARATOR, SEPARATOR, UNKNOWN
 
 # Whoever is asked how busy a replica was looks back no further than this.
-LONGEST_SPREAD_SECONDS = 600
+MAX_SPREAD_SECONDS = 600
 
 _SEPARATOR = SEPARATOR.encode()
 _LIST_SEPARATOR = LIST_SEPARATOR.encode()
@@ -37,8 +37,9 @@ _MILLISECONDS_LENGTH = len(b".123")
 
 
 @dataclass(slots=True)
-class Traffic:
-    """What was served. ``statuses[2]`` counts answers 2xx, and so on; ``busy_ms`` is the time requests were in hand."""
+class TrafficCounts:
+    """Counts of what was served. ``statuses[2]`` are answers 2xx, and so on; ``busy_ms`` is time requests were in
+    hand."""
 
     requests: int = 0
     latencies: Histogram = field(default_factory=Histogram)
@@ -47,7 +48,7 @@ class Traffic:
     busy_ms: int = 0
     failed_tries: int = 0
 
-    def merge(self, other: Traffic) -> None:
+    def merge(self, other: TrafficCounts) -> None:
         self.requests += other.requests
         self.latencies.merge(other.latencies)
         for status_class, count in enumerate(other.statuses):
@@ -64,7 +65,8 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
-    """Whose traffic, and in which second (epoch). ``address`` is ``-`` where no replica answered."""
+    """The key of a count: whose traffic it is, in which second (epoch). ``address`` is ``-`` where no replica
+    answered."""
 
     second: int
     app_name: str
@@ -73,20 +75,20 @@ class Key:
 
 @dataclass(slots=True)
 class Batch:
-    """What some lines came to. ``skipped`` is how many of them were not in the format."""
+    """The counts of some lines. ``skipped`` is how many of them were not in the format."""
 
-    traffic: dict[Key, Traffic] = field(default_factory=dict)
+    traffic: dict[Key, TrafficCounts] = field(default_factory=dict)
     skipped: int = 0
 
-    def at(self, key: Key) -> Traffic:
-        found = self.traffic.get(key)
-        if found is None:
-            found = self.traffic[key] = Traffic()
-        return found
+    def at(self, key: Key) -> TrafficCounts:
+        traffic = self.traffic.get(key)
+        if traffic is None:
+            traffic = self.traffic[key] = TrafficCounts()
+        return traffic
 
 
-class _Group:
-    """Lines of one second, app and list of replicas, counted by raw values."""
+class _LineGroup:
+    """A group of lines: of one second, app and list of replicas, counted by raw values."""
 
     __slots__ = ("bytes_sent", "served")
 
@@ -106,9 +108,9 @@ def tally(lines: bytes) -> Batch:
     return batch
 
 
-def _grouped(lines: bytes, batch: Batch) -> Mapping[tuple[bytes, bytes, bytes], _Group]:
-    """The one loop that runs for every line."""
-    groups: dict[tuple[bytes, bytes, bytes], _Group] = {}
+def _grouped(lines: bytes, batch: Batch) -> Mapping[tuple[bytes, bytes, bytes], _LineGroup]:
+    """The lines in groups, by second, app and replicas: the one loop that runs for every line."""
+    groups: dict[tuple[bytes, bytes, bytes], _LineGroup] = {}
     for line in lines.split(b"\n"):
         fields = line.split(_SEPARATOR)
         if len(fields) != _WIDTH or not fields[_SENT].isdigit():
@@ -117,14 +119,14 @@ def _grouped(lines: bytes, batch: Batch) -> Mapping[tuple[bytes, bytes, bytes], 
         key = (fields[_AT][:-_MILLISECONDS_LENGTH], fields[_APP], fields[_ADDRESSES])
         group = groups.get(key)
         if group is None:
-            group = groups[key] = _Group()
+            group = groups[key] = _LineGroup()
         served = (fields[_STATUS], fields[_SECONDS])
         group.served[served] = group.served.get(served, 0) + 1
         group.bytes_sent += int(fields[_SENT])
     return groups
 
 
-def _fold(batch: Batch, second: int, app_name: str, addresses: bytes, group: _Group) -> None:
+def _fold(batch: Batch, second: int, app_name: str, addresses: bytes, group: _LineGroup) -> None:
     """Add a group to its replicas' traffic."""
     *failed, answered = [Key(second, app_name, _address(text)) for text in _entries(addresses)]
     for (status, seconds), count in group.served.items():
@@ -146,13 +148,13 @@ def _fold(batch: Batch, second: int, app_name: str, addresses: bytes, group: _Gr
 
 
 def _spread(batch: Batch, key: Key, busy_ms: int, count: int) -> None:
-    """Time in hand belongs to the seconds it was spent in, not all to the one in which the request ended."""
+    """Count time in hand in the seconds it was spent in, not all in the one in which the request ended."""
     for second, part_ms in _parts(key.second, busy_ms):
         batch.at(Key(second, key.app_name, key.address)).busy_ms += part_ms * count
 
 
 def _parts(second: int, busy_ms: int) -> Iterator[tuple[int, int]]:
-    for earlier in range(LONGEST_SPREAD_SECONDS):
+    for earlier in range(MAX_SPREAD_SECONDS):
         if busy_ms <= 0:
             return
         yield second - earlier, min(busy_ms, 1000)
@@ -165,7 +167,8 @@ def _entries(listed: bytes) -> list[bytes]:
 
 
 def _address(text: bytes) -> str:
-    """``10.0.0.7`` of ``10.0.0.7:8080``; ``-`` for an upstream's name, which stands where none of its servers did."""
+    """The host of an upstream address: ``10.0.0.7`` of ``10.0.0.7:8080``; ``-`` for an upstream's name, which stands
+    where none of its servers did."""
     host, colon, _ = text.partition(b":")
     return host.decode() if colon and host[:1].isdigit() else UNKNOWN
 
@@ -179,5 +182,5 @@ def _status_class(status: bytes) -> int:
 
 @lru_cache(maxsize=65536)
 def _milliseconds_each(seconds: bytes) -> tuple[int, ...]:
-    """``(1, 20)`` of ``0.001, 0.020``: what each try took, 0 where it isn't known."""
+    """What each try took, in milliseconds, ``(1, 20)`` of ``0.001, 0.020``; 0 where it isn't known."""
     return tuple(0 if part == _UNKNOWN else round(float(part) * 1000) for part in _entries(seconds))

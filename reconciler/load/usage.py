@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 
 # Looks kept of one container, whatever the window.
-MOST_KEPT = 300
+MAX_KEPT = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class UsageHistory:
         self._latest: Usage | None = None
 
     def add(self, usage: Usage | None) -> None:
-        """None, where the container could not be seen, is where history begins anew."""
+        """Add a look. None, where the container could not be seen, is where history begins anew."""
         latest = self._latest
         if usage and latest and usage.at <= latest.at:
             return  # the same look again
@@ -58,7 +58,7 @@ class UsageHistory:
             self._keep(usage)
 
     def cpu_percent(self, window_seconds: float) -> float | None:
-        """The mean over the window, or over the part of it that was seen; in percent of the limit."""
+        """The mean cpu over the window, or over the part of it that was seen; in percent of the limit."""
         if self._latest is None or self._before is None:
             return None
         since = self._latest.at - window_seconds
@@ -67,19 +67,19 @@ class UsageHistory:
 
     @property
     def latest_cpu_percent(self) -> float | None:
-        """The mean since the look before the latest."""
+        """The mean cpu since the look before the latest."""
         return self._percent(self._before, self._latest) if self._before and self._latest else None
 
     @property
     def memory_percent(self) -> float | None:
-        """The latest look, in percent of the limit."""
+        """The memory at the latest look, in percent of the limit."""
         if self._latest is None:
             return None
         limit_bytes = min(self._latest.memory_limit_bytes or self._host.memory_bytes, self._host.memory_bytes)
         return 100 * self._latest.memory_bytes / limit_bytes
 
     def _keep(self, usage: Usage) -> None:
-        if not self._kept or usage.at - self._kept[-1].at >= self.span_seconds / MOST_KEPT:
+        if not self._kept or usage.at - self._kept[-1].at >= self.span_seconds / MAX_KEPT:
             self._kept.append(usage)
         while self._kept[0].at < usage.at - self.span_seconds:
             self._kept.popleft()

@@ -11,20 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import floor
 
-from reconciler.load.traffic import Key, Traffic
+from reconciler.load.traffic import Key, TrafficCounts
 
 SLOTS_PER_WINDOW = 20
 # A window of which the log covers less is unknown.
-LEAST_COVERED_SECONDS = 5.0
+MIN_COVERED_SECONDS = 5.0
 # Windows end this long ago at the most: a log comes with a delay.
 LATEST_END_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class WindowTraffic:
     """Traffic of a window, of which ``covered_seconds`` are known."""
 
-    traffic: Traffic
+    traffic: TrafficCounts
     covered_seconds: float
 
     @property
@@ -42,7 +42,7 @@ class Served:
 
     @property
     def p95_latency_ms(self) -> float:
-        """0 where nothing was asked: nobody waited."""
+        """The latency that 95 % of the requests stayed within; 0 where nothing was asked: nobody waited."""
         return self.traffic.latencies.quantile(0.95) or 0.0
 
 
@@ -53,28 +53,28 @@ class AppTraffic:
         self.span_seconds = span_seconds
         self.covered_since = covered_since
         self.slot_seconds = max(1, floor(span_seconds / SLOTS_PER_WINDOW))
-        self._slots: dict[int, Traffic] = {}
+        self._slots: dict[int, TrafficCounts] = {}
 
-    def add(self, second: int, traffic: Traffic) -> None:
-        self._slots.setdefault(second // self.slot_seconds, Traffic()).merge(traffic)
+    def add(self, second: int, traffic: TrafficCounts) -> None:
+        self._slots.setdefault(second // self.slot_seconds, TrafficCounts()).merge(traffic)
 
     def forget(self, before: float) -> None:
         """Drop the slots that ended by ``before`` (epoch seconds)."""
         for number in [number for number in self._slots if (number + 1) * self.slot_seconds <= before]:
             del self._slots[number]
 
-    def window(self, window_seconds: float, until: float) -> Served | None:
+    def window(self, window_seconds: float, until: float) -> WindowTraffic | None:
         """The window that ends at ``until``, in whole slots; None where too little of it is known."""
         last = floor(until / self.slot_seconds)
         first = floor(max(until - window_seconds, self.covered_since) / self.slot_seconds)
         covered_seconds = float((last - first) * self.slot_seconds)
-        if covered_seconds < min(window_seconds, LEAST_COVERED_SECONDS):
+        if covered_seconds < min(window_seconds, MIN_COVERED_SECONDS):
             return None
-        total = Traffic()
+        total = TrafficCounts()
         for number in range(first, last):
             if slot := self._slots.get(number):
                 total.merge(slot)
-        return Served(total, covered_seconds)
+        return WindowTraffic(total, covered_seconds)
 
     def resized(self, span_seconds: float) -> AppTraffic:
         """The same traffic for another window; itself where that doesn't differ."""
@@ -93,7 +93,7 @@ class Windows:
         self._apps: dict[str, AppTraffic] = {}
 
     def configure(self, spans: Mapping[str, float], covered_since: float) -> None:
-        """Keep these apps, each with the longest window asked of it, in seconds.
+        """Keep the traffic of these apps, each with the longest window asked of it, in seconds.
 
         For an app that is new here, the log counts as known from ``covered_since`` on.
         """
@@ -102,7 +102,7 @@ class Windows:
             for app_name, span in spans.items()
         }
 
-    def add(self, traffic: Mapping[Key, Traffic]) -> None:
+    def add(self, traffic: Mapping[Key, TrafficCounts]) -> None:
         for key, part in traffic.items():
             if app := self._apps.get(key.app_name):
                 app.add(key.second, part)
@@ -111,6 +111,6 @@ class Windows:
         for app in self._apps.values():
             app.forget(now - app.span_seconds - 2 * app.slot_seconds - LATEST_END_SECONDS)
 
-    def window(self, app_name: str, window_seconds: float, until: float) -> Served | None:
+    def window(self, app_name: str, window_seconds: float, until: float) -> WindowTraffic | None:
         app = self._apps.get(app_name)
         return app.window(window_seconds, until) if app else None

@@ -81,7 +81,7 @@ class StartReplica:
 
 @dataclass(frozen=True, slots=True)
 class RemoveReplica:
-    """SIGTERM, up to ``grace_seconds`` to obey, SIGKILL, then removal of the container (never of named volumes)."""
+    """Remove a container: SIGTERM, up to ``grace_seconds`` to obey, SIGKILL, then removal (never of named volumes)."""
 
     verb: ClassVar[str] = "remove"
     app_name: str

@@ -26,9 +26,9 @@ class Problem:
     app_name: str | None = None
 
     def __str__(self) -> str:
-        place = self.path if self.line is None else f"{self.path}:{self.line}"
+        location = self.path if self.line is None else f"{self.path}:{self.line}"
         subject = f"{self.field}: " if self.field else ""
-        return f"{place}: {subject}found {self.found}; expected {self.expected}"
+        return f"{location}: {subject}found {self.found}; expected {self.expected}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Health: where a replica stands by the answers of its probes so far."""
+"""Health: where a replica stands by the answers of its probes so far.
+
+What an answer makes of it is for `decide.state.health` to say.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Counters that every check moves. Kept apart since they alone are no reason to write to the store at once."""
+    """Counters of one check, which every answer moves. Kept apart since they alone are no reason to write to the store
+    at once."""
 
     checks: int = 0
     failures: int = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ReplicaLoad:
-    """One container: cpu and memory in percent of its limit (of the host where it has none)."""
+    """What one replica uses: cpu and memory in percent of its limit (of the host where it has none)."""
 
     cpu_percent: float | None = None
     memory_percent: float | None = None
@@ -16,7 +16,7 @@ class ReplicaLoad:
 
 @dataclass(frozen=True, slots=True)
 class AppLoad:
-    """One app over its policy's window.
+    """What one app uses and serves, over its policy's window.
 
     ``cpu_percent`` and ``memory_percent`` are the mean over healthy replicas, unknown as soon as one of those is;
     ``rps`` and ``connections`` are totals over all replicas; ``p95_latency_ms`` is over all requests of the window;

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Literal
 
 from reconciler.model.actions import Action, Outcome
-from reconciler.model.defaults import FIRST_GENERATION
+from reconciler.model.defaults import FIRST_EDITION
 from reconciler.model.desired import Desired
 from reconciler.model.load import Loads
 from reconciler.model.scaling import Bounds
@@ -36,7 +36,7 @@ class Container:
     """A container that carries our labels, as the Engine lists it.
 
     ``slot`` is the replica's number, from 1; ``address`` its IPv4 address on our network, None while it has none.
-    ``defaults`` is the generation of container defaults it was made with.
+    ``defaults`` is the edition of container defaults it was made with.
     ``exit_code`` is known once it has exited. ``restart_count`` and ``started_at`` (epoch seconds) are known only
     for containers the adapter had reason to look at closely; ``last_log`` holds the last lines of one that died, or
     that keeps a rollout from going on.
@@ -50,7 +50,7 @@ class Container:
     revision: str
     state: ContainerState
     address: str | None = None
-    defaults: int = FIRST_GENERATION
+    defaults: int = FIRST_EDITION
     exit_code: int | None = None
     restart_count: int | None = None
     started_at: float | None = None

@@ -1,4 +1,7 @@
-"""The result of one decision: what to do, what to wait for, and why."""
+"""The result of one decision: what to do, what to wait for, and why.
+
+A plan is complete: whoever performs it has nothing left to decide.
+"""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Reason(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> Reason | None:
-        """A word that another version recorded stays the word that it is."""
+        """The reason for a word that only another version knows: the word itself."""
         if not isinstance(value, str):
             return None
         word = str.__new__(cls, value)

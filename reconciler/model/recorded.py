@@ -30,7 +30,8 @@ class Controller:
 
 @dataclass(frozen=True, slots=True)
 class AppRecord:
-    """One app: its status as planned last, and what is remembered of it and of its replicas (by replica name).
+    """What is on record of one app: its status as planned last, and what is remembered of it and of its replicas (by
+    replica name).
 
     ``status`` is None where none was planned yet, ``state`` None for an app that never had a good spec.
     """

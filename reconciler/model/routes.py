@@ -23,12 +23,17 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class AppRoutes:
-    """One app's way in. Without a server that is not draining, its routes answer 503."""
+    """One app's part of the route table. Without a server that is not draining, its routes answer 503."""
 
     app_name: str
     routes: tuple[Route, ...]
     servers: tuple[Server, ...]
     options: EdgeOptions = EdgeOptions()
+
+    @property
+    def live(self) -> tuple[Server, ...]:
+        """The servers that get new requests."""
+        return tuple(server for server in self.servers if not server.draining)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class RouteTable:
 
     def routed_names(self) -> frozenset[str]:
         """Names of the replicas that may receive new requests."""
-        return frozenset(server.name for app in self.apps for server in app.servers if not server.draining)
+        return frozenset(server.name for part in self.apps for server in part.live)
 
 
 @dataclass(frozen=True, slots=True)

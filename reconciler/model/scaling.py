@@ -36,7 +36,8 @@ class Clamp:
 
 @dataclass(frozen=True, slots=True)
 class ScalingDecision:
-    """``current`` replicas become ``target``; ``raw`` is the algorithm's number before any clamp.
+    """A decision on the count of an app: ``current`` replicas become ``target``; ``raw`` is the algorithm's number
+    before any clamp.
 
     ``winner`` is the metric with the largest factor. ``reason`` is one sentence; ``next_step`` says what would have
     to change for another decision. ``acted`` is False for a decision that was only recorded (``dryRun``).
@@ -59,7 +60,8 @@ class ScalingDecision:
 
     @property
     def gist(self) -> tuple[object, ...]:
-        """What people would call the same decision: all of it but the time and the measurements that always move."""
+        """What two decisions share that people would call the same: all but the time and the measurements, which
+        always move."""
         return self.current, self.target, self.winner, tuple(clamp.name for clamp in self.clamps), self.acted
 
 
@@ -118,7 +120,7 @@ class ScalingSituation:
     ``healthy`` counts the replicas fit for traffic now; ``load`` was measured over the policy's window.
     ``unsettled`` says why the measurements are no basis for a change just now (a rollout, replicas of the last change
     still starting), in words that follow "waiting for"; "" when they are. ``bounds`` are those of the schedule, None
-    where there is none in force. ``room`` is None where it isn't known what the host can hold.
+    where there is none in force. ``headroom`` is None where it isn't known what the host can hold.
     """
 
     state: ScalingState
@@ -126,7 +128,7 @@ class ScalingSituation:
     load: AppLoad = AppLoad()
     unsettled: str = ""
     bounds: Bounds | None = None
-    room: Headroom | None = None
+    headroom: Headroom | None = None
 
     @property
     def current(self) -> int:

@@ -217,7 +217,8 @@ class App(Part):
 
     @property
     def rolls_stop_first(self) -> bool:
-        """An app that writes to a named volume must not run beside its successor unless it says so."""
+        """Whether an old replica stops before a new one starts: an app that writes to a named volume must not run
+        beside its successor unless it says so."""
         writes = any(volume.name and not volume.read_only for volume in self.spec.volumes)
         return writes and self.spec.strategy.max_surge is None
 

@@ -81,8 +81,8 @@ class ScheduledBounds(Part):
 
     @field_validator("max_replicas")
     @classmethod
-    def _in_order(cls, most: int, info: ValidationInfo) -> int:
-        return _at_least(most, info.data.get("min_replicas"))
+    def _in_order(cls, max_replicas: int, info: ValidationInfo) -> int:
+        return _at_least_min(max_replicas, info.data.get("min_replicas"))
 
 
 class CustomMetric(Part):
@@ -162,8 +162,8 @@ class Scaling(Part):
 
     @field_validator("max_replicas")
     @classmethod
-    def _in_order(cls, most: int, info: ValidationInfo) -> int:
-        return _at_least(most, info.data.get("min_replicas"))
+    def _in_order(cls, max_replicas: int, info: ValidationInfo) -> int:
+        return _at_least_min(max_replicas, info.data.get("min_replicas"))
 
     @field_validator("scale_in_threshold_pct")
     @classmethod
@@ -186,7 +186,7 @@ class Scaling(Part):
         return self.min_replicas if self.replicas is None else self.replicas
 
 
-def _at_least(most: int, least: int | None) -> int:
-    if least is not None and most < least:
-        raise wrong(f"at least minReplicas ({least})")
-    return most
+def _at_least_min(max_replicas: int, min_replicas: int | None) -> int:
+    if min_replicas is not None and max_replicas < min_replicas:
+        raise wrong(f"at least minReplicas ({min_replicas})")
+    return max_replicas

@@ -168,8 +168,8 @@ _MEMORY_UNITS |= {"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
 _CPU = "cores such as 0.5 or 2, or millicores such as 500m; at least 10m, at most 1024 cores"
 _MEMORY = "a memory size such as 512Mi, 1Gi, 500M or 512m; at least 6Mi (the Engine's own minimum), at most 64 TiB"
 _SIZE = "a size such as 1Mi, 10M or 512Ki, at most 64 TiB; 0 for no limit"
-_LEAST_MEMORY_BYTES = 6 * 1024**2
-_MOST_BYTES = 64 * 1024**4
+_MIN_MEMORY_BYTES = 6 * 1024**2
+_MAX_BYTES = 64 * 1024**4
 
 
 def memory_bytes(quantity: str) -> int:
@@ -195,16 +195,16 @@ def _is_cpu(value: object) -> object:
     raise wrong(_CPU)
 
 
-def _bytes_within(value: object, least: int) -> bool:
+def _bytes_within(value: object, min_bytes: int) -> bool:
     typed = isinstance(value, str | int) and not isinstance(value, bool)
     match = _QUANTITY.fullmatch(str(value)) if typed else None
     if match is None or match[2] not in _MEMORY_UNITS:
         return False
-    return least <= memory_bytes(str(value)) <= _MOST_BYTES
+    return min_bytes <= memory_bytes(str(value)) <= _MAX_BYTES
 
 
 def _is_memory(value: object) -> object:
-    if _bytes_within(value, _LEAST_MEMORY_BYTES):
+    if _bytes_within(value, _MIN_MEMORY_BYTES):
         return value
     raise wrong(_MEMORY)
 

@@ -1,4 +1,7 @@
-"""What `orchestry status` shows: the store keeps it, the report prints it, nobody computes it twice."""
+"""What `orchestry status` shows: the store keeps it, the report prints it, nobody computes it twice.
+
+A status is for people and their tools: no decision reads it, but that conditions keep the time at which they began.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from reconciler.model.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """``Ready``, ``Progressing`` or ``Degraded``, as Kubernetes has them. ``since``: epoch seconds."""
+    """A condition of an app, as Kubernetes has them: ``Ready``, ``Progressing`` or ``Degraded``. ``since``: epoch
+    seconds."""
 
     type: Literal["Ready", "Progressing", "Degraded"]
     status: bool
@@ -23,7 +27,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """What moves all the time, and is no reason to write to the store at once."""
+    """Measurements of a replica that move all the time, and are no reason to write to the store at once."""
 
     cpu_percent: float | None = None
     memory_percent: float | None = None
@@ -32,9 +36,9 @@ class Vitals:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaStatus:
-    """One replica. ``state``: ``ready`` (routed), ``draining`` (leaving), ``down`` (anything else).
+    """The status of one replica. ``state``: ``ready`` (routed), ``draining`` (leaving), ``down`` (anything else).
 
-    ``phase`` is the planner's word for where it stands (``starting``, ``crashed``, …), ``note`` why.
+    ``phase`` is the word of `decide.phases` for where it stands (``starting``, ``crashed``, …), ``note`` why.
     """
 
     name: str
@@ -53,7 +57,8 @@ class ReplicaStatus:
 
 @dataclass(frozen=True, slots=True)
 class AppStatus:
-    """One app. ``current`` counts running replicas, ``ready`` those fit for traffic, ``routed`` those getting it."""
+    """The status of one app. ``current`` counts running replicas, ``ready`` those fit for traffic, ``routed`` those
+    getting it."""
 
     name: str
     revision: str
@@ -70,6 +75,7 @@ class AppStatus:
 
     @property
     def converged(self) -> bool:
-        """All that was asked for is so: a version that was rolled back is ready, and yet not what was asked for."""
+        """Whether all that was asked for is so: a version that was rolled back is ready, and yet not what was asked
+        for."""
         true = {condition.type for condition in self.conditions if condition.status}
         return true == {"Ready"}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reconciler.model.defaults import FIRST_GENERATION, ContainerDefaults, defaults_of, latest_generation
+from reconciler.model.defaults import FIRST_EDITION, ContainerDefaults, defaults_of, latest_edition
 from reconciler.model.spec import (
     App,
     AppSpec,
@@ -56,12 +56,12 @@ _FIRST_FIELDS: Mapping[type[Part], frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One app as one revision has it.
+    """An app as one revision has it.
 
     ``revision`` is the commit (or the directory's digest) it was read from; ``path`` its file, relative to the
     source; ``files`` the content of ``spec.files`` by path, taken from the same snapshot; ``spec_hash`` names
     what containers are created from, so equal hashes mean that nothing has to be recreated. ``defaults`` is the
-    generation of container defaults they are created with.
+    edition of container defaults they are created with.
     """
 
     app: App
@@ -69,13 +69,13 @@ class Version:
     path: str
     files: Mapping[str, bytes] = field(default_factory=dict)
     spec_hash: str = ""
-    defaults: int = FIRST_GENERATION
+    defaults: int = FIRST_EDITION
 
     @classmethod
     def of(cls, app: App, revision: str, path: str, files: Mapping[str, bytes] | None = None) -> Version:
         """The version as the source has it now, with the latest defaults."""
         contents = dict(files or {})
-        return cls(app, revision, path, contents, _digest(container_fields(app), contents), latest_generation())
+        return cls(app, revision, path, contents, _digest(container_fields(app), contents), latest_edition())
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from reconciler.ports import Prober
-from reconciler.probe.checks import Masking
+from reconciler.probe.checks import RedactorOf
 from reconciler.probe.prober import BackgroundProber
 
 
@@ -27,18 +27,18 @@ def is_ipv4(address: str) -> bool:
 def open_prober(
     *,
     wake: Callable[[], None],
-    masking: Masking,
+    redactor_of: RedactorOf,
     concurrency: int = 16,
     allowed: Callable[[str], bool] = is_ipv4,
     clock: Callable[[], float] = time.time,
 ) -> Prober:
     """A prober with an empty schedule, making at most ``concurrency`` checks at a time.
 
-    ``wake`` is called from its threads when a sample may change a verdict, and ``masking``, by a container's id, when
-    something that it said is to be shown: it gives what makes the container's secrets unreadable. Addresses that are
-    not ``allowed`` are never asked and fail their checks. ``clock`` gives epoch seconds for the samples.
+    ``wake`` is called from its threads when a sample may change a verdict, and ``redactor_of``, by a container's id,
+    when something that it said is to be shown. Addresses that are not ``allowed`` are never asked and fail their
+    checks. ``clock`` gives epoch seconds for the samples.
     """
-    return BackgroundProber(wake, concurrency, allowed, clock, masking)
+    return BackgroundProber(wake, concurrency, allowed, clock, redactor_of)
 
 
 __all__ = ["is_ipv4", "open_prober"]

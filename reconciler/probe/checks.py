@@ -1,6 +1,6 @@
 """One check of one container: ask once, and say in a few words what came of it.
 
-Every failure to answer is a failed check with a readable detail, never an exception: the planner weighs answers, and a
+Every failure to answer is a failed check with a readable detail, never an exception: `decide` weighs answers, and a
 misbehaving app must not be able to disturb more than its own verdict. So nothing here follows a redirect, keeps a
 cookie, reads the environment's proxies, decompresses, or reads on for longer or further than its bounds.
 
@@ -34,26 +34,28 @@ _HEADERS = {"User-Agent": "orchestry-probe", "Accept": "*/*", "Connection": "clo
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Whether the check passed, and what was found in at most a line of printable text."""
+    """The answer to a check: whether it passed, and what was found, in at most a line of printable text."""
 
     ok: bool
     detail: str
 
 
 Check = Callable[[], Answer]
-# By the id of a container: what makes its secrets unreadable in a text. May raise Unavailable.
-Masking = Callable[[str], Callable[[str], str]]
+# Makes the secrets of one container unreadable in a text.
+Redactor = Callable[[str], str]
+# The redactor of a container, by its id. May raise Unavailable.
+RedactorOf = Callable[[str], Redactor]
 
 
-def check_for(target: ProbeTarget, connections: Connections, masking: Masking) -> Check:
+def check_for(target: ProbeTarget, connections: Connections, redactor_of: RedactorOf) -> Check:
     """The check a target asks for, ready to be made any number of times, by one thread at a time."""
     if target.check.protocol == "TCP":
         return TcpCheck(target, connections)
-    return HttpCheck(target, connections, masking)
+    return HttpCheck(target, connections, redactor_of)
 
 
 class TcpCheck:
-    """Passes when the port accepts a connection."""
+    """A check that passes when the port accepts a connection."""
 
     def __init__(self, target: ProbeTarget, connections: Connections) -> None:
         self._target = target
@@ -69,12 +71,13 @@ class TcpCheck:
 
 
 class HttpCheck:
-    """Passes when a complete answer with an expected status arrives in time, on a connection of its own."""
+    """A check that passes when a complete answer with an expected status arrives in time, on a connection of its
+    own."""
 
-    def __init__(self, target: ProbeTarget, connections: Connections, masking: Masking) -> None:
+    def __init__(self, target: ProbeTarget, connections: Connections, redactor_of: RedactorOf) -> None:
         self._target = target
-        self._masking = masking
-        self._mask: Callable[[str], str] | None = None
+        self._redactor_of = redactor_of
+        self._redactor: Redactor | None = None
         self._adapter = _BoundedAdapter(target, connections)
         self._request: requests.PreparedRequest | None = None
 
@@ -102,20 +105,20 @@ class HttpCheck:
         expected = self._target.check.expected_status_codes
         if status in expected if expected else 200 <= status <= 299:
             return Answer(True, f"answered {status}")
-        said = self._shown(body.decode(errors="replace"))
-        return Answer(False, f"answered {status}: {said}" if said else f"answered {status}")
+        excerpt = self._shown(body.decode(errors="replace"))
+        return Answer(False, f"answered {status}: {excerpt}" if excerpt else f"answered {status}")
 
     def _shown(self, text: str) -> str:
         """The first line of what the app said, printable and without its secrets."""
         if not text.strip():
             return ""
         try:
-            if self._mask is None:  # asked for once, by the first failure: an environment stays what it is
-                self._mask = self._masking(self._target.container_id)
+            if self._redactor is None:  # asked for once, by the first failure: an environment stays what it is
+                self._redactor = self._redactor_of(self._target.container_id)
         except Unavailable:
             return "(not shown: the Engine can't tell which secrets may be in it)"
         # Before anything is cut off: a part of a secret would not be found.
-        return _printable(self._mask(text).lstrip().partition("\n")[0])
+        return _printable(self._redactor(text).lstrip().partition("\n")[0])
 
 
 class _BoundedAdapter(HTTPAdapter):

@@ -3,11 +3,11 @@
 One schedule per container and check. A thread sleeps until the next check is due and queues it for a bounded pool,
 never a second one while the first is under way. One worker empties the queue, and another joins in whenever something
 is still waiting a moment later: checks that answer at once cost half in a row of what they cost side by side, and
-those that hang hold up nobody. What the answers mean is the planner's to decide; this module only says
-which of them are worth waking it for. It must never wait inside `watch` or `collect`: those run in the tick.
+those that hang hold up nobody. What the answers mean is for `decide` to say; this module only says which of them are
+worth waking the loop for. It must never wait inside `watch` or `collect`: those run in the tick.
 
-The rhythm needs no memory: a check with period p is due at every moment t with (t - phase) mod p = 0, the phase drawn
-from the container's id. So three hundred checks spread evenly, and replacing the schedule disturbs none of them.
+The rhythm remembers nothing: a check with period p is due at every moment t with (t - phase) mod p = 0, the phase
+drawn from the container's id. So three hundred checks spread evenly, and replacing the schedule disturbs none of them.
 Phases fall on a common beat: a few checks in a row cost a third of what each costs alone, the caches being warm.
 """
 
@@ -27,16 +27,16 @@ from dataclasses import dataclass, replace
 from reconciler.loud_thread import LoudThread
 from reconciler.model.observed import ProbeSample
 from reconciler.model.plan import ProbeTarget
-from reconciler.probe.checks import Answer, Check, Masking, check_for
+from reconciler.probe.checks import Answer, Check, RedactorOf, check_for
 from reconciler.probe.sockets import Connections
 
 QUICK_FIRST_SECONDS = 0.1
 QUICK_LAST_SECONDS = 0.25
 QUICK_GROWTH = 1.2
-# Once a quick target has answered well as often as is wanted, the planner only has to hear of it.
+# Once a quick target has answered well as often as is wanted, the next tick only has to hear of it.
 HEARD_WITHIN_SECONDS = 1.0
 BEAT_SECONDS = 1.0
-LEAST_BEATS = 8
+MIN_BEATS = 8
 HELP_AFTER_SECONDS = 0.005
 
 
@@ -60,7 +60,7 @@ def _key(target: ProbeTarget) -> tuple[str, str]:
 
 def next_due(now: float, period_seconds: float, container_id: str) -> float:
     """The first moment after ``now`` in the rhythm of this container and period (same clock as ``now``)."""
-    beat_seconds = min(BEAT_SECONDS, period_seconds / LEAST_BEATS)
+    beat_seconds = min(BEAT_SECONDS, period_seconds / MIN_BEATS)
     phase = zlib.crc32(container_id.encode()) / 2**32 * period_seconds // beat_seconds * beat_seconds
     return phase + (math.floor((now - phase) / period_seconds) + 1) * period_seconds
 
@@ -74,12 +74,12 @@ class BackgroundProber:
         concurrency: int,
         allowed: Callable[[str], bool],
         clock: Callable[[], float],
-        masking: Masking,
+        redactor_of: RedactorOf,
     ) -> None:
         self._wake = wake
         self._allowed = allowed
         self._clock = clock
-        self._masking = masking
+        self._redactor_of = redactor_of
         self._connections = Connections()
         self._changed = threading.Condition()
         self._watches: dict[tuple[str, str], _Watch] = {}
@@ -133,7 +133,7 @@ class BackgroundProber:
             return known
         if not self._allowed(target.address):
             return self._started(_Watch(target, _refusal(target)))
-        return self._started(_Watch(target, check_for(target, self._connections, self._masking)))
+        return self._started(_Watch(target, check_for(target, self._connections, self._redactor_of)))
 
     def _started(self, watch: _Watch) -> _Watch:
         self._schedule(watch, self._first_due(watch.target))
@@ -190,7 +190,7 @@ class BackgroundProber:
             self._ask(watch)
 
     def _worked(self, job: Future[None]) -> None:
-        """A check never raises; should one, `collect` does."""
+        """Keep the error of a worker, for `collect` to raise; a check itself never raises one."""
         if job.exception() is not None:
             self._broken = job
 
@@ -210,7 +210,7 @@ class BackgroundProber:
         return turn == watch.turn and self._is_current(watch)
 
     def _ask(self, watch: _Watch) -> None:
-        """One check, one sample, and the next turn."""
+        """Make one check, keep its sample, and schedule the next."""
         answer = watch.check()
         with self._changed:
             if not self._is_current(watch):
@@ -222,7 +222,7 @@ class BackgroundProber:
             self._wake()
 
     def _record(self, watch: _Watch, answer: Answer) -> bool:
-        """Keep the sample; whether it can change a verdict, and so is worth a tick."""
+        """Keep the sample. Returns whether it can change a verdict, and so is worth a tick."""
         target, previous = watch.target, watch.previous
         watch.previous = answer.ok
         watch.successes = watch.successes + 1 if answer.ok else 0

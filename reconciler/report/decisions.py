@@ -20,10 +20,12 @@ _ESTIMATED = (
 
 
 def decision_lines(decision: ScalingDecision, now: float) -> Iterator[str]:
-    """The whole chain of reasons, as text."""
+    """A scaling decision with its whole chain of reasons, as text."""
     yield f"{decision.reason} ({age(now - decision.at)} ago)"
     if decision.factors:
-        yield table(("METRIC", "VALUE", "TARGET", "FACTOR", ""), [_factor_row(it, decision) for it in decision.factors])
+        yield table(
+            ("METRIC", "VALUE", "TARGET", "FACTOR", ""), [_factor_row(factor, decision) for factor in decision.factors]
+        )
     yield f"recommended: {decision.raw}"
     yield from (f"{clamp.name}: {clamp.before} → {clamp.after}, {clamp.reason}" for clamp in decision.clamps)
     acted = "" if decision.acted else " (not acted upon: dryRun)"
@@ -34,7 +36,7 @@ def decision_lines(decision: ScalingDecision, now: float) -> Iterator[str]:
 
 
 def notes_on(decision: ScalingDecision) -> tuple[str, ...]:
-    """What the numbers don't show."""
+    """Notes on a decision: what its numbers don't show."""
     return (_ESTIMATED,) if any(factor.estimated for factor in decision.factors) else ()
 
 
@@ -50,7 +52,7 @@ def _number(value: float, unit: str) -> str:
 
 
 def decision_document(decision: ScalingDecision) -> dict[str, Any]:
-    """A scaling decision with its whole chain of reasons."""
+    """A scaling decision with its whole chain of reasons, as JSON values."""
     return {
         "at": rfc3339(decision.at),
         "current": decision.current,
@@ -60,11 +62,12 @@ def decision_document(decision: ScalingDecision) -> dict[str, Any]:
         "reason": decision.reason,
         "winner": decision.winner,
         "factors": [
-            {"metric": it.metric, "value": it.value, "target": it.target, "factor": it.factor, "unit": it.unit}
-            for it in decision.factors
+            {"metric": f.metric, "value": f.value, "target": f.target, "factor": f.factor, "unit": f.unit}
+            for f in decision.factors
         ],
         "clamps": [
-            {"name": it.name, "before": it.before, "after": it.after, "reason": it.reason} for it in decision.clamps
+            {"name": clamp.name, "before": clamp.before, "after": clamp.after, "reason": clamp.reason}
+            for clamp in decision.clamps
         ],
         "next_step": decision.next_step,
     }

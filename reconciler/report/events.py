@@ -29,14 +29,14 @@ def events(
 
     Raises BadRequest for a filter that can't be, Unavailable where nothing can be read.
     """
-    found = reader.events(app_name=app_name, type=_type(type_), since=parse_since(since, now), limit=limit)
+    matching = reader.events(app_name=app_name, type=_type(type_), since=parse_since(since, now), limit=limit)
     if output == "json":
-        return json.dumps([event_document(event) for event in found], indent=2, ensure_ascii=False)
-    return printable(event_table(found)) if found else "no events"
+        return json.dumps([event_document(event) for event in matching], indent=2, ensure_ascii=False)
+    return printable(event_table(matching)) if matching else "no events"
 
 
-def event_table(found: Iterable[Event]) -> str:
-    rows = [(clock(event.at), event.type, event.app_name, _message(event)) for event in found]
+def event_table(events: Iterable[Event]) -> str:
+    rows = [(clock(event.at), event.type, event.app_name, _message(event)) for event in events]
     return table(("TIME (UTC)", "TYPE", "APP", "MESSAGE"), rows)
 
 

@@ -61,8 +61,12 @@ class Subject:
         return next((app for app in self.published.table.apps if app.app_name == self.name), None)
 
     @property
-    def instances(self) -> tuple[ReplicaStatus, ...]:
+    def replicas(self) -> tuple[ReplicaStatus, ...]:
         return self.status.replicas if self.status else ()
+
+    @property
+    def refusals(self) -> list[str]:
+        return [refusal.message for refusal in self.published.refusals if refusal.app_name == self.name]
 
     def ago(self, at: float) -> str:
         return f"{age(self.now - at)} ago"
@@ -89,9 +93,9 @@ def explained(subject: Subject, output: str = "text") -> str:
 
 
 def _text(subject: Subject) -> Iterator[str]:
-    seen = subject.ago(subject.controller.seen_at)
+    recorded = subject.ago(subject.controller.seen_at)
     stopped = "" if dump.running(subject.controller, subject.now) else "; the controller seems not to be running"
-    yield f"{subject.name}, as recorded {seen}{stopped}"
+    yield f"{subject.name}, as recorded {recorded}{stopped}"
     yield _section("Replicas", _replicas(subject))
     yield _section("Scaling", _scaling(subject))
     yield _section("Rollout", _rollout(subject))
@@ -151,49 +155,48 @@ def _rollout(subject: Subject) -> Iterator[str]:
 
 
 def _rollout_outlook(subject: Subject, state: AppState, rollout: Rollout) -> Iterator[str]:
-    """What ends it: the canary's verdict, or the lack of any further ready replica."""
+    """What ends the rollout: the canary's verdict, or the lack of any further ready replica."""
     strategy = state.version.app.spec.strategy
-    on_trial = rollout.canary_at is not None and not rollout.promoted
     if rollout.canary_at is not None and strategy.canary:
         left_seconds = rollout.canary_at + strategy.canary.hold_seconds - subject.now
         verdict = f"judged in {age(left_seconds)}" if left_seconds > 0 else "judged as soon as it was asked enough"
         since = f"canary: has its share of the traffic since {subject.ago(rollout.canary_at)}"
-        yield f"{since}, {verdict if on_trial else 'promoted'}"
-    if not on_trial and not state.failed:
+        yield f"{since}, {'promoted' if rollout.promoted else verdict}"
+    if rollout.analysis_since is None and not state.failed:
         left = age(rollout.progressed_at + strategy.progress_deadline_seconds - subject.now)
         what = "rolled back" if strategy.on_failure == "rollback" else "paused"
         yield f"{what} in {left} if no further replica becomes ready"
 
 
 def _health(subject: Subject) -> Iterator[str]:
-    if not subject.instances:
+    if not subject.replicas:
         yield "no replicas"
         return
     rows = [
-        (one.name, one.phase, one.health.verdict.value, _routed(subject, one), _why(subject, one))
-        for one in subject.instances
+        (replica.name, replica.phase, replica.health.verdict.value, _routed(subject, replica), _why(subject, replica))
+        for replica in subject.replicas
     ]
     yield table(("REPLICA", "PHASE", "HEALTH", "ROUTED", "WHY"), rows)
-    yield from _table_facts(subject)
+    yield from _published_routes(subject)
 
 
-def _routed(subject: Subject, one: ReplicaStatus) -> str:
-    """By the last table that was published, which is what counts."""
+def _routed(subject: Subject, replica: ReplicaStatus) -> str:
+    """Whether requests reach the replica, by the last table that was published, which is what counts."""
     servers = subject.routes.servers if subject.routes else ()
-    server = next((server for server in servers if server.name == one.name), None)
-    if server is None or (server.draining and one.state != "draining"):
+    server = next((server for server in servers if server.name == replica.name), None)
+    if server is None or (server.draining and replica.state != "draining"):
         return "no"
     return "draining" if server.draining else "yes"
 
 
-def _why(subject: Subject, one: ReplicaStatus) -> str:
-    state = subject.record.replicas.get(one.name)
-    parts = [one.note] if one.note else []
+def _why(subject: Subject, replica: ReplicaStatus) -> str:
+    state, health = subject.record.replicas.get(replica.name), replica.health
+    parts = [replica.note] if replica.note else []
     if state and state.restarts.backoff:
         why = _backoff(subject, state.restarts.backoff)
         parts = [part for part in parts if not why.startswith(part)] + [why]
-    if not parts and one.health.since is not None and one.health.verdict is not Verdict.UNKNOWN:
-        parts.append(f"{one.health.verdict.value} since {subject.ago(one.health.since)}")
+    if not parts and health.since is not None and health.verdict is not Verdict.UNKNOWN:
+        parts.append(f"{health.verdict.value} since {subject.ago(health.since)}")
     return "; ".join(parts)
 
 
@@ -205,7 +208,7 @@ def _backoff(subject: Subject, backoff: Backoff) -> str:
     return f"{backoff.reason}: {backoff.message} (attempt {backoff.attempts}, {when})"
 
 
-def _table_facts(subject: Subject) -> Iterator[str]:
+def _published_routes(subject: Subject) -> Iterator[str]:
     routes = subject.status.routes if subject.status else ()
     if not routes:
         yield "no routes: nothing reaches it through the edge"
@@ -216,14 +219,14 @@ def _table_facts(subject: Subject) -> Iterator[str]:
         yield f"routes {' '.join(routes)}, published {subject.ago(published.at)} as {published.generation}{edge}"
     else:
         yield f"routes {' '.join(routes)}, not published yet"
-    refused = [it.message for it in published.refusals if it.app_name == subject.name]
-    yield from (f"refused: {message}" for message in refused)
+    yield from (f"refused: {message}" for message in subject.refusals)
 
 
 def _conditions(subject: Subject) -> Iterator[str]:
-    for it in subject.status.conditions if subject.status else ():
-        message = f": {it.message}" if it.message else ""
-        yield f"{it.type} is {'true' if it.status else 'false'} since {subject.ago(it.since)}, {it.reason}{message}"
+    for condition in subject.status.conditions if subject.status else ():
+        holds, since = "true" if condition.status else "false", subject.ago(condition.since)
+        message = f": {condition.message}" if condition.message else ""
+        yield f"{condition.type} is {holds} since {since}, {condition.reason}{message}"
 
 
 # -- json -------------------------------------------------------------------------------------------------------------
@@ -231,7 +234,7 @@ def _conditions(subject: Subject) -> Iterator[str]:
 
 def _document(subject: Subject) -> dict[str, Any]:
     status = dump.app_dump(subject.record, subject.now).model_dump(mode="json")
-    routed = {one.name: _routed(subject, one) for one in subject.instances}
+    routed = {replica.name: _routed(subject, replica) for replica in subject.replicas}
     return {
         "app": subject.name,
         "as_of": rfc3339(subject.controller.seen_at),
@@ -240,7 +243,7 @@ def _document(subject: Subject) -> dict[str, Any]:
         "notes": list(notes_on(subject.decision)) if subject.decision else [],
         "routed": routed,
         "published": _published(subject.published),
-        "refusals": [it.message for it in subject.published.refusals if it.app_name == subject.name],
+        "refusals": subject.refusals,
         "status": status,
         "events": [event_document(event) for event in subject.events],
     }

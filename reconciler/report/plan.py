@@ -49,8 +49,8 @@ def _text(revision: str, plan: Plan, problems: Sequence[Problem], served: RouteT
 
 def _rerouted(served: RouteTable, planned: RouteTable) -> dict[str, str]:
     """What changes in nginx, by app."""
-    old = {app.app_name: app for app in served.apps}
-    new = {app.app_name: app for app in planned.apps}
+    old = {part.app_name: part for part in served.apps}
+    new = {part.app_name: part for part in planned.apps}
     changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
     return {name: _rerouting(old.get(name), new.get(name)) for name in changed}
 
@@ -60,11 +60,11 @@ def _rerouting(old: AppRoutes | None, new: AppRoutes | None) -> str:
     return f"{after}: its options change" if before == after else f"{after}: was {before}"
 
 
-def _way_in(app: AppRoutes | None) -> str:
-    if app is None:
+def _way_in(part: AppRoutes | None) -> str:
+    if part is None:
         return "nothing"
-    paths = " ".join(f"{route.host or '*'}{route.path}" for route in app.routes)
-    servers = ", ".join(server.name + " (draining)" * server.draining for server in app.servers)
+    paths = " ".join(f"{route.host or '*'}{route.path}" for route in part.routes)
+    servers = ", ".join(server.name + " (draining)" * server.draining for server in part.servers)
     return f"{paths} → {servers or 'nobody (503)'}"
 
 
@@ -85,7 +85,7 @@ def _document(revision: str, plan: Plan, problems: Sequence[Problem], served: Ro
         "actions": [_action(action) for action in plan.actions],
         "differences": {name: list(fields) for name, fields in plan.differences.items()},
         "waits": [_wait(wait) for wait in plan.waits],
-        "routes": [_routes(app) for app in plan.routes.apps],
+        "routes": [_routes(part) for part in plan.routes.apps],
         "rerouted": _rerouted(served, plan.routes),
     }
 
@@ -104,7 +104,7 @@ def _wait(wait: Wait) -> dict[str, Any]:
     return {"app": wait.app_name, "message": wait.message, "until": wait.until}
 
 
-def _routes(app: AppRoutes) -> dict[str, Any]:
-    routes = [{"host": route.host, "path": route.path} for route in app.routes]
-    servers = [{"name": s.name, "address": s.address, "port": s.port, "draining": s.draining} for s in app.servers]
-    return {"app": app.app_name, "routes": routes, "servers": servers}
+def _routes(part: AppRoutes) -> dict[str, Any]:
+    routes = [{"host": route.host, "path": route.path} for route in part.routes]
+    servers = [{"name": s.name, "address": s.address, "port": s.port, "draining": s.draining} for s in part.servers]
+    return {"app": part.app_name, "routes": routes, "servers": servers}

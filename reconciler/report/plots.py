@@ -1,4 +1,7 @@
-"""Series over time as pictures made of text, one below the other over the same stretch of time."""
+"""Series over time as pictures made of text, one below the other over the same stretch of time.
+
+It draws what it is given: what is worth showing is for the report to say.
+"""
 
 from __future__ import annotations
 
@@ -12,31 +15,32 @@ Points = Sequence[tuple[float, float]]
 _ROWS = 10
 _TICKS = 3
 # More points than a terminal has columns cost time and show nothing.
-_MOST_POINTS = 400
+_MAX_POINTS = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """``points`` are (epoch seconds, value), oldest first."""
+    """A value over time. ``points`` are (epoch seconds, value), oldest first."""
 
     title: str
     points: Points
 
 
 def plot(series: Sequence[Series], *, width: int) -> str:
-    """The series that have at least two points; "" where none has. ``width`` in columns, at most the terminal's."""
-    drawn = [one for one in series if len(one.points) > 1]
-    if not drawn:
+    """A picture of the series that have at least two points; "" where none has. ``width`` in columns, at most the
+    terminal's."""
+    lines = [line for line in series if len(line.points) > 1]
+    if not lines:
         return ""
-    first = min(one.points[0][0] for one in drawn)
-    last = max(one.points[-1][0] for one in drawn)
-    return "\n".join(_panel(one, first, last, width) for one in drawn)
+    first = min(line.points[0][0] for line in lines)
+    last = max(line.points[-1][0] for line in lines)
+    return "\n".join(_panel(line, first, last, width) for line in lines)
 
 
 def _panel(series: Series, first: float, last: float, width: int) -> str:
     import plotext
 
-    points = thinned(series.points, _MOST_POINTS)
+    points = thinned(series.points, _MAX_POINTS)
     ticks = [(last - first) * step / (_TICKS - 1) for step in range(_TICKS)]
     figure = plotext.figure
     figure.clear()
@@ -51,9 +55,10 @@ def _panel(series: Series, first: float, last: float, width: int) -> str:
     return "\n".join(line.rstrip() for line in picture.splitlines())
 
 
-def thinned(points: Points, most: int) -> Points:
-    """At most ``most`` points: of each stretch its highest, since peaks are what people look for."""
-    stride = -(-len(points) // most)
+def thinned(points: Points, max_points: int) -> Points:
+    """The points thinned to at most ``max_points``: of each stretch its highest, since peaks are what people look
+    for."""
+    stride = -(-len(points) // max_points)
     if stride <= 1:
         return points
     stretches = (points[start : start + stride] for start in range(0, len(points), stride))

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from reconciler.report.tables import table
-from reconciler.settings import DECLARED, Loaded, Settings, default_of, masked
+from reconciler.settings import DECLARED, Loaded, Settings, default_of, redacted
 
 
 def settings(loaded: Loaded, output: str) -> str:
-    """The text for ``output``, ``text`` or ``json``."""
+    """The settings in force, as ``text`` or ``json``."""
     values = {name: _in_force(loaded.settings, name) for name in DECLARED}
     if output == "json":
         origins = {name: {"from": origin.kind, "where": origin.name} for name, origin in loaded.origins.items()}
@@ -22,7 +22,7 @@ def settings(loaded: Loaded, output: str) -> str:
 def _in_force(settings: Settings, name: str) -> Any:
     computed: dict[str, Any] = {"network": settings.network_name, "secrets_dir": settings.secrets}
     value = computed.get(name, getattr(settings, name))
-    return masked(value) if value and DECLARED[name]["credential"] else value
+    return redacted(value) if value and DECLARED[name]["credential"] else value
 
 
 def _cell(name: str, value: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from reconciler.model.version import short
 from reconciler.ports import StatusReader
@@ -25,20 +25,20 @@ _PASSING = re.compile(r'[0-9]+ (s|min|h|d)(?= ago|\))|"?(generated_at|seen_at|ag
 
 
 def status(reader: StatusReader, app_name: str | None = None, output: str = "table", *, now: float) -> tuple[str, int]:
-    """The text for ``output`` (``table``, ``wide``, ``json`` or ``yaml``), and the exit code. ``now``: epoch seconds.
+    """The status as ``table``, ``wide``, ``json`` or ``yaml``, and the exit code. ``now``: epoch seconds.
 
     Raises Unavailable where nothing can be read, NothingRecorded where there is nothing, BadRequest for another output.
     """
-    found = dump(reader, now=now, app_name=app_name)
-    return formatted(found, output, in_detail=app_name is not None), exit_code(found)
+    current = dump(reader, now=now, app_name=app_name)
+    return formatted(current, output, in_detail=app_name is not None), exit_code(current)
 
 
-def formatted(found: contract.Status, output: str, *, in_detail: bool = False) -> str:
-    """The text for ``output``. ``in_detail``: tables tell all there is of the one app that ``found`` holds."""
+def formatted(status: contract.Status, output: str, *, in_detail: bool = False) -> str:
+    """The status as text, for any ``output``. ``in_detail``: tables tell all there is of the one app that is in it."""
     if output not in _FORMATS:
         raise BadRequest(f"output: found {output!r}; expected one of {', '.join(_FORMATS)}")
     form = _one_app if in_detail and output in ("table", "wide") else _FORMATS[output]
-    return form(found)
+    return form(status)
 
 
 def watch(look: Callable[[], tuple[str, int]], pause: Callable[[], None]) -> Iterator[str]:
@@ -52,98 +52,99 @@ def watch(look: Callable[[], tuple[str, int]], pause: Callable[[], None]) -> Ite
         pause()
 
 
-def exit_code(found: contract.Status) -> int:
-    """0 converged, 1 something is wrong (a degraded app, a problem in the source), 2 not converged yet."""
-    degraded = any(it.status for app in found.apps for it in app.conditions if it.type == "Degraded")
-    if degraded or found.problems or any(app.error for app in found.apps):
+def exit_code(status: contract.Status) -> int:
+    """The exit code: 0 converged, 1 something wrong (a degraded app, a problem in the source), 2 not converged yet."""
+    conditions = (condition for app in status.apps for condition in app.conditions)
+    degraded = any(condition.status for condition in conditions if condition.type == "Degraded")
+    if degraded or status.problems or any(app.error for app in status.apps):
         return ERROR
-    return CONVERGED if found.converged else NOT_CONVERGED
+    return CONVERGED if status.converged else NOT_CONVERGED
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _table(found: contract.Status) -> str:
-    rows = [(*_counts(app), short(app.revision), *_verdict(app)) for app in found.apps]
-    return _page(found, table(("APP", "READY", "ROUTED", "REVISION", "STATUS", "MESSAGE"), rows))
+def _table(status: contract.Status) -> str:
+    rows = [(*_counts(app), short(app.revision), *_standing(app)) for app in status.apps]
+    return _page(status, table(("APP", "READY", "ROUTED", "REVISION", "STATUS", "MESSAGE"), rows))
 
 
-def _wide(found: contract.Status) -> str:
+def _wide(status: contract.Status) -> str:
     apps = [
-        (*_counts(app), short(app.revision), app.image, app.mode, " ".join(app.routes), *_verdict(app))
-        for app in found.apps
+        (*_counts(app), short(app.revision), app.image, app.mode, " ".join(app.routes), *_standing(app))
+        for app in status.apps
     ]
     headings = ("APP", "READY", "ROUTED", "REVISION", "IMAGE", "SCALING", "ROUTES", "STATUS", "MESSAGE")
-    instances = [one for app in found.apps for one in app.instances]
-    return _page(found, table(headings, apps), _instances(instances))
+    replicas = [replica for app in status.apps for replica in app.instances]
+    return _page(status, table(headings, apps), _replica_table(replicas))
 
 
-def _page(found: contract.Status, *tables: str) -> str:
-    if not found.apps:
+def _page(status: contract.Status, *tables: str) -> str:
+    if not status.apps:
         tables = ("no apps",)
-    parts = [_header(found), *_warnings(found)]
-    return printable("\n\n".join(("\n".join(parts), *(it for it in tables if it))))
+    parts = [_header(status), *_warnings(status)]
+    return printable("\n\n".join(("\n".join(parts), *filter(None, tables))))
 
 
-def _header(found: contract.Status) -> str:
-    seen = age(found.controller.age_seconds)
-    return f"instance {found.instance} · revision {short(found.revision) or 'none yet'} · as of {seen} ago"
+def _header(status: contract.Status) -> str:
+    revision, ago = short(status.revision) or "none yet", f"{age(status.controller.age_seconds)} ago"
+    return f"instance {status.instance} · revision {revision} · as of {ago}"
 
 
-def _warnings(found: contract.Status) -> Iterator[str]:
-    controller = found.controller
+def _warnings(status: contract.Status) -> Iterator[str]:
+    controller = status.controller
     if not controller.running:
         yield (
             f"warning: the controller seems not to be running: pid {controller.pid} on {controller.host} was last seen "
             f"{age(controller.age_seconds)} ago"
         )
-    yield from (f"problem: {problem.message}" for problem in found.problems)
-    yield from (f"notice: {notice}" for notice in found.notices)
+    yield from (f"problem: {problem.message}" for problem in status.problems)
+    yield from (f"notice: {notice}" for notice in status.notices)
 
 
 def _counts(app: contract.App) -> tuple[str, str, int]:
     return app.name, f"{app.replicas.ready}/{app.replicas.desired}", app.replicas.routed
 
 
-def _verdict(app: contract.App) -> tuple[str, str]:
+def _standing(app: contract.App) -> tuple[str, str]:
     """One word for the app, and one sentence: of all its conditions the one that people have to know."""
-    true = {it.type: it for it in app.conditions if it.status}
+    true = {condition.type: condition for condition in app.conditions if condition.status}
     if "Degraded" in true:
         return "Degraded", app.error or true["Degraded"].message
     if "Progressing" in true:
         return "Progressing", f"{true['Progressing'].message} ({age(true['Progressing'].age_seconds)})"
     if "Ready" in true:
         return "Ready", ""
-    waiting = next((it.message for it in app.conditions if it.type == "Ready"), "not looked at yet")
-    return "NotReady", waiting
+    unready = next((condition for condition in app.conditions if condition.type == "Ready"), None)
+    return "NotReady", unready.message if unready else "not looked at yet"
 
 
-def _instances(instances: list[contract.Instance]) -> str:
-    if not instances:
+def _replica_table(replicas: Sequence[contract.Instance]) -> str:
+    if not replicas:
         return ""
     rows = [
         (
-            one.name,
-            one.container_id[:12],
-            f"{one.address or '-'}:{one.port}" if one.port else one.address,
-            one.state,
-            one.phase,
-            one.health,
-            one.failures,
-            one.restarts,
-            _percent(one.cpu_percent),
-            _percent(one.memory_percent),
-            one.note,
+            replica.name,
+            replica.container_id[:12],
+            f"{replica.address or '-'}:{replica.port}" if replica.port else replica.address,
+            replica.state,
+            replica.phase,
+            replica.health,
+            replica.failures,
+            replica.restarts,
+            _percent(replica.cpu_percent),
+            _percent(replica.memory_percent),
+            replica.note,
         )
-        for one in instances
+        for replica in replicas
     ]
     names = ("INSTANCE", "CONTAINER", "ADDRESS", "STATE", "PHASE", "HEALTH", "FAILURES", "RESTARTS", "CPU", "MEMORY")
     return table((*names, "NOTE"), rows)
 
 
-def _one_app(found: contract.Status) -> str:
-    app = found.apps[0]
-    facts = [
+def _one_app(status: contract.Status) -> str:
+    app = status.apps[0]
+    rows = [
         ("revision", app.revision),
         ("image", app.image),
         ("replicas", _replicas(app.replicas)),
@@ -157,31 +158,31 @@ def _one_app(found: contract.Status) -> str:
     conditions = table(
         ("CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE"),
         [
-            (it.type, "yes" if it.status else "no", f"{age(it.age_seconds)} ago", it.reason, it.message)
-            for it in app.conditions
+            (c.type, "yes" if c.status else "no", f"{age(c.age_seconds)} ago", c.reason, c.message)
+            for c in app.conditions
         ],
     )
-    title = f"{app.name}\n" + "\n".join(f"  {name:<12} {value}" for name, value in facts if value)
-    return _page(found, title, conditions, _instances(list(app.instances)), *_troubles(app))
+    title = f"{app.name}\n" + "\n".join(f"  {name:<12} {value}" for name, value in rows if value)
+    return _page(status, title, conditions, _replica_table(app.instances), *_evidence(app))
 
 
 def _replicas(replicas: contract.Replicas) -> str:
     return f"{replicas.desired} wanted, {replicas.current} running, {replicas.ready} ready, {replicas.routed} routed"
 
 
-def _troubles(app: contract.App) -> Iterator[str]:
+def _evidence(app: contract.App) -> Iterator[str]:
     """What people would go looking for next: exit codes, failed answers, and last log lines."""
     if failed := app.failed_version:
-        yield _trouble(
+        yield _evidence_lines(
             f"revision {short(failed.revision)} failed: {failed.message}", failed.exit_code, failed.answer, failed.log
         )
-    for one in app.instances:
-        answer = one.health_check.detail if one.health != "healthy" else ""
-        if one.exit_code is not None or one.last_log or answer:
-            yield _trouble(one.name, one.exit_code, answer, one.last_log)
+    for replica in app.instances:
+        answer = replica.health_check.detail if replica.health != "healthy" else ""
+        if replica.exit_code is not None or replica.last_log or answer:
+            yield _evidence_lines(replica.name, replica.exit_code, answer, replica.last_log)
 
 
-def _trouble(title: str, exit_code: int | None, answer: str, log: str) -> str:
+def _evidence_lines(title: str, exit_code: int | None, answer: str, log: str) -> str:
     lines = [title]
     lines += [f"  exit code {exit_code}"] if exit_code is not None else []
     lines += [f"  last failed answer: {answer}"] if answer else []
@@ -196,18 +197,18 @@ def _percent(value: float | None) -> str | None:
 # -- for tools --------------------------------------------------------------------------------------------------------
 
 
-def _json(found: contract.Status) -> str:
-    return found.model_dump_json(indent=2)
+def _json(status: contract.Status) -> str:
+    return status.model_dump_json(indent=2)
 
 
-def _yaml(found: contract.Status) -> str:
+def _yaml(status: contract.Status) -> str:
     from ruamel.yaml import YAML
 
     buffer = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.dump(found.model_dump(mode="json"), buffer)
+    yaml.dump(status.model_dump(mode="json"), buffer)
     return buffer.getvalue().rstrip("\n")
 
 

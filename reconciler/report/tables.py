@@ -42,7 +42,7 @@ def printable(text: str) -> str:
 
 
 def _cell(value: object, blank: str) -> str:
-    """A column without a heading needs nothing in its place where there is no value."""
+    """The text of a cell, ``blank`` where it has no value: a column without a heading needs nothing there."""
     if value is None or value == "":
         return blank
     return printable(str(value))

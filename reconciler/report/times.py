@@ -12,26 +12,27 @@ _SPAN = re.compile(r"^([0-9]+(?:\.[0-9]+)?)([smhd])$")
 
 
 def rfc3339(at: float) -> str:
-    """``at`` in epoch seconds, to the millisecond: ``2026-11-24T15:12:03.250Z``."""
+    """A moment for tools: ``at``, in epoch seconds, to the millisecond: ``2026-11-24T15:12:03.250Z``."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def clock(at: float) -> str:
-    """The same for tables: ``2026-11-24 15:12:03``, in UTC."""
+    """A moment for tables: ``2026-11-24 15:12:03``, in UTC."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def age(seconds: float) -> str:
     """A span in its largest sensible unit: ``8 s``, ``5 min``, ``3 h``, ``2 d``. Negative ones count as 0."""
     seconds = max(0.0, seconds)
-    for unit, size, most in (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48)):
-        if seconds < size * most:
-            return f"{int(seconds / size)} {unit}"
+    for unit, unit_seconds, max_units in (("s", 1, 120), ("min", 60, 120), ("h", 3600, 48)):
+        if seconds < unit_seconds * max_units:
+            return f"{int(seconds / unit_seconds)} {unit}"
     return f"{int(seconds / 86400)} d"
 
 
 def parse_since(text: str | None, now: float) -> float | None:
-    """``10m``, ``2h``, ``3d`` before ``now``, or a time (``2026-11-24T15:12Z``; UTC without a zone), in epoch seconds.
+    """The moment that a filter means: ``10m``, ``2h``, ``3d`` before ``now``, or a time (``2026-11-24T15:12Z``; UTC
+    without a zone), in epoch seconds.
 
     Raises BadRequest for anything else.
     """

@@ -55,11 +55,12 @@ class Owned:
         self._ids: frozenset[str] = frozenset()
 
     def replace(self, container_ids: frozenset[str]) -> None:
-        """After an observation."""
+        """Take these as all containers that are ours, after an observation."""
         self._ids = container_ids
 
     def check(self, api: BoundedClient, container_id: str) -> None:
-        """Raises Rejected for a container that is not ours, docker's NotFound for one that is not there."""
+        """Make sure that a container is ours. Raises Rejected for a container that is not ours, docker's NotFound for
+        one that is not there."""
         if container_id in self._ids:
             return
         if not is_ours(api.inspect_container(container_id)["Config"]["Labels"], self._instance):
@@ -89,11 +90,11 @@ class Performer:
         self._pulling = True
 
     def give_up_pulls(self) -> None:
-        """May be called from any thread."""
+        """Let images that are being pulled go. May be called from any thread."""
         self._pulling = False
 
     def perform(self, action: Action) -> None:
-        """Do it. Raises TryLater or Rejected, or Unavailable where no Engine answers."""
+        """Perform the action. Raises TryLater or Rejected, or Unavailable where no Engine answers."""
         with self._engine.reach() as api, self._refusals(action):
             match action:
                 case EnsureImage():
@@ -168,19 +169,20 @@ class Performer:
     def _finish_earlier_create(
         self, api: BoundedClient, action: CreateReplica, archive: bytes, refusal: APIError
     ) -> None:
-        """The name is taken: by the very container that is wanted, if an earlier attempt was cut off."""
-        found = api.inspect_container(action.name)
-        labels = found["Config"]["Labels"]
+        """Finish a create whose name is taken: by the very container that is wanted, if an earlier attempt was cut
+        off."""
+        container = api.inspect_container(action.name)
+        labels = container["Config"]["Labels"]
         wanted = {SPEC_HASH: action.version.spec_hash, ADDRESS: action.address, APP: action.app_name}
         if not is_ours(labels, self._instance):
             raise TryLater(
                 Reason.NAME_TAKEN,
-                f"{action.summary}: a container that is not ours has this name ({found['Id'][:12]}, "
-                f"{found['Config']['Image']}): rename or remove it",
+                f"{action.summary}: a container that is not ours has this name ({container['Id'][:12]}, "
+                f"{container['Config']['Image']}): rename or remove it",
             )
         if not wanted.items() <= labels.items():
             raise _explained(refusal, action.summary)
-        _place_files_and_start(api, found["Id"], archive if found["State"]["Status"] == "created" else b"")
+        _place_files_and_start(api, container["Id"], archive if container["State"]["Status"] == "created" else b"")
 
     def _check_host_paths(self, spec: AppSpec) -> None:
         for volume in spec.volumes:
@@ -205,15 +207,16 @@ class Performer:
             api.start(action.container_id)
 
     def _rejoin_network(self, api: BoundedClient, container_id: str) -> None:
-        """Its network was removed and made anew while it did not run: by itself it would go on looking for the old."""
-        found = api.inspect_container(container_id)
-        labels = found["Config"]["Labels"]
+        """Connect a container to its network, which was removed and made anew while it did not run: by itself it would
+        go on looking for the old."""
+        container = api.inspect_container(container_id)
+        labels = container["Config"]["Labels"]
         api.disconnect_container_from_network(container_id, self._network.name, force=True)
         api.connect_container_to_network(
             container_id,
             self._network.name,
             ipv4_address=labels[ADDRESS],
-            aliases=aliases_of(labels[APP], found["Name"].lstrip("/")),
+            aliases=aliases_of(labels[APP], container["Name"].lstrip("/")),
         )
 
     def _remove(self, api: BoundedClient, action: RemoveReplica) -> None:
@@ -221,15 +224,16 @@ class Performer:
             self._owned.check(api, action.container_id)
             remove_gracefully(api, action.container_id, action.grace_seconds)
 
-    def _set_restarts(self, api: BoundedClient, container_id: str, policy: str) -> None:
+    def _set_restarts(self, api: BoundedClient, container_id: str, restart_policy: str) -> None:
         with contextlib.suppress(NotFound):  # the Engine restarts nothing that is gone
             self._owned.check(api, container_id)
             # The library's type would insist on a number of retries, which the Engine refuses for these.
-            api.update_container(container_id, restart_policy={"Name": policy})  # type: ignore[arg-type]
+            api.update_container(container_id, restart_policy={"Name": restart_policy})  # type: ignore[arg-type]
 
 
 def remove_gracefully(api: BoundedClient, container_id: str, grace_seconds: float) -> None:
-    """SIGTERM, so many seconds to obey, SIGKILL, removal with anonymous volumes. Raises docker's errors."""
+    """Remove a container: SIGTERM, so many seconds to obey, SIGKILL, removal with anonymous volumes. Raises docker's
+    errors."""
     # A container that can't be stopped, such as one that is being started, is removed by force.
     with contextlib.suppress(APIError):
         api.stop(container_id, timeout=math.ceil(grace_seconds))

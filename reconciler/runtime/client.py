@@ -21,7 +21,8 @@ class BoundedClient(docker.APIClient):
     """An `APIClient` whose requests that change something always have a time-out, also where the library gives none."""
 
     def get(self, *arguments: Any, **options: Any) -> Any:
-        """A look, which the loop waits for: at nothing of it may an Engine that hangs hold up the loop for long."""
+        """Send a request that only looks. The loop waits for it, and at nothing of it may an Engine that hangs hold up
+        the loop for long."""
         if options.get("timeout") is not None:
             options["timeout"] = min(options["timeout"], LOOK_SECONDS)
         return super().get(*arguments, **options)
@@ -35,17 +36,17 @@ class BoundedClient(docker.APIClient):
         return super().merge_environment_settings(url, proxies, stream, self.verify if verify is None else verify, cert)
 
     def create(self, body: dict[str, Any], name: str) -> str:
-        """Create a container by the API's own JSON; its id."""
+        """Create a container by the API's own JSON. Returns its id."""
         created: dict[str, str] = super().create_container_from_config(body, name)  # type: ignore[no-untyped-call]
         return created["Id"]
 
     def image_names(self) -> frozenset[str]:
-        """By what names the Engine knows its images, with tag or digest."""
+        """The names by which the Engine knows its images, with tag or digest."""
         listed: list[dict[str, Any]] = super().images()
-        return frozenset(name for one in listed for key in ("RepoTags", "RepoDigests") for name in one[key] or ())
+        return frozenset(name for image in listed for key in ("RepoTags", "RepoDigests") for name in image[key] or ())
 
     def has_image(self, image: str) -> bool:
-        """Whether it is on the host."""
+        """Whether the image is on the host."""
         try:
             super().inspect_image(image)  # type: ignore[no-untyped-call]
         except ImageNotFound:

@@ -85,7 +85,7 @@ class DockerRuntime:
         self._events.start()
 
     def survey(self) -> None:
-        """Instead of `prepare`, for whoever only wants to observe: creates nothing, follows nothing.
+        """Find the network, for whoever only wants to observe. In place of `prepare`: creates nothing, follows nothing.
 
         Where the network is missing, addresses are assumed as on one that `prepare` might make.
         """
@@ -124,8 +124,8 @@ class DockerRuntime:
             except NotFound:
                 return ""
 
-    def masking(self, container_id: str) -> Callable[[str], str]:
-        """What makes the values of a container's secrets unreadable in a text. Raises Unavailable."""
+    def redactor_of(self, container_id: str) -> Callable[[str], str]:
+        """The redactor of a container: it makes the values of its secrets unreadable in a text. Raises Unavailable."""
         with self._engine.read() as api:
             config = api.inspect_container(container_id)["Config"]
         return lambda text: without_secrets(text, config)
@@ -147,7 +147,7 @@ class DockerRuntime:
         self._engine.close()
 
     def engine_id(self) -> str:
-        """What tells this Engine from every other. Raises Unavailable."""
+        """The id that tells this Engine from every other. Raises Unavailable."""
         with self._engine.read() as api:
             return str(api.info()["ID"])
 

@@ -25,7 +25,7 @@ _SPARE_CONNECTIONS = 3
 
 
 class Engine:
-    """``concurrency``: how many threads will perform actions at a time."""
+    """The connection to the Engine. ``concurrency`` is how many threads will perform actions at a time."""
 
     def __init__(self, concurrency: int) -> None:
         self._pool_size = concurrency + _SPARE_CONNECTIONS
@@ -68,7 +68,7 @@ class Engine:
 
 
 def sentence_of(error: APIError) -> str:
-    """What the Engine said."""
+    """The Engine's own words in an error."""
     return error.explanation or str(error)
 
 

@@ -32,7 +32,7 @@ Subnet = ipaddress.IPv4Network
 
 
 class ReplicaNetwork:
-    """Knows the network after `prepare` or `survey`; forgets it when told that it is gone."""
+    """The network that replicas join, known after `prepare` or `survey`; forgets it when told that it is gone."""
 
     def __init__(self, engine: Engine, name: str, instance: str) -> None:
         self.name = name
@@ -43,38 +43,40 @@ class ReplicaNetwork:
 
     @property
     def known(self) -> Network:
-        """Raises Unavailable while it is not known to be there."""
+        """The network. Raises Unavailable while it is not known to be there."""
         if self._known is None:
             raise Unavailable(f"the network {self.name} is missing; it is made as soon as the Engine allows it")
         return self._known
 
     def forget(self) -> None:
-        """It may be gone, or another by now."""
+        """Forget what is known of the network: it may be gone, or another by now."""
         self._known = None
 
     def prepare(self) -> None:
-        """Make sure it exists; no call where that is known. Raises Unavailable, or Rejected where it can't be used."""
+        """Make sure that the network exists; no call where that is known. Raises Unavailable, or Rejected where it
+        can't be used."""
         if self._known is not None:
             return
         with self._engine.read() as api:
             for _ in range(_ATTEMPTS):
-                if (found := self._find(api)) is not None:
-                    self._adopt(found)
+                if (network := self._find(api)) is not None:
+                    self._adopt(network)
                     return
                 self._create(api)
         raise Unavailable(f"the network {self.name} could not be made: its subnets were taken {_ATTEMPTS} times")
 
     def survey(self) -> None:
-        """Like `prepare`, but touches nothing: a network that is not there is assumed, with addresses as in one."""
+        """Find the network without touching anything: a network that is not there is assumed, with addresses as in
+        one."""
         with self._engine.read() as api:
-            if (found := self._find(api)) is not None:
-                self._adopt(found)
+            if (network := self._find(api)) is not None:
+                self._adopt(network)
                 return
         first, last = fixed_addresses(_layout(self._last_subnet or Subnet("172.31.0.0/16")))
         self._known = Network(self.name, first, last)
 
     def remove(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Remove it if it is ours, and whatever a crash left of making it.
+        """Remove the network if it is ours, and whatever a crash left of making it.
 
         The names of those that are gone, and of those that other containers still use.
         """
@@ -108,11 +110,11 @@ class ReplicaNetwork:
 
     def _find(self, api: BoundedClient) -> Json | None:
         """The network of our name. Of several, which a race of two controllers leaves, the oldest stays."""
-        found = [network for network in api.networks(names=[self.name]) if network["Name"] == self.name]
-        if not found:
+        namesakes = [network for network in api.networks(names=[self.name]) if network["Name"] == self.name]
+        if not namesakes:
             return None
         oldest: Json
-        oldest, *others = sorted(found, key=lambda network: (network["Created"], network["Id"]))
+        oldest, *others = sorted(namesakes, key=lambda network: (network["Created"], network["Id"]))
         for other in others:
             if is_ours(other["Labels"], self._instance):
                 with suppress(NotFound):  # the other controller was quicker
@@ -120,7 +122,7 @@ class ReplicaNetwork:
         return oldest
 
     def _create(self, api: BoundedClient) -> None:
-        """Try once; a name or a subnet that was taken meanwhile is for the next look to see."""
+        """Try once to create the network; a name or a subnet that was taken meanwhile is for the next look to see."""
         subnet = self._last_subnet or self._free_subnet(api)
         try:
             self._create_named(api, self.name, _layout(subnet))
@@ -180,7 +182,7 @@ def _given_by_others(subnet: Subnet, pool: Json) -> Iterator[tuple[int, int]]:
 
 
 def _free_runs(subnet: Subnet, taken: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """What is left between the taken ones, without the subnet's own and its broadcast address."""
+    """The runs of addresses between the taken ones, without the subnet's own and its broadcast address."""
     start = int(subnet.network_address) + 1
     end = int(subnet.broadcast_address) - 1
     for first, last in taken:

@@ -19,7 +19,7 @@ MAX_SECRET_BYTES = 64 * 1024
 
 
 class SecretsDirectory:
-    """``directory`` None: there are no secrets here. It is looked at anew for each secret."""
+    """The directory of secrets. None: there are no secrets here. It is looked at anew for each secret."""
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
@@ -46,7 +46,7 @@ class SecretsDirectory:
 
 
 def _text(content: bytes, subject: str) -> str:
-    """The errors quote nothing of the content, and hold no other error that does."""
+    """A secret's content as text. The errors quote nothing of the content, and hold no other error that does."""
     if len(content) > MAX_SECRET_BYTES:
         raise TryLater(Reason.SECRET_UNREADABLE, f"{subject} holds more than {MAX_SECRET_BYTES} bytes")
     try:

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.model.actions import CreateReplica
-from reconciler.model.defaults import generation_of
+from reconciler.model.defaults import edition_of
 from reconciler.model.observed import Container, ContainerState
 from reconciler.model.spec import PlainVariable, SdkVariable, SecretVariable, Volume
 from reconciler.model.version import Version
@@ -31,7 +31,7 @@ REVISION = "orchestry.revision"
 # Where the Engine forgets the address of a container that does not run, and which variables its log must not show.
 ADDRESS = "orchestry.address"
 SECRETS = "orchestry.secrets"
-# Which generation of container defaults it was made with; without it, the first.
+# Which edition of container defaults it was made with; without it, the first.
 DEFAULTS = "orchestry.defaults"
 
 Json = dict[str, Any]
@@ -84,7 +84,8 @@ class Listing:
 
 
 def read_listing(entries: Iterable[Json], instance: str, network: str) -> Listing:
-    """Raises ValueError for a container of ours in a state that no Engine we know has."""
+    """The Engine's list of all containers, sorted. Raises ValueError for a container of ours in a state that no Engine
+    we know has."""
     containers: list[Container] = []
     names: set[str] = set()
     addresses: set[str] = set()
@@ -116,7 +117,7 @@ def _read_entry(entry: Json, instance: str, network: str) -> Container | None:
         revision=labels.get(REVISION, ""),
         state=ContainerState(entry["State"]),
         address=_address_on(entry, network) or labels.get(ADDRESS),
-        defaults=generation_of(labels.get(DEFAULTS, "")),
+        defaults=edition_of(labels.get(DEFAULTS, "")),
         exit_code=exit_code_of(entry.get("Status", "")),
     )
 
@@ -140,13 +141,13 @@ def listed_name(image: str) -> str:
 
 
 def exit_code_of(status: str) -> int | None:
-    """From the sentence the Engine lists: ``Exited (137) 3 seconds ago``."""
+    """The exit code in the sentence that the Engine lists: ``Exited (137) 3 seconds ago``."""
     match = _ENDED.match(status)
     return int(match[1]) if match else None
 
 
 def epoch_seconds(timestamp: str) -> float | None:
-    """Of the Engine's RFC 3339 time; None for the year 1, by which it means never."""
+    """The Engine's RFC 3339 time in epoch seconds; None for the year 1, by which it means never."""
     moment = datetime.fromisoformat(timestamp)
     return moment.timestamp() if moment.year > 1 else None
 
@@ -219,7 +220,8 @@ def _host_config(version: Version, instance: str, network: str) -> Json:
 
 
 def _mount(volume: Volume, instance: str) -> Json:
-    """Never by the older ``Binds``, which silently creates host paths that are missing."""
+    """A volume as the Engine mounts it: never by the older ``Binds``, which silently creates host paths that are
+    missing."""
     common = {"Target": volume.mount_path, "ReadOnly": volume.read_only}
     if volume.name is None:
         return common | {"Type": "bind", "Source": volume.host_path}
@@ -233,7 +235,7 @@ def volume_name(name: str, instance: str) -> str:
 
 
 def _of_instance(name: str, instance: str) -> str:
-    """The names of an instance that is not ``default`` begin with its own."""
+    """A name as an instance has it: those of one that is not ``default`` begin with its own."""
     return name if instance == "default" else f"{instance}-{name}"
 
 
@@ -242,7 +244,7 @@ def _endpoint(action: CreateReplica) -> Json:
 
 
 def aliases_of(app_name: str, name: str) -> list[str]:
-    """By which other containers on the network reach a replica."""
+    """The names by which other containers on the network reach a replica."""
     return [app_name, name]
 
 

@@ -11,102 +11,104 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from reconciler.model.desired import Problem
+from reconciler.source.app_document import AppDocument
 from reconciler.source.document import Path
-from reconciler.source.reading import Reading
 
 _NAME: Path = ("metadata", "name")
 
 _Claim = TypeVar("_Claim")
-_Claims = Mapping[_Claim, list[tuple[Reading, Path]]]
+_Claims = Mapping[_Claim, list[tuple[AppDocument, Path]]]
 
 
-def conflicts(readings: Sequence[Reading], *, names_elsewhere: bool = False) -> tuple[Problem, ...]:
+def conflicts(documents: Sequence[AppDocument], *, names_elsewhere: bool = False) -> tuple[Problem, ...]:
     """All conflicts. ``names_elsewhere``: there may be more apps than these, so a name not seen is no error."""
     return (
-        *_same_names(readings),
-        *_same_routes(readings),
-        *_two_certificates(readings),
-        *(() if names_elsewhere else _unknown_names(readings)),
-        *_cycles(readings),
+        *_same_names(documents),
+        *_same_routes(documents),
+        *_two_certificates(documents),
+        *(() if names_elsewhere else _unknown_names(documents)),
+        *_cycles(documents),
     )
 
 
-def _same_names(readings: Sequence[Reading]) -> Iterator[Problem]:
-    claims: dict[str, list[tuple[Reading, Path]]] = defaultdict(list)
-    for reading in readings:
-        if reading.name:
-            claims[reading.name].append((reading, _NAME))
-    return _told(claims, lambda name: (f'"{name}"', "a name no other app has"))
+def _same_names(documents: Sequence[AppDocument]) -> Iterator[Problem]:
+    claims: dict[str, list[tuple[AppDocument, Path]]] = defaultdict(list)
+    for document in documents:
+        if document.name:
+            claims[document.name].append((document, _NAME))
+    return _contradictions(claims, lambda name: (f'"{name}"', "a name no other app has"))
 
 
-def _same_routes(readings: Sequence[Reading]) -> Iterator[Problem]:
-    claims: dict[tuple[str | None, str], list[tuple[Reading, Path]]] = defaultdict(list)
-    for reading in readings:
-        for index, route in enumerate(reading.app.routes if reading.app else ()):
-            claims[route.host, route.path.rstrip("/") or "/"].append((reading, _route_field(reading, index)))
+def _same_routes(documents: Sequence[AppDocument]) -> Iterator[Problem]:
+    claims: dict[tuple[str | None, str], list[tuple[AppDocument, Path]]] = defaultdict(list)
+    for document in documents:
+        for index, route in enumerate(document.app.routes if document.app else ()):
+            claims[route.host, route.path.rstrip("/") or "/"].append((document, _route_field(document, index)))
     for claim in [claim for claim, claimants in claims.items() if _follows_from_names(claimants)]:
         del claims[claim]
-    return _told(claims, lambda claim: (_route_text(*claim), "a host and path no other route has"))
+    return _contradictions(claims, lambda claim: (_route_text(*claim), "a host and path no other route has"))
 
 
-def _follows_from_names(claimants: list[tuple[Reading, Path]]) -> bool:
+def _follows_from_names(claimants: list[tuple[AppDocument, Path]]) -> bool:
     """Whether these are default routes of apps that share their name, which is told already."""
-    return len({(reading.name, field) for reading, field in claimants}) == 1 and claimants[0][1] == _NAME
+    return len({(document.name, field) for document, field in claimants}) == 1 and claimants[0][1] == _NAME
 
 
 def _route_text(host: str | None, path: str) -> str:
     return f"path {path} on host {host}" if host else f"path {path} on any host"
 
 
-def _route_field(reading: Reading, index: int) -> Path:
-    """The route or, where it is the default one, the name it comes from."""
-    explicit = reading.app is not None and reading.app.spec.routes is not None
+def _route_field(document: AppDocument, index: int) -> Path:
+    """The field that a route is claimed in: the route or, where it is the default one, the name it comes from."""
+    explicit = document.app is not None and document.app.spec.routes is not None
     return ("spec", "routes", index) if explicit else _NAME
 
 
-def _two_certificates(readings: Sequence[Reading]) -> Iterator[Problem]:
-    """One host can show one certificate only."""
-    hosts: dict[str | None, dict[str, list[tuple[Reading, Path]]]] = defaultdict(lambda: defaultdict(list))
-    for reading in readings:
-        for index, route in enumerate(reading.app.routes if reading.app else ()):
+def _two_certificates(documents: Sequence[AppDocument]) -> Iterator[Problem]:
+    """Hosts that are to show two certificates: each can show one only."""
+    hosts: dict[str | None, dict[str, list[tuple[AppDocument, Path]]]] = defaultdict(lambda: defaultdict(list))
+    for document in documents:
+        for index, route in enumerate(document.app.routes if document.app else ()):
             if route.tls:
                 field: Path = ("spec", "routes", index, "tls", "secret")
-                hosts[route.host][route.tls.secret].append((reading, field))
+                hosts[route.host][route.tls.secret].append((document, field))
     for host, secrets in hosts.items():
         shared = {host: [claim for claims in secrets.values() for claim in claims]} if len(secrets) > 1 else {}
-        yield from _told(shared, lambda host: ("several secrets", f"one secret for all routes of {host or 'any host'}"))
+        yield from _contradictions(
+            shared, lambda host: ("several secrets", f"one secret for all routes of {host or 'any host'}")
+        )
 
 
-def _told(claims: _Claims[_Claim], words: Callable[[_Claim], tuple[str, str]]) -> Iterator[Problem]:
+def _contradictions(claims: _Claims[_Claim], words: Callable[[_Claim], tuple[str, str]]) -> Iterator[Problem]:
     """A problem for each of several claims to one thing, naming the others."""
     for claim, claimants in claims.items():
-        for reading, field in claimants if len(claimants) > 1 else ():
+        for document, field in claimants if len(claimants) > 1 else ():
             found, expected = words(claim)
-            others = [_place(other, at) for other, at in claimants if (other, at) != (reading, field)]
-            yield reading.problem(field, f"{found}, as in {', '.join(others[:5])}", expected)
+            others = [_location(other, at) for other, at in claimants if (other, at) != (document, field)]
+            yield document.problem(field, f"{found}, as in {', '.join(others[:5])}", expected)
 
 
-def _place(reading: Reading, field: Path) -> str:
-    return f"{reading.path}:{reading.document.line(field)}"
+def _location(document: AppDocument, field: Path) -> str:
+    return f"{document.path}:{document.yaml.line(field)}"
 
 
 # ---- dependencies
 
 
-def _unknown_names(readings: Sequence[Reading]) -> Iterator[Problem]:
+def _unknown_names(documents: Sequence[AppDocument]) -> Iterator[Problem]:
     """Dependencies on apps that don't exist; none while a document keeps its name to itself."""
-    if any(reading.name is None for reading in readings):
+    if any(document.name is None for document in documents):
         return
-    known = {reading.name for reading in readings}
-    for reading in readings:
-        for index, name in enumerate(reading.app.spec.depends_on if reading.app else ()):
+    known = {document.name for document in documents}
+    for document in documents:
+        for index, name in enumerate(document.app.spec.depends_on if document.app else ()):
             if name not in known:
-                yield reading.problem(("spec", "dependsOn", index), f'"{name}"', "the name of an app in this source")
+                yield document.problem(("spec", "dependsOn", index), f'"{name}"', "the name of an app in this source")
 
 
-def _cycles(readings: Sequence[Reading]) -> Iterator[Problem]:
-    by_name = {reading.name: reading for reading in readings if reading.app and reading.name}
-    needs = {name: reading.app.spec.depends_on for name, reading in by_name.items() if name and reading.app}
+def _cycles(documents: Sequence[AppDocument]) -> Iterator[Problem]:
+    by_name = {document.name: document for document in documents if document.app and document.name}
+    needs = {name: document.app.spec.depends_on for name, document in by_name.items() if name and document.app}
     for name in sorted(needs):
         if way := _way_back(name, needs):
             index = needs[name].index(way[1])
@@ -117,12 +119,12 @@ def _cycles(readings: Sequence[Reading]) -> Iterator[Problem]:
 def _way_back(start: str, needs: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """The shortest way from an app over its dependencies to itself; empty where there is none."""
     ways: list[tuple[str, ...]] = [(start,)]
-    seen: set[str] = set()
+    visited: set[str] = set()
     for way in ways:
         for name in needs.get(way[-1], ()):
             if name == start:
                 return (*way, name)
-            if name not in seen:
-                seen.add(name)
+            if name not in visited:
+                visited.add(name)
                 ways.append((*way, name))
     return ()

@@ -62,7 +62,8 @@ class Look:
 
 
 def look(root: Path) -> Look:
-    """Raises Unavailable when not everything can be seen: what isn't seen must not look deleted."""
+    """Look at everything below a root. Raises Unavailable when not everything can be seen: what isn't seen must not
+    look deleted."""
     files: dict[str, Mark] = {}
     directories = [""]
     try:
@@ -85,10 +86,11 @@ def _readable(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _mark(path: str, seen: os.stat_result) -> Mark:
-    """A file whose name is not UTF-8 counts as a special one: it can be named, but not found again by that name."""
-    mode = seen.st_mode if _readable(path) == path else 0
-    return Mark(mode, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+def _mark(path: str, status: os.stat_result) -> Mark:
+    """The mark of a file. One whose name is not UTF-8 counts as a special one: it can be named, but not found again by
+    that name."""
+    mode = status.st_mode if _readable(path) == path else 0
+    return Mark(mode, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def entry_at(path: Path) -> Entry | None:
@@ -108,19 +110,19 @@ class Files:
         self._algorithm = algorithm
         self._known: dict[str, tuple[Mark, str]] = {}
 
-    def entries(self, seen: Look) -> Mapping[str, Entry]:
+    def entries(self, listing: Look) -> Mapping[str, Entry]:
         """What the files of a look are, by path. Raises Unavailable where one went away meanwhile."""
-        total = sum(mark.size_bytes for mark in seen.files.values() if mark.size_bytes <= MAX_CONTENT_BYTES)
+        total = sum(mark.size_bytes for mark in listing.files.values() if mark.size_bytes <= MAX_CONTENT_BYTES)
         if total > MAX_TOTAL_BYTES:
             raise TooLarge(f"{self._root} holds {total >> 20} MiB; give a directory of specs and their files")
-        named = {path: (mark, self._blob(path, mark)) for path, mark in seen.files.items()}
+        named = {path: (mark, self._blob(path, mark)) for path, mark in listing.files.items()}
         settled_before = time.time_ns() - _TIMES_SETTLE_NANOSECONDS
         self._known = {path: known for path, known in named.items() if known[0].changed_ns < settled_before}
         return {path: Entry(path, mark.kind, blob, mark.size_bytes) for path, (mark, blob) in named.items()}
 
-    def settled(self, seen: Look) -> bool:
+    def settled(self, listing: Look) -> bool:
         """Whether an equal look later will mean equal contents."""
-        return len(self._known) == len(seen.files)
+        return len(self._known) == len(listing.files)
 
     def _blob(self, path: str, mark: Mark) -> str:
         known = self._known.get(path)
@@ -149,13 +151,13 @@ class DirectorySource:
         self._root = root
         self._files = Files(root)
         self._specs = Specs()
-        self._seen: Look | None = None
+        self._last_look: Look | None = None
         self._desired: Desired | None = None
 
     def read(self) -> Desired:
-        """The state between two looks that agree. Raises Unavailable while files keep changing."""
+        """The desired state between two looks that agree. Raises Unavailable while files keep changing."""
         before = look(self._root)
-        if self._desired is not None and before == self._seen:
+        if self._desired is not None and before == self._last_look:
             return self._desired
         entries = self._files.entries(before)
         revision = _revision(entries)
@@ -164,7 +166,7 @@ class DirectorySource:
             desired = self._specs.desired(Snapshot(revision, entries, self._contents))
         if look(self._root) != before:
             raise Unavailable(f"files in {self._root} are being changed; reading them once they rest")
-        self._seen = before if self._files.settled(before) else None
+        self._last_look = before if self._files.settled(before) else None
         self._desired = desired
         return desired
 

@@ -36,7 +36,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Stands where a fault was found, so that the fault is told once."""
+    """The value that stands where a fault was found, so that the fault is told once."""
 
 
 BROKEN = Broken()
@@ -100,28 +100,28 @@ class _Composer:
         self._document = Document()
 
     def documents(self) -> list[Document]:
-        found: list[Document] = []
+        documents: list[Document] = []
         try:
             while not isinstance(event := self._parser.get_event(), StreamEndEvent):
                 if isinstance(event, DocumentStartEvent):
                     self._document = Document(lines={(): event.start_mark.line + 1})
-                    found.append(self._document)
-                    if len(found) > MAX_DOCUMENTS:
+                    documents.append(self._document)
+                    if len(documents) > MAX_DOCUMENTS:
                         raise _TooMuch(f"more than {MAX_DOCUMENTS} documents in one file")
                     self._read_document(event)
         except YAMLError as error:
-            self._stop(found, *_explain(error, self._text))
+            self._stop(documents, *_explain(error, self._text))
         except _TooMuch as error:
-            self._stop(found, max(self._document.lines.values()), str(error), "what an app spec needs")
+            self._stop(documents, max(self._document.lines.values()), str(error), "what an app spec needs")
         finally:
             self._parser.dispose()
-        return [document for document in found if document.value is not None or document.faults]
+        return [document for document in documents if document.value is not None or document.faults]
 
-    def _stop(self, found: list[Document], line: int, problem: str, expected: str) -> None:
-        if not found:
-            found.append(self._document)
+    def _stop(self, documents: list[Document], line: int, found: str, expected: str) -> None:
+        if not documents:
+            documents.append(self._document)
         self._document.whole = False
-        self._document.faults.append(Fault((), line, problem, expected))
+        self._document.faults.append(Fault((), line, found, expected))
 
     def _read_document(self, start: DocumentStartEvent) -> None:
         if start.version not in (None, (1, 2)):

@@ -48,13 +48,14 @@ def fault_of(error: ErrorDetails, value: Any) -> Fault | None:
 
 
 def without_echoes(faults: list[Fault]) -> list[Fault]:
-    """A misspelled field is one mistake: that the right one is missing needn't be told as well."""
+    """The faults without those that another one tells: of a misspelled field, that the right one is missing."""
     meant = {(*fault.path[:-1], fault.expected) for fault in faults if fault.found == UNKNOWN_FIELD}
     return [fault for fault in faults if fault.found != "nothing" or fault.path not in meant]
 
 
 def _quoted_if_ambiguous(expected: str, node: Mapping[str, Any], value: object) -> str:
-    """YAML 1.1 and 1.2 read some unquoted words differently; quotes settle it where text is meant."""
+    """What is expected, and that quotes belong around it, where only they settle that text is meant: YAML 1.1 and 1.2
+    read some unquoted words differently."""
     settles = isinstance(value, Ambiguous) and node.get("type") == "string" and "in quotes" not in expected
     return f"{expected}, in quotes" if settles else expected
 

@@ -51,7 +51,7 @@ def is_commit(text: str) -> bool:
     return bool(_COMMIT.fullmatch(text))
 
 
-class Unreachable(Unavailable):
+class RemoteUnreachable(Unavailable):
     """The remote didn't answer as it should: what was fetched last is still the best there is."""
 
 
@@ -129,7 +129,7 @@ class Mirror(Repository):
     def fetch(self, remote: Remote, branch: str | None) -> str:
         """Bring the branch (None: the remote's own choice) here and return its commit.
 
-        Raises Unreachable where the remote didn't answer, Unavailable where it has no such branch.
+        Raises RemoteUnreachable where the remote didn't answer, Unavailable where it has no such branch.
         """
         if not (self.git_dir / "HEAD").exists():
             self._create()
@@ -144,7 +144,7 @@ class Mirror(Repository):
             raise self._failure(remote, branch, message)
         commit = self.resolve(MIRROR_REF)
         if commit is None:
-            raise Unreachable(f"{remote.shown}: {ref} is not a commit")
+            raise RemoteUnreachable(f"{remote.shown}: {ref} is not a commit")
         return commit
 
     def _create(self) -> None:
@@ -165,7 +165,7 @@ class Mirror(Repository):
         advice = next((advice for sign, advice in _ADVICE if sign in message.lower()), None)
         if advice is None:
             shutil.rmtree(self.git_dir, ignore_errors=True)  # a killed git leaves locks behind; a mirror is cheap
-        return Unreachable(f"{remote.shown}: {_last_words(message)}" + (f" ({advice})" if advice else ""))
+        return RemoteUnreachable(f"{remote.shown}: {_last_words(message)}" + (f" ({advice})" if advice else ""))
 
 
 _ADVICE = (
@@ -231,8 +231,8 @@ def _transport(remote: Remote) -> dict[str, str]:
 
 def _entry(line: bytes, skip: int) -> Entry:
     """One line of ls-tree: mode, type, object and size, a tab, the path."""
-    facts, _, path = line.partition(b"\t")
-    mode, _, blob, size = facts.decode("ascii").split()
+    attributes, _, path = line.partition(b"\t")
+    mode, _, blob, size = attributes.decode("ascii").split()
     name = path.decode("utf-8", "backslashreplace")[skip:]
     if size == "BAD":
         raise _missing(name, blob)
@@ -241,16 +241,16 @@ def _entry(line: bytes, skip: int) -> Entry:
 
 def _blobs(output: bytes, entries: Sequence[Entry]) -> list[tuple[str, bytes]]:
     """The answers of cat-file --batch, in the order asked: a line ``OBJECT blob SIZE``, the content, a newline."""
-    found, position = [], 0
+    contents, position = [], 0
     for entry in entries:
         end = output.find(b"\n", position)
         words = output[position:end].split()
         if len(words) != 3 or words[1] != b"blob":
             raise _missing(entry.path, entry.blob)
         start, size = end + 1, int(words[2])
-        found.append((entry.path, output[start : start + size]))
+        contents.append((entry.path, output[start : start + size]))
         position = start + size + 1
-    return found
+    return contents
 
 
 def _missing(path: str, blob: str) -> Unavailable:
@@ -260,5 +260,7 @@ def _missing(path: str, blob: str) -> Unavailable:
 def _last_words(message: str) -> str:
     """The line of git's messages that tells most, made fit for one line."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith(("fatal:", "error:", "Timeout:"))] or lines or ["no reason given"]
-    return "".join(c for c in told[0] if c.isprintable())[:300]
+    reasons = (
+        [line for line in lines if line.startswith(("fatal:", "error:", "Timeout:"))] or lines or ["no reason given"]
+    )
+    return "".join(c for c in reasons[0] if c.isprintable())[:300]

@@ -39,7 +39,7 @@ class LocalSource:
         self._readings.begin()
 
     def wait_for_first_reading(self, timeout_seconds: float) -> None:
-        """Until it was read once, well or not."""
+        """Wait until the source was read once, well or not."""
         self._readings.wait_for_first(timeout_seconds)
 
     def close(self) -> None:
@@ -68,15 +68,15 @@ class LocalFiles:
 
     def _choose(self) -> DirectorySource | WorkTree:
         path = Path(os.path.realpath(self._path))
-        place = find_work_tree(path)
-        if self._chosen is None or (path, place) != self._chosen_for:
-            self._chosen = self._opened(path, place)
-            self._chosen_for = (path, place)
+        work_tree = find_work_tree(path)
+        if self._chosen is None or (path, work_tree) != self._chosen_for:
+            self._chosen = self._opened(path, work_tree)
+            self._chosen_for = (path, work_tree)
         return self._chosen
 
-    def _opened(self, path: Path, place: tuple[Path, Path] | None) -> DirectorySource | WorkTree:
-        if place:
-            top, git_dir = place
+    def _opened(self, path: Path, work_tree: tuple[Path, Path] | None) -> DirectorySource | WorkTree:
+        if work_tree:
+            top, git_dir = work_tree
             return WorkTree(top, git_dir, path.relative_to(top).as_posix().removeprefix("."), self._branch)
         if self._branch:
             raise Unavailable(f"{self._path} is in no git work tree, so it has no branch {self._branch}")

@@ -50,7 +50,7 @@ class Readings:
         self._due.set()
 
     def wait_for_first(self, timeout_seconds: float) -> None:
-        """Until the first reading has finished, well or not."""
+        """Wait until the first reading has finished, well or not."""
         self._first.wait(timeout_seconds)
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from reconciler.model.desired import Desired
 from reconciler.ports import Unavailable
-from reconciler.source.git import Mirror, Unreachable
+from reconciler.source.git import Mirror, RemoteUnreachable
 from reconciler.source.readings import Readings
 from reconciler.source.snapshot import Snapshot
 from reconciler.source.specs import Specs
@@ -54,7 +54,7 @@ class RemoteSource:
         self._readings.begin()
 
     def wait_for_first_reading(self, timeout_seconds: float) -> None:
-        """Until the first fetch has ended, well or not."""
+        """Wait until the first fetch has ended, well or not."""
         self._readings.wait_for_first(timeout_seconds)
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class RemoteSource:
             if self._good is None or self._good.revision != commit:
                 self._good = self._loaded(commit)
             return self._good
-        except Unreachable as error:
+        except RemoteUnreachable as error:
             if self._good is None:
                 raise
             return self._kept(error, self._good)
@@ -81,6 +81,6 @@ class RemoteSource:
             raise Unavailable(f"{self._directory} is not in commit {commit[:12]} of {self._remote.shown}; check --path")
         return self._specs.desired(Snapshot(commit, entries, self._mirror.contents))
 
-    def _kept(self, error: Unreachable, good: Desired) -> Desired:
+    def _kept(self, error: RemoteUnreachable, good: Desired) -> Desired:
         notice = f"the last fetch failed, {good.revision[:12]} still counts: {error}"
         return dataclasses.replace(good, notices=(*good.notices, notice))

@@ -125,11 +125,11 @@ def _describe_type(node: Schema) -> str:
 
 
 def _range(node: Schema) -> str:
-    least, most = node.get("minimum"), node.get("maximum")
+    minimum, maximum = node.get("minimum"), node.get("maximum")
     if "exclusiveMinimum" in node:
         above = f" above {node['exclusiveMinimum']:g}"
-        return above if most is None else f"{above}, at most {most:g}"
-    return "" if least is None or most is None else f" from {_number(least)} to {_number(most)}"
+        return above if maximum is None else f"{above}, at most {maximum:g}"
+    return "" if minimum is None or maximum is None else f" from {_number(minimum)} to {_number(maximum)}"
 
 
 def _number(value: float) -> str:

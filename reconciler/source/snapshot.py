@@ -30,7 +30,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One moment. ``contents`` reads files of this moment by path; it raises Unavailable rather than mix two."""
+    """The files of a source at one moment. ``contents`` reads files of this moment by path; it raises Unavailable
+    rather than mix two."""
 
     revision: str
     entries: Mapping[str, Entry]
@@ -46,7 +47,7 @@ def is_hidden(path: str) -> bool:
 
 
 def is_in_hidden_directory(path: str) -> bool:
-    """What lies in a hidden directory is no part of a snapshot at all."""
+    """Whether a file lies in a hidden directory, and so is no part of a snapshot at all."""
     return is_hidden(path.rpartition("/")[0])
 
 

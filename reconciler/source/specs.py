@@ -14,9 +14,9 @@ from reconciler.model.desired import Desired, Problem
 from reconciler.model.spec import App
 from reconciler.model.version import Version
 from reconciler.ports import Unavailable
+from reconciler.source.app_document import AppDocument, read_file, unreadable
 from reconciler.source.conflicts import conflicts
 from reconciler.source.document import MAX_FILE_BYTES, brief
-from reconciler.source.reading import Reading, read_file, unreadable
 from reconciler.source.snapshot import MAX_CONTENT_BYTES, MAX_TOTAL_BYTES, Entry, Snapshot, is_hidden, is_spec
 
 
@@ -24,26 +24,26 @@ class Specs:
     """Reads snapshots, remembering what the last one's files said. Not to be shared by threads."""
 
     def __init__(self) -> None:
-        self._readings: dict[tuple[str, str], tuple[Reading, ...]] = {}
+        self._documents: dict[tuple[str, str], tuple[AppDocument, ...]] = {}
         self._versions: Mapping[str, Version] = {}
 
     def desired(self, snapshot: Snapshot) -> Desired:
-        """Raises Unavailable when the snapshot's contents can't be had any more."""
-        readings = self._read(snapshot)
-        files, file_problems = placed_files(readings, _finder(snapshot), snapshot.contents)
-        problems = (*(p for r in readings for p in r.problems), *conflicts(readings), *file_problems)
+        """What a snapshot asks for. Raises Unavailable when the snapshot's contents can't be had any more."""
+        documents = self._read(snapshot)
+        files, file_problems = placed_files(documents, _finder(snapshot), snapshot.contents)
+        problems = (*(p for d in documents for p in d.problems), *conflicts(documents), *file_problems)
         bad = {problem.app_name for problem in problems}
         self._versions = {
-            reading.app.name: self._version(reading.app, reading.path, snapshot.revision, files)
-            for reading in readings
-            if reading.app and reading.name not in bad
+            document.app.name: self._version(document.app, document.path, snapshot.revision, files)
+            for document in documents
+            if document.app and document.name not in bad
         }
         return Desired(snapshot.revision, self._versions, tuple(sorted(problems, key=order)), _not_followed(snapshot))
 
-    def _read(self, snapshot: Snapshot) -> list[Reading]:
+    def _read(self, snapshot: Snapshot) -> list[AppDocument]:
         entries = sorted((e for e in snapshot.entries.values() if is_spec(e.path)), key=lambda e: e.path)
         known = {
-            (e.path, e.blob): self._readings[e.path, e.blob] for e in entries if (e.path, e.blob) in self._readings
+            (e.path, e.blob): self._documents[e.path, e.blob] for e in entries if (e.path, e.blob) in self._documents
         }
         fresh = [entry for entry in entries if (entry.path, entry.blob) not in known]
         readable = [entry for entry in fresh if not refusal(entry, MAX_FILE_BYTES)]
@@ -52,10 +52,10 @@ class Specs:
         contents = snapshot.contents(readable)
         for entry in fresh:
             path, refused = brief(entry.path, 300), refusal(entry, MAX_FILE_BYTES)
-            readings = (unreadable(path, *refused),) if refused else read_file(path, contents[entry.path])
-            known[entry.path, entry.blob] = readings
-        self._readings = known
-        return [reading for entry in entries for reading in known[entry.path, entry.blob]]
+            documents = (unreadable(path, *refused),) if refused else read_file(path, contents[entry.path])
+            known[entry.path, entry.blob] = documents
+        self._documents = known
+        return [document for entry in entries for document in known[entry.path, entry.blob]]
 
     def _version(self, app: App, path: str, revision: str, files: Mapping[str, Mapping[str, bytes]]) -> Version:
         contents = files.get(app.name, {})
@@ -66,7 +66,7 @@ class Specs:
 
 
 def placed_files(
-    readings: Sequence[Reading],
+    documents: Sequence[AppDocument],
     find: Callable[[str, str], Entry | None],
     read: Callable[[Sequence[Entry]], Mapping[str, bytes]],
 ) -> tuple[Mapping[str, Mapping[str, bytes]], list[Problem]]:
@@ -76,15 +76,15 @@ def placed_files(
     """
     problems: list[Problem] = []
     wanted: list[tuple[str, str, Entry]] = []
-    for reading, index, path in _wanted_files(readings):
-        directory = posixpath.dirname(reading.path)
+    for document, index, path in _wanted_files(documents):
+        directory = posixpath.dirname(document.path)
         entry = find(directory, path)
         absent = ("nothing there", f"a file of this revision: {posixpath.join(directory, path)}")
         refused = refusal(entry, MAX_CONTENT_BYTES) if entry else absent
         if refused:
-            problems.append(reading.problem(("spec", "files", index, "path"), *refused))
+            problems.append(document.problem(("spec", "files", index, "path"), *refused))
         elif entry:
-            wanted.append((reading.name or "", path, entry))
+            wanted.append((document.name or "", path, entry))
     contents = read(list({entry.path: entry for _, _, entry in wanted}.values()))
     files: dict[str, dict[str, bytes]] = {}
     for name, path, entry in wanted:
@@ -96,18 +96,18 @@ def _finder(snapshot: Snapshot) -> Callable[[str, str], Entry | None]:
     return lambda directory, path: snapshot.entries.get(posixpath.join(directory, path))
 
 
-def _wanted_files(readings: Sequence[Reading]) -> Iterator[tuple[Reading, int, str]]:
-    for reading in readings:
-        for index, file in enumerate(reading.app.spec.files if reading.app else ()):
-            yield reading, index, file.path
+def _wanted_files(documents: Sequence[AppDocument]) -> Iterator[tuple[AppDocument, int, str]]:
+    for document in documents:
+        for index, file in enumerate(document.app.spec.files if document.app else ()):
+            yield document, index, file.path
 
 
-def refusal(entry: Entry, most_bytes: int) -> tuple[str, str] | None:
+def refusal(entry: Entry, max_bytes: int) -> tuple[str, str] | None:
     """Found and expected where an entry is nothing to be read."""
     if entry.kind != "file":
         return f"a {entry.kind}", "a regular file"
-    if entry.size_bytes > most_bytes:
-        return f"{entry.size_bytes} bytes", f"a file of at most {most_bytes // 1024} KiB"
+    if entry.size_bytes > max_bytes:
+        return f"{entry.size_bytes} bytes", f"a file of at most {max_bytes // 1024} KiB"
     return None
 
 

@@ -71,7 +71,7 @@ def _https(source: str) -> Remote:
 
 
 def checked_branch(branch: str) -> str:
-    """Raises ValueError where the text can't be a branch's name."""
+    """The branch by its name. Raises ValueError where the text can't be a branch's name."""
     parts = branch.split("/")
     if not _BRANCH.fullmatch(branch) or ".." in branch or any(p.endswith((".lock", ".")) for p in parts):
         raise ValueError("a branch name of letters, digits and ._+-#@=,/ is needed")

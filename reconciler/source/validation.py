@@ -13,10 +13,10 @@ from pathlib import Path
 from reconciler.model.desired import Problem
 from reconciler.model.spec import App
 from reconciler.ports import Unavailable
+from reconciler.source.app_document import AppDocument, read_file, unreadable
 from reconciler.source.conflicts import conflicts
 from reconciler.source.directory import Files, entry_at, look
 from reconciler.source.document import MAX_FILE_BYTES, brief
-from reconciler.source.reading import Reading, read_file, unreadable
 from reconciler.source.snapshot import Entry, is_in_hidden_directory, is_spec
 from reconciler.source.specs import order, placed_files, refusal
 
@@ -47,22 +47,22 @@ def validate(paths: Sequence[str | Path], *, warn: Callable[[App], Sequence[str]
     Where single files are given there may be more apps than these, so their dependencies aren't looked for. ``warn``
     says what is doubtful about a valid app.
     """
-    by_path = {Path(path): list(_readings(Path(path))) for path in paths}
-    readings = list({place: reading for found in by_path.values() for place, reading in found}.values())
-    _, file_problems = placed_files(readings, _beside, _unread)
+    by_path = {Path(path): list(_documents(Path(path))) for path in paths}
+    documents = list({location: document for below in by_path.values() for location, document in below}.values())
+    _, file_problems = placed_files(documents, _beside, _unread)
     elsewhere = any(not path.is_dir() for path in by_path)
-    cross = conflicts(readings, names_elsewhere=elsewhere)
-    problems = sorted((*(p for r in readings for p in r.problems), *cross, *file_problems), key=order)
+    cross = conflicts(documents, names_elsewhere=elsewhere)
+    problems = sorted((*(p for d in documents for p in d.problems), *cross, *file_problems), key=order)
     bad = {problem.app_name for problem in problems}
-    good = [(reading.path, reading.app) for reading in readings if reading.app and reading.name not in bad]
+    good = [(document.path, document.app) for document in documents if document.app and document.name not in bad]
     warnings = [Caution(path, app.name, message) for path, app in good for message in warn(app)]
     warnings += [
-        Caution(str(path), "", "no app in it") for path, found in by_path.items() if path.is_dir() and not found
+        Caution(str(path), "", "no app in it") for path, below in by_path.items() if path.is_dir() and not below
     ]
     return Validation(tuple(problems), tuple(warnings), tuple(sorted(app.name for _, app in good)))
 
 
-def _readings(path: Path) -> Iterator[tuple[tuple[Path, int], Reading]]:
+def _documents(path: Path) -> Iterator[tuple[tuple[Path, int], AppDocument]]:
     """The documents a path means, each with what tells it from all others however it was reached."""
     try:
         files = _spec_files(path)
@@ -70,18 +70,18 @@ def _readings(path: Path) -> Iterator[tuple[tuple[Path, int], Reading]]:
         yield (path, 0), unreadable(brief(str(path), 300), str(error), "a directory that can be read")
         return
     for file in files:
-        for index, reading in enumerate(_read(file)):
-            yield (file.absolute(), index), reading
+        for index, document in enumerate(_read(file)):
+            yield (file.absolute(), index), document
 
 
 def _spec_files(path: Path) -> Sequence[Path]:
-    """Raises Unavailable where not everything in a directory can be seen."""
+    """The spec files that a path means. Raises Unavailable where not everything in a directory can be seen."""
     if not path.is_dir():
         return [path]
     return [path / name for name in sorted(look(path).files) if is_spec(name)]
 
 
-def _read(path: Path) -> tuple[Reading, ...]:
+def _read(path: Path) -> tuple[AppDocument, ...]:
     name = brief(str(path), 300)
     entry = entry_at(path)
     if entry is None:
@@ -102,7 +102,7 @@ def _beside(directory: str, path: str) -> Entry | None:
 
 
 def _unread(entries: Sequence[Entry]) -> Mapping[str, bytes]:
-    """That a file is there is all that counts here."""
+    """No contents of these files: that they are there is all that counts here."""
     return {entry.path: b"" for entry in entries}
 
 

@@ -22,7 +22,8 @@ log = logging.getLogger("orchestry")
 
 
 class Watch:
-    """Calls ``wake`` from a thread of its own whenever something changes in one of ``directories()``."""
+    """A watch over directories: it calls ``wake`` from a thread of its own whenever something changes in one of
+    ``directories()``."""
 
     def __init__(self, directories: Callable[[], Iterable[Path]], wake: Callable[[], None]) -> None:
         self._directories = directories
@@ -32,7 +33,7 @@ class Watch:
         self._thread.start()
 
     def check(self) -> None:
-        """Raises where a bug has ended the watching."""
+        """Raise the bug that has ended the watching, if one has."""
         self._thread.check()
 
     def close(self) -> None:
@@ -44,20 +45,20 @@ class Watch:
         logging.getLogger("watchfiles").setLevel(logging.WARNING)
         while not self._stop.is_set():
             try:
-                self._watch(self._places())
+                self._watch(self._inodes())
             except FileNotFoundError:
                 self._wake()  # a directory went away just now
             except (OSError, RuntimeError) as error:  # the limit of watches, an inotify that is none
                 log.warning("file changes don't wake the controller for now: %s", error)
                 self._stop.wait(_RETRY_SECONDS)
 
-    def _watch(self, places: dict[Path, int]) -> None:
-        """Until the places are others or somebody calls close()."""
-        if not places:
+    def _watch(self, inodes: dict[Path, int]) -> None:
+        """Watch until the directories are others or somebody calls close()."""
+        if not inodes:
             self._stop.wait(_CHECK_SECONDS)
             return
         for changes in watchfiles.watch(
-            *places,
+            *inodes,
             watch_filter=_matters,
             debounce=50,
             step=10,
@@ -67,21 +68,21 @@ class Watch:
             recursive=False,
             raise_interrupt=False,
         ):
-            moved = self._places() != places
+            moved = self._inodes() != inodes
             if changes or moved:
                 self._wake()
             if moved:
                 return
 
-    def _places(self) -> dict[Path, int]:
-        """The directories that exist, and which ones they are."""
-        places = {}
+    def _inodes(self) -> dict[Path, int]:
+        """The directories that exist, each with its inode: one that was replaced has another."""
+        inodes = {}
         for directory in self._directories():
             try:
-                places[directory] = directory.stat().st_ino
+                inodes[directory] = directory.stat().st_ino
             except OSError:
                 continue
-        return places
+        return inodes
 
 
 def _matters(_change: object, path: str) -> bool:

@@ -37,7 +37,7 @@ class WorkTree:
         self._committed: Mapping[str, Entry] = {}
         self._desired: Desired | None = None
         self._marks: object = None
-        self._seen: tuple[str, Look] | None = None
+        self._last_look: tuple[str, Look] | None = None
         self._standing: tuple[str, ...] = ()
         self._unseen_at = ""
         self._files: Files | None = None
@@ -64,7 +64,7 @@ class WorkTree:
                 " (to remove the last app keep the directory, with a file such as .gitkeep)"
             )
         desired = self._specs.desired(Snapshot(commit, entries, self._repository.contents))
-        self._committed, self._seen, self._standing = entries, None, desired.notices
+        self._committed, self._last_look, self._standing = entries, None, desired.notices
         return desired
 
     # ---- which commit
@@ -92,7 +92,7 @@ class WorkTree:
     # ---- what was ignored
 
     def _with_notices(self, desired: Desired, ref: str) -> Desired:
-        """The same object where nobody has to be told anything new."""
+        """The desired state with the notices of now; the same object where nobody has to be told anything new."""
         ignored = self._uncommitted(desired.revision, ref)
         notices = desired.notices if ignored is None else (*self._standing, *ignored)
         return desired if notices == desired.notices else dataclasses.replace(desired, notices=notices)
@@ -104,15 +104,15 @@ class WorkTree:
         if self._unseen_at == commit:
             return None
         try:
-            seen = look(self._root)
-            if self._seen == (ref, seen):
+            listing = look(self._root)
+            if self._last_look == (ref, listing):
                 return None
             self._files = self._files or Files(self._root, "sha1" if len(commit) == 40 else "sha256")
-            present = self._files.entries(seen)
+            present = self._files.entries(listing)
         except Unavailable as error:
             self._unseen_at = commit if isinstance(error, TooLarge) else ""  # not looked through at every tick
             return (f"uncommitted changes can't be told: {error}",)
-        self._seen = (ref, seen) if self._files.settled(seen) else None
+        self._last_look = (ref, listing) if self._files.settled(listing) else None
         return tuple(self._notices(ref, present))
 
     def _notices(self, ref: str, present: Mapping[str, Entry]) -> Iterator[str]:
@@ -157,7 +157,7 @@ def find_work_tree(path: Path) -> tuple[Path, Path] | None:
 
 
 def common_dir(git_dir: Path) -> Path:
-    """Where a linked work tree keeps what it shares with the others."""
+    """The directory where a linked work tree keeps what it shares with the others."""
     shared = _text(git_dir / "commondir")
     return (git_dir / shared).resolve() if shared else git_dir
 
@@ -171,10 +171,10 @@ def _text(path: Path) -> str:
 
 def _stat(path: Path) -> tuple[int, int, int] | None:
     try:
-        seen = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return seen.st_ino, seen.st_size, seen.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _short(ref: str) -> str:

@@ -22,10 +22,10 @@ from typing import Any
 
 from reconciler.decide.scaling.recommend import recommend
 from reconciler.load.cgroups import Cgroups
-from reconciler.load.connections import Connections
 from reconciler.load.containers import Containers, this_host
 from reconciler.load.engine_stats import CONCURRENCY
 from reconciler.load.meter import Meter, Watched
+from reconciler.load.open_requests import OpenRequests
 from reconciler.load.request_log import RequestLog
 from reconciler.model.observed import Container, ContainerState
 from reconciler.model.spec import Scaling
@@ -135,7 +135,7 @@ def measure_look(containers: list[Container]) -> float:
     apps = [app(f"app-{number}", replicas=None, scaling={}) for number in range(_APPS)]
     watched = Watched.of(apps, containers, [container.name for container in containers])
     with busy_log() as (requests, serve):
-        meter = Meter(Containers(Cgroups(), None, this_host()), requests, Connections(None), None)
+        meter = Meter(Containers(Cgroups(), None, this_host()), requests, OpenRequests(None), None)
         times = []
         for second in range(30):
             serve(_START + second)
@@ -204,7 +204,7 @@ def measure_decisions() -> dict[str, float]:
     factors = itertools.cycle((0.2, 0.5, 0.9, 1.3, 1.6))
     cases = [
         situation(
-            3, load_at(scaling, 3, cpu=next(factors), memory=0.4, rps=next(factors), latency=0.3, connections=0.1)
+            3, load_at(scaling, 3, cpu=next(factors), memory=0.4, rps=next(factors), latency=0.3, open_requests=0.1)
         )
         for _ in range(_DECISIONS)
     ]

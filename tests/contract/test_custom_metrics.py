@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from reconciler.load import open_meter
-from reconciler.load.prometheus import CustomMetrics, NoNumber, Prometheus, Unreachable
+from reconciler.load.prometheus import CustomMetrics, NoNumber, Prometheus, PrometheusUnreachable
 from reconciler.model.load import AppLoad
 from tests.support.apps import app
 from tests.support.prometheus import prometheus
@@ -101,7 +101,7 @@ def test_a_password_in_the_url_of_prometheus_is_used_and_never_said() -> None:
     with serving(answer(500)) as server, pytest.raises(NoNumber) as raised:
         Prometheus(f"http://user:hunter2@127.0.0.1:{server.port}").ask("up")
     assert b"Authorization: Basic" in server.requests[0]
-    with pytest.raises(Unreachable) as unreachable:
+    with pytest.raises(PrometheusUnreachable) as unreachable:
         Prometheus(f"http://user:hunter2@127.0.0.1:{unused_port()}").ask("up")
     assert "hunter2" not in f"{raised.value}{unreachable.value}"
 
@@ -135,7 +135,7 @@ def test_a_metric_is_renewed_and_lost_when_its_query_fails() -> None:
 
 
 def test_a_prometheus_that_is_down_is_asked_once_a_round() -> None:
-    answers = Answers(a=1.0, b=Unreachable("down"), c=3.0)
+    answers = Answers(a=1.0, b=PrometheusUnreachable("down"), c=3.0)
     metrics = CustomMetrics(answers, interval_seconds=0.02)
     metrics.watch(["a", "b", "c"])
     eventually(lambda: answers.asked.count("b") >= 3)

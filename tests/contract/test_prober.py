@@ -26,8 +26,8 @@ from tests.support.waiting import eventually
 _OK = answer(200, b"ok")
 
 
-def unmasked(container_id: str) -> Callable[[str], str]:
-    """Of a container without secrets."""
+def without_secrets(container_id: str) -> Callable[[str], str]:
+    """The redactor of a container without secrets."""
     return str
 
 
@@ -54,7 +54,7 @@ class Watched:
 @pytest.fixture
 def watched() -> Iterator[Watched]:
     wakes: list[float] = []
-    prober = open_prober(wake=lambda: wakes.append(time.monotonic()), masking=unmasked)
+    prober = open_prober(wake=lambda: wakes.append(time.monotonic()), redactor_of=without_secrets)
     yield Watched(prober, wakes)
     prober.close()
 
@@ -121,7 +121,9 @@ def test_a_tcp_probe_fails_when_the_port_refuses(watched: Watched) -> None:
 
 
 def test_nothing_but_an_allowed_address_is_probed() -> None:
-    prober = open_prober(wake=lambda: None, masking=unmasked, allowed=lambda address: address.startswith("10."))
+    prober = open_prober(
+        wake=lambda: None, redactor_of=without_secrets, allowed=lambda address: address.startswith("10.")
+    )
     with serving(_OK) as server:
         watched = Watched(prober, [])
         sample = watched.first(target_of(server.port))
@@ -181,7 +183,7 @@ class _Resetting(Connections):
 
 @pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
 def test_a_reset_while_connecting_is_a_failed_probe(protocol: str) -> None:
-    answer = check_for(target_of(1, protocol=protocol), _Resetting(), unmasked)()
+    answer = check_for(target_of(1, protocol=protocol), _Resetting(), without_secrets)()
     assert (answer.ok, answer.detail) == (False, "closed the connection before the answer was complete")
 
 
@@ -263,11 +265,11 @@ def test_the_detail_of_a_failed_probe_is_one_bounded_printable_line(watched: Wat
 def test_what_a_failing_app_says_is_shown_without_its_secrets(script: Script) -> None:
     asked: list[str] = []
 
-    def masking(container_id: str) -> Callable[[str], str]:
+    def redactor_of(container_id: str) -> Callable[[str], str]:
         asked.append(container_id)
         return lambda text: text.replace("424242", "***")
 
-    watched = Watched(open_prober(wake=lambda: None, masking=masking), [])
+    watched = Watched(open_prober(wake=lambda: None, redactor_of=redactor_of), [])
     with serving(script) as server, closing(watched.prober):
         watched.prober.watch([target_of(server.port)])
         samples = watched.wait_for(3)
@@ -278,12 +280,12 @@ def test_what_a_failing_app_says_is_shown_without_its_secrets(script: Script) ->
 def test_what_a_failing_app_says_is_not_shown_while_its_secrets_are_unknown() -> None:
     known = threading.Event()
 
-    def masking(container_id: str) -> Callable[[str], str]:
+    def redactor_of(container_id: str) -> Callable[[str], str]:
         if not known.is_set():
             raise Unavailable("the Engine does not answer")
         return str
 
-    watched = Watched(open_prober(wake=lambda: None, masking=masking), [])
+    watched = Watched(open_prober(wake=lambda: None, redactor_of=redactor_of), [])
     with serving(answer(503, b"swordfish")) as server, closing(watched.prober):
         sample = watched.first(target_of(server.port))
         known.set()
@@ -293,10 +295,10 @@ def test_what_a_failing_app_says_is_not_shown_while_its_secrets_are_unknown() ->
 
 
 def test_nobody_is_asked_for_secrets_where_nothing_of_a_probe_is_shown() -> None:
-    def masking(container_id: str) -> Callable[[str], str]:
+    def redactor_of(container_id: str) -> Callable[[str], str]:
         raise AssertionError("needless")
 
-    watched = Watched(open_prober(wake=lambda: None, masking=masking), [])
+    watched = Watched(open_prober(wake=lambda: None, redactor_of=redactor_of), [])
     with serving(_OK) as server, closing(watched.prober):
         watched.prober.watch([target_of(server.port), target_of(unused_port(), container_id="c2")])
         eventually(lambda: {sample.container_id for sample in watched.collect()} == {"c1", "c2"})
@@ -387,7 +389,7 @@ def test_never_two_probes_at_once_of_one_target(watched: Watched) -> None:
             watched.prober.watch([target])
             time.sleep(0.02)
         watched.wait_for(3)
-        assert server.most_at_once == 1
+        assert server.max_at_once == 1
 
 
 def test_the_concurrency_of_probes_is_bounded_and_used() -> None:
@@ -397,12 +399,12 @@ def test_the_concurrency_of_probes_is_bounded_and_used() -> None:
         gate.wait(20)
         _OK(connection)
 
-    prober = open_prober(wake=lambda: None, masking=unmasked, concurrency=3)
+    prober = open_prober(wake=lambda: None, redactor_of=without_secrets, concurrency=3)
     with serving(held) as server:
         prober.watch([target_of(server.port, container_id=f"c{number}") for number in range(9)])
         eventually(lambda: len(server.requests) == 3)
         time.sleep(0.2)
-        assert server.most_at_once == 3
+        assert server.max_at_once == 3
         gate.set()
         watched = Watched(prober, [])
         eventually(lambda: len({sample.container_id for sample in watched.collect()}) == 9)
@@ -453,7 +455,7 @@ def test_closing_the_prober_is_quick_whatever_is_under_way_and_leaves_no_thread(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     before = set(threading.enumerate())
-    prober = open_prober(wake=lambda: None, masking=unmasked)
+    prober = open_prober(wake=lambda: None, redactor_of=without_secrets)
     with serving(lambda connection: connection.recv(1)) as server, never_accepting() as port:
         connecting = target_of(port, container_id="c2", timeoutSeconds=600.0)
         prober.watch([target_of(server.port, timeoutSeconds=600.0), connecting])

@@ -277,10 +277,10 @@ def test_what_a_container_says_can_be_shown_without_its_secrets(ready: World, tm
     action = creation(ready, of=demo(ready, environment=[variable, {"name": "HOST", "value": "db"}]))
     ready.another(secrets_dir=tmp_path).perform(action)
     (tmp_path / "database").write_text("changed\n")
-    mask = ready.another(secrets_dir=tmp_path).masking(found(ready, action.name).id)
-    assert mask("postgres://app:swordfish@db is down") == "postgres://app:***@db is down"
+    redactor = ready.another(secrets_dir=tmp_path).redactor_of(found(ready, action.name).id)
+    assert redactor("postgres://app:swordfish@db is down") == "postgres://app:***@db is down"
     with pytest.raises(Unavailable):
-        ready.runtime.masking("0" * 64)
+        ready.runtime.redactor_of("0" * 64)
 
 
 def test_a_replica_whose_secret_is_missing_is_not_created(ready: World, tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_a_wrong_password_is_said_without_it(postgres_server: PostgresServer, tm
     assert "hunter2" not in said
 
 
-def test_a_password_that_the_driver_repeats_is_masked(tmp_path: Path) -> None:
+def test_a_password_that_the_driver_repeats_is_redacted(tmp_path: Path) -> None:
     """libpq names the option it can't parse, value and all."""
     said = opened("postgresql+psycopg2://me:hunter2@127.0.0.1/state?sslmode=hunter2&password=hunter2", tmp_path)
     assert 'invalid sslmode value: "***"' in said

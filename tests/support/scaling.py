@@ -41,12 +41,12 @@ def situation(
     load: AppLoad,
     healthy: int | None = None,
     scaled_at: float | None = None,
-    room: Headroom | None = None,
+    headroom: Headroom | None = None,
     unsettled: str = "",
 ) -> ScalingSituation:
     """``current`` replicas, all healthy and settled unless said otherwise."""
     state = ScalingState(current, scaled_at)
-    return ScalingSituation(state, current if healthy is None else healthy, load, unsettled, room=room)
+    return ScalingSituation(state, current if healthy is None else healthy, load, unsettled, headroom=headroom)
 
 
 def decide(scaling: Scaling, current: int, healthy: int | None = None, **factors: float | None) -> ScalingDecision:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from reconciler.model.desired import Desired, Problem
+from reconciler.source.app_document import AppDocument, read_file
 from reconciler.source.directory import DirectorySource
-from reconciler.source.reading import Reading, read_file
 
 _WEB = """\
 apiVersion: v1
@@ -38,7 +38,7 @@ def _lines(text: str, indent: str = "") -> str:
     return textwrap.indent(textwrap.dedent(whole), indent)
 
 
-def read(text: str, path: str = "web.yaml") -> tuple[Reading, ...]:
+def read(text: str, path: str = "web.yaml") -> tuple[AppDocument, ...]:
     return read_file(path, text.encode())
 
 
@@ -51,7 +51,7 @@ def desired_of(files: Mapping[str, str | bytes], place: Path) -> Desired:
 
 
 def problems(text: str) -> list[Problem]:
-    return [problem for reading in read(text) for problem in reading.problems]
+    return [problem for document in read(text) for problem in document.problems]
 
 
 def told(text: str) -> list[tuple[int | None, str, str, str]]:

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for everything a memory may hold, down to odd text and empty files.
+"""Hypothesis strategies for everything a state may hold, down to odd text and empty files.
 
 Values are built field by field from their annotations, so that a field added to the model is tried as well.
 """

@@ -21,7 +21,7 @@ class ScriptedServer:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.requests: list[bytes] = []
-        self.most_at_once = 0
+        self.max_at_once = 0
         self._at_once = 0
         self._lock = threading.Lock()
         self._connections: list[socket.socket] = []
@@ -53,7 +53,7 @@ class ScriptedServer:
     def _follow_script(self, connection: socket.socket) -> None:
         with self._lock:
             self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
+            self.max_at_once = max(self.max_at_once, self._at_once)
         with connection, contextlib.suppress(OSError):
             self.requests.append(connection.recv(65536))
             self.script(connection)

@@ -21,7 +21,7 @@ def addresses(*used: str, foreign: frozenset[str] = frozenset(), kept: str = "",
     return Addresses(observed, State(replicas=replicas, last_address=last))
 
 
-def test_one_after_the_other_and_then_from_the_start() -> None:
+def test_addresses_are_given_one_after_the_other_and_then_from_the_start() -> None:
     assert next_address(SMALL, set(), "") == "10.0.0.2"
     assert next_address(SMALL, set(), "10.0.0.3") == "10.0.0.4"
     assert next_address(SMALL, {"10.0.0.4"}, "10.0.0.3") == "10.0.0.5"
@@ -39,13 +39,13 @@ def test_an_address_that_somebody_else_took_or_of_another_network_is_given_up() 
     assert addresses(kept="172.16.0.9").take("172.16.0.9") == "10.0.0.2"
 
 
-def test_no_two_get_the_same_and_empty_slots_keep_theirs() -> None:
+def test_no_two_replicas_get_the_same_address_and_empty_slots_keep_theirs() -> None:
     given = addresses("10.0.0.2", kept="10.0.0.3")
     assert [given.take(""), given.take(""), given.take("")] == ["10.0.0.4", "10.0.0.5", None]
     assert given.last == "10.0.0.5"
 
 
-def test_the_lowest_free_slots_whose_names_are_free() -> None:
+def test_new_replicas_get_the_lowest_free_slots_whose_names_are_free() -> None:
     name_of = NameOf("test-", "web")
     assert name_of(3) == "test-web-3"
     assert free_slots(3, {1, 4}, name_of, {"test-web-2", "web-3"}) == [3, 5, 6]

@@ -24,6 +24,6 @@ from reconciler.cli import app
         (["--settings", "/nowhere/settings.toml", "status"], 1, "/nowhere/settings.toml is not there"),
     ],
 )
-def test_told_or_refused_at_once(arguments: list[str], code: int, said: str) -> None:
+def test_the_command_line_tells_or_refuses_at_once(arguments: list[str], code: int, said: str) -> None:
     result = CliRunner().invoke(app, arguments)
     assert (result.exit_code, said in result.output) == (code, True), result.output

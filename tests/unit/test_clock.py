@@ -24,7 +24,7 @@ def test_a_state_that_the_clock_has_not_left_behind_is_the_very_same() -> None:
     assert without_future(state, NOW + _DAY_SECONDS) is state
 
 
-def test_moments_before_the_clocks_new_time_stay_as_they_are() -> None:
+def test_moments_before_the_time_of_a_clock_that_was_set_back_stay_as_they_are() -> None:
     early, late = replica_state(ready_at=NOW - _DAY_SECONDS), replica_state(ready_at=NOW)
     clamped = without_future(State({}, {"web-1": early, "web-2": late}, as_of=NOW), NOW - 60)
     assert clamped.replicas["web-1"].ready_at == NOW - _DAY_SECONDS

@@ -9,8 +9,8 @@ from tests.support.specs import read, web, worker
 
 
 def told(files: Mapping[str, str], *, names_elsewhere: bool = False) -> list[tuple[str, int | None, str, str]]:
-    readings = [reading for path, text in files.items() for reading in read(text, path)]
-    found = conflicts(readings, names_elsewhere=names_elsewhere)
+    documents = [document for path, text in files.items() for document in read(text, path)]
+    found = conflicts(documents, names_elsewhere=names_elsewhere)
     return [(problem.path, problem.line, problem.field, problem.found) for problem in found]
 
 
@@ -26,7 +26,7 @@ def test_two_apps_of_one_name_are_errors_in_both_files() -> None:
     ]
 
 
-def test_a_broken_document_claims_its_name_too() -> None:
+def test_a_broken_document_claims_the_name_of_its_app_too() -> None:
     found = told({"a.yaml": worker("jobs"), "b.yaml": worker("jobs", spec="oops: 1")})
     assert [path for path, *_ in found] == ["a.yaml", "b.yaml"]
 
@@ -52,7 +52,7 @@ def test_a_default_route_is_a_claim_like_any_other() -> None:
     ]
 
 
-def test_the_same_path_on_different_hosts_or_any_host_is_no_conflict() -> None:
+def test_routes_of_one_path_on_different_hosts_or_any_host_are_no_conflict() -> None:
     hosts = ["host: a.example, ", "host: b.example, ", 'host: "*.example", ', ""]
     routes = {f"{i}.yaml": web(f"w{i}", spec=f"routes: [{{{host}path: /}}]") for i, host in enumerate(hosts)}
     assert told(routes) == []
@@ -92,7 +92,7 @@ def test_a_dependency_on_a_broken_app_is_known() -> None:
     assert told({"a.yaml": web("a", spec="dependsOn: [b]"), "b.yaml": worker("b", spec="oops: 1")}) == []
 
 
-def test_a_circle_is_an_error_in_every_file_of_it_and_in_no_other() -> None:
+def test_a_circle_of_dependencies_is_an_error_in_every_file_of_it_and_in_no_other() -> None:
     found = told(
         {
             "a.yaml": web("a", spec="dependsOn: [b]"),

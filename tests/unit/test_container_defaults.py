@@ -1,6 +1,6 @@
 """What a container gets where its spec says nothing belongs to its version: siblings are alike, whoever makes them.
 
-A later release is one that knows a second generation of defaults.
+A later release is one that knows a second edition of defaults.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def stage() -> Stage:
 def later_release(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
     """The same, found by a release with other defaults: the source is read anew, the state is as it was."""
     both = {1: ContainerDefaults(init=False), 2: ContainerDefaults(init=True)}
-    monkeypatch.setattr(defaults, "GENERATIONS", both)
+    monkeypatch.setattr(defaults, "EDITIONS", both)
     commit(stage, replicas=2)
     stage.tick()
     return stage
@@ -49,7 +49,7 @@ def commit(stage: Stage, **spec: object) -> None:
     stage.desired = desired(new, revision=revision)
 
 
-def generations(stage: Stage) -> list[int]:
+def editions(stage: Stage) -> list[int]:
     """Of the containers that are there, in order of their names."""
     return [container.defaults for _, container in sorted(stage.containers.items())]
 
@@ -58,25 +58,25 @@ def test_a_release_with_other_defaults_recreates_nothing(later_release: Stage) -
     assert later_release.plan is not None
     assert later_release.plan.actions == ()
     later_release.settle()
-    assert generations(later_release) == [1, 1]
+    assert editions(later_release) == [1, 1]
 
 
 def test_a_replica_that_is_scaled_out_later_is_like_its_siblings(later_release: Stage) -> None:
     commit(later_release, replicas=3)
     later_release.settle()
-    assert generations(later_release) == [1, 1, 1]
+    assert editions(later_release) == [1, 1, 1]
 
 
 def test_a_replica_that_is_healed_later_is_like_its_siblings(later_release: Stage) -> None:
     later_release.remove("web-1")
     later_release.settle()
-    assert generations(later_release) == [1, 1]
+    assert editions(later_release) == [1, 1]
 
 
 def test_a_changed_spec_brings_the_new_defaults(later_release: Stage) -> None:
     commit(later_release, replicas=2, image="demo:2")
     later_release.settle()
-    assert generations(later_release) == [2, 2]
+    assert editions(later_release) == [2, 2]
     assert later_release.state.apps["web"].version.container_defaults.init
 
 
@@ -85,22 +85,22 @@ def test_a_rollback_brings_back_the_defaults_of_the_version_it_returns_to(later_
     commit(later_release, replicas=2, image="demo:2", strategy={"progressDeadlineSeconds": 5, "maxSurge": 0})
     later_release.until(lambda: later_release.state.apps["web"].failed)
     later_release.until(lambda: later_release.statuses["web"].ready == 2)
-    assert generations(later_release) == [1, 1]
+    assert editions(later_release) == [1, 1]
 
 
 def test_a_commit_that_takes_a_change_back_makes_no_third_kind_of_replica(later_release: Stage) -> None:
     commit(later_release, replicas=2, image="demo:2")
-    later_release.until(lambda: 2 in generations(later_release))
+    later_release.until(lambda: 2 in editions(later_release))
     commit(later_release, replicas=2)
     later_release.settle()
-    assert generations(later_release) == [1, 1]
+    assert editions(later_release) == [1, 1]
 
 
 def test_after_the_loss_of_the_database_the_containers_tell_their_defaults(later_release: Stage) -> None:
     later_release.state = State()
     commit(later_release, replicas=3)
     later_release.settle()
-    assert generations(later_release) == [1, 1, 1]
+    assert editions(later_release) == [1, 1, 1]
 
 
 def test_what_is_created_is_told_to_the_runtime_with_its_defaults(later_release: Stage) -> None:
@@ -109,9 +109,9 @@ def test_what_is_created_is_told_to_the_runtime_with_its_defaults(later_release:
     assert [action.version.defaults for action in created] == [1]
 
 
-@pytest.mark.parametrize(("label", "generation"), [("", 1), ("1", 1), ("2", 1), ("none", 1), ("-1", 1)])
-def test_a_label_that_is_missing_or_unknown_means_the_first_generation(label: str, generation: int) -> None:
-    assert defaults.generation_of(label) == generation
+@pytest.mark.parametrize(("label", "edition"), [("", 1), ("1", 1), ("2", 1), ("none", 1), ("-1", 1)])
+def test_a_label_that_is_missing_or_unknown_means_the_first_edition(label: str, edition: int) -> None:
+    assert defaults.edition_of(label) == edition
 
 
 def test_a_field_of_a_later_release_enters_a_hash_only_where_a_spec_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:

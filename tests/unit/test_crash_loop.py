@@ -8,7 +8,7 @@ from tests.support.apps import desired, version
 from tests.support.stage import Stage
 
 
-def test_restarts_are_given_back_to_the_engine_once_the_loop_is_forgotten() -> None:
+def test_restarts_are_given_back_to_the_engine_once_a_crash_loop_is_forgotten() -> None:
     stage = Stage(desired(version(replicas=2)))
     stage.settle()
     for _ in range(3):

@@ -39,32 +39,32 @@ def faults(text: str) -> list[tuple[int, str]]:
         ("9" * 40, Ambiguous("9" * 40)),
     ],
 )
-def test_unquoted_words_are_read_as_yaml_1_2_reads_them(text: str, value: object) -> None:
+def test_unquoted_words_of_a_spec_are_read_as_yaml_1_2_reads_them(text: str, value: object) -> None:
     read = plain_value(text)
     assert read == value
     assert type(read) is type(value)
 
 
-def test_quoted_words_are_text() -> None:
+def test_quoted_words_of_a_spec_are_text() -> None:
     (document,) = read_documents(b"a: \"yes\"\nb: '3'\nc: |\n  true\n")
     assert document.value == {"a": "yes", "b": "3", "c": "true\n"}
 
 
-def test_lists_are_tuples_and_every_key_and_item_has_its_line() -> None:
+def test_lists_of_a_yaml_document_are_tuples_and_every_key_and_item_has_its_line() -> None:
     (document,) = read_documents(b"a:\n  - b: 1\n    c:\n      text\n  - 2\n")
     assert document.value == {"a": ({"b": 1, "c": "text"}, 2)}
     assert document.lines == {(): 1, ("a",): 1, ("a", 0): 2, ("a", 0, "b"): 2, ("a", 0, "c"): 3, ("a", 1): 5}
     assert document.line(("a", 0, "missing", "too")) == 2
 
 
-def test_several_documents_keep_the_lines_of_the_file() -> None:
+def test_several_yaml_documents_keep_the_lines_of_their_file() -> None:
     first, second = read_documents(b"---\na: 1\n---\n# nothing\n---\nb: 2\n...\n")
     assert (first.value, first.lines[("a",)]) == ({"a": 1}, 2)
     assert (second.value, second.lines[("b",)]) == ({"b": 2}, 6)
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# a comment\n", "---\n", "---\n---\n"])
-def test_a_file_without_content_has_no_documents(text: str) -> None:
+def test_a_file_without_content_has_no_yaml_documents(text: str) -> None:
     assert read_documents(text.encode()) == ()
 
 
@@ -90,50 +90,50 @@ def test_a_file_without_content_has_no_documents(text: str) -> None:
         ("a: 1\nb: \x07\n", [(2, "a control character")]),
     ],
 )
-def test_faults_name_the_line_and_what_is_there(text: str, found: list[tuple[int, str]]) -> None:
+def test_faults_of_a_yaml_document_name_the_line_and_what_is_there(text: str, found: list[tuple[int, str]]) -> None:
     assert faults(text) == found
 
 
-def test_all_faults_of_a_file_are_told_and_the_rest_is_read() -> None:
+def test_all_faults_of_a_yaml_file_are_told_and_the_rest_is_read() -> None:
     (document,) = read_documents(b"a: &x 1\nb: 2\nb: 3\nc: !t 4\nd: 5\n")
     assert len(document.faults) == 3
     assert document.value == {"a": BROKEN, "b": 2, "c": BROKEN, "d": 5}
 
 
-def test_what_came_before_a_syntax_error_is_kept() -> None:
+def test_what_came_before_a_syntax_error_of_yaml_is_kept() -> None:
     (document,) = read_documents(b"metadata:\n  name: web\nspec: {image: [\n")
     assert not document.whole
     assert document.value["metadata"] == {"name": "web"}
 
 
 @pytest.mark.parametrize("opening", ["[", "{", "- ", "{a: ", "? "])
-def test_nesting_is_bounded(opening: str) -> None:
+def test_nesting_in_a_yaml_document_is_bounded(opening: str) -> None:
     (document,) = read_documents((opening * 20_000).encode())
     assert "more than 16 levels of nesting" in [fault.found for fault in document.faults]
 
 
-def test_documents_are_counted() -> None:
+def test_the_number_of_yaml_documents_in_a_file_is_bounded() -> None:
     documents = read_documents(b"--- a\n" * (MAX_DOCUMENTS + 5))
     assert len(documents) == MAX_DOCUMENTS + 1
     assert [fault.found for fault in documents[-1].faults] == ["more than 256 documents in one file"]
 
 
-def test_alias_bombs_are_never_expanded() -> None:
+def test_alias_bombs_in_yaml_are_never_expanded() -> None:
     lines = ["a0: &a0 [x, x]"] + [f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 40)]
     (document,) = read_documents("\n".join(lines).encode())
     assert len(document.faults) == 40
 
 
-def test_a_file_that_is_too_large_is_not_parsed() -> None:
+def test_a_spec_file_that_is_too_large_is_not_parsed() -> None:
     (document,) = read_documents(b"#" * (MAX_FILE_BYTES + 1))
     assert [fault.expected for fault in document.faults] == ["a file of at most 256 KiB"]
 
 
-def test_bytes_that_are_not_utf_8_are_named_with_their_line() -> None:
+def test_bytes_of_a_spec_file_that_are_not_utf_8_are_named_with_their_line() -> None:
     (document,) = read_documents(b"a: 1\nb: \xff\n")
     assert [(fault.line, fault.found) for fault in document.faults] == [(2, "bytes that are not UTF-8")]
 
 
-def test_a_byte_order_mark_is_no_content() -> None:
+def test_a_byte_order_mark_of_a_spec_file_is_no_content() -> None:
     (document,) = read_documents(b"\xef\xbb\xbfa: 1\n")
     assert document.value == {"a": 1}

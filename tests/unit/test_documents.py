@@ -25,12 +25,12 @@ def _links(document: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("document", _DOCUMENTS, ids=lambda path: str(path.relative_to(_TOP)))
-def test_links_lead_somewhere(document: Path) -> None:
+def test_links_in_the_documentation_lead_somewhere(document: Path) -> None:
     dead = [link for link in _links(document) if not (document.parent / link).exists()]
     assert not dead
 
 
-def test_every_decision_is_listed() -> None:
+def test_every_decision_record_is_listed() -> None:
     directory = _TOP / "docs" / "decisions"
     listed = set(_links(directory / "README.md"))
     assert {path.name for path in directory.glob("[0-9]*.md")} == listed
@@ -61,6 +61,13 @@ def test_modules_in_the_table_of_decisions_exist() -> None:
     named = [name for row in table.splitlines() for name in re.findall(r"`([a-z_/]+)`", row.partition(" |")[0])]
     assert len(named) > 25
     assert [name for name in named if not (_TOP / "reconciler" / "decide" / f"{name}.py").exists()] == []
+
+
+def test_glossary_says_each_word_once() -> None:
+    text = (_TOP / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = [word for word in re.findall(r"^\| ([a-z-][a-z -]*) \|", text, re.MULTILINE) if word != "word"]
+    assert len(words) > 25
+    assert sorted(words) == sorted(set(words))
 
 
 def test_readme_names_every_command() -> None:

@@ -17,7 +17,7 @@ def test_what_nginx_refuses_of_an_app_keeps_none_of_its_replicas_from_draining()
     assert stage.names() == ["web-1"]
 
 
-def test_each_replica_has_the_grace_of_its_own_version() -> None:
+def test_each_replica_drains_for_the_grace_of_its_own_version() -> None:
     stage = Stage(desired(version(replicas=1, terminationGracePeriodSeconds=60)))
     stage.settle()
     newer = version(replicas=1, image="demo:2", terminationGracePeriodSeconds=1, revision="r2")

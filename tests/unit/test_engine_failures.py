@@ -56,7 +56,7 @@ _RUNC = "failed to create shim task: OCI runtime create failed: runc create fail
         (503, "", "EngineFailed"),
     ],
 )
-def test_what_may_pass_is_tried_again(status: int, sentence: str, reason: str) -> None:
+def test_an_engines_refusal_that_may_pass_is_tried_again(status: int, sentence: str, reason: str) -> None:
     error = explain(status, sentence, "create web-1")
     assert isinstance(error, TryLater)
     assert error.reason == reason
@@ -83,13 +83,15 @@ def test_what_may_pass_is_tried_again(status: int, sentence: str, reason: str) -
         ),
     ],
 )
-def test_what_only_another_spec_can_mend_is_rejected(status: int, sentence: str, reason: str) -> None:
+def test_an_engines_refusal_that_only_another_spec_can_mend_is_rejected(
+    status: int, sentence: str, reason: str
+) -> None:
     error = explain(status, sentence, "create web-1")
     assert isinstance(error, Rejected)
     assert error.reason == reason
 
 
-def test_the_message_says_what_was_tried_what_the_engine_said_and_what_to_do() -> None:
+def test_a_failed_action_says_what_was_tried_what_the_engine_said_and_what_to_do() -> None:
     error = explain(400, "Minimum memory limit allowed is 6MB\n", "create web-1 at 10.0.0.2")
     assert str(error) == "create web-1 at 10.0.0.2: Minimum memory limit allowed is 6MB; correct the spec"
 

@@ -34,17 +34,19 @@ from reconciler.runtime.network import fixed_addresses
         ({"Subnet": "10.1.0.0/24", "Gateway": "10.1.0.1/24"}, ("10.1.0.128", "10.1.0.254")),
     ],
 )
-def test_the_longest_run_that_nobody_else_gives_away(pool: dict[str, Any], expected: tuple[str, str]) -> None:
+def test_our_addresses_are_the_longest_run_that_nobody_else_gives_away(
+    pool: dict[str, Any], expected: tuple[str, str]
+) -> None:
     assert fixed_addresses([pool]) == expected
 
 
-def test_an_ipv6_pool_is_passed_over() -> None:
+def test_an_ipv6_pool_of_a_network_is_passed_over() -> None:
     pools = [{"Subnet": "fd00::/64"}, {"Subnet": "10.1.0.0/24", "Gateway": "10.1.0.1"}]
     assert fixed_addresses(pools) == ("10.1.0.128", "10.1.0.254")
 
 
 @pytest.mark.parametrize("pools", [[], [{}], [{"Subnet": "fd00::/64"}]])
-def test_without_an_ipv4_subnet_there_is_nothing_to_give(pools: list[dict[str, Any]]) -> None:
+def test_a_network_without_an_ipv4_subnet_has_no_address_to_give(pools: list[dict[str, Any]]) -> None:
     with pytest.raises(ValueError, match="has no IPv4 subnet"):
         fixed_addresses(pools)
 
@@ -56,7 +58,7 @@ def test_a_full_subnet_is_said_to_be_one(pool: dict[str, Any]) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(8, 30), st.data())
-def test_no_address_is_given_twice(number: int, prefix: int, data: st.DataObject) -> None:
+def test_no_address_of_a_network_is_ours_and_somebody_elses(number: int, prefix: int, data: st.DataObject) -> None:
     subnet = ipaddress.IPv4Network((number, prefix), strict=False)
     inside = st.integers(int(subnet.network_address), int(subnet.broadcast_address)).map(ipaddress.IPv4Address)
     gateway = data.draw(inside)

@@ -14,11 +14,11 @@ from tests.support.story import Story
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_plans_of_the_story(name: str) -> None:
+def test_the_plans_of_a_story_read_as_reviewed(name: str) -> None:
     story = Story()
     STORIES[name](story)
     assert_golden(f"plans/{name}.txt", story.text())
 
 
-def test_every_golden_text_has_its_story() -> None:
+def test_every_golden_plan_has_its_story() -> None:
     assert {path.stem for path in (GOLDEN / "plans").glob("*.txt")} == STORIES.keys()

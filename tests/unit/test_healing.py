@@ -28,7 +28,7 @@ def replica(slot: int, phase: Phase) -> Replica:
         ("unhealthy unhealthy ready gone", True),
     ],
 )
-def test_more_than_half_of_those_that_are_there(phases: str, together: bool) -> None:
+def test_most_are_unhealthy_when_more_than_half_of_the_replicas_that_are_there_are(phases: str, together: bool) -> None:
     """One that was just removed, as a replaced one is, or is still on its way, is no vote for anything."""
     replicas = [replica(slot, Phase(phase)) for slot, phase in enumerate(phases.split(), 1)]
     assert most_are_unhealthy(replicas) is together

@@ -51,44 +51,44 @@ def seen(stage: Stage) -> tuple[Observed, AppView]:
     return observed, decision.apps["web"].view
 
 
-def test_a_start_and_a_pull_break_nothing(stage: Stage) -> None:
+def test_a_start_and_a_pull_break_no_invariant(stage: Stage) -> None:
     target = stage.state.apps["web"].version
     start = StartReplica("web", "web-1", stage.containers["web-1"].id, "made up")
     assert broken(stage, start, EnsureImage("web", target, "made up")) == []
 
 
-def test_nothing_that_is_routed_may_be_removed(stage: Stage) -> None:
+def test_removing_a_routed_replica_breaks_an_invariant(stage: Stage) -> None:
     (message,) = broken(stage, remove(stage, "web-1"), routed=frozenset({"web-1"}))[:1]
     assert message == "would remove web-1, which the published table routes to"
 
 
-def test_as_many_stay_ready_as_are_promised(stage: Stage) -> None:
+def test_leaving_fewer_ready_than_promised_breaks_an_invariant(stage: Stage) -> None:
     assert broken(stage, remove(stage, "web-1")) == ["would leave 1 ready replicas, at least 2 are promised"]
 
 
-def test_a_replica_that_is_not_ready_may_go(stage: Stage) -> None:
+def test_removing_a_replica_that_is_not_ready_breaks_no_invariant(stage: Stage) -> None:
     stage.crash("web-1")
     assert broken(stage, remove(stage, "web-1")) == []
 
 
-def test_no_more_than_count_and_surge(stage: Stage) -> None:
+def test_creating_more_than_count_and_surge_breaks_an_invariant(stage: Stage) -> None:
     one, two = create(stage, 3, "10.0.0.8"), create(stage, 4, "10.0.0.9")
     assert broken(stage, one) == []
     assert broken(stage, one, two) == ["would have 4 replicas, 2 + 1 allowed"]
 
 
-def test_what_was_not_seen_as_ours_is_not_touched(stage: Stage) -> None:
+def test_touching_what_was_not_seen_as_ours_breaks_an_invariant(stage: Stage) -> None:
     stranger = StartReplica("web", "web-1", "another id", "made up")
     assert broken(stage, stranger) == ["would start web-1, which was not seen as ours"]
 
 
-def test_no_name_of_somebody_else(stage: Stage) -> None:
+def test_creating_under_the_name_of_a_foreign_container_breaks_an_invariant(stage: Stage) -> None:
     stage.foreign_names = frozenset({"web-3"})
     message = "would create web-3, the name of a container that is not ours"
     assert broken(stage, create(stage, 3, "10.0.0.8")) == [message]
 
 
-def test_no_address_twice(stage: Stage) -> None:
+def test_giving_an_address_twice_breaks_an_invariant(stage: Stage) -> None:
     stage.foreign_addresses = frozenset({"10.0.0.7"})
     for address in ("10.0.0.7", stage.containers["web-1"].address or ""):
         assert broken(stage, create(stage, 3, address)) == [f"would give {address} to web-3, and it is taken"]
@@ -96,20 +96,20 @@ def test_no_address_twice(stage: Stage) -> None:
     assert "would give 10.0.0.8 to web-4, and it is taken" in two
 
 
-def test_nothing_is_created_that_is_there(stage: Stage) -> None:
+def test_creating_a_replica_that_is_there_breaks_an_invariant(stage: Stage) -> None:
     again = create(stage, 1, stage.containers["web-1"].address or "")
     assert broken(stage, again) == ["would create web-1, which is there already"]
     stage.containers["web-1"] = replace(stage.containers["web-1"], state=ContainerState.CREATED)
     assert broken(stage, again) == [], "what was cut off is done again"
 
 
-def test_one_action_on_a_replica_at_a_time(stage: Stage) -> None:
+def test_acting_on_a_replica_twice_at_a_time_breaks_an_invariant(stage: Stage) -> None:
     start = StartReplica("web", "web-1", stage.containers["web-1"].id, "made up")
     assert "would act twice on web-1" in broken(stage, start, start)
     assert broken(stage, start, in_flight=(start,)) == ["would act twice on web-1"]
 
 
-def test_an_app_whose_actions_break_one_is_left_alone_and_says_so(
+def test_an_app_whose_actions_break_an_invariant_is_left_alone_and_says_so(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.desired = desired(version(replicas=3), version("other", revision="r2"), revision="r2")

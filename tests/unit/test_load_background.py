@@ -29,7 +29,7 @@ class Measuring:
     def begin_anew(self, now: float) -> None:
         self.begun_anew.append(now)
 
-    def keep_place(self, recorded_until: float) -> None:
+    def keep_position(self, recorded_until: float) -> None:
         self.kept_until.append(recorded_until)
 
     def close(self) -> None:
@@ -57,7 +57,7 @@ def clock() -> Clock:
 @pytest.fixture
 def meter(measuring: Measuring, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[BackgroundMeter]:
     monkeypatch.setattr(background, "INTERVAL_SECONDS", 0.01)
-    monkeypatch.setattr(background, "LEAST_REST_SECONDS", 0.01)
+    monkeypatch.setattr(background, "MIN_REST_SECONDS", 0.01)
     made = BackgroundMeter(measuring, clock)  # type: ignore[arg-type]
     yield made
     made.close()
@@ -68,7 +68,7 @@ def read(meter: BackgroundMeter) -> Loads:
 
 
 @pytest.mark.parametrize("step_seconds", [-3600.0, -10.0, 10.0, 3600.0])
-def test_a_clock_that_is_set_begins_anew_once(
+def test_the_meter_begins_anew_once_when_the_clock_is_set(
     meter: BackgroundMeter, measuring: Measuring, clock: Clock, step_seconds: float
 ) -> None:
     eventually(lambda: read(meter).apps)
@@ -80,7 +80,7 @@ def test_a_clock_that_is_set_begins_anew_once(
     assert len(measuring.begun_anew) == 1
 
 
-def test_a_clock_that_drifts_is_left_alone(meter: BackgroundMeter, measuring: Measuring, clock: Clock) -> None:
+def test_the_meter_goes_on_when_the_clock_drifts(meter: BackgroundMeter, measuring: Measuring, clock: Clock) -> None:
     eventually(lambda: read(meter).apps)
     clock.ahead_seconds = 1.0
     later = clock() + 0.05
@@ -88,7 +88,7 @@ def test_a_clock_that_drifts_is_left_alone(meter: BackgroundMeter, measuring: Me
     assert measuring.begun_anew == []
 
 
-def test_samples_are_handed_out_until_they_are_recorded(meter: BackgroundMeter, measuring: Measuring) -> None:
+def test_samples_of_load_are_handed_out_until_they_are_recorded(meter: BackgroundMeter, measuring: Measuring) -> None:
     one, another = LoadSample("web", 10.0, 10, 1), LoadSample("web", 20.0, 10, 1)
     measuring.samples = [one, another]
     eventually(lambda: len(read(meter).samples) == 2)
@@ -100,7 +100,7 @@ def test_samples_are_handed_out_until_they_are_recorded(meter: BackgroundMeter, 
     eventually(lambda: measuring.kept_until == [10.0, 20.0])
 
 
-def test_of_one_app_and_time_there_is_one_sample(meter: BackgroundMeter, measuring: Measuring) -> None:
+def test_of_one_app_and_time_there_is_one_sample_of_load(meter: BackgroundMeter, measuring: Measuring) -> None:
     """A clock that was set back brings the same time twice, and the store has one row for it."""
     before, after = LoadSample("web", 10.0, 10, 1), LoadSample("web", 10.0, 10, 2)
     measuring.samples = [before]

@@ -66,7 +66,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path, version: int) -> Host:
     return Host(tmp_path, version, request.param)
 
 
-def test_what_a_container_used(host: Host) -> None:
+def test_control_groups_tell_what_a_container_used(host: Host) -> None:
     host.write()
     usage = Cgroups(host.root).usage(_ID)
     assert usage is not None
@@ -75,21 +75,21 @@ def test_what_a_container_used(host: Host) -> None:
     assert (usage.cpu_limit_cores, usage.memory_limit_bytes) == (0.5, 4000)
 
 
-def test_no_limit_is_none(host: Host) -> None:
+def test_a_control_group_without_a_limit_has_none(host: Host) -> None:
     host.write(cores=None, limit=None)
     usage = Cgroups(host.root).usage(_ID)
     assert usage is not None
     assert (usage.cpu_limit_cores, usage.memory_limit_bytes) == (None, None)
 
 
-def test_cache_larger_than_usage_is_not_taken_off(host: Host) -> None:
+def test_a_cache_larger_than_the_memory_in_use_is_not_taken_off(host: Host) -> None:
     host.write(memory=100, cache=300)
     usage = Cgroups(host.root).usage(_ID)
     assert usage is not None
     assert usage.memory_bytes == 100
 
 
-def test_every_look_is_a_new_one(host: Host) -> None:
+def test_every_look_at_a_control_group_is_a_new_one(host: Host) -> None:
     cgroups = Cgroups(host.root)
     for seconds in (1.0, 2.0, 3.0):
         host.write(cpu_seconds=seconds)
@@ -98,7 +98,7 @@ def test_every_look_is_a_new_one(host: Host) -> None:
         assert usage.cpu_seconds == seconds
 
 
-def test_each_missing_or_strange_file_is_unknown(host: Host) -> None:
+def test_usage_is_unknown_where_a_control_group_lacks_a_file_or_has_a_strange_one(host: Host) -> None:
     host.write()
     for path in host.files():
         content = path.read_text()
@@ -109,12 +109,12 @@ def test_each_missing_or_strange_file_is_unknown(host: Host) -> None:
             path.write_text(content)
 
 
-def test_a_container_without_a_group_is_unknown(host: Host) -> None:
+def test_usage_of_a_container_without_a_control_group_is_unknown(host: Host) -> None:
     host.write()
     assert Cgroups(host.root).usage("beef" * 16) is None
 
 
-def test_a_group_that_vanished_is_unknown_and_keeps_nothing_open(host: Host) -> None:
+def test_a_control_group_that_vanished_is_unknown_and_keeps_nothing_open(host: Host) -> None:
     before = _open_files()
     cgroups = Cgroups(host.root)
     host.write()
@@ -127,7 +127,9 @@ def test_a_group_that_vanished_is_unknown_and_keeps_nothing_open(host: Host) -> 
     assert _open_files() == before
 
 
-def test_files_stay_open_only_as_far_as_the_process_may(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_control_groups_stay_open_only_as_far_as_the_process_may(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     host.write()
     monkeypatch.setattr("resource.getrlimit", lambda _: (0, 0))
     before = _open_files()

@@ -49,7 +49,9 @@ def engine_stats(engine: Engine) -> Iterator[EngineStats]:
     stats.close()
 
 
-def test_never_two_questions_about_one_container_at_a_time(engine: Engine, engine_stats: EngineStats) -> None:
+def test_the_engine_is_never_asked_twice_at_a_time_for_the_stats_of_a_container(
+    engine: Engine, engine_stats: EngineStats
+) -> None:
     for _ in range(20):
         assert engine_stats.usage("a") is None
         assert engine_stats.usage("b") is None
@@ -60,7 +62,9 @@ def test_never_two_questions_about_one_container_at_a_time(engine: Engine, engin
     eventually(lambda: engine.asked.count("a") >= 2)
 
 
-def test_an_engine_that_fails_is_unknown_and_asked_again(engine: Engine, engine_stats: EngineStats) -> None:
+def test_stats_are_unknown_while_the_engine_fails_and_asked_for_again(
+    engine: Engine, engine_stats: EngineStats
+) -> None:
     engine.answer = None
     engine.gate.set()
     eventually(lambda: engine_stats.usage("a") is None and engine.asked.count("a") >= 3)
@@ -68,7 +72,7 @@ def test_an_engine_that_fails_is_unknown_and_asked_again(engine: Engine, engine_
     eventually(lambda: engine_stats.usage("a"))
 
 
-def test_closing_drops_the_questions_that_wait(engine: Engine, engine_stats: EngineStats) -> None:
+def test_closing_drops_the_questions_for_stats_that_wait(engine: Engine, engine_stats: EngineStats) -> None:
     for number in range(3 * CONCURRENCY):
         engine_stats.usage(str(number))
     eventually(lambda: len(engine.asked) == CONCURRENCY)
@@ -80,7 +84,9 @@ def test_closing_drops_the_questions_that_wait(engine: Engine, engine_stats: Eng
     assert len(engine.asked) == CONCURRENCY
 
 
-def test_a_container_that_is_forgotten_is_asked_about_no_more(engine: Engine, engine_stats: EngineStats) -> None:
+def test_stats_of_a_container_that_is_forgotten_are_asked_for_no_more(
+    engine: Engine, engine_stats: EngineStats
+) -> None:
     for number in range(CONCURRENCY + 1):
         engine_stats.usage(str(number))
     eventually(lambda: len(engine.asked) == CONCURRENCY)
@@ -90,7 +96,9 @@ def test_a_container_that_is_forgotten_is_asked_about_no_more(engine: Engine, en
     assert str(CONCURRENCY) not in engine.asked
 
 
-def test_a_bug_is_raised_where_the_answer_is_wanted(engine: Engine, engine_stats: EngineStats) -> None:
+def test_a_bug_in_asking_for_stats_is_raised_where_the_answer_is_wanted(
+    engine: Engine, engine_stats: EngineStats
+) -> None:
     engine.answer = {"cpu_stats": {"cpu_usage": {"total_usage": "much"}}, "memory_stats": {"usage": 1}}
     engine.gate.set()
 
@@ -105,7 +113,7 @@ def test_a_bug_is_raised_where_the_answer_is_wanted(engine: Engine, engine_stats
 
 
 @pytest.mark.parametrize("field", ["total_inactive_file", "inactive_file"])
-def test_memory_is_without_the_cache_that_can_go(field: str) -> None:
+def test_memory_by_the_engines_stats_is_without_the_cache_that_can_go(field: str) -> None:
     usage = usage_of(_answer(stats={field: 300}), 5.0)
     assert usage is not None
     assert (usage.at, usage.cpu_seconds, usage.memory_bytes, usage.memory_limit_bytes) == (5.0, 1.5, 700, 4000)
@@ -120,5 +128,5 @@ def test_memory_is_without_the_cache_that_can_go(field: str) -> None:
         {"cpu_stats": {"cpu_usage": {"total_usage": 5}}, "memory_stats": {}},
     ],
 )
-def test_an_answer_without_numbers_is_unknown(answer: dict[str, Any]) -> None:
+def test_stats_without_numbers_are_unknown(answer: dict[str, Any]) -> None:
     assert usage_of(answer, 0.0) is None

@@ -40,7 +40,7 @@ def closed_in_the_middle(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf")
 
 
-def test_good_answers_are_counted_and_timed() -> None:
+def test_the_load_generator_counts_and_times_good_answers() -> None:
     with serving(answer(200, b"ok", "Connection: close")) as server:
         found = tally(server.port, keep_alive=False)
     assert found.sent == len(server.requests) > 5
@@ -58,18 +58,18 @@ def test_good_answers_are_counted_and_timed() -> None:
         (reset, "reset"),
     ],
 )
-def test_each_way_to_fail_has_its_name(script: Script, reason: str) -> None:
+def test_the_load_generator_names_each_way_to_fail(script: Script, reason: str) -> None:
     with serving(script) as server:
         found = tally(server.port, keep_alive=False)
     assert found.reasons == {reason: found.sent}
 
 
-def test_nobody_there_is_refused() -> None:
+def test_a_port_where_nobody_listens_is_refused_to_the_load_generator() -> None:
     found = tally(unused_port())
     assert found.reasons == {"refused": found.sent}
 
 
-def test_no_answer_is_a_time_out_and_holds_up_no_other_request() -> None:
+def test_an_answer_that_does_not_come_holds_up_no_other_request_of_the_load_generator() -> None:
     with never_accepting() as port:
         found = tally(port, timeout_seconds=0.2)
     assert found.sent > 5
@@ -77,7 +77,7 @@ def test_no_answer_is_a_time_out_and_holds_up_no_other_request() -> None:
     assert found.longest_gap_seconds > 0.2
 
 
-def test_a_kept_connection_is_used_again() -> None:
+def test_the_load_generator_uses_a_kept_connection_again() -> None:
     with serving(kept(1000)) as server:
         found = tally(server.port)
     assert found.sent > 5
@@ -94,7 +94,7 @@ def test_a_request_on_a_closed_connection_fails_but_for_the_client_that_retries(
     assert patient.retried
 
 
-def test_failures_tell_when_they_were_sent_and_ended() -> None:
+def test_failures_of_the_load_generator_tell_when_they_were_sent_and_ended() -> None:
     began = time.time()
     found = tally(unused_port())
     moments = [moment for failure in found.failures for moment in (failure.sent_at, failure.ended_at)]

@@ -12,7 +12,7 @@ _START = 1_000_000.0
 _KNOWN = {"web": True}
 
 
-def test_an_interval_becomes_one_sample_once_its_lines_must_have_arrived() -> None:
+def test_an_interval_of_load_becomes_one_sample_once_its_lines_must_have_arrived() -> None:
     history = History()
     history.add(tally(line(_START + 1) * 30 + line(_START + 9.9, status="500") * 10).traffic)
     history.note("web", _START + 1, Gauges(2, cpu_percent=10, memory_percent=20, custom={"queue": 5}))
@@ -28,28 +28,28 @@ def test_an_interval_becomes_one_sample_once_its_lines_must_have_arrived() -> No
     assert history.close_intervals(_START + 13, _KNOWN) == ()
 
 
-def test_counted_connections_go_before_estimated_ones() -> None:
+def test_samples_prefer_counted_connections_to_estimated_ones() -> None:
     history = History()
     history.add(tally(line(_START)).traffic)
     history.note("web", _START, Gauges(1, connections=7))
     assert history.close_intervals(_START + 20, _KNOWN)[0].connections == 7
 
 
-def test_without_a_log_requests_are_unknown_and_the_rest_is_not() -> None:
+def test_samples_without_an_access_log_know_all_but_the_requests() -> None:
     history = History()
     history.note("web", _START, Gauges(1, cpu_percent=50))
     (sample,) = history.close_intervals(_START + 20, {"web": False})
     assert (sample.cpu_percent, sample.rps, sample.status_2xx, sample.error_rate) == (50, None, None, None)
 
 
-def test_what_was_recorded_before_a_restart_is_not_recorded_again() -> None:
+def test_samples_recorded_before_a_restart_are_not_recorded_again() -> None:
     history = History(recorded_until=_START + 10)
     history.add(tally(line(_START + 9.9) + line(_START + 10)).traffic)
     (sample,) = history.close_intervals(_START + 30, _KNOWN)
     assert (sample.at, sample.status_2xx) == (_START + 20, 1)
 
 
-def test_intervals_while_the_controller_was_away_are_told_from_the_log() -> None:
+def test_samples_of_the_time_that_the_controller_was_away_are_told_from_the_log() -> None:
     history = History(recorded_until=_START)
     history.add(tally(line(_START + 5) + line(_START + 15)).traffic)
     history.note("web", _START + 40, Gauges(2, cpu_percent=50))
@@ -60,7 +60,7 @@ def test_intervals_while_the_controller_was_away_are_told_from_the_log() -> None
     ]
 
 
-def test_a_late_line_changes_no_sample_that_was_given_out() -> None:
+def test_a_late_line_of_the_log_changes_no_sample_that_was_given_out() -> None:
     history = History()
     history.add(tally(line(_START)).traffic)
     assert len(history.close_intervals(_START + 20, _KNOWN)) == 1
@@ -68,7 +68,7 @@ def test_a_late_line_changes_no_sample_that_was_given_out() -> None:
     assert history.close_intervals(_START + 40, _KNOWN) == ()
 
 
-def test_apps_that_are_gone_leave_nothing_behind() -> None:
+def test_apps_that_are_gone_leave_no_open_interval_behind() -> None:
     history = History()
     history.add(tally(line(_START, app="gone") + line(_START, app="-")).traffic)
     assert history.close_intervals(_START + 20, {}) == ()

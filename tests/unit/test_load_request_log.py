@@ -33,7 +33,7 @@ class Controller:
         for sample in self.history.close_intervals(now, {"web": True}):
             assert sample.at not in self.recorded
             self.recorded[sample.at] = sample
-            self.requests.keep_place(sample.at)
+            self.requests.keep_position(sample.at)
 
     def set_clock(self, now: float) -> None:
         self.history.begin_anew(now)
@@ -50,7 +50,7 @@ def serve(path: Path, second: float, count: int = 50) -> None:
 
 
 @pytest.mark.parametrize("away_seconds", [1, 15, 90])
-def test_a_restart_loses_nothing_and_counts_nothing_twice(tmp_path: Path, away_seconds: int) -> None:
+def test_a_restart_of_the_controller_loses_no_request_and_counts_none_twice(tmp_path: Path, away_seconds: int) -> None:
     recorded: dict[float, LoadSample] = {}
     controller = Controller(tmp_path, recorded)
     for second in range(200):
@@ -68,7 +68,7 @@ def test_a_restart_loses_nothing_and_counts_nothing_twice(tmp_path: Path, away_s
 
 
 @pytest.mark.parametrize("step_seconds", [-3600, -15, 3600])
-def test_a_clock_that_was_set_makes_no_idle_app_and_no_second_count(tmp_path: Path, step_seconds: int) -> None:
+def test_a_clock_that_was_set_makes_no_app_idle_and_counts_no_request_twice(tmp_path: Path, step_seconds: int) -> None:
     """The seconds that a clock skips had no request in them; those that it repeats had them already."""
     controller = Controller(tmp_path, {})
     for second in range(40):
@@ -92,7 +92,7 @@ def test_a_clock_that_was_set_makes_no_idle_app_and_no_second_count(tmp_path: Pa
     assert min(controller.recorded) > after + 10
 
 
-def test_a_first_start_is_unknown_until_enough_was_seen(tmp_path: Path) -> None:
+def test_requests_are_unknown_after_a_first_start_until_enough_was_seen(tmp_path: Path) -> None:
     controller = Controller(tmp_path, {})
     known = []
     for second in range(15):
@@ -104,7 +104,7 @@ def test_a_first_start_is_unknown_until_enough_was_seen(tmp_path: Path) -> None:
     assert known[-1] == pytest.approx(50)
 
 
-def test_without_a_log_nothing_is_known(tmp_path: Path) -> None:
+def test_requests_are_unknown_without_an_access_log(tmp_path: Path) -> None:
     controller = Controller(tmp_path, {})
     for second in range(30):
         controller.second(_START + second)
@@ -112,7 +112,7 @@ def test_without_a_log_nothing_is_known(tmp_path: Path) -> None:
     assert controller.rps() is None
 
 
-def test_the_window_ends_where_the_log_is_complete(tmp_path: Path) -> None:
+def test_the_window_of_requests_ends_where_the_access_log_is_complete(tmp_path: Path) -> None:
     """nginx keeps lines for up to a second: the newest second must not look like a drop in load."""
     controller = Controller(tmp_path, {})
     for second in range(30):
@@ -124,7 +124,9 @@ def test_the_window_ends_where_the_log_is_complete(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"offsets": {"x": "y"}}', '{"offsets": [], "at": 1}'])
-def test_a_broken_state_file_starts_over(tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_reading_the_access_log_starts_over_where_the_state_file_is_broken(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "state.json").write_text(text)
     serve(tmp_path / "access.log", _START)
     controller = Controller(tmp_path, {})
@@ -150,7 +152,7 @@ def test_a_log_that_was_replaced_while_nobody_read_it_is_told_of(
     assert caplog.text.count("was replaced while nobody read it") == 1
 
 
-def test_a_foreign_log_is_told_of(tmp_path: Path) -> None:
+def test_an_access_log_in_another_format_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "access.log").write_text('127.0.0.1 - - [12/Nov/2025] "GET / HTTP/1.1" 200 5\n')
     controller = Controller(tmp_path, {})
     controller.second(_START)
@@ -160,12 +162,12 @@ def test_a_foreign_log_is_told_of(tmp_path: Path) -> None:
     assert controller.requests.notices() == ()
 
 
-def test_a_state_file_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
+def test_a_position_in_the_access_log_that_cannot_be_kept_is_told_of(tmp_path: Path) -> None:
     controller = Controller(tmp_path, {})
     controller.second(_START)
     controller.state_file.unlink()
     controller.state_file.mkdir()
-    controller.requests.keep_place(_START)
+    controller.requests.keep_position(_START)
     controller.requests.close()
     assert "can't be kept" in controller.requests.notices()[0]
 
@@ -191,7 +193,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_pause")
-def test_a_large_log_is_rotated_and_the_one_before_goes(tmp_path: Path) -> None:
+def test_a_large_access_log_is_rotated_and_the_one_before_goes(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     nginx = Nginx(path)
     rotation = LogRotation(path, 1000, nginx.reopen)
@@ -204,7 +206,7 @@ def test_a_large_log_is_rotated_and_the_one_before_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_pause")
-def test_a_small_log_or_none_is_left_alone(tmp_path: Path) -> None:
+def test_a_small_access_log_or_none_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     nginx = Nginx(path)
     rotation = LogRotation(path, 1000, nginx.reopen)
@@ -215,7 +217,7 @@ def test_a_small_log_or_none_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_pause")
-def test_a_rotation_that_was_interrupted_is_finished(tmp_path: Path) -> None:
+def test_a_rotation_of_the_access_log_that_was_interrupted_is_finished(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     nginx = Nginx(path)
     nginx.up = False
@@ -226,7 +228,7 @@ def test_a_rotation_that_was_interrupted_is_finished(tmp_path: Path) -> None:
     assert path.exists()
 
 
-def test_an_nginx_that_is_down_is_not_asked_all_the_time(tmp_path: Path) -> None:
+def test_an_nginx_that_is_down_is_not_asked_to_reopen_its_log_all_the_time(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     nginx = Nginx(path)
     nginx.up = False

@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.load.traffic import Batch, Key, Traffic, tally
+from reconciler.load.traffic import Batch, Key, TrafficCounts, tally
 from tests.support.access_log import line
 
 _AT = 1_700_000_000.5
 _SECOND = 1_700_000_000
 
 
-def only(batch: Batch) -> Traffic:
+def only(batch: Batch) -> TrafficCounts:
     ((_, traffic),) = batch.traffic.items()
     return traffic
 
 
-def test_a_line_counts_for_its_app_replica_and_second() -> None:
+def test_a_line_of_the_access_log_counts_for_its_app_replica_and_second() -> None:
     batch = tally(line(_AT))
     assert list(batch.traffic) == [Key(_SECOND, "web", "10.0.0.7")]
     traffic = only(batch)
@@ -31,7 +31,7 @@ def test_latency_is_the_replicas_not_the_clients() -> None:
     assert only(tally(line(_AT, request_seconds="9.000", upstream_seconds="0.030"))).latencies.quantile(1) == 30
 
 
-def test_equal_lines_each_count() -> None:
+def test_equal_lines_of_the_access_log_each_count() -> None:
     traffic = only(tally(line(_AT) * 3 + line(_AT, status="503", upstream_statuses="503")))
     assert traffic.requests == 4
     assert traffic.error_rate == 0.25
@@ -51,7 +51,7 @@ def test_a_retry_is_the_last_replicas_request_and_the_first_ones_failed_try() ->
     assert answered.latencies.quantile(1) == 21  # the client waited for both
 
 
-def test_tries_after_an_internal_redirect_are_tries() -> None:
+def test_tries_after_an_internal_redirect_of_nginx_are_tries() -> None:
     lines = line(_AT, upstream_addresses="10.0.0.7:1 : 10.0.0.8:1", upstream_seconds="0.001 : 0.002")
     assert {key.address for key in tally(lines).traffic} == {"10.0.0.7", "10.0.0.8"}
 
@@ -99,14 +99,14 @@ def test_a_day_long_request_costs_no_more_than_ten_minutes_of_seconds() -> None:
         line(_AT, app="weß").replace("ß".encode(), b"\xff"),
     ],
 )
-def test_a_strange_line_is_skipped_and_counted(strange: bytes) -> None:
+def test_a_strange_line_of_the_access_log_is_skipped_and_counted(strange: bytes) -> None:
     batch = tally(line(_AT) + strange + line(_AT))
     assert only(batch).requests == 2
     assert batch.skipped == 1
 
 
 @given(st.binary())
-def test_garbage_never_raises(garbage: bytes) -> None:
+def test_garbage_in_the_access_log_never_raises(garbage: bytes) -> None:
     tally(garbage)
     tally(line(_AT) + b"\t".join([garbage] * 9) + b"\n")
 
@@ -125,16 +125,16 @@ _LINES = st.lists(
 
 
 @given(_LINES, st.integers(min_value=0, max_value=30))
-def test_it_does_not_matter_where_the_log_is_cut(lines: list[bytes], cut: int) -> None:
-    def facts(batches: list[Batch]) -> dict[Key, Traffic]:
-        total: dict[Key, Traffic] = {}
+def test_it_does_not_matter_where_the_access_log_is_cut(lines: list[bytes], cut: int) -> None:
+    def summed(batches: list[Batch]) -> dict[Key, TrafficCounts]:
+        total: dict[Key, TrafficCounts] = {}
         for batch in batches:
             for key, traffic in batch.traffic.items():
-                total.setdefault(key, Traffic()).merge(traffic)
+                total.setdefault(key, TrafficCounts()).merge(traffic)
         return total
 
-    whole = facts([tally(b"".join(lines))])
-    parts = facts([tally(b"".join(lines[:cut])), tally(b"".join(lines[cut:]))])
+    whole = summed([tally(b"".join(lines))])
+    parts = summed([tally(b"".join(lines[:cut])), tally(b"".join(lines[cut:]))])
     assert whole.keys() == parts.keys()
     for key, traffic in whole.items():
         other = parts[key]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from reconciler.decide.rollout.canary import analyse
 from reconciler.load.cgroups import Cgroups
-from reconciler.load.connections import Connections
 from reconciler.load.containers import Containers, this_host
 from reconciler.load.meter import Meter, Watched
+from reconciler.load.open_requests import OpenRequests
 from reconciler.load.request_log import RequestLog
 from reconciler.model.load import VersionLoad
 from reconciler.model.observed import Container, ContainerState
@@ -40,7 +40,7 @@ class Metered:
     def open(self) -> Meter:
         requests = RequestLog(self.path, self.path.with_name("place.json"), None)
         containers = Containers(Cgroups(self.path.parent), None, this_host())
-        return Meter(containers, requests, Connections(None), None)
+        return Meter(containers, requests, OpenRequests(None), None)
 
     def serve(self, seconds: int, *lines_each_second: dict[str, str]) -> dict[str, VersionLoad]:
         """So many seconds pass, with these requests in each; what the versions have served by then, by spec hash."""
@@ -72,7 +72,7 @@ def test_a_canary_that_fails_whatever_it_is_asked_is_judged_though_others_answer
     assert verdict.message.startswith("errors 100.00 % (old version 0.00 %)")
 
 
-def test_what_few_requests_there_are_add_up_for_as_long_as_it_takes(tmp_path: Path) -> None:
+def test_the_few_requests_of_a_canary_add_up_for_as_long_as_it_takes(tmp_path: Path) -> None:
     """Five in each hold: what counts is all since the canary is there, or it would never be judged."""
     metered = Metered(tmp_path)
     for _ in range(20):
@@ -83,7 +83,7 @@ def test_what_few_requests_there_are_add_up_for_as_long_as_it_takes(tmp_path: Pa
     assert loads["new"].window_seconds > 4 * _HOLD_SECONDS
 
 
-def test_a_crash_in_place_costs_nothing_of_what_was_counted(tmp_path: Path) -> None:
+def test_a_crash_of_a_canary_costs_nothing_of_what_was_counted(tmp_path: Path) -> None:
     metered = Metered(tmp_path)
     metered.serve(10, BY_OLD, BY_NEW)
     well = metered.containers[1]
@@ -96,7 +96,7 @@ def test_a_crash_in_place_costs_nothing_of_what_was_counted(tmp_path: Path) -> N
     assert 22 <= loads["old"].requests <= 25
 
 
-def test_both_are_counted_from_when_the_younger_one_is_there_and_anew_for_the_next(tmp_path: Path) -> None:
+def test_versions_are_compared_from_when_the_younger_one_is_there_and_anew_for_the_next(tmp_path: Path) -> None:
     metered = Metered(tmp_path)
     old, new = metered.containers
     metered.containers = [old]
@@ -110,7 +110,7 @@ def test_both_are_counted_from_when_the_younger_one_is_there_and_anew_for_the_ne
     assert loads["old"].requests <= 1
 
 
-def test_a_restart_of_the_controller_begins_anew(tmp_path: Path) -> None:
+def test_a_restart_of_the_controller_begins_the_comparison_of_versions_anew(tmp_path: Path) -> None:
     metered = Metered(tmp_path)
     metered.serve(30, BY_OLD, BY_NEW)
     metered.meter.close()

@@ -75,7 +75,7 @@ def test_whoever_was_woken_by_an_ended_action_finds_its_outcome(runtime: SlowRun
     executor.close()
 
 
-def test_what_has_not_begun_when_the_loop_ends_never_begins(runtime: SlowRuntime) -> None:
+def test_actions_that_have_not_begun_when_the_loop_ends_never_begin(runtime: SlowRuntime) -> None:
     executor = executor_of(runtime, Wakes())
     executor.submit([removal(number) for number in range(1, 5)])
     executor.close()
@@ -84,7 +84,7 @@ def test_what_has_not_begun_when_the_loop_ends_never_begins(runtime: SlowRuntime
     assert runtime.performed in ([], ["web-1"])
 
 
-def test_wakes_within_the_spacing_are_taken_along_and_an_urgent_one_is_not_waited_for() -> None:
+def test_wakes_of_the_loop_within_the_spacing_are_taken_along_and_an_urgent_one_is_not_waited_for() -> None:
     waker = Waker()
     waker.wake()
     waker.wake_at_once()

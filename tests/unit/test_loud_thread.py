@@ -78,7 +78,7 @@ WORK: dict[str, tuple[Callable[[Path], Any], Callable[[Any], object]]] = {
     ),
     "measuring": (lambda _: BackgroundMeter(ExitStack(), float), lambda meter: meter.read([], [], [], 0.0)),
     "asking for custom metrics": (lambda _: CustomMetrics(bug), lambda metrics: metrics.watch([])),
-    "probing": (lambda _: open_prober(wake=idle, masking=bug), lambda prober: prober.collect()),
+    "probing": (lambda _: open_prober(wake=idle, redactor_of=bug), lambda prober: prober.collect()),
     "following events": (lambda _: FakeRuntime(FakeEngine()), lambda runtime: runtime.inventory()),
 }
 
@@ -97,7 +97,7 @@ def test_whoever_uses_the_work_of_a_loud_thread_checks_it(
 def test_a_bug_in_one_probe_is_raised_where_the_answers_are_collected() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as replica,
-        closing(open_prober(wake=bug, masking=lambda _: str)) as prober,
+        closing(open_prober(wake=bug, redactor_of=lambda _: str)) as prober,
     ):
         check, port = HealthCheck(protocol="TCP"), replica.getsockname()[1]
         prober.watch([ProbeTarget("c1", "health", "127.0.0.1", port, check, quick=True, first_at=0.0)])

@@ -137,7 +137,7 @@ def test_before_the_command_stand_only_the_options_that_all_commands_share() -> 
         ("--prometheus-url", "http://me:hunter2@prom:9090"),
     ],
 )
-def test_a_credential_on_the_command_line_works_with_a_warning_and_is_masked(option: str, value: str) -> None:
+def test_a_credential_on_the_command_line_works_with_a_warning_and_is_redacted(option: str, value: str) -> None:
     name = option.removeprefix("--").replace("-", "_")
     for form in ("text", "json"):
         result = orchestry("settings", option, value, "-o", form)

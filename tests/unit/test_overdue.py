@@ -21,17 +21,17 @@ def rolling_out_what_never_gets_ready() -> Stage:
     return stage
 
 
-def test_nobody_is_overdue_before_the_deadline() -> None:
+def test_no_replica_is_asked_for_its_log_before_the_progress_deadline() -> None:
     stage = rolling_out_what_never_gets_ready()
     assert overdue(stage.state, stage.now) == frozenset()
 
 
-def test_of_those_that_are_late_one_speaks_for_the_app() -> None:
+def test_of_the_replicas_that_are_late_one_is_asked_for_its_log() -> None:
     stage = rolling_out_what_never_gets_ready()
     assert overdue(stage.state, stage.now + 10) == {stage.containers["web-3"].id}
 
 
-def test_what_it_says_is_on_record_with_the_failure_and_nobody_asks_again() -> None:
+def test_the_log_of_a_late_replica_is_on_record_with_the_failure_and_asked_for_no_more() -> None:
     stage = rolling_out_what_never_gets_ready()
     late = stage.containers["web-3"]
     stage.containers["web-3"] = replace(late, last_log="can't reach the database")

@@ -28,7 +28,7 @@ def commit(stage: Stage, replicas: int) -> None:
     stage.desired = desired(version(replicas=replicas, image="demo:2", strategy=STRATEGY, revision="r2"), revision="r2")
 
 
-def test_one_of_the_old_version_that_is_gone_is_made_again(paused: Stage) -> None:
+def test_an_old_replica_that_is_gone_is_made_again_while_a_rollout_is_paused(paused: Stage) -> None:
     gone = paused.routed()[0]
     paused.remove(gone)
     for _ in range(5):
@@ -38,7 +38,7 @@ def test_one_of_the_old_version_that_is_gone_is_made_again(paused: Stage) -> Non
     assert "rollout paused" in paused.text()
 
 
-def test_one_of_the_old_version_that_is_unhealthy_is_replaced(paused: Stage) -> None:
+def test_an_old_replica_that_is_unhealthy_is_replaced_while_a_rollout_is_paused(paused: Stage) -> None:
     sick = paused.routed()[0]
     before = paused.containers[sick].id
     paused.sicken(sick)
@@ -49,7 +49,7 @@ def test_one_of_the_old_version_that_is_unhealthy_is_replaced(paused: Stage) -> 
 
 
 @pytest.mark.parametrize("replicas", [2, 5])
-def test_the_old_version_is_scaled(paused: Stage, replicas: int) -> None:
+def test_the_old_version_is_scaled_while_a_rollout_is_paused(paused: Stage, replicas: int) -> None:
     (failed,) = set(paused.names()) - set(paused.routed())
     commit(paused, replicas)
     for _ in range(20):

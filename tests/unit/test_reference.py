@@ -26,7 +26,7 @@ def test_the_committed_reference_and_schema_are_current() -> None:
         assert path.read_text("utf-8") == text, f"{path} is out of date: run docs/generate.py"
 
 
-def test_the_schema_is_one() -> None:
+def test_the_schema_of_specs_is_a_valid_json_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(json_schema())
 
 
@@ -66,11 +66,11 @@ def test_shipped_specs_satisfy_the_schema(path: Path) -> None:
         "apiVersion: v2\nkind: App\nmetadata: {name: a}\nspec: {image: a, type: worker}\n",
     ],
 )
-def test_editor_and_loader_agree(text: str) -> None:
+def test_schema_and_loader_agree_on_what_is_a_spec(text: str) -> None:
     assert schema_accepts(text) == (told(text) == [])
 
 
-def test_every_field_is_described_for_editors_and_people() -> None:
+def test_every_field_of_a_spec_is_described_for_editors_and_people() -> None:
     parts = {"App": model_schema(), **model_schema()["$defs"]}
     for part, schema in parts.items():
         assert schema["additionalProperties"] is False, part
@@ -80,5 +80,5 @@ def test_every_field_is_described_for_editors_and_people() -> None:
             assert describe(field) != "a value", f"{part}.{name}"
 
 
-def test_null_is_nowhere_offered() -> None:
+def test_the_schema_of_specs_offers_null_nowhere() -> None:
     assert '"null"' not in str(json_schema()).replace("'", '"')

@@ -55,7 +55,7 @@ def leaving(
         ("", "", ""),
     ],
 )
-def test_deletion_budget(there: str, wanted: str, going: str) -> None:
+def test_more_absent_apps_than_the_deletion_budget_allows_wait_for_people(there: str, wanted: str, going: str) -> None:
     found, held_back = leaving(asked(*wanted.split()), remembered(*there.split()))
     assert found == set(going.split())
     assert bool(held_back) == (bool(set(there.split()) - set(wanted.split())) and not going)
@@ -73,14 +73,14 @@ def test_deletion_budget(there: str, wanted: str, going: str) -> None:
         (None, "r2", False),
     ],
 )
-def test_people_confirm_one_revision(confirmed: str | None, revision: str, confirms: bool) -> None:
+def test_people_confirm_the_deletions_of_one_revision(confirmed: str | None, revision: str, confirms: bool) -> None:
     found, held_back = leaving(
         asked(revision=revision), remembered("a", "b"), DecisionSettings(confirmed_revision=confirmed)
     )
     assert (found == {"a", "b"}, held_back == "") == (confirms, confirms)
 
 
-def test_a_broken_file_takes_none_of_its_apps_away() -> None:
+def test_a_broken_spec_file_takes_none_of_its_apps_away() -> None:
     by_name = Problem("elsewhere.yaml", 1, "spec", "a mess", "a spec", "a")
     by_file = Problem("b.yaml", 1, "", "a mess", "YAML")
     found, _ = leaving(asked("d", problems=(by_name, by_file)), remembered("a", "b", "c", "d"))
@@ -100,14 +100,14 @@ def test_a_lost_database_and_an_empty_directory_take_nothing_away() -> None:
     assert "3 of 3 apps are absent from revision r2 (a, b, c)" in held_back
 
 
-def test_what_was_asked_for_last_leaves_out_what_was_on_its_way_out() -> None:
+def test_the_last_desired_state_leaves_out_apps_that_were_on_their_way_out() -> None:
     registration = register(observed(asked("a", "b")), remembered("a", "b", "c"), SETTINGS)
     again = last_desired(registration.state)
     assert again.apps.keys() == {"a", "b"}
     assert leaving(again, registration.state) == ({"c"}, "")
 
 
-def test_another_commit_that_changes_nothing_tells_nothing_of_the_apps() -> None:
+def test_another_commit_that_changes_no_spec_tells_nothing_of_the_apps() -> None:
     registration = register(observed(asked("a")), remembered("a"), SETTINGS)
     assert [event.message for event in registration.events] == ["revision r2 applied"]
     assert registration.state.apps["a"].version.revision == "r2"

@@ -11,7 +11,7 @@ from reconciler.report.tables import printable
 from tests.support.records import NOW
 
 
-def test_the_table_shows_the_last_words_of_what_died() -> None:
+def test_the_table_of_events_shows_the_last_words_of_what_died() -> None:
     crashed = Event(NOW + 1, "health", "web-1 exited with code 3", "web", {"log": "no database\ngiving up\n"})
     assert (
         event_table((crashed, Event(NOW, "source", "revision 1f2e3d4c applied")))
@@ -24,11 +24,11 @@ TIME (UTC)           TYPE    APP  MESSAGE
     )
 
 
-def test_markup_in_messages_is_text() -> None:
+def test_markup_in_the_messages_of_events_is_text() -> None:
     assert "[red]not red[/red] :smile:" in event_table((Event(NOW, "app", "[red]not red[/red] :smile:"),))
 
 
-def test_json_is_plain() -> None:
+def test_events_as_json_are_plain() -> None:
     assert event_document(Event(NOW, "app", "registered", "web", {"revision": "r1"})) == {
         "at": "2027-01-15T08:00:00.000Z",
         "type": "app",
@@ -38,7 +38,7 @@ def test_json_is_plain() -> None:
     }
 
 
-def test_escape_sequences_do_not_pass() -> None:
+def test_escape_sequences_do_not_pass_in_events() -> None:
     text = event_table((Event(NOW, "app", "\x1b]0;owned\x07 \x9b31m \u202egnp"),))
     assert "\ufffd]0;owned\ufffd \ufffd31m \ufffdgnp" in text
 

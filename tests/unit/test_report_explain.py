@@ -35,8 +35,8 @@ EVENT = Event(NOW, "scaling", "scale out from 2 to 3", "web")
 def subject(record: AppRecord, **changes: Any) -> Subject:
     now, at = changes.pop("now", NOW + 12), changes.pop("seen_at", NOW + 10)
     controller = Controller("default", "1.0.0", "host", 77, NOW, at, edge=EDGE)
-    facts: dict[str, Any] = {"published": published("web-1"), "events": (EVENT,), "now": now}
-    return Subject(record, controller, **(facts | changes))
+    fields: dict[str, Any] = {"published": published("web-1"), "events": (EVENT,), "now": now}
+    return Subject(record, controller, **(fields | changes))
 
 
 def scaled(estimated: bool = True) -> AppRecord:
@@ -60,15 +60,15 @@ def scaled(estimated: bool = True) -> AppRecord:
     return AppRecord("web", status, state, {name: replica_state(name) for name in ("web-1", "web-2")})
 
 
-def test_the_whole_chain_of_reasons_is_told() -> None:
+def test_an_explanation_tells_the_whole_chain_of_reasons_of_a_decision() -> None:
     assert_golden("reports/explain.txt", explained(subject(scaled())))
 
 
-def test_counts_that_the_edge_makes_itself_are_no_estimates() -> None:
+def test_an_explanation_calls_no_count_of_the_edge_an_estimate() -> None:
     assert "note:" not in explained(subject(scaled(estimated=False)))
 
 
-def test_a_dry_run_is_said() -> None:
+def test_an_explanation_says_that_scaling_is_a_dry_run() -> None:
     record = AppRecord("web", app_status(), app_state(decision=decision(acted=False)))
     assert "result: 3 (not acted upon: dryRun)" in explained(subject(record))
 
@@ -77,7 +77,7 @@ def held_back(name: str, backoff: Backoff) -> ReplicaState:
     return replica_state(name, restarts=Restarts(backoff=backoff))
 
 
-def test_rollouts_failures_and_back_offs_are_said() -> None:
+def test_an_explanation_tells_of_rollouts_failures_and_back_offs() -> None:
     state = app_state(
         rollout=Rollout("abc123", "def456", NOW - 48, NOW - 3),
         failed=FailedVersion("def456", "99887766aabb", NOW, Reason.CRASH_LOOP, "web-3 exited with code 1"),
@@ -94,7 +94,7 @@ def test_rollouts_failures_and_back_offs_are_said() -> None:
     assert "StartRefused: no such command (attempt 1, not again until the spec changes)" in text
 
 
-def test_a_rollout_says_what_ends_it() -> None:
+def test_an_explanation_says_what_ends_a_rollout() -> None:
     canary = version(strategy={"canary": {"holdSeconds": 300}, "onFailure": "pause"})
 
     def told(rollout: Rollout, **changes: Any) -> str:
@@ -104,22 +104,22 @@ def test_a_rollout_says_what_ends_it() -> None:
     assert "under way to def456: started 12 s ago" in told(waiting)
     assert "rolled back in 9 min if no further replica becomes ready" in told(waiting)
     assert "paused in 9 min if no further replica becomes ready" in told(waiting, version=canary)
-    trial = replace(waiting, canary_at=NOW)
-    text = told(trial, version=canary)
+    analysed = replace(waiting, canary_at=NOW)
+    text = told(analysed, version=canary)
     assert "canary: has its share of the traffic since 12 s ago, judged in 4 min" in text
     assert "if no further" not in text
-    text = told(replace(trial, promoted=True), version=canary)
+    text = told(replace(analysed, promoted=True), version=canary)
     assert "canary: has its share of the traffic since 12 s ago, promoted" in text
     assert "if no further" in text
 
 
-def test_a_suspended_app_has_no_new_decisions() -> None:
+def test_an_explanation_of_a_suspended_app_has_no_new_decisions() -> None:
     state = app_state(version=version(suspend=True), decision=decision())
     text = explained(subject(AppRecord("web", app_status(), state)))
     assert "suspended by its spec: nothing is decided; the last decision before was this" in text
 
 
-def test_a_crash_loop_is_told_once() -> None:
+def test_an_explanation_tells_a_crash_loop_once() -> None:
     words = "CrashLoopBackOff: keeps crashing: exited with code 1"
     crashed = replica_status(state="down", phase="crashed", note=words)
     backoff = Backoff(4, NOW + 92, Reason.CRASH_LOOP, "keeps crashing: exited with code 1")
@@ -133,7 +133,7 @@ def test_a_crash_loop_is_told_once() -> None:
     assert "crashed  healthy  draining" in explained(subject(draining, published=replace(leaving, table=table)))
 
 
-def test_why_no_replica_is_routed_is_said() -> None:
+def test_an_explanation_says_why_no_replica_is_routed() -> None:
     refused = Published(refusals=(Refusal("web", "duplicate location"), Refusal("api", "not ours")))
     record = AppRecord("web", app_status(replicas=(replica_status(health=Health()),)), app_state())
     text = explained(subject(record, published=refused))
@@ -143,7 +143,7 @@ def test_why_no_replica_is_routed_is_said() -> None:
     assert "not ours" not in text
 
 
-def test_a_replica_that_cannot_be_seen_is_not_said_to_be_so_since_it_was_well() -> None:
+def test_an_explanation_does_not_say_since_when_health_is_unknown() -> None:
     unseen = replica_status(health=replace(replica_status().health, verdict=Verdict.UNKNOWN))
     text = explained(subject(AppRecord("web", app_status(replicas=(unseen,)), app_state())))
     assert "web-1    ready  unknown  yes     -" in text
@@ -162,13 +162,13 @@ def test_an_app_that_never_had_a_good_spec_is_explained_by_its_error() -> None:
     assert "Last events" not in text
 
 
-def test_an_old_record_is_said_to_be_old() -> None:
+def test_an_explanation_of_an_old_record_says_that_it_is_old() -> None:
     assert "web, as recorded 90 s ago; the controller seems not to be running" in explained(
         subject(scaled(), now=NOW + 100)
     )
 
 
-def test_json_has_all_of_it() -> None:
+def test_an_explanation_as_json_has_all_of_it() -> None:
     found = json.loads(explained(subject(scaled()), "json"))
     assert found["scaling"]["recommended"] == 6
     assert found["scaling"]["factors"][1] == {

@@ -30,16 +30,16 @@ def planned(routes: RouteTable) -> Plan:
         (RouteTable(), "publish nothing: was */web → web-1, web-2 (draining)"),
     ],
 )
-def test_changed_routes_are_a_change(routes: RouteTable, line: str) -> None:
+def test_a_plan_with_changed_routes_is_a_change(routes: RouteTable, line: str) -> None:
     text, code = format_plan("r1", planned(routes), (), "text", served=SERVED)
     assert text == f"revision r1\n\nweb\n  {line}\n\n1 to publish"
     assert code == CHANGES
 
 
-def test_the_same_routes_are_nothing_to_do() -> None:
+def test_a_plan_with_the_same_routes_has_nothing_to_do() -> None:
     assert format_plan("r1", planned(SERVED), (), "text", served=SERVED) == ("revision r1\n\nnothing to do", NOTHING)
 
 
-def test_json_tells_the_changed_routes_by_app() -> None:
+def test_a_plan_as_json_tells_the_changed_routes_by_app() -> None:
     text, _ = format_plan("r1", planned(MOVED), (), "json", served=SERVED)
     assert json.loads(text)["rerouted"].keys() == {"web"}

@@ -38,7 +38,7 @@ PULL = "image demo:2 can't be had: no such image"
 
 
 def controller(**changes: Any) -> Controller:
-    facts: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "instance": "default",
         "version": "1.0.0",
         "host": "host",
@@ -49,7 +49,7 @@ def controller(**changes: Any) -> Controller:
         "edge": "nginx 1.22.1 (process), replicas change by reload",
         "revision": "1f2e3d4c5b6a79880123456789abcdef01234567",
     }
-    return Controller(**(facts | changes))
+    return Controller(**(fields | changes))
 
 
 def web(**changes: Any) -> AppRecord:
@@ -57,7 +57,7 @@ def web(**changes: Any) -> AppRecord:
     return AppRecord("web", app_status(**changes), app_state(), replicas)
 
 
-def troubled() -> AppRecord:
+def degraded() -> AppRecord:
     """An app whose new version crashes while the old one serves."""
     crashed = replica_status(
         "api-2",
@@ -86,8 +86,8 @@ def troubled() -> AppRecord:
     return AppRecord("api", status, kept, {"api-1": replica_state("api-1"), "api-2": state})
 
 
-def snapshot(*apps: AppRecord, **facts: Any) -> Snapshot:
-    return Snapshot(controller(**facts), {app.name: app for app in apps}, published("web-1", "web-2"))
+def snapshot(*apps: AppRecord, **fields: Any) -> Snapshot:
+    return Snapshot(controller(**fields), {app.name: app for app in apps}, published("web-1", "web-2"))
 
 
 def shown(found: Snapshot, output: str = "table", app_name: str | None = None, now: float = NOW + 4) -> str:
@@ -98,8 +98,8 @@ def shown(found: Snapshot, output: str = "table", app_name: str | None = None, n
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_table_has_a_line_for_each_app() -> None:
-    found = snapshot(troubled(), web(), problems=(PROBLEM,), notices=("uncommitted changes are ignored",))
+def test_the_status_table_has_a_line_for_each_app() -> None:
+    found = snapshot(degraded(), web(), problems=(PROBLEM,), notices=("uncommitted changes are ignored",))
     assert (
         shown(found)
         == """\
@@ -113,7 +113,7 @@ web  2/2    2       1f2e3d4c5b6a  Ready     -"""
     )
 
 
-def test_the_wide_table_adds_instances() -> None:
+def test_the_wide_status_table_adds_replicas() -> None:
     assert (
         shown(snapshot(web()), "wide")
         == """\
@@ -128,13 +128,13 @@ web-2     c0ffeeweb-2  10.0.0.3:8080  ready  ready  healthy  0         0        
     )
 
 
-def test_a_directory_is_named_in_full_as_nobody_knows_its_digest_otherwise() -> None:
+def test_the_status_names_the_digest_of_a_directory_in_full() -> None:
     assert "· revision dir-0123456789ab ·" in shown(snapshot(revision="dir-0123456789ab"))
 
 
-def test_one_app_is_told_in_detail_with_the_last_words_of_what_failed() -> None:
+def test_the_status_of_one_app_is_told_in_detail_with_the_last_words_of_what_failed() -> None:
     assert (
-        shown(snapshot(troubled(), web()), app_name="api")
+        shown(snapshot(degraded(), web()), app_name="api")
         == """\
 instance default · revision 1f2e3d4c5b6a · as of 4 s ago
 
@@ -170,43 +170,43 @@ api-2
     )
 
 
-def test_an_app_registered_a_moment_ago_is_shown_as_such() -> None:
+def test_the_status_shows_an_app_that_was_registered_a_moment_ago_as_such() -> None:
     found = snapshot(AppRecord("new", None, app_state("new")))
     assert "new  0/2    0       r1        NotReady  not looked at yet" in shown(found)
 
 
-def test_nothing_at_all_is_said() -> None:
+def test_the_status_says_that_there_are_no_apps() -> None:
     assert shown(snapshot(revision="")) == "instance default · revision none yet · as of 4 s ago\n\nno apps"
 
 
-def test_a_controller_that_went_silent_is_said() -> None:
+def test_the_status_warns_of_a_controller_that_went_silent() -> None:
     assert "warning" not in shown(snapshot(web()), now=NOW + 30)
     assert "warning: the controller seems not to be running: pid 77 on host was last seen 5 min ago" in shown(
         snapshot(web()), now=NOW + 301
     )
 
 
-def test_an_unknown_app_is_refused_with_those_there_are() -> None:
+def test_the_status_of_an_unknown_app_is_refused_with_those_there_are() -> None:
     with pytest.raises(NothingRecorded, match="no app 'nope' in instance 'default'; known: web"):
         shown(snapshot(web()), app_name="nope")
 
 
-def test_an_unknown_output_is_refused_with_those_there_are() -> None:
+def test_an_unknown_output_of_the_status_is_refused_with_those_there_are() -> None:
     with pytest.raises(BadRequest, match="found 'xml'; expected one of table, wide, json, yaml"):
         shown(snapshot(web()), "xml")
 
 
-def test_watching_shows_only_what_changed() -> None:
+def test_watching_the_status_shows_only_what_changed() -> None:
     looks = iter(["a", "a", "b", "b"])
     assert list(islice(watch(lambda: (next(looks), 0), lambda: None), 2)) == ["a", "b"]
 
 
 @pytest.mark.parametrize("output", ["table", "wide", "json", "yaml"])
-def test_watching_takes_no_notice_of_passing_time(output: str) -> None:
+def test_watching_the_status_takes_no_notice_of_passing_time(output: str) -> None:
     later = [
-        (snapshot(troubled()), NOW),
-        (snapshot(troubled()), NOW + 7),
-        (snapshot(troubled(), seen_at=NOW + 9), NOW + 9),
+        (snapshot(degraded()), NOW),
+        (snapshot(degraded()), NOW + 7),
+        (snapshot(degraded(), seen_at=NOW + 9), NOW + 9),
     ]
     looks = iter([*((shown(found, output, now=at), 0) for found, at in later), ("end", 0)])
     assert list(islice(watch(lambda: next(looks), lambda: None), 2))[1] == "end"
@@ -215,51 +215,51 @@ def test_watching_takes_no_notice_of_passing_time(output: str) -> None:
 # -- the exit code ----------------------------------------------------------------------------------------------------
 
 
-def code(*apps: AppRecord, app_name: str | None = None, **facts: Any) -> int:
-    return exit_code(status_of(snapshot(*apps, **facts), now=NOW, app_name=app_name))
+def code(*apps: AppRecord, app_name: str | None = None, **fields: Any) -> int:
+    return exit_code(status_of(snapshot(*apps, **fields), now=NOW, app_name=app_name))
 
 
-def test_converged_is_0() -> None:
+def test_the_exit_code_of_a_converged_status_is_0() -> None:
     assert code(web()) == 0
 
 
-def test_on_the_way_is_2() -> None:
+def test_the_exit_code_of_a_status_on_the_way_is_2() -> None:
     assert code(web(conditions=conditions(ready=False, progressing=True))) == 2
     assert code(web(conditions=conditions(ready=True, progressing=True))) == 2
     assert code(AppRecord("new", None, app_state("new"))) == 2
     assert code(revision="") == 2
 
 
-def test_trouble_is_1_and_comes_before_being_on_the_way() -> None:
-    assert code(web(), troubled()) == 1
+def test_the_exit_code_of_a_degraded_status_is_1_also_on_the_way() -> None:
+    assert code(web(), degraded()) == 1
     assert code(web(error="something")) == 1
     assert code(web(), problems=(PROBLEM,)) == 1
 
 
-def test_one_app_answers_for_itself_only() -> None:
-    assert code(web(), troubled(), app_name="web", problems=(PROBLEM,)) == 0
-    assert code(web(), troubled(), app_name="api") == 1
+def test_the_exit_code_of_one_app_is_of_its_own_status_only() -> None:
+    assert code(web(), degraded(), app_name="web", problems=(PROBLEM,)) == 0
+    assert code(web(), degraded(), app_name="api") == 1
 
 
 # -- the contract -----------------------------------------------------------------------------------------------------
 
 
-def test_the_committed_schema_is_current() -> None:
+def test_the_committed_schema_of_the_status_is_current() -> None:
     assert SCHEMA.read_text() == contract.json_schema_text(), (
         "run: python -m reconciler.report.contract > docs/status.schema.json"
     )
 
 
-def test_json_and_yaml_say_the_same_and_keep_to_the_schema() -> None:
-    found = snapshot(troubled(), web(), problems=(PROBLEM,))
+def test_the_status_as_json_and_as_yaml_is_the_same_and_keeps_to_the_schema() -> None:
+    found = snapshot(degraded(), web(), problems=(PROBLEM,))
     dumped = json.loads(shown(found, "json"))
     jsonschema.validate(dumped, json.loads(SCHEMA.read_text()))
     assert YAML(typ="safe", pure=True).load(shown(found, "yaml")) == dumped
     assert dumped["format"] == "orchestry-status/1"
 
 
-def test_what_the_contract_promises_is_there() -> None:
-    api, _ = json.loads(shown(snapshot(troubled(), web(), problems=(PROBLEM,)), "json"))["apps"]
+def test_the_status_has_what_its_contract_promises() -> None:
+    api, _ = json.loads(shown(snapshot(degraded(), web(), problems=(PROBLEM,)), "json"))["apps"]
     assert api["replicas"] == {"desired": 2, "current": 2, "ready": 1, "routed": 1}
     assert api["conditions"][2] == {
         "type": "Degraded",
@@ -282,7 +282,7 @@ def test_what_the_contract_promises_is_there() -> None:
     assert api["rollout"]["to_hash"] == "def456"
 
 
-def test_neither_environment_nor_files_are_in_any_output() -> None:
+def test_the_status_shows_neither_environment_nor_files_in_any_output() -> None:
     environment = [{"name": "TOKEN", "value": "hunter2"}, {"name": "KEY", "source": "secret", "key": "vault"}]
     kept = version("web", environment=environment, files={"app.ini": b"hunter2"}, args=["--token", "hunter2"])
     found = snapshot(AppRecord("web", app_status(), app_state(version=kept), {}))

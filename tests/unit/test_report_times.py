@@ -45,7 +45,7 @@ def test_times_are_utc_to_the_millisecond() -> None:
         ("2027-01-15", NOW - 8 * 3600),
     ],
 )
-def test_since_is_a_span_or_a_time(text: str, at: float) -> None:
+def test_what_a_filter_begins_with_is_a_span_or_a_time(text: str, at: float) -> None:
     assert parse_since(text, NOW) == at
 
 
@@ -55,7 +55,7 @@ def test_a_printed_time_reads_back(at: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "10", "-5m", "5w", "2027-13-01"])
-def test_anything_else_is_refused_with_what_would_do(text: str) -> None:
+def test_what_is_no_span_and_no_time_is_refused_with_what_would_do(text: str) -> None:
     with pytest.raises(BadRequest, match="expected a span such as 30s"):
         parse_since(text, NOW)
     assert parse_since(None, NOW) is None

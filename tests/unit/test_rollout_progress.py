@@ -39,7 +39,7 @@ def lose_readiness(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("stumble", [crash, restart, lose_readiness])
-def test_a_replica_that_comes_and_goes_is_no_progress(stumble: Callable[[Stage], None]) -> None:
+def test_a_replica_that_comes_and_goes_is_no_progress_of_a_rollout(stumble: Callable[[Stage], None]) -> None:
     stage = rolling_out()
     begun, failed = stage.now, None
     while failed is None:
@@ -56,7 +56,7 @@ def test_a_replica_that_comes_and_goes_is_no_progress(stumble: Callable[[Stage],
     assert {"web-1", "web-2"} <= set(stage.routed())
 
 
-def test_each_further_replica_gives_the_next_one_its_time() -> None:
+def test_each_further_ready_replica_gives_a_rollout_its_whole_deadline_again() -> None:
     stage = rolling_out(replicas=4, min_ready_seconds=20)
     begun = stage.now
     stage.settle(most_ticks=300)

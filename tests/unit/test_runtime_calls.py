@@ -57,7 +57,9 @@ def test_observing_is_one_call_however_many_containers(engine: FakeEngine, runti
     assert calls_of(engine) == [("list", "")]
 
 
-def test_only_the_one_that_died_is_looked_at_and_only_once(engine: FakeEngine, runtime: FakeRuntime) -> None:
+def test_only_a_container_that_died_is_looked_at_closely_and_only_once(
+    engine: FakeEngine, runtime: FakeRuntime
+) -> None:
     for slot in (1, 2, 3):
         runtime.perform(creation(slot))
     engine.exit("web-2", code=0)
@@ -91,13 +93,13 @@ def test_a_host_whose_containers_all_died_is_looked_at_in_portions(engine: FakeE
     assert not wakes
 
 
-def test_preparing_what_is_prepared_is_no_call(engine: FakeEngine, runtime: FakeRuntime) -> None:
+def test_preparing_a_network_that_is_there_is_no_call_of_the_engine(engine: FakeEngine, runtime: FakeRuntime) -> None:
     engine.calls.clear()
     runtime.prepare()
     assert calls_of(engine) == []
 
 
-def test_a_create_is_two_calls(engine: FakeEngine, runtime: FakeRuntime) -> None:
+def test_creating_a_replica_is_two_calls_of_the_engine(engine: FakeEngine, runtime: FakeRuntime) -> None:
     engine.calls.clear()
     runtime.perform(creation())
     assert [call for call, _ in calls_of(engine)] == ["create", "start"]
@@ -116,7 +118,7 @@ def test_a_crash_that_no_event_told_of_is_noticed_by_its_state(engine: FakeEngin
     assert only(runtime).last_log.endswith("boom")
 
 
-def test_a_death_while_the_last_one_is_looked_at_is_not_lost(engine: FakeEngine, runtime: FakeRuntime) -> None:
+def test_a_death_while_the_one_before_is_looked_at_is_not_lost(engine: FakeEngine, runtime: FakeRuntime) -> None:
     runtime.perform(creation())
     engine.exit("web-1", code=1)
     engine.advance(1)
@@ -182,7 +184,7 @@ def test_a_container_that_keeps_crashing_shows_its_log_but_not_its_secrets(engin
     assert len(log.encode()) <= LOG_BYTES
 
 
-def test_a_log_that_can_not_be_read_says_so(engine: FakeEngine, runtime: FakeRuntime) -> None:
+def test_a_container_whose_log_can_not_be_read_says_so(engine: FakeEngine, runtime: FakeRuntime) -> None:
     runtime.perform(creation())
     engine.exit("web-1")
 
@@ -248,7 +250,9 @@ def test_a_program_that_ignores_sigterm_is_killed(engine: FakeEngine, runtime: F
     assert runtime.inventory().containers == ()
 
 
-def test_an_earlier_container_at_another_address_is_in_the_way(engine: FakeEngine, runtime: FakeRuntime) -> None:
+def test_an_earlier_container_of_the_name_at_another_address_is_in_the_way(
+    engine: FakeEngine, runtime: FakeRuntime
+) -> None:
     runtime.perform(creation())
     with pytest.raises(TryLater) as error:
         runtime.perform(CreateReplica("web", version(), 1, "web-1", "172.16.1.77", 1, cause="test"))

@@ -10,7 +10,7 @@ def scaling_messages(stage: Stage) -> list[str]:
     return [event.message for event in stage.events if event.type == "scaling"]
 
 
-def test_the_end_of_a_change_is_told_once_with_its_duration() -> None:
+def test_the_end_of_a_change_of_the_count_is_told_once_with_its_duration() -> None:
     stage = Stage(desired(version(replicas=1)))
     stage.settle()
     assert scaling_messages(stage) == []

@@ -37,10 +37,10 @@ CASES: dict[str, tuple[Scaling, ScalingSituation]] = {
     "steady load in the cooldown": (DEFAULTS, situation(3, STEADY, scaled_at=NOW - 18)),
     "heavy load during a rollout": (DEFAULTS, situation(2, HEAVY, unsettled="the rollout to end")),
     "heavy load while replicas start": (DEFAULTS, situation(3, HEAVY, healthy=2, unsettled="web-3 to become ready")),
-    "heavy load on a full host": (DEFAULTS, situation(3, HEAVY, room=FULL)),
+    "heavy load on a full host": (DEFAULTS, situation(3, HEAVY, headroom=FULL)),
     "heavy load on a host that is more than full": (
         DEFAULTS,
-        situation(3, HEAVY, room=Headroom(0, "the host's memory holds 0 more of 500m and 512 MiB")),
+        situation(3, HEAVY, headroom=Headroom(0, "the host's memory holds 0 more of 500m and 512 MiB")),
     ),
     "more replicas did not help": (
         DEFAULTS,
@@ -66,7 +66,7 @@ CASES: dict[str, tuple[Scaling, ScalingSituation]] = {
 }
 
 
-def test_decisions_read_as_reviewed() -> None:
+def test_scaling_decisions_read_as_reviewed() -> None:
     texts = [f"## {title}\n{_text(recommend(policy, now, NOW))}" for title, (policy, now) in CASES.items()]
     assert_golden("scaling/decisions.txt", "\n".join(texts))
 

@@ -11,12 +11,12 @@ from reconciler.model.spec import CustomMetric, Scaling, ScheduledBounds
 from tests.support.scaling import only
 
 
-def test_the_defaults_get_none() -> None:
+def test_the_default_policy_gets_no_warning() -> None:
     assert warnings(Scaling()) == []
 
 
 @pytest.mark.parametrize(
-    ("least", "scale_in", "scale_out", "warned"),
+    ("min_replicas", "scale_in", "scale_out", "warned"),
     [
         (1, 40, 80, False),  # two at just under 40 % leave one at just under 80 %
         (1, 41, 80, True),
@@ -28,14 +28,16 @@ def test_the_defaults_get_none() -> None:
         (10, 73, 80, True),
     ],
 )
-def test_thresholds_too_near_for_the_fewest_replicas(least: int, scale_in: int, scale_out: int, warned: bool) -> None:
+def test_thresholds_too_near_for_the_fewest_replicas_get_a_warning(
+    min_replicas: int, scale_in: int, scale_out: int, warned: bool
+) -> None:
     policy = Scaling(
-        min_replicas=least, max_replicas=20, scale_in_threshold_pct=scale_in, scale_out_threshold_pct=scale_out
+        min_replicas=min_replicas, max_replicas=20, scale_in_threshold_pct=scale_in, scale_out_threshold_pct=scale_out
     )
     assert bool(warnings(policy)) is warned
 
 
-def test_the_warning_has_the_numbers_and_the_way_out() -> None:
+def test_a_warning_about_a_policy_has_the_numbers_and_the_way_out() -> None:
     (warning,) = warnings(Scaling(scale_in_threshold_pct=50))
     assert "must flap between 2 and 1 replicas" in warning
     assert "2 replicas at 50 % leave 1 at 100 %, which is above scaleOutThresholdPct (80)" in warning
@@ -43,7 +45,7 @@ def test_the_warning_has_the_numbers_and_the_way_out() -> None:
 
 
 @pytest.mark.parametrize(("scale_in", "scale_out"), [(50, 80), (60, 80), (79, 80), (1, 1.5), (45.5, 70.25)])
-def test_either_remedy_ends_the_warning(scale_in: float, scale_out: float) -> None:
+def test_either_remedy_ends_a_warning_about_a_policy(scale_in: float, scale_out: float) -> None:
     thresholds = {"scale_in_threshold_pct": scale_in, "scale_out_threshold_pct": scale_out}
     (warning,) = warnings(Scaling(max_replicas=100, **thresholds))
     remedies = dict(re.findall(r"(\w+) of at (?:most|least) (\d+)", warning))
@@ -55,7 +57,7 @@ def test_either_remedy_ends_the_warning(scale_in: float, scale_out: float) -> No
         assert not warnings(Scaling(max_replicas=100, **lower))
 
 
-def test_scheduled_bounds_count_as_well() -> None:
+def test_scheduled_bounds_are_warned_of_as_well() -> None:
     nights = ScheduledBounds(cron="0 20 * * *", min_replicas=1, max_replicas=4)
     policy = Scaling(min_replicas=5, max_replicas=10, scale_in_threshold_pct=60, schedule=(nights,))
     (warning,) = warnings(policy)
@@ -70,12 +72,12 @@ def test_scheduled_bounds_count_as_well() -> None:
         Scaling(strategy="proportional", scale_in_threshold_pct=79),
     ],
 )
-def test_thresholds_matter_only_where_they_move_something(policy: Scaling) -> None:
+def test_thresholds_are_warned_of_only_where_they_move_something(policy: Scaling) -> None:
     assert warnings(policy) == []
 
 
 @pytest.mark.parametrize("strategy", ["step", "proportional"])
-def test_latency_alone(strategy: str) -> None:
+def test_latency_as_the_only_metric_gets_a_warning(strategy: str) -> None:
     (warning,) = warnings(only("latency", strategy=strategy))
     assert "maxP95LatencyMs is the only metric" in warning
     low, high = ("75 ms", "200 ms") if strategy == "step" else ("225 ms", "275 ms")
@@ -83,13 +85,13 @@ def test_latency_alone(strategy: str) -> None:
     assert high in warning
 
 
-def test_latency_beside_another_metric_is_fine() -> None:
+def test_latency_beside_another_metric_gets_no_warning() -> None:
     assert warnings(only("latency", "cpu")) == []
     assert warnings(only("latency", metrics=(CustomMetric(name="queue", query="q", target=1),))) == []
 
 
 @pytest.mark.parametrize(("cooldown", "warned"), [(0, True), (19.5, True), (20, False), (30, False)])
-def test_a_cooldown_shorter_than_the_window(cooldown: float, warned: bool) -> None:
+def test_a_cooldown_shorter_than_the_window_gets_a_warning(cooldown: float, warned: bool) -> None:
     found = warnings(Scaling(cooldown_seconds=cooldown))
     assert bool(found) is warned
     assert not warned or f"for {20 - cooldown:g} s decisions rest on load from before" in found[0]

@@ -29,13 +29,13 @@ amounts = st.floats(0, 5000)
 
 
 @st.composite
-def policies(draw: st.DrawFn, most: int = 30) -> Scaling:
-    least = draw(st.integers(1, most))
+def policies(draw: st.DrawFn, max_replicas: int = 30) -> Scaling:
+    min_replicas = draw(st.integers(1, max_replicas))
     scale_out = draw(st.integers(2, 100))
     off = draw(st.sets(st.sampled_from(sorted(METRIC_FIELDS.values())), max_size=4))
     return Scaling(
-        min_replicas=least,
-        max_replicas=draw(st.integers(least, most)),
+        min_replicas=min_replicas,
+        max_replicas=draw(st.integers(min_replicas, max_replicas)),
         scale_out_threshold_pct=scale_out,
         scale_in_threshold_pct=draw(st.integers(1, scale_out - 1)),
         window_seconds=draw(st.integers(1, 60)),
@@ -66,15 +66,15 @@ def situations(draw: st.DrawFn) -> ScalingSituation:
         healthy=draw(st.integers(0, count + 2)),
         load=draw(loads()),
         unsettled=draw(st.sampled_from(["", "", "", "the rollout to end"])),
-        room=draw(st.none() | st.integers(0, 10).map(lambda replicas: Headroom(replicas, "that is all"))),
+        headroom=draw(st.none() | st.integers(0, 10).map(lambda replicas: Headroom(replicas, "that is all"))),
     )
 
 
 @given(policies(), situations(), st.none() | st.integers(1, 20))
-def test_the_result_is_within_the_bounds(policy: Scaling, now: ScalingSituation, scheduled: int | None) -> None:
+def test_a_scaling_decision_is_within_the_bounds(policy: Scaling, now: ScalingSituation, scheduled: int | None) -> None:
     bounds = None if scheduled is None else Bounds(scheduled, scheduled + 3, "schedule")
-    least, most = (scheduled, scheduled + 3) if scheduled else (policy.min_replicas, policy.max_replicas)
-    assert least <= recommend(policy, replace(now, bounds=bounds), NOW).target <= most
+    min_replicas, max_replicas = (scheduled, scheduled + 3) if scheduled else (policy.min_replicas, policy.max_replicas)
+    assert min_replicas <= recommend(policy, replace(now, bounds=bounds), NOW).target <= max_replicas
 
 
 @given(policies(), situations(), st.data())
@@ -92,7 +92,7 @@ def test_more_load_never_gives_fewer_replicas(policy: Scaling, now: ScalingSitua
 
 
 @given(policies(), situations(), st.permutations(CUSTOM))
-def test_the_order_of_metrics_does_not_matter(
+def test_the_order_of_metrics_does_not_matter_to_a_scaling_decision(
     policy: Scaling, now: ScalingSituation, order: list[CustomMetric]
 ) -> None:
     one = recommend(policy.model_copy(update={"metrics": CUSTOM}), now, NOW)
@@ -109,7 +109,9 @@ def test_a_metric_that_goes_missing_never_takes_replicas_away(policy: Scaling, n
 
 
 @given(policies(), situations())
-def test_every_number_on_the_way_is_accounted_for(policy: Scaling, now: ScalingSituation) -> None:
+def test_every_clamp_of_a_scaling_decision_begins_where_the_one_before_ended(
+    policy: Scaling, now: ScalingSituation
+) -> None:
     decision = recommend(policy, now, NOW)
     assert decision.reason
     assert decision.next_step
@@ -124,7 +126,7 @@ def test_every_number_on_the_way_is_accounted_for(policy: Scaling, now: ScalingS
 
 
 @given(policies(), situations())
-def test_deciding_again_at_the_same_moment_changes_nothing(policy: Scaling, now: ScalingSituation) -> None:
+def test_deciding_a_count_again_at_the_same_moment_changes_nothing(policy: Scaling, now: ScalingSituation) -> None:
     """A tick may come twice; with a cooldown the second one finds the first one's change in place."""
     assume(policy.cooldown_seconds > 0)
     state = remember(policy, now, recommend(policy, now, NOW))
@@ -179,7 +181,7 @@ def driven(policy: Scaling, load: ConstantLoad, start: int, rounds: int) -> list
 @st.composite
 def nearly_calm(draw: st.DrawFn) -> Scaling:
     """Policies at the edge of what is warned of, most of them on its calm side."""
-    policy = draw(policies(most=8))
+    policy = draw(policies(max_replicas=8))
     window = policy.window_seconds
     scale_out = int(policy.scale_out_threshold_pct)
     edge = min(scale_out - 1, scale_out * policy.min_replicas // (policy.min_replicas + 1) + 1)
@@ -192,7 +194,9 @@ def nearly_calm(draw: st.DrawFn) -> Scaling:
 
 
 @given(nearly_calm(), constant_loads, st.data())
-def test_without_a_warning_constant_load_settles(policy: Scaling, load: ConstantLoad, data: st.DataObject) -> None:
+def test_a_policy_without_a_warning_settles_under_constant_load(
+    policy: Scaling, load: ConstantLoad, data: st.DataObject
+) -> None:
     assume(not warnings(policy))
     start = data.draw(st.integers(policy.min_replicas, policy.max_replicas))
     counts = driven(policy, load, start, rounds=100)
@@ -204,33 +208,35 @@ def test_without_a_warning_constant_load_settles(policy: Scaling, load: Constant
 
 @st.composite
 def flapping_thresholds(draw: st.DrawFn) -> tuple[int, int, int]:
-    least, scale_out = draw(st.integers(1, 20)), draw(st.integers(2, 100))
-    too_near = int(scale_out * least / (least + 1)) + 1
+    min_replicas, scale_out = draw(st.integers(1, 20)), draw(st.integers(2, 100))
+    too_near = int(scale_out * min_replicas / (min_replicas + 1)) + 1
     assume(too_near < scale_out)
-    return least, draw(st.integers(too_near, scale_out - 1)), scale_out
+    return min_replicas, draw(st.integers(too_near, scale_out - 1)), scale_out
 
 
 @given(flapping_thresholds())
 @example((1, 50, 80))
 @example((1, 41, 80))
 def test_a_policy_warned_of_does_flap(thresholds: tuple[int, int, int]) -> None:
-    least, scale_in, scale_out = thresholds
+    min_replicas, scale_in, scale_out = thresholds
     policy = Scaling(
-        min_replicas=least,
-        max_replicas=least + 4,
+        min_replicas=min_replicas,
+        max_replicas=min_replicas + 4,
         scale_in_threshold_pct=scale_in,
         scale_out_threshold_pct=scale_out,
         **{field: 0 for field in TARGETS if field != "target_rps_per_replica"},
     )
     assert ["must flap" in warning for warning in warnings(policy)] == [True]
     just_under = ConstantLoad(dict.fromkeys(METRIC_FIELDS, 0.0), {})
-    just_under.shared["rps"] = 50 * (least + 1) * (scale_in / 100) * (1 - 1e-9)
+    just_under.shared["rps"] = 50 * (min_replicas + 1) * (scale_in / 100) * (1 - 1e-9)
     counts = driven(policy, just_under, initial_count(policy), rounds=100)
     assert len(set(counts[50:])) > 1, counts
 
 
 @given(policies(), st.integers(1, 30), st.integers(1, 30))
-def test_the_thresholds_that_are_shown_are_the_ones_in_force(policy: Scaling, current: int, healthy: int) -> None:
+def test_the_thresholds_that_a_decision_shows_are_the_ones_in_force(
+    policy: Scaling, current: int, healthy: int
+) -> None:
     """What `explain` names as the next step is where the number really changes."""
     alone = dict.fromkeys(TARGETS, 0) | {"target_rps_per_replica": 50.0}
     alone |= {"min_replicas": 1, "max_replicas": 1000, "stabilization_window_seconds": 0}

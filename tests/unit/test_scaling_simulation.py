@@ -75,7 +75,7 @@ def test_spikes_cost_the_default_policy_fewer_replica_hours_than_the_hpa() -> No
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_the_count_never_leaves_its_bounds_nor_changes_within_the_cooldown(name: str) -> None:
+def test_the_count_in_a_simulation_never_leaves_its_bounds_nor_changes_within_the_cooldown(name: str) -> None:
     outcome = run(Ours(DEFAULTS), DEFAULTS, SHORT[name])
     assert set(outcome.counts) <= set(range(DEFAULTS.min_replicas, DEFAULTS.max_replicas + 1))
     changes = [at for at in range(1, len(outcome.counts)) if outcome.counts[at] != outcome.counts[at - 1]]

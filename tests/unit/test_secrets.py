@@ -33,7 +33,7 @@ def test_a_secret_is_a_files_text(tmp_path: Path, content: str, value: str) -> N
     assert SecretsDirectory(tmp_path).value_of(variable()) == value
 
 
-def test_a_field_is_a_file_in_a_directory(tmp_path: Path) -> None:
+def test_a_field_of_a_secret_is_a_file_in_a_directory(tmp_path: Path) -> None:
     (tmp_path / "database").mkdir()
     (tmp_path / "database" / "password").write_text("swordfish\n")
     assert SecretsDirectory(tmp_path).value_of(variable(field="password")) == "swordfish"
@@ -56,13 +56,13 @@ def failure(directory: Path | None, field: str | None = None) -> TryLater:
     return error.value
 
 
-def test_what_is_missing_is_named_with_the_place_to_put_it(tmp_path: Path) -> None:
+def test_a_secret_that_is_missing_is_named_with_where_to_put_it(tmp_path: Path) -> None:
     error = failure(tmp_path, field="password")
     assert error.reason == "SecretMissing"
     assert f"{tmp_path}/database/password" in str(error)
 
 
-def test_a_file_has_no_fields(tmp_path: Path) -> None:
+def test_a_secret_that_is_a_file_has_no_fields(tmp_path: Path) -> None:
     (tmp_path / "database").write_text("swordfish")
     assert failure(tmp_path, field="password").reason == "SecretMissing"
 
@@ -74,13 +74,13 @@ def test_a_directory_of_fields_is_no_secret_by_itself(tmp_path: Path) -> None:
     assert "field" in str(error)
 
 
-def test_no_directory_no_secrets() -> None:
+def test_without_a_secrets_directory_there_are_no_secrets() -> None:
     assert failure(None).reason == "SecretMissing"
 
 
 @pytest.mark.parametrize(
     "content", [b"swordfish\xff", b"sword\0fish", b"swordfish" * MAX_SECRET_BYTES], ids=["binary", "NUL", "huge"]
 )
-def test_what_no_variable_can_hold_is_refused_and_not_quoted(tmp_path: Path, content: bytes) -> None:
+def test_a_secret_that_no_variable_can_hold_is_refused_and_not_quoted(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "database").write_bytes(content)
     assert failure(tmp_path).reason == "SecretUnreadable"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.settings import BadSettings, Origin, Settings, load, masked
+from reconciler.settings import BadSettings, Origin, Settings, load, redacted
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from reconciler.settings import BadSettings, Origin, Settings, load, masked
         ),
     ],
 )
-def test_a_bad_settings_file(tmp_path: Path, text: str, message: str) -> None:
+def test_a_bad_settings_file_is_refused_with_what_would_be_right(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(text)
     with pytest.raises(BadSettings, match=message):
@@ -55,7 +55,7 @@ def test_a_settings_file_that_is_named_must_be_readable(tmp_path: Path) -> None:
         "http://me:hunter2/@h",
     ],
 )
-def test_what_no_prometheus_can_be_asked_by(url: str) -> None:
+def test_a_prometheus_url_that_can_not_be_is_refused(url: str) -> None:
     with pytest.raises(BadSettings, match=r"setting prometheus_url: .* such as http://localhost:9090") as error:
         load(None, {"prometheus_url": url})
     assert "hunter2" not in str(error.value)
@@ -64,17 +64,17 @@ def test_what_no_prometheus_can_be_asked_by(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["http://h", "https://h:9090/prefix", "http://me:hunter2@10.0.0.1:80/", "http://[::1]:9"]
 )
-def test_where_a_prometheus_can_be(url: str) -> None:
+def test_a_prometheus_url_that_can_be_is_taken(url: str) -> None:
     assert load(None, {"prometheus_url": url}).settings.prometheus_url == url
 
 
-def test_a_list_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_that_is_a_list_is_json_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORCHESTRY_EDGE_TEST_COMMAND", "nginx -t")
     with pytest.raises(BadSettings, match="edge_test_command.*expected a JSON list such as"):
         load(None, {})
 
 
-def test_a_variable_that_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_is_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORCHESTRY_SETTINGS", "/etc/orchestry/settings.toml")
     monkeypatch.setenv("ORCHESTRY_EDGEPORT", "80")
     with pytest.raises(
@@ -134,5 +134,5 @@ def test_an_option_names_the_settings_file_before_the_variable(tmp_path: Path, m
         ("/srv/specs", "/srv/specs"),
     ],
 )
-def test_what_is_masked_of_a_url_is_its_credential(url: str, shown: str) -> None:
-    assert masked(url) == shown
+def test_what_is_redacted_of_a_url_is_its_credential(url: str, shown: str) -> None:
+    assert redacted(url) == shown

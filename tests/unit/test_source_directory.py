@@ -36,7 +36,7 @@ def after_look(monkeypatch: pytest.MonkeyPatch, number: int, change: Callable[[]
     monkeypatch.setattr(directory, "look", counted)
 
 
-def test_the_revision_follows_the_content_only(root: Path) -> None:
+def test_the_revision_of_a_directory_follows_the_content_only(root: Path) -> None:
     source = DirectorySource(root)
     first = source.read()
     os.utime(root / "web.yaml", (1, 1))
@@ -60,7 +60,7 @@ def test_a_rename_or_a_changed_file_beside_the_specs_is_another_revision(root: P
 
 
 @pytest.mark.parametrize("change", ["touch", "add", "remove"])
-def test_files_that_change_between_the_looks_are_not_read(
+def test_files_of_a_directory_that_change_between_the_looks_are_not_read(
     root: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     def happen() -> None:
@@ -76,7 +76,9 @@ def test_files_that_change_between_the_looks_are_not_read(
     assert list(source.read().apps) == {"touch": ["other"], "remove": []}.get(change, ["other", "web"])
 
 
-def test_a_change_after_the_second_look_is_seen_by_the_next_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_of_a_directory_after_the_second_look_is_seen_by_the_next_reading(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The file's size and, on a coarse clock, its times may be the same as before."""
     stat = (root / "web.yaml").stat()
 
@@ -92,7 +94,7 @@ def test_a_change_after_the_second_look_is_seen_by_the_next_read(root: Path, mon
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "directory"])
-def test_what_is_no_regular_file_is_never_opened(root: Path, tmp_path: Path, kind: str) -> None:
+def test_what_is_no_regular_file_in_a_source_is_never_opened(root: Path, tmp_path: Path, kind: str) -> None:
     (tmp_path / "secret.yaml").write_text(web("stolen"))
     strange = root / "strange.yaml"
     if kind == "link":
@@ -113,14 +115,14 @@ def test_a_file_whose_name_is_not_utf_8_is_a_problem(root: Path) -> None:
     assert (problem.path, problem.found) == ("\\xff.yaml", "a special file")
 
 
-def test_a_directory_that_is_missing_or_a_file_is_unavailable(tmp_path: Path) -> None:
+def test_a_source_directory_that_is_missing_or_a_file_is_unavailable(tmp_path: Path) -> None:
     for path in (tmp_path / "missing", tmp_path / "file"):
         (tmp_path / "file").write_text("")
         with pytest.raises(Unavailable, match=f"{path} can't be read: .*; is the path right"):
             DirectorySource(path).read()
 
 
-def test_too_many_or_too_large_files_are_unavailable(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_of_too_many_or_too_large_files_is_unavailable(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directory, "MAX_ENTRIES", 3)
     for number in range(4):
         (root / str(number)).touch()

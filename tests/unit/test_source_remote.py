@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.ports import Source, Unavailable
 from reconciler.source import git, open_source
-from reconciler.source.git import Mirror, Unreachable
+from reconciler.source.git import Mirror, RemoteUnreachable
 from reconciler.source.remote import RemoteSource
 from reconciler.source.urls import Remote, checked_branch, checked_directory, checked_remote, is_url
 from tests.support import githttps
@@ -64,7 +64,7 @@ def refreshed(source: Source) -> object:
     return eventually(lambda: (after := answer(source.read)) != before and after)
 
 
-def test_the_first_fetch_is_there_when_opening_returns(origin: Repository, opened: Opened) -> None:
+def test_the_first_fetch_of_a_remote_is_there_when_opening_returns(origin: Repository, opened: Opened) -> None:
     desired = opened(origin.url, path="specs").read()
     assert (desired.revision, list(desired.apps)) == (origin.head, ["web"])
 
@@ -90,7 +90,7 @@ def test_new_commits_are_fetched_on_the_interval(origin: Repository, tmp_path: P
     source.close()
 
 
-def test_a_named_branch_is_followed_through_force_pushes(origin: Repository, opened: Opened) -> None:
+def test_a_named_branch_of_a_remote_is_followed_through_force_pushes(origin: Repository, opened: Opened) -> None:
     origin.git("branch", "release")
     source = opened(origin.url, branch="release")
     first = source.read().revision
@@ -123,18 +123,18 @@ def test_before_the_first_fetch_a_remote_is_unavailable(opened: Opened, tmp_path
     assert list(getattr(refreshed(source), "apps", {})) == ["web"]
 
 
-def test_a_missing_branch_is_unavailable(origin: Repository, opened: Opened) -> None:
+def test_a_missing_branch_of_a_remote_is_unavailable(origin: Repository, opened: Opened) -> None:
     with pytest.raises(Unavailable, match="branch gone doesn't exist; push it, or name another with --branch"):
         opened(origin.url, branch="gone").read()
 
 
-def test_an_empty_repository_is_unavailable(tmp_path: Path, opened: Opened) -> None:
+def test_an_empty_remote_is_unavailable(tmp_path: Path, opened: Opened) -> None:
     empty = Repository(tmp_path / "empty")
     with pytest.raises(Unavailable, match="the repository has no commit yet; push it"):
         opened(empty.url).read()
 
 
-def test_a_missing_path_is_unavailable(origin: Repository, opened: Opened) -> None:
+def test_a_path_that_a_remote_lacks_is_unavailable(origin: Repository, opened: Opened) -> None:
     with pytest.raises(Unavailable, match=r"nowhere is not in commit [0-9a-f]{12} of .*; check --path"):
         opened(origin.url, path="nowhere").read()
 
@@ -151,7 +151,7 @@ def test_a_mirror_that_a_killed_git_left_locked_is_made_anew(origin: Repository,
     mirror.fetch(remote, None)
     commit = origin.commit({"specs/web.yaml": web("other")})
     (tmp_path / "mirror.git" / "shallow.lock").touch()
-    with pytest.raises(Unreachable):
+    with pytest.raises(RemoteUnreachable):
         mirror.fetch(remote, None)
     assert mirror.fetch(remote, None) == commit
 
@@ -164,11 +164,13 @@ def test_a_fetch_that_takes_too_long_is_ended(
     slow.chmod(0o755)
     monkeypatch.setenv("GIT_SSH_COMMAND", str(slow))
     monkeypatch.setattr(git, "FETCH_TIMEOUT_SECONDS", 0.3)
-    with pytest.raises(Unreachable, match=r"ssh://host\.invalid/x: Timeout"):
+    with pytest.raises(RemoteUnreachable, match=r"ssh://host\.invalid/x: Timeout"):
         Mirror(tmp_path / "mirror.git").fetch(Remote("ssh://host.invalid/x", "ssh"), None)
 
 
-def test_reading_never_waits_for_the_network(tmp_path: Path, wakes: Wakes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_a_remote_never_waits_for_the_network(
+    tmp_path: Path, wakes: Wakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hanging = tmp_path / "ssh"
     hanging.write_text("#!/bin/sh\nexec sleep 60\n")
     hanging.chmod(0o755)
@@ -183,21 +185,23 @@ def test_reading_never_waits_for_the_network(tmp_path: Path, wakes: Wakes, monke
     source.close()
 
 
-def test_ssh_never_asks(origin: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fetch_by_ssh_never_asks(origin: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spy = tmp_path / "ssh"
     spy.write_text(
         f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\necho "Permission denied (publickey)." >&2\nexit 255\n'
     )
     spy.chmod(0o755)
     monkeypatch.setenv("GIT_SSH_COMMAND", str(spy))
-    with pytest.raises(Unreachable, match="give the controller's user an ssh key that the server knows"):
+    with pytest.raises(RemoteUnreachable, match="give the controller's user an ssh key that the server knows"):
         Mirror(tmp_path / "mirror.git").fetch(Remote("git@host.invalid:team/specs.git", "ssh"), "main")
     arguments = (tmp_path / "arguments").read_text()
     assert "-oBatchMode=yes" in arguments
     assert "team/specs.git" in arguments
 
 
-def test_ssh_brings_what_the_server_has(origin: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fetch_by_ssh_brings_what_the_server_has(
+    origin: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = tmp_path / "ssh"
     here.write_text('#!/bin/sh\nfor command; do :; done\nexec sh -c "$command"\n')
     here.chmod(0o755)
@@ -206,7 +210,7 @@ def test_ssh_brings_what_the_server_has(origin: Repository, tmp_path: Path, monk
     assert Mirror(tmp_path / "mirror.git").fetch(remote, "main") == origin.head
 
 
-def test_https_takes_the_credentials_of_the_url(
+def test_a_fetch_by_https_takes_the_credentials_of_the_url(
     origin: Repository, opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with githttps.served(origin, tmp_path) as (port, certificate):
@@ -216,15 +220,17 @@ def test_https_takes_the_credentials_of_the_url(
         assert (desired.revision, list(desired.apps)) == (origin.head, ["web"])
         for userinfo in ("", "reader:wrong@"):
             remote = checked_remote(f"https://{userinfo}localhost:{port}/specs.git", allow_file=False)
-            with pytest.raises(Unreachable, match=r"check the user and token|give the URL a user and token") as failed:
+            with pytest.raises(
+                RemoteUnreachable, match=r"check the user and token|give the URL a user and token"
+            ) as failed:
                 Mirror(tmp_path / "other.git").fetch(remote, None)
             assert "wrong" not in str(failed.value)
 
 
-def test_https_trusts_no_unknown_certificate(origin: Repository, tmp_path: Path) -> None:
+def test_a_fetch_by_https_trusts_no_unknown_certificate(origin: Repository, tmp_path: Path) -> None:
     with githttps.served(origin, tmp_path) as (port, _):
         remote = checked_remote(f"https://reader:x@localhost:{port}/specs.git", allow_file=False)
-        with pytest.raises(Unreachable, match="certificate"):
+        with pytest.raises(RemoteUnreachable, match="certificate"):
             Mirror(tmp_path / "mirror.git").fetch(remote, None)
 
 
@@ -260,7 +266,7 @@ def test_nothing_is_left_of_a_mirror_but_its_branch(origin: Repository, opened: 
         ("file:///srv/specs.git", "file:///srv/specs.git", "file"),
     ],
 )
-def test_allowed_urls(source: str, url: str, protocol: str) -> None:
+def test_the_protocol_of_an_allowed_git_url_is_known(source: str, url: str, protocol: str) -> None:
     assert is_url(source)
     remote = checked_remote(source, allow_file=True)
     assert (remote.url, remote.protocol, remote.authorization) == (url, protocol, "")
@@ -288,7 +294,7 @@ def test_allowed_urls(source: str, url: str, protocol: str) -> None:
         "git@host:-oops",
     ],
 )
-def test_refused_urls_say_what_is_allowed(source: str) -> None:
+def test_git_urls_that_are_refused_say_what_is_allowed(source: str) -> None:
     with pytest.raises(ValueError, match=r"use https://HOST/PATH|allowed") as refused:
         checked_remote(source, allow_file=True)
     assert "\n" not in str(refused.value)
@@ -299,7 +305,7 @@ def test_file_urls_are_off_unless_opted_in(origin: Repository, tmp_path: Path) -
         open_source(origin.url, state_dir=tmp_path, wake=lambda: None)
 
 
-def test_credentials_travel_in_a_header_and_are_shown_nowhere(tmp_path: Path, opened: Opened) -> None:
+def test_credentials_of_a_git_url_travel_in_a_header_and_are_shown_nowhere(tmp_path: Path, opened: Opened) -> None:
     remote = checked_remote("https://me:s3cr%40t@localhost:1/specs.git", allow_file=False)
     assert remote.url == "https://localhost:1/specs.git"
     assert remote.authorization == "Basic bWU6czNjckB0"
@@ -314,12 +320,12 @@ def test_credentials_travel_in_a_header_and_are_shown_nowhere(tmp_path: Path, op
 
 
 @pytest.mark.parametrize("source", ["specs", "./specs", "/srv/specs", "../x", "a/b:c"])
-def test_paths_are_no_urls(source: str) -> None:
+def test_paths_are_no_git_urls(source: str) -> None:
     assert not is_url(source)
 
 
 @pytest.mark.parametrize("branch", ["main", "release/1.0", "feature/#12-x", "dependabot/pip/x-1.2"])
-def test_branch_names(branch: str) -> None:
+def test_names_that_a_branch_can_have_are_taken(branch: str) -> None:
     assert checked_branch(branch) == branch
 
 
@@ -327,12 +333,12 @@ def test_branch_names(branch: str) -> None:
     "branch",
     ["", "-x", "--upload-pack=x", "a..b", "a b", "a~1", "a^", "a:b", "@{-1}", "/a", "a/", "a//b", "a.lock", ".a"],
 )
-def test_what_is_no_branch_name(branch: str) -> None:
+def test_names_that_a_branch_can_not_have_are_refused(branch: str) -> None:
     with pytest.raises(ValueError, match="a branch name of letters, digits"):
         checked_branch(branch)
 
 
-def test_directories_inside_a_repository() -> None:
+def test_directories_are_taken_inside_a_repository_only() -> None:
     assert [checked_directory(path) for path in ("", ".", "/".join(["a", "b"]), "./a/", "a//b")] == [
         "",
         "",

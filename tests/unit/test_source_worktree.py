@@ -41,7 +41,7 @@ def names(desired: Desired) -> list[str]:
     return list(desired.apps)
 
 
-def test_the_revision_is_the_commit(repository: Repository, opened: Opened) -> None:
+def test_the_revision_of_a_work_tree_is_the_commit(repository: Repository, opened: Opened) -> None:
     commit = repository.commit({"specs/web.yaml": web()})
     desired = opened(repository.path / "specs").read()
     assert desired.revision == commit
@@ -58,7 +58,7 @@ def test_any_directory_of_the_work_tree_can_be_the_source(
     assert desired.apps["web"].path == "/".join([*("specs", "prod")[len(inside) :], "web.yaml"])
 
 
-def test_path_is_a_directory_below_the_source(repository: Repository, opened: Opened) -> None:
+def test_the_path_of_a_source_is_a_directory_below_it(repository: Repository, opened: Opened) -> None:
     repository.commit({"specs/web.yaml": web(), "other/web.yaml": web("b")})
     assert names(opened(repository.path, path="other").read()) == ["b"]
 
@@ -97,7 +97,7 @@ def test_staged_changes_are_uncommitted_too(repository: Repository, opened: Open
     assert desired.notices == ("uncommitted changes are ignored: a.yaml",)
 
 
-def test_many_uncommitted_files_are_counted(repository: Repository, opened: Opened) -> None:
+def test_uncommitted_files_are_counted_where_they_are_many(repository: Repository, opened: Opened) -> None:
     repository.commit({"specs/a.yaml": web("a")})
     repository.write({f"specs/n{number}.yaml": "" for number in range(8)})
     (notice,) = opened(repository.path / "specs").read().notices
@@ -126,7 +126,7 @@ def test_a_checkout_that_is_half_done_cannot_be_seen(repository: Repository, ope
     assert desired.problems == ()
 
 
-def test_a_branch_switch_is_followed(repository: Repository, opened: Opened) -> None:
+def test_a_work_tree_is_followed_when_its_branch_is_switched(repository: Repository, opened: Opened) -> None:
     repository.commit({"specs/a.yaml": web("a")})
     source = opened(repository.path / "specs")
     assert names(source.read()) == ["a"]
@@ -177,7 +177,7 @@ def source_revision_after(repository: Repository, source: LocalFiles) -> str:
     return source.read().revision
 
 
-def test_another_branch_than_the_one_checked_out(repository: Repository, opened: Opened) -> None:
+def test_another_branch_than_the_one_checked_out_can_be_the_source(repository: Repository, opened: Opened) -> None:
     repository.commit({"specs/a.yaml": web("a")})
     repository.git("branch", "release/1.0")
     repository.commit({"specs/a.yaml": web("b")})
@@ -227,7 +227,7 @@ def test_a_link_to_another_checkout_is_followed_when_it_turns(tmp_path: Path, op
     assert names(source.read()) == ["two"]
 
 
-def test_during_a_rebase_the_branch_counts_as_it_was(repository: Repository, opened: Opened) -> None:
+def test_during_a_rebase_the_branch_of_a_work_tree_counts_as_it_was(repository: Repository, opened: Opened) -> None:
     repository.commit({"specs/a.yaml": web("base")})
     repository.git("switch", "--quiet", "--create", "next")
     before = repository.commit({"specs/a.yaml": web("next")})
@@ -245,7 +245,7 @@ def test_during_a_rebase_the_branch_counts_as_it_was(repository: Repository, ope
     assert source.read().notices == ()
 
 
-def test_during_a_bisection_the_branch_counts(repository: Repository, opened: Opened) -> None:
+def test_during_a_bisection_the_branch_of_a_work_tree_counts(repository: Repository, opened: Opened) -> None:
     commits = [repository.commit({"specs/a.yaml": web(f"a{number}")}) for number in range(5)]
     source = opened(repository.path / "specs")
     repository.git("pack-refs", "--all")
@@ -268,7 +268,7 @@ def test_submodules_and_links_are_never_followed(repository: Repository, opened:
     assert desired.notices[0] == "symbolic links and submodules are not followed: dir, vendor"
 
 
-def test_strange_file_names_do_no_harm(repository: Repository, opened: Opened) -> None:
+def test_strange_file_names_in_a_repository_do_no_harm(repository: Repository, opened: Opened) -> None:
     repository.commit(
         {"specs/-a.yaml": web("a"), "specs/ü b.yaml": web("b"), "specs/c\n\x1b.yaml": web("c", spec="x: 1")}
     )

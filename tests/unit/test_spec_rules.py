@@ -14,10 +14,10 @@ EXAMPLE = Path(__file__).parents[2] / "docs" / "example" / "web.yaml"
 
 
 def the_app(text: str) -> App:
-    (reading,) = read(text)
-    assert reading.problems == ()
-    assert reading.app is not None
-    return reading.app
+    (document,) = read(text)
+    assert document.problems == ()
+    assert document.app is not None
+    return document.app
 
 
 # ---- what loads
@@ -113,7 +113,9 @@ def test_stop_first_where_surge_is_0_or_a_volume_is_written(
         ("1", "134217728", 1000, 134217728),
     ],
 )
-def test_quantities(cpu: str, memory: str, millicores: int, size: int) -> None:
+def test_quantities_of_cpu_and_memory_mean_what_docker_and_kubernetes_mean_by_them(
+    cpu: str, memory: str, millicores: int, size: int
+) -> None:
     resources = the_app(web(spec=f"resources: {{cpu: {cpu}, memory: {memory}}}")).spec.resources
     assert resources is not None
     assert (resources.cpu_millicores, resources.memory_bytes) == (millicores, size)
@@ -259,7 +261,9 @@ IN_SPEC = [
 
 
 @pytest.mark.parametrize(("lines", "field", "found", "expected"), IN_SPEC, ids=[case[0][:60] for case in IN_SPEC])
-def test_a_mistake_in_spec(lines: str, field: str, found: str, expected: str) -> None:
+def test_a_mistake_in_a_spec_is_told_with_field_found_and_expected(
+    lines: str, field: str, found: str, expected: str
+) -> None:
     ((line, told_field, told_found, told_expected),) = told(web(spec=lines))
     assert (line, told_field, told_found) == (9, f"spec.{field}", found)
     assert expected in told_expected
@@ -366,7 +370,9 @@ IN_DOCUMENT = [
 @pytest.mark.parametrize(
     ("lines", "field", "found", "expected"), IN_DOCUMENT, ids=[case[0][:60] for case in IN_DOCUMENT]
 )
-def test_a_mistake_in_the_document(lines: str, field: str, found: str, expected: str) -> None:
+def test_a_mistake_beside_the_spec_is_told_with_field_found_and_expected(
+    lines: str, field: str, found: str, expected: str
+) -> None:
     ((line, told_field, told_found, told_expected),) = told(web(top=lines))
     assert (line, told_field, told_found) == (9, field, found)
     assert expected in told_expected
@@ -376,7 +382,7 @@ def test_a_mistake_in_the_document(lines: str, field: str, found: str, expected:
     ("name", "found"),
     [("Web", '"Web"'), ("web-", '"web-"'), ("a" * 64, f'"{"a" * 60}…"'), ("3", "3"), ("on", "on without quotes")],
 )
-def test_names_are_dns_labels(name: str, found: str) -> None:
+def test_names_of_apps_are_dns_labels(name: str, found: str) -> None:
     ((line, field, told_found, expected),) = told(web(name))
     assert (line, field, told_found) == (4, "metadata.name", found)
     assert expected.startswith(NAME)
@@ -391,7 +397,7 @@ def test_names_are_dns_labels(name: str, found: str) -> None:
         ('{"a b": c}', 'metadata.labels["a b"]', "a label's name of 1 to 253 letters, digits and ._/-"),
     ],
 )
-def test_labels(labels: str, field: str, expected: str) -> None:
+def test_labels_that_are_reserved_or_contradict_the_name_are_refused(labels: str, field: str, expected: str) -> None:
     text = web().replace("  name: web\n", f"  name: web\n  labels: {labels}\n")
     assert [(line, at, should) for line, at, _, should in told(text)] == [(5, field, expected)]
 
@@ -413,7 +419,7 @@ def test_labels(labels: str, field: str, expected: str) -> None:
         ("web@sha256:abc", False),
     ],
 )
-def test_images(image: str, valid: bool) -> None:
+def test_images_are_named_as_docker_names_them(image: str, valid: bool) -> None:
     fields = [field for _, field, _, _ in told(web().replace("demo:1", f'"{image}"'))]
     assert fields == ([] if valid else ["spec.image"])
 
@@ -425,17 +431,17 @@ def test_images(image: str, valid: bool) -> None:
     ("ports", "found"),
     [("ports: []", "an empty list"), ("ports: [{containerPort: 80}]", "no port with protocol: HTTP")],
 )
-def test_http_needs_an_http_port(ports: str, found: str) -> None:
+def test_an_http_app_needs_an_http_port(ports: str, found: str) -> None:
     text = web().replace("  ports:\n    - {containerPort: 8080, protocol: HTTP}\n", f"  {ports}\n")
     assert told(text) == [(7, "spec.ports", found, "a port with protocol: HTTP for type: http, or type: tcp or worker")]
 
 
-def test_a_missing_port_is_told_at_the_spec() -> None:
+def test_a_missing_port_of_an_http_app_is_told_at_the_spec() -> None:
     text = web().replace("  ports:\n    - {containerPort: 8080, protocol: HTTP}\n", "")
     assert [(line, field, found) for line, field, found, _ in told(text)] == [(5, "spec.ports", "nothing")]
 
 
-def test_ports_are_given_once() -> None:
+def test_a_spec_gives_each_port_once() -> None:
     text = web().replace("HTTP}", "HTTP}\n    - {containerPort: 8080}")
     assert told(text) == [(7, "spec.ports", "8080 twice", "each port and each name once")]
 
@@ -459,7 +465,7 @@ def test_ports_are_given_once() -> None:
         ("readiness: {}", "", 8, "spec.readiness", "no port"),
     ],
 )
-def test_what_a_worker_cannot_have(spec: str, top: str, line: int, field: str, found: str) -> None:
+def test_a_worker_is_refused_what_takes_a_port(spec: str, top: str, line: int, field: str, found: str) -> None:
     assert [(at, name, what) for at, name, what, _ in told(worker(spec=spec, top=top))] == [(line, field, found)]
 
 
@@ -469,7 +475,7 @@ def test_a_worker_may_be_asked_at_a_port_of_its_own() -> None:
     assert app.routes == ()
 
 
-def test_tcp_needs_a_port_and_a_check_that_fits_it() -> None:
+def test_a_tcp_app_needs_a_port_and_a_check_that_fits_it() -> None:
     text = worker().replace("worker", "tcp")
     assert [(field, found) for _, field, found, _ in told(text)] == [("spec.ports", "nothing")]
     text += "  ports: [{containerPort: 5432}]\n"
@@ -485,7 +491,7 @@ def test_tcp_needs_a_port_and_a_check_that_fits_it() -> None:
 
 
 @pytest.mark.parametrize("section", ["scaling", "healthCheck", "readiness"])
-def test_sections_may_stand_in_either_place_but_not_in_both(section: str) -> None:
+def test_sections_of_a_spec_may_stand_in_either_place_but_not_in_both(section: str) -> None:
     value = {"scaling": "{maxReplicas: 7}"}.get(section, "{path: /x}")
     line = f"{section}: {value}"
     assert the_app(web(spec=line)) == the_app(web(top=line))
@@ -497,7 +503,7 @@ def test_sections_may_stand_in_either_place_but_not_in_both(section: str) -> Non
 
 
 @pytest.mark.parametrize("section", ["scaling", "healthCheck"])
-def test_errors_name_the_place_where_the_author_wrote_it(section: str) -> None:
+def test_errors_of_a_section_name_the_place_where_its_author_wrote_it(section: str) -> None:
     ((line, field, _, _),) = told(web(spec=f"{section}:\n  oops: 1\n"))
     assert (line, field) == (10, f"spec.{section}.oops")
 
@@ -535,17 +541,17 @@ def test_a_misspelled_required_field_is_one_mistake() -> None:
     assert told(web().replace("image:", "imgae:")) == [(6, "spec.imgae", "an unknown field", "image")]
 
 
-def test_another_kind_is_told_as_that_alone() -> None:
+def test_a_document_of_another_kind_is_told_as_that_alone() -> None:
     text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: 3}\n"
     assert told(text) == [(2, "kind", '"Deployment"', "App")]
 
 
 @pytest.mark.parametrize(("text", "found"), [("- a\n", "a list of 1"), ("web\n", '"web"'), ("3\n", "3")])
-def test_a_document_that_is_no_mapping(text: str, found: str) -> None:
+def test_a_document_that_is_no_mapping_is_no_app(text: str, found: str) -> None:
     assert told(text) == [(1, "", found, "a mapping with apiVersion, kind, metadata, spec")]
 
 
-def test_missing_fields_are_told_at_what_lacks_them() -> None:
+def test_missing_fields_of_a_spec_are_told_at_what_lacks_them() -> None:
     assert [(line, field, found) for line, field, found, _ in told("apiVersion: v1\nkind: App\n")] == [
         (1, "metadata", "nothing"),
         (1, "spec", "nothing"),
@@ -569,7 +575,7 @@ def test_the_app_is_named_even_where_the_file_breaks_off() -> None:
         "healthCheck: {headers: [{name: A, value: 's123456789é'}], body: 123456789}",
     ],
 )
-def test_what_may_be_secret_is_never_repeated(lines: str) -> None:
+def test_an_error_never_repeats_a_value_of_a_spec_that_may_be_secret(lines: str) -> None:
     told_text = "\n".join(map(str, problems(web(spec=lines))))
     assert told_text
     assert "123456789" not in told_text
@@ -581,7 +587,7 @@ def test_a_document_full_of_mistakes_is_told_to_an_extent() -> None:
     assert faults[-1][2] == "20 more problems"
 
 
-def test_values_are_shown_on_one_line_and_cut() -> None:
+def test_an_error_shows_values_of_a_spec_on_one_line_and_cut() -> None:
     ((_, _, found, _),) = told(web(spec='workingDir: "a\\n\\x1b[31m\\u202e' + "x" * 200 + '"'))
     assert len(found) < 90
     assert re.fullmatch(r"[ -~…]+", found)

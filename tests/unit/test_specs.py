@@ -102,13 +102,13 @@ def test_a_spec_that_is_too_large_is_not_even_read() -> None:
 FILES = "files: [{path: conf/app.ini, mountPath: /etc/app.ini}]"
 
 
-def test_files_come_from_the_same_snapshot_relative_to_the_spec() -> None:
+def test_files_of_a_spec_come_from_the_same_snapshot_relative_to_it() -> None:
     result = desired({"apps/web.yaml": web(spec=FILES), "apps/conf/app.ini": "hello", "conf/app.ini": "other"})
     assert result.problems == ()
     assert result.apps["web"].files == {"conf/app.ini": b"hello"}
 
 
-def test_a_changed_file_is_a_changed_spec() -> None:
+def test_a_changed_file_of_a_spec_is_a_changed_spec() -> None:
     specs = Specs()
     before = specs.desired(Tree({"web.yaml": web(spec=FILES), "conf/app.ini": "1"}).snapshot("r1")).apps["web"]
     after = specs.desired(Tree({"web.yaml": web(spec=FILES), "conf/app.ini": "2"}).snapshot("r2")).apps["web"]
@@ -117,13 +117,13 @@ def test_a_changed_file_is_a_changed_spec() -> None:
     assert (after.revision, again.revision) == ("r2", "r3")
 
 
-def test_a_file_that_is_not_there_is_a_problem_at_its_line() -> None:
+def test_a_file_of_a_spec_that_is_not_there_is_a_problem_at_its_line() -> None:
     (problem,) = desired({"apps/web.yaml": web(spec=FILES)}).problems
     assert (problem.path, problem.line, problem.field) == ("apps/web.yaml", 9, "spec.files[0].path")
     assert (problem.found, problem.expected) == ("nothing there", "a file of this revision: apps/conf/app.ini")
 
 
-def test_files_are_bounded_and_never_links() -> None:
+def test_files_of_a_spec_are_bounded_and_never_links() -> None:
     big = {"web.yaml": web(spec=FILES), "conf/app.ini": b"x" * (MAX_CONTENT_BYTES + 1)}
     assert [problem.found for problem in desired(big).problems] == [f"{MAX_CONTENT_BYTES + 1} bytes"]
     link = {"web.yaml": web(spec=FILES), "conf/app.ini": "/etc/passwd"}
@@ -135,7 +135,7 @@ def test_files_are_bounded_and_never_links() -> None:
 # ---- the cache
 
 
-def test_only_files_whose_content_is_new_are_read_again() -> None:
+def test_only_specs_whose_content_is_new_are_read_again() -> None:
     specs, first = Specs(), Tree({"a.yaml": web("a"), "b.yaml": web("b")})
     before = specs.desired(first.snapshot("r1"))
     second = Tree({"a.yaml": web("a"), "b.yaml": web("b", spec="suspend: true"), "c.yaml": web("c")})
@@ -146,7 +146,7 @@ def test_only_files_whose_content_is_new_are_read_again() -> None:
     assert {version.revision for version in after.apps.values()} == {"r2"}
 
 
-def test_a_moved_file_keeps_its_hash_and_gets_its_new_path() -> None:
+def test_a_spec_that_was_moved_keeps_its_hash_and_gets_its_new_path() -> None:
     specs = Specs()
     before = specs.desired(Tree({"a.yaml": web()}).snapshot("r1")).apps["web"]
     after = specs.desired(Tree({"b.yaml": web()}).snapshot("r2")).apps["web"]
@@ -178,17 +178,17 @@ def _checked(content: bytes) -> None:
 
 
 @given(st.binary(max_size=300))
-def test_arbitrary_bytes_give_problems_never_errors(content: bytes) -> None:
+def test_arbitrary_bytes_as_a_spec_give_problems_never_errors(content: bytes) -> None:
     _checked(content)
 
 
 @given(st.text(alphabet="ab:-?*&!|>%@`'\"{}[],#<~ \n\t01.", max_size=200))
-def test_arbitrary_yaml_like_text_gives_problems_never_errors(text: str) -> None:
+def test_arbitrary_yaml_like_text_as_a_spec_gives_problems_never_errors(text: str) -> None:
     _checked(text.encode())
 
 
 @given(_JSON)
-def test_arbitrary_values_give_problems_never_errors(value: object) -> None:
+def test_arbitrary_values_in_a_spec_give_problems_never_errors(value: object) -> None:
     _checked(json.dumps(value, allow_nan=True).encode())
 
 
@@ -202,7 +202,7 @@ def test_a_spec_cut_and_mangled_anywhere_gives_problems_never_errors(data: st.Da
 
 
 @given(st.permutations(["a", "b", "c", "d", "e"]))
-def test_the_order_of_files_does_not_matter(order: Sequence[str]) -> None:
+def test_the_order_of_spec_files_does_not_matter(order: Sequence[str]) -> None:
     texts = {
         "a": web("a", spec="dependsOn: [e]"),
         "b": web("b", spec="routes: [{path: /x}]"),

@@ -62,7 +62,7 @@ def body(**spec: Any) -> dict[str, Any]:
 # What is seen
 
 
-def test_a_running_replica() -> None:
+def test_a_running_replica_is_read_from_the_engines_list() -> None:
     assert read(entry()) == (
         Container("c1", "web-2", "web", 2, "abc", "r1", ContainerState.RUNNING, address="10.0.0.9"),
     )
@@ -90,7 +90,7 @@ def test_every_state_of_the_engine_is_known(state: ContainerState) -> None:
     assert read(entry(State=str(state)))[0].state is state
 
 
-def test_a_state_nobody_knows_is_an_error_rather_than_a_guess() -> None:
+def test_a_container_state_that_nobody_knows_is_an_error_rather_than_a_guess() -> None:
     with pytest.raises(ValueError, match="frozen"):
         read(entry(State="frozen"))
 
@@ -106,7 +106,7 @@ def test_a_state_nobody_knows_is_an_error_rather_than_a_guess() -> None:
         (None, "10.0.0.9"),
     ],
 )
-def test_the_address_is_the_real_one_else_the_one_asked_for(networks: Any, address: str) -> None:
+def test_the_address_of_a_container_is_the_real_one_else_the_one_asked_for(networks: Any, address: str) -> None:
     assert read(entry(NetworkSettings={"Networks": networks}))[0].address == address
 
 
@@ -133,11 +133,11 @@ def test_a_container_without_labels_or_names_is_foreign_and_nameless() -> None:
     assert (listing.containers, listing.foreign_names, listing.foreign_addresses) == ((), frozenset(), frozenset())
 
 
-def test_a_link_is_not_a_name_of_its_own() -> None:
+def test_a_link_to_a_container_is_no_name_of_its_own() -> None:
     assert read(entry(Names=["/other/alias", "/web-2"]))[0].name == "web-2"
 
 
-def test_the_order_of_the_list_does_not_matter_for_what_is_foreign() -> None:
+def test_the_order_of_the_engines_list_does_not_matter_for_what_is_foreign() -> None:
     entries = [entry(), entry(Id="c2", Names=["/a"], Labels={}), entry(Id="c3", Names=["/b"], Labels={})]
     forwards, backwards = (read_listing(e, "default", "orchestry") for e in (entries, entries[::-1]))
     assert forwards.foreign_names == backwards.foreign_names == {"a", "b"}
@@ -152,14 +152,14 @@ def test_the_order_of_the_list_does_not_matter_for_what_is_foreign() -> None:
         ("1970-01-01T01:00:10.5+01:00", 10.5),
     ],
 )
-def test_times(timestamp: str, seconds: float | None) -> None:
+def test_times_of_the_engine_are_read_as_epoch_seconds(timestamp: str, seconds: float | None) -> None:
     assert epoch_seconds(timestamp) == seconds
 
 
 # What is asked for
 
 
-def test_a_plain_app() -> None:
+def test_a_plain_app_is_created_with_little() -> None:
     assert body(image="demo:1") == {
         "Image": "demo:1",
         "Env": [],
@@ -186,12 +186,12 @@ def test_a_plain_app() -> None:
     }
 
 
-def test_command_arguments_and_directory() -> None:
+def test_command_arguments_and_directory_reach_the_container() -> None:
     made = body(command=["/bin/web", "-v"], args=["--port", "80"], workingDir="/srv")
     assert (made["Entrypoint"], made["Cmd"], made["WorkingDir"]) == (["/bin/web", "-v"], ["--port", "80"], "/srv")
 
 
-def test_limits_leave_no_swap() -> None:
+def test_limits_of_a_container_leave_no_swap() -> None:
     config = body(resources={"cpu": "250m", "memory": "64Mi", "pids": 20})["HostConfig"]
     assert config["Memory"] == config["MemorySwap"] == 64 * 2**20
     assert (config["NanoCpus"], config["PidsLimit"]) == (250_000_000, 20)
@@ -203,7 +203,7 @@ def test_a_resources_block_fills_in_what_it_leaves_out() -> None:
     assert "PidsLimit" not in config
 
 
-def test_every_source_of_an_environment_variable() -> None:
+def test_every_source_of_an_environment_variable_reaches_the_container() -> None:
     variables = [
         {"name": "LEVEL", "value": "a=b"},
         {"name": "IP", "source": "sdk", "key": "instance.ip"},
@@ -228,7 +228,7 @@ def test_a_worker_exposes_no_port() -> None:
     assert body(type="worker")["ExposedPorts"] == {}
 
 
-def test_an_error_about_a_secret_passes() -> None:
+def test_an_error_about_a_secret_passes_through_the_translation() -> None:
     def refuse(_: object) -> str:
         raise TryLater("SecretMissing", "not there")
 
@@ -271,7 +271,7 @@ def test_files_become_an_archive_to_unpack_at_the_root() -> None:
         assert content.read() == b"x=1\n"
 
 
-def test_no_files_no_archive() -> None:
+def test_a_version_without_files_has_no_archive() -> None:
     assert file_archive(version()) == b""
 
 
@@ -291,7 +291,7 @@ def test_a_secret_of_several_lines_is_taken_out_line_by_line() -> None:
     assert hide("second\nthird", KEY="first\nsecond\nthird") == "***\n***"
 
 
-def test_a_secret_inside_another_leaves_no_rest() -> None:
+def test_a_secret_inside_another_leaves_no_rest_in_a_log() -> None:
     assert hide("hunter22 hunter2", A="hunter2", B="hunter22") == "*** ***"
 
 
@@ -301,7 +301,7 @@ def test_without_secrets_a_log_is_left_as_it_is() -> None:
 
 
 @given(st.text(min_size=1), st.text(), st.text())
-def test_no_line_of_a_secret_remains(secret: str, before: str, after: str) -> None:
+def test_no_line_of_a_secret_remains_in_a_log(secret: str, before: str, after: str) -> None:
     shown = hide(f"{before}{secret}{after}", SECRET=secret)
     for line in secret.splitlines():
         assert not line or line in "***" or line not in shown

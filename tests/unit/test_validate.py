@@ -31,27 +31,27 @@ def problems(result: Validation) -> list[tuple[str, int | None, str]]:
 
 
 @pytest.mark.parametrize("path", ["specs", "docs/example"])
-def test_what_is_shipped_is_valid(path: str) -> None:
+def test_the_specs_that_are_shipped_are_valid(path: str) -> None:
     result = validate([TOP / path])
     assert (result.problems, result.warnings) == ((), ())
     assert result.apps
 
 
-def test_directories_are_read_with_everything_below(specs: Path) -> None:
+def test_validate_reads_directories_with_everything_below(specs: Path) -> None:
     assert validate(["specs"]) == Validation((), (), ("a", "b"))
 
 
-def test_problems_name_files_as_they_were_given(specs: Path) -> None:
+def test_validate_names_files_as_they_were_given(specs: Path) -> None:
     (specs / "sub" / "b.yml").write_text(worker("b", spec="oops: 1"))
     assert problems(validate(["specs"])) == [("specs/sub/b.yml", 8, "spec.oops")]
     assert problems(validate([specs.absolute()])) == [(str(specs.absolute() / "sub" / "b.yml"), 8, "spec.oops")]
 
 
-def test_a_file_given_twice_is_one_file(specs: Path) -> None:
+def test_validate_takes_a_file_given_twice_for_one_file(specs: Path) -> None:
     assert validate(["specs", "specs/a.yaml", specs.absolute()]).problems == ()
 
 
-def test_conflicts_across_paths_are_found(specs: Path, tmp_path: Path) -> None:
+def test_validate_sees_conflicts_across_paths(specs: Path, tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text(web("a"))
     assert problems(validate(["specs", "other.yaml"])) == [
         ("other.yaml", 4, "metadata.name"),
@@ -59,13 +59,13 @@ def test_conflicts_across_paths_are_found(specs: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_dependencies_are_looked_for_only_where_all_apps_are_there(specs: Path) -> None:
+def test_validate_looks_for_dependencies_only_where_all_apps_are_there(specs: Path) -> None:
     (specs / "a.yaml").write_text(web("a", spec="dependsOn: [elsewhere]"))
     assert problems(validate(["specs"])) == [("specs/a.yaml", 9, "spec.dependsOn[0]")]
     assert validate(["specs/a.yaml"]).problems == ()
 
 
-def test_a_path_that_is_not_there_is_a_problem(specs: Path) -> None:
+def test_validate_tells_a_path_that_is_not_there_as_a_problem(specs: Path) -> None:
     result = validate(["specs/a.yaml", "specs/c.yaml"])
     assert [str(problem) for problem in result.problems] == [
         "specs/c.yaml: found nothing there; expected a file or a directory"
@@ -73,7 +73,7 @@ def test_a_path_that_is_not_there_is_a_problem(specs: Path) -> None:
     assert result.apps == ("a",)
 
 
-def test_files_are_looked_for_beside_the_spec(specs: Path) -> None:
+def test_validate_looks_for_files_beside_the_spec(specs: Path) -> None:
     (specs / "a.yaml").write_text(web("a", spec=FILES))
     (problem,) = validate(["specs/a.yaml"]).problems
     assert (problem.field, problem.expected) == ("spec.files[0].path", "a file of this revision: specs/conf/app.ini")
@@ -85,12 +85,12 @@ def test_files_are_looked_for_beside_the_spec(specs: Path) -> None:
     assert [problem.found for problem in validate(["specs/a.yaml"]).problems] == ["nothing there"]
 
 
-def test_links_are_problems_in_a_directory(specs: Path) -> None:
+def test_validate_tells_links_in_a_directory_as_problems(specs: Path) -> None:
     (specs / "link.yaml").symlink_to("a.yaml")
     assert [problem.found for problem in validate(["specs"]).problems] == ["a symbolic link"]
 
 
-def test_warnings_come_from_the_hook_for_valid_apps_only(specs: Path) -> None:
+def test_validate_warns_of_valid_apps_only(specs: Path) -> None:
     (specs / "bad.yaml").write_text(worker("bad", spec="oops: 1"))
 
     def warn(app: App) -> list[str]:
@@ -103,13 +103,15 @@ def test_warnings_come_from_the_hook_for_valid_apps_only(specs: Path) -> None:
     ]
 
 
-def test_a_directory_without_specs_is_a_warning(tmp_path: Path) -> None:
+def test_validate_warns_of_a_directory_without_specs(tmp_path: Path) -> None:
     result = validate([tmp_path])
     assert result.problems == ()
     assert [warning.message for warning in result.warnings] == ["no app in it"]
 
 
-def test_a_directory_that_cannot_be_seen_is_a_problem(specs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validate_tells_a_directory_that_cannot_be_seen_as_a_problem(
+    specs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(directory, "MAX_ENTRIES", 1)
     (problem,) = validate(["specs"]).problems
     assert str(problem) == (
@@ -117,7 +119,7 @@ def test_a_directory_that_cannot_be_seen_is_a_problem(specs: Path, monkeypatch: 
     )
 
 
-def test_text_for_people(specs: Path) -> None:
+def test_validate_prints_text_for_people(specs: Path) -> None:
     assert format_validation(validate(["specs"]), "text") == "2 valid apps: a, b"
     (specs / "a.yaml").write_text(web("a", spec="suspend: yes\nreplicas: 2"))
     text = format_validation(validate(["specs"], warn=lambda app: ["careful"]), "text")
@@ -129,7 +131,7 @@ def test_text_for_people(specs: Path) -> None:
     ]
 
 
-def test_json_for_machines(specs: Path) -> None:
+def test_validate_prints_json_for_machines(specs: Path) -> None:
     (specs / "a.yaml").write_text(web("a", spec="suspend: 1"))
     result = json.loads(format_validation(validate(["specs"], warn=lambda app: ["careful"]), "json"))
     assert result == {

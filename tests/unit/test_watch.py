@@ -47,7 +47,7 @@ def woken_by(wakes: Wakes, change: Callable[[], object]) -> None:
     eventually(changed, every_seconds=0.1)
 
 
-def test_files_wake_in_the_directory_and_below_and_when_directories_appear(
+def test_files_wake_the_loop_in_a_directory_and_below_and_when_directories_appear(
     tmp_path: Path, wakes: Wakes, watch: Callable[[Path], Watch]
 ) -> None:
     watch(tmp_path)
@@ -70,13 +70,13 @@ def test_a_directory_that_is_replaced_is_watched_again(
     woken_by(wakes, lambda: (specs / "a.yaml").write_text(str(next(numbers))))
 
 
-def test_a_directory_may_come_later(tmp_path: Path, wakes: Wakes, watch: Callable[[Path], Watch]) -> None:
+def test_a_watched_directory_may_come_later(tmp_path: Path, wakes: Wakes, watch: Callable[[Path], Watch]) -> None:
     specs = tmp_path / "specs"
     watch(specs)
     woken_by(wakes, lambda: specs.rmdir() if specs.exists() else specs.mkdir())
 
 
-def test_watching_that_fails_is_logged_where_the_controller_logs(
+def test_a_watch_that_fails_is_logged_where_the_controller_logs(
     tmp_path: Path, watch: Callable[[Path], Watch], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(self: Watch, places: object) -> None:
@@ -89,7 +89,7 @@ def test_watching_that_fails_is_logged_where_the_controller_logs(
     assert "file changes don't wake the controller for now: [Errno 28]" in caplog.records[0].getMessage()
 
 
-def test_closing_ends_the_thread(tmp_path: Path, watch: Callable[[Path], Watch]) -> None:
+def test_closing_a_watch_ends_its_thread(tmp_path: Path, watch: Callable[[Path], Watch]) -> None:
     closed = watch(tmp_path)
     closed.close()
     assert not closed._thread.is_alive()

@@ -24,7 +24,8 @@ NOTICEABLE_MS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """``good`` is None as long as the canary can't be judged; ``message`` says why, or what it was judged by."""
+    """The comparison of a canary with the old version. ``good`` is None as long as the canary can't be judged;
+    ``message`` says why, or what it was judged by."""
 
     good: bool | None
     message: str
@@ -43,7 +44,7 @@ def sick(view: AppView) -> Replica | None:
 
 
 def due_at(view: AppView, canary: Canary) -> float | None:
-    """When it can be judged (epoch seconds); None before it is in traffic."""
+    """When the canary can be judged (epoch seconds); None before it is in traffic."""
     rollout = view.app.rollout
     return None if rollout is None or rollout.canary_at is None else rollout.canary_at + canary.hold_seconds
 
@@ -73,15 +74,15 @@ def analyse(canary: Canary, new: VersionLoad | None, old: VersionLoad | None) ->
     return Analysis(True, measured, details)
 
 
-def waiting(view: AppView, canary: Canary, verdict: Analysis | None) -> Wait:
+def waiting(view: AppView, canary: Canary, analysis: Analysis | None) -> Wait:
     """What a canary that can't be judged yet waits for."""
     due = due_at(view, canary)
     share = f"canary at {canary.weight} % of the traffic"
     if not in_traffic(view):
         return Wait(view.name, f"{share}: waiting for it to be in traffic")
-    if verdict is None:
+    if analysis is None:
         return Wait(view.name, f"{share} for {canary.hold_seconds:g} s before the verdict", due)
-    return Wait(view.name, f"{share}, and no verdict yet: {verdict.message}")
+    return Wait(view.name, f"{share}, and no verdict yet: {analysis.message}")
 
 
 def weights(weight: int, new: int, old: int) -> tuple[int, int]:

@@ -84,7 +84,7 @@ def recorded(target: Version, failure: RolloutFailure, now: float) -> FailedVers
 
 
 def details_of(failed: FailedVersion) -> dict[str, str]:
-    """What is recorded of it, as an event's details; nothing that isn't known."""
+    """What is recorded of a failed version, as an event's details; nothing that isn't known."""
     details = {
         "reason": failed.reason,
         "revision": failed.revision,
@@ -98,7 +98,7 @@ def details_of(failed: FailedVersion) -> dict[str, str]:
 
 
 def evidence(failed: FailedVersion) -> str:
-    """What is known beyond its message of the replica that failed, in lines for people; "" where nothing is."""
+    """The evidence: what is known of the replica that failed, beyond the message, in lines; "" where nothing is."""
     lines = []
     if failed.answer and failed.answer not in failed.message:
         lines.append(f"last answer of {failed.replica}: {failed.answer}")
@@ -137,7 +137,7 @@ def _known_against_it(view: AppView, deadline: float) -> RolloutFailure | None:
 
 
 def _known_against(replica: Replica, deadline: float) -> str:
-    """In words that follow its name; "" where nothing is known against it."""
+    """What is known against a replica, in words that follow its name; "" where nothing is known against it."""
     state = replica.state
     match replica.phase:
         case Phase.CRASHED | Phase.RESTARTING:
@@ -152,7 +152,7 @@ def _known_against(replica: Replica, deadline: float) -> str:
 
 
 def _last_answer(state: ReplicaState) -> str:
-    """Of the check that failed last."""
+    """The last failed answer that a replica gave."""
     return state.health.detail or state.readiness.detail
 
 

@@ -24,7 +24,7 @@ from reconciler.model.version import Version
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """What one look made of a rollout: the app's state after it, what happened, and what the rollout waits for."""
+    """A rollout after one look at it: the app's state after it, what happened, and what the rollout waits for."""
 
     app: AppState
     events: tuple[Event, ...] = ()
@@ -51,13 +51,14 @@ def advance(view: AppView, loads: Mapping[tuple[str, str], VersionLoad]) -> Adva
 
 
 def _settled(view: AppView) -> AppState:
-    """No rollout is under way: the stable version is what the newest spec makes of it, and old trouble is over."""
+    """The app while no rollout is under way: the stable version is what the newest spec makes of it, and old failures
+    are over."""
     app = view.app if view.app.stable is view.target else replace(view.app, stable=view.target)
     return app.settled() if view.complete else app
 
 
 def _started(view: AppView) -> Advance:
-    """A new rollout; one that finds everything there already is over at once."""
+    """An advance by a new rollout; one that finds everything there already is over at once."""
     started = _start(view.app, view.target, view.now)
     if not view.complete or started.app.rollout is None:
         return started
@@ -85,8 +86,9 @@ def _complete(view: AppView, rollout: Rollout) -> Advance:
 
 
 def _progressed(view: AppView, rollout: Rollout) -> AppState:
-    """Progress is to rely on more new replicas than ever before: one that comes and goes again makes none. An analysis
-    that was called off, by taking the canary out of the spec, is over, and the rollout goes on from here."""
+    """The app with the progress of its rollout, which is to rely on more new replicas than ever before: one that comes
+    and goes again makes none. An analysis that was called off, by taking the canary out of the spec, is over, and the
+    rollout goes on from here."""
     if view.composition.canary is None and rollout.analysis_since is not None:
         return view.app.rollout_advanced(rollout.canary_called_off(view.now))
     available = len(view.available)

@@ -1,4 +1,4 @@
-"""How many replicas an app should have now: the facts put before `scaling`, and its answer put into the state.
+"""How many replicas an app should have now: its situation put before `recommend`, and the answer put into the state.
 
 A count that people set holds at once; what load asks for waits while the app is unsettled, because replicas that are
 still starting are neither idle nor missing.
@@ -20,7 +20,7 @@ from reconciler.model.scaling import Headroom, ScalingDecision, ScalingSituation
 from reconciler.model.spec import Resources
 from reconciler.model.state import AppState
 
-# Measurements alone, without another verdict, are kept this often; the store writes them at checkpoints only.
+# Measurements alone, without another decision, are kept this often; the store writes them at checkpoints only.
 REFRESH_SECONDS = 2.0
 # The share of the host that scaling leaves to everything else that runs on it.
 HOST_RESERVE = 0.1
@@ -45,9 +45,9 @@ class HostHeadroom:
             return None
         cpu, memory = _limits(resources)
         by_cpu, by_memory = self._free[0] // cpu, self._free[1] // memory
-        scarce, room = ("cpu", by_cpu) if by_cpu < by_memory else ("memory", by_memory)
-        room = max(0, int(room))
-        return Headroom(room, f"the host's {scarce} holds {room} more of {cpu}m and {memory / 1024**2:g} MiB")
+        scarce, holds = ("cpu", by_cpu) if by_cpu < by_memory else ("memory", by_memory)
+        more = max(0, int(holds))
+        return Headroom(more, f"the host's {scarce} holds {more} more of {cpu}m and {memory / 1024**2:g} MiB")
 
     def give(self, app: AppState, replicas: int) -> None:
         """So many more replicas of the app were decided on."""
@@ -77,7 +77,7 @@ def _limits(resources: Resources) -> tuple[int, int]:
 def decide_count(view: AppView, observed: Observed, host_headroom: HostHeadroom) -> tuple[AppState, tuple[Event, ...]]:
     """The app's state with the count for this tick, and the event that tells of a change."""
     app, scaling = view.app, view.scaling
-    if view.suspended or _is_fixed_and_told(view):
+    if view.suspended or _is_fixed_and_recorded(view):
         return app, ()
     situation = ScalingSituation(
         state=app.scaling,
@@ -88,7 +88,7 @@ def decide_count(view: AppView, observed: Observed, host_headroom: HostHeadroom)
     )
     decision = recommend(scaling, situation, view.now)
     if decision.target > app.count and scaling.mode == "auto":
-        situation = replace(situation, room=host_headroom.for_app(app))
+        situation = replace(situation, headroom=host_headroom.for_app(app))
         decision = recommend(scaling, situation, view.now)
     kept, latest = remember(scaling, situation, decision), _latest(app.decision, decision)
     if kept.count != app.count:
@@ -116,7 +116,7 @@ def change_ended(before: AppState, after: AppState, now: float) -> Event | None:
     return Event(now, "scaling", message, after.name, details)
 
 
-def _is_fixed_and_told(view: AppView) -> bool:
+def _is_fixed_and_recorded(view: AppView) -> bool:
     """Whether people have set the count, it is so, and why was told lately."""
     scaling, decision = view.scaling, view.app.decision
     if scaling.mode != "manual" or scaling.paused_at is not None or decision is None:

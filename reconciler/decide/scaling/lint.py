@@ -34,7 +34,8 @@ def warnings(scaling: Scaling, app_type: AppType = "http") -> list[str]:
 
 
 def _thresholds(scaling: Scaling, moving: list[Bounds]) -> Iterator[str]:
-    """The fewer replicas there are, the more the others take over: the least number tells of all."""
+    """A warning of thresholds too near each other. The fewer replicas there are, the more the others take over: the
+    least number tells of all."""
     fewest = min(moving, key=lambda bounds: bounds.min_replicas)
     scale_in, scale_out = scaling.scale_in_threshold_pct, scaling.scale_out_threshold_pct
     left, count = fewest.min_replicas, fewest.min_replicas + 1
@@ -60,7 +61,8 @@ def _remedy(scale_in: float, scale_out: float, bounds: Bounds) -> str:
 
 
 def _latency_alone(scaling: Scaling) -> Iterator[str]:
-    """An app is about as quick with many replicas as with just enough, so latency can't tell when one is too many."""
+    """A warning of latency as the only metric. An app is about as quick with many replicas as with just enough, so
+    latency can't tell when one is too many."""
     others = (
         scaling.target_rps_per_replica,
         scaling.max_conn_per_replica,
@@ -90,7 +92,8 @@ def _short_cooldown(scaling: Scaling) -> Iterator[str]:
 
 
 def _unmeasured(scaling: Scaling, moving: list[Bounds]) -> Iterator[str]:
-    """Requests to a tcp app don't pass the edge, so whatever is made of them stays unknown."""
+    """A warning of metrics that a tcp app has no values for. Requests to it don't pass the edge, so whatever is made of
+    them stays unknown."""
     targets = {
         "targetRPSPerReplica": scaling.target_rps_per_replica,
         "maxP95LatencyMs": scaling.max_p95_latency_ms,
@@ -98,9 +101,9 @@ def _unmeasured(scaling: Scaling, moving: list[Bounds]) -> Iterator[str]:
     }
     enabled = [f"{field} ({number(target)})" for field, target in targets.items() if target > 0]
     if enabled:
-        most = max(bounds.max_replicas for bounds in moving)
+        max_count = max(bounds.max_replicas for bounds in moving)
         yield (
-            f"grows to as many as {most} replicas and never shrinks: what {listed(enabled)} would be held against "
+            f"grows to as many as {max_count} replicas and never shrinks: what {listed(enabled)} would be held against "
             f"can't be measured for type tcp, whose requests don't pass the edge, and a metric without a value rules "
             f"out scaling in; 0 takes a metric out"
         )

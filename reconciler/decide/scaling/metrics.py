@@ -46,7 +46,8 @@ class Case:
 
     @property
     def cooldown_left_seconds(self) -> float:
-        """A last change in the future means that the clock was set back; it counts as having happened just now."""
+        """How much is left of the cooldown. A last change in the future means that the clock was set back; it counts as
+        having happened just now."""
         scaled_at = self.situation.state.scaled_at
         if scaled_at is None:
             return 0.0
@@ -54,7 +55,7 @@ class Case:
 
 
 def factors_of(scaling: Scaling, situation: ScalingSituation) -> tuple[Factor, ...]:
-    """Every metric that takes part (target above 0), in a fixed order whatever the order in the spec."""
+    """The factor of every metric that takes part (target above 0), in a fixed order whatever the order in the spec."""
     load, healthy = situation.load, situation.healthy
     built_in = (
         ("cpu", load.cpu_percent, scaling.max_cpu_percent, "%"),
@@ -67,8 +68,8 @@ def factors_of(scaling: Scaling, situation: ScalingSituation) -> tuple[Factor, .
         _custom(metric, load.custom.get(metric.name), healthy)
         for metric in sorted(scaling.metrics, key=lambda metric: (metric.name, metric.query))
     )
-    found = (_factor(*metric, healthy) for metric in (*built_in, *custom) if metric[2] > 0)
-    return tuple(replace(it, estimated=True) if _is_estimate(it, load) else it for it in found)
+    factors = (_factor(*metric, healthy) for metric in (*built_in, *custom) if metric[2] > 0)
+    return tuple(replace(f, estimated=True) if _is_estimate(f, load) else f for f in factors)
 
 
 def largest(factors: Iterable[Factor]) -> Factor | None:
@@ -113,9 +114,9 @@ def _factor(metric: str, value: float | None, target: float, unit: str, healthy:
 
 
 def listed(words: Iterable[str]) -> str:
-    """``cpu, rps and latency``."""
-    *most, last = [*words] or [""]
-    return f"{', '.join(most)} and {last}" if most else last
+    """Words as a list for people: ``cpu, rps and latency``."""
+    *others, last = [*words] or [""]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def number(value: float) -> str:
@@ -124,7 +125,7 @@ def number(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """``0.9 s``, ``15 s``."""
+    """A time span for people: ``0.9 s``, ``15 s``."""
     return f"{number(round(value, 1))} s"
 
 
@@ -133,12 +134,12 @@ def percent(share: float) -> str:
 
 
 def amount(value: float, unit: str) -> str:
-    """``40 per replica``, ``56 %``, ``250 ms``."""
+    """A measurement with its unit: ``40 per replica``, ``56 %``, ``250 ms``."""
     return f"{number(value)} {unit}".rstrip()
 
 
 def describe(factor: Factor) -> str:
-    """``rps at 160 % of its target (80 of 50 per replica)``."""
+    """A factor in words: ``rps at 160 % of its target (80 of 50 per replica)``."""
     of = amount(factor.target, factor.unit)
     if factor.factor is None or factor.value is None:
         return f"{factor.metric} unknown (target {of})"

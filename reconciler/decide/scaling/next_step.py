@@ -14,7 +14,7 @@ from reconciler.model.scaling import Clamp, Factor
 
 
 def next_step(case: Case, target: int, clamps: Sequence[Clamp]) -> str:
-    """One sentence, for the moment the decision was made."""
+    """What would change the decision, in one sentence, as of the moment it was made."""
     if target != case.current and case.scaling.dry_run:
         return "acts once scaling.dryRun is off"
     if target != case.current:
@@ -25,7 +25,7 @@ def next_step(case: Case, target: int, clamps: Sequence[Clamp]) -> str:
 
 
 def _once_released(case: Case, last: Clamp) -> str:
-    """What the last limit, the one that settled the number, is waiting for."""
+    """What the last clamp, the one that settled the number, is waiting for."""
     if last.name == "settling":
         return f"to {last.before} after waiting for {case.situation.unsettled}, if the load is still the same"
     if last.name == "cooldown":
@@ -35,8 +35,8 @@ def _once_released(case: Case, last: Clamp) -> str:
         return f"to {last.before} once nothing higher was recommended for the whole stabilization window"
     if last.name == "host":
         return f"to {last.before} once the host has room"
-    if last.name == "throughput" and (found := diminishing(case)):
-        return found.until
+    if last.name == "throughput" and (diminished := diminishing(case)):
+        return diminished.until
     return _thresholds(case)
 
 

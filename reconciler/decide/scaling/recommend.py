@@ -111,12 +111,11 @@ def _guarded(case: Case, raw: int) -> tuple[int, tuple[Clamp, ...]]:
 
 
 def _step_limit(case: Case, count: int) -> Clamp | None:
-    most = case.scaling.max_scale_out_step
-    if count > case.current + most:
-        return Clamp("maxScaleOutStep", count, case.current + most, f"maxScaleOutStep is {most}")
-    most = case.scaling.max_scale_in_step
-    if count < case.current - most:
-        return Clamp("maxScaleInStep", count, case.current - most, f"maxScaleInStep is {most}")
+    max_out, max_in = case.scaling.max_scale_out_step, case.scaling.max_scale_in_step
+    if count > case.current + max_out:
+        return Clamp("maxScaleOutStep", count, case.current + max_out, f"maxScaleOutStep is {max_out}")
+    if count < case.current - max_in:
+        return Clamp("maxScaleInStep", count, case.current - max_in, f"maxScaleInStep is {max_in}")
     return None
 
 
@@ -147,15 +146,15 @@ def _stabilization(case: Case, count: int) -> Clamp | None:
 
 
 def _throughput(case: Case, count: int) -> Clamp | None:
-    found = diminishing(case) if count > case.current else None
-    return Clamp("throughput", count, case.current, found.reason) if found else None
+    diminished = diminishing(case) if count > case.current else None
+    return Clamp("throughput", count, case.current, diminished.reason) if diminished else None
 
 
-def _room(case: Case, count: int) -> Clamp | None:
-    room = case.situation.room
-    if room is None or count <= case.current + max(0, room.replicas):
+def _headroom(case: Case, count: int) -> Clamp | None:
+    headroom = case.situation.headroom
+    if headroom is None or count <= case.current + max(0, headroom.replicas):
         return None
-    return Clamp("host", count, max(case.current, case.current + room.replicas), room.reason)
+    return Clamp("host", count, max(case.current, case.current + headroom.replicas), headroom.reason)
 
 
 _GUARDS: tuple[Callable[[Case, int], Clamp | None], ...] = (
@@ -165,7 +164,7 @@ _GUARDS: tuple[Callable[[Case, int], Clamp | None], ...] = (
     _cooldown,
     _stabilization,
     _throughput,
-    _room,
+    _headroom,
 )
 
 

@@ -12,7 +12,7 @@ from math import ceil
 from reconciler.decide.scaling.metrics import Case, describe, percent
 
 TOLERANCE = 0.1
-_MOST_REPLICAS = 1000
+_MAX_REPLICAS = 1000
 # What floating point adds to an exact quotient must not cost a replica.
 _ROUNDING = 1e-9
 
@@ -65,12 +65,13 @@ def step_size(factor: float) -> int:
 
 
 def _proportional(case: Case, factor: float, work: str) -> tuple[int, str]:
-    """Replicas without a measurement count as idle on the way out and as on target on the way in."""
+    """The ``proportional`` algorithm. Replicas without a measurement count as idle on the way out and as on target on
+    the way in."""
     unmeasured = _unmeasured(case) if factor < 1 else 0
     needed = max(0.0, factor * case.situation.healthy + unmeasured)
     if abs(needed / max(1, case.current) - 1) <= TOLERANCE + _ROUNDING or (needed < case.current) != (factor < 1):
         return case.current, f"{work}, within {percent(TOLERANCE)} of what {_replicas(case.current)} can take"
-    count = ceil(min(needed, _MOST_REPLICAS) - _ROUNDING)
+    count = ceil(min(needed, _MAX_REPLICAS) - _ROUNDING)
     if count >= case.current:
         return count, f"{work}, which takes {_replicas(count)}"
     return _fewer(case, count, f"{work}, the largest factor, which takes {_replicas(count)}")

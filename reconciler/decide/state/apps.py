@@ -26,7 +26,8 @@ BUDGET_APPLIES_FROM_APPS = 4
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """``leaving`` are apps to be removed now; ``held_back`` says why others are not, for people."""
+    """The apps that there are by one reading of the source. ``leaving`` are apps to be removed now; ``held_back`` says
+    why others are not, for people."""
 
     state: State
     leaving: frozenset[str]
@@ -76,7 +77,8 @@ def _follow(app: AppState, version: Version, now: float) -> tuple[AppState, list
 
 
 def _with_defaults_of_its_siblings(version: Version, known: Sequence[Version]) -> Version:
-    """Replicas of one spec hash are alike, whenever they are made."""
+    """The version with the defaults of a known one of its spec hash: replicas of it are alike, whenever they are
+    made."""
     sibling = next((other for other in known if other.spec_hash == version.spec_hash), version)
     return replace(version, defaults=sibling.defaults)
 
@@ -132,5 +134,6 @@ def _over_budget(absent: frozenset[str], known: frozenset[str], revision: str, s
 
 
 def _confirmed(confirmed: str | None, revision: str) -> bool:
-    """By the whole revision, or by as much of it as git takes for unambiguous."""
+    """Whether people have confirmed this revision: by the whole of it, or by as much of it as git takes for
+    unambiguous."""
     return confirmed is not None and (revision == confirmed or len(confirmed) >= 7 and revision.startswith(confirmed))

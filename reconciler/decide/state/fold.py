@@ -17,7 +17,8 @@ from reconciler.model.state import State
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """The state as it is now. ``leaving`` are apps to be removed; ``held_back`` says why others are not, for people."""
+    """A state that an observation was folded into. ``leaving`` are apps to be removed; ``held_back`` says why others
+    are not, for people."""
 
     state: State
     events: tuple[Event, ...]

@@ -1,7 +1,7 @@
 """What probe answers make of a replica's health.
 
 Failures count against a replica only after it was first healthy: a slow start is the progress deadline's business.
-Engine trouble is not a failure of the replica; whoever could not ask sends no sample.
+An Engine that can't be reached is no failure of the replica; whoever could not ask sends no sample.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from reconciler.model.spec import App, HealthCheck
 
 
 def health_check_of(app: App) -> HealthCheck | None:
-    """The check in force: the one given or, for an app with a port, that the port accepts. None: running is enough."""
+    """The health check in force: the one given or, for an app with a port, that the port accepts. None: running is
+    enough."""
     if app.health_check is not None:
         return app.health_check
     return None if app.main_port is None else _accepts_connections(app.main_port)
@@ -27,12 +28,12 @@ def _accepts_connections(port: int) -> HealthCheck:
 
 
 def trusted(now: float) -> Health:
-    """Healthy until an answer says otherwise: for a replica that ran before anybody of us knew it."""
+    """The health of a replica that ran before anybody of us knew it: healthy until an answer says otherwise."""
     return Health(Verdict.HEALTHY, since=now, on_trust=True)
 
 
 def after_sample(health: Health, sample: ProbeSample, check: HealthCheck) -> Health:
-    """The standing after one more answer: ``successThreshold`` in a row heal, ``failureThreshold`` in a row condemn."""
+    """The health after one more answer: ``successThreshold`` in a row heal, ``failureThreshold`` in a row condemn."""
     return _after_success(health, sample.at, check) if sample.ok else _after_failure(health, sample, check)
 
 

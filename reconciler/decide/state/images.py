@@ -16,15 +16,15 @@ from reconciler.model.state import AppState
 _MISSING = frozenset({Reason.IMAGE_NOT_FOUND, Reason.IMAGE_PULL_FAILED})
 
 
-def noted(apps: Mapping[str, AppState], seen: frozenset[str]) -> dict[str, AppState]:
-    """The apps, with the knowledge that these images are on the host."""
-    return {name: _noted(app, seen) for name, app in apps.items()}
+def noted(apps: Mapping[str, AppState], present: frozenset[str]) -> dict[str, AppState]:
+    """The apps, once these images are known to be ``present`` on the host."""
+    return {name: _noted(app, present) for name, app in apps.items()}
 
 
-def _noted(app: AppState, seen: frozenset[str]) -> AppState:
+def _noted(app: AppState, present: frozenset[str]) -> AppState:
     target = target_of(app)
     spec = target.app.spec
-    if spec.image not in seen or app.image_ready == target.spec_hash or spec.image_pull_policy == "Always":
+    if spec.image not in present or app.image_ready == target.spec_hash or spec.image_pull_policy == "Always":
         return app
     app = app.image_found(target.spec_hash)
     missed = app.pacing.creation is not None and app.pacing.creation.reason in _MISSING

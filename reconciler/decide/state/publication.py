@@ -49,8 +49,8 @@ def _published(before: Published, publication: Publication, now: float) -> tuple
 
 
 def _events(before: Published, after: Published, how: str, now: float) -> tuple[Event, ...]:
-    old = {app.app_name: app for app in before.table.apps}
-    new = {app.app_name: app for app in after.table.apps}
+    old = {part.app_name: part for part in before.table.apps}
+    new = {part.app_name: part for part in after.table.apps}
     events = []
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
@@ -64,7 +64,7 @@ def _events(before: Published, after: Published, how: str, now: float) -> tuple[
     return tuple(events)
 
 
-def _summary(app: AppRoutes | None) -> str:
-    if app is None:
+def _summary(part: AppRoutes | None) -> str:
+    if part is None:
         return "none"
-    return ", ".join(server.name for server in app.servers if not server.draining) or "nobody (503)"
+    return ", ".join(server.name for server in part.live) or "nobody (503)"

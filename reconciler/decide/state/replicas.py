@@ -75,8 +75,9 @@ def _identified(before: ReplicaState | None, container: Container, app: AppState
 
 
 def _adopted(container: Container, app: AppState | None, now: float) -> ReplicaState:
-    """A container that nobody remembers. One that runs when its app is first heard of is left over from before a
-    database was lost: it stays in traffic, though nothing else relies on it before it has answered for itself."""
+    """The state of a replica whose container nobody remembers. One that runs when its app is first heard of is left
+    over from before a database was lost: it stays in traffic, though nothing else relies on it before it has answered
+    for itself."""
     adopted = ReplicaState(
         name=container.name,
         app_name=container.app_name,
@@ -130,7 +131,8 @@ def _after_state(replica: ReplicaState, container: Container, now: float) -> tup
 
 
 def _has_crashed(replica: ReplicaState, container: Container) -> bool:
-    """Whether it ended since the last look. The Engine counts restarts of its own; other ends are seen as a state.
+    """Whether the program ended since the last look. The Engine counts restarts of its own; other ends are seen as a
+    state.
 
     However often it did so counts once, since the Engine's count may go back further than our state.
     """
@@ -162,8 +164,8 @@ def _crashed(replica: ReplicaState, container: Container, now: float) -> tuple[R
 
 
 def _newly_checked(replica: ReplicaState, app: App, now: float) -> ReplicaState:
-    """A check that is given to a replica which serves already must not take it out of traffic before its first
-    answer."""
+    """The replica, trusted by a check that it was given only now: while it serves, this must not take it out of traffic
+    before its first answer."""
     if replica.ready_at is None:
         return replica
     if replica.health.verdict is Verdict.UNKNOWN and health_check_of(app) is not None:
@@ -174,7 +176,7 @@ def _newly_checked(replica: ReplicaState, app: App, now: float) -> ReplicaState:
 
 
 def _of_this_run(samples: Iterable[ProbeSample], container: Container, now: float) -> Iterable[ProbeSample]:
-    """Without what an earlier run of the program in the same container has answered."""
+    """The samples without what an earlier run of the program in the same container has answered."""
     started_at = container.started_at
     if container.state is not ContainerState.RUNNING:
         return ()
@@ -209,7 +211,8 @@ def _verdict_event(replica: ReplicaState, sample: ProbeSample, health: Health) -
 
 
 def _is_well(replica: ReplicaState, container: Container, app: App) -> bool:
-    """Running, healthy by its check (or without one), and ready by its readiness check where it has one."""
+    """Whether a replica is well: running, healthy by its check (or without one), and ready by its readiness check where
+    it has one."""
     return (
         container.state is ContainerState.RUNNING
         and (replica.health.verdict is Verdict.HEALTHY or health_check_of(app) is None)

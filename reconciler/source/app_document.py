@@ -28,11 +28,11 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A document of the file at ``path``. ``app`` is None where it has faults."""
+class AppDocument:
+    """A document of the file at ``path``, read as an app: ``app`` is None where it has faults."""
 
     path: str
-    document: Document
+    yaml: Document
     app: App | None
     name: str | None
     faults: tuple[Fault, ...] = ()
@@ -47,44 +47,44 @@ class Reading:
 
     def _problem(self, fault: Fault) -> Problem:
         field = self._as_written(fault.path)
-        line = (fault.line or self.document.line(field)) if self.document.lines else None
+        line = (fault.line or self.yaml.line(field)) if self.yaml.lines else None
         return Problem(self.path, line, spelled(field), fault.found, fault.expected, self.name)
 
     def _as_written(self, path: Path) -> Path:
         """Where the document has a section that may stand in two places."""
         for home, other in SECTIONS:
-            if path[: len(home)] == home and home not in self.document.lines and other in self.document.lines:
+            if path[: len(home)] == home and home not in self.yaml.lines and other in self.yaml.lines:
                 return (*other, *path[len(home) :])
         return path
 
 
-def read_file(path: str, content: bytes) -> tuple[Reading, ...]:
+def read_file(path: str, content: bytes) -> tuple[AppDocument, ...]:
     """All documents of a file."""
-    return tuple(_read(path, document) for document in read_documents(content))
+    return tuple(_read(path, yaml) for yaml in read_documents(content))
 
 
-def unreadable(path: str, found: str, expected: str) -> Reading:
+def unreadable(path: str, found: str, expected: str) -> AppDocument:
     """A file that can't be a spec at all."""
-    return Reading(path, Document(whole=False), None, None, (Fault((), 0, found, expected),))
+    return AppDocument(path, Document(whole=False), None, None, (Fault((), 0, found, expected),))
 
 
-def _read(path: str, document: Document) -> Reading:
-    faults = [*_with_expectations(document.faults)]
-    value, doubled = _gathered(document.value)
+def _read(path: str, yaml: Document) -> AppDocument:
+    faults = [*_with_expectations(yaml.faults)]
+    value, doubled = _gathered(yaml.value)
     faults += doubled
     app = None
-    if document.whole:
+    if yaml.whole:
         app, wrongs = _validated(value)
         faults += wrongs
     if app is not None:
         faults += _schedule_faults(app)
-    name = _name(document.value)
-    faults.sort(key=lambda fault: (fault.line or document.line(fault.path), spelled(fault.path)))
-    return Reading(path, document, None if faults else app, name, _bounded(faults))
+    name = _name(yaml.value)
+    faults.sort(key=lambda fault: (fault.line or yaml.line(fault.path), spelled(fault.path)))
+    return AppDocument(path, yaml, None if faults else app, name, _bounded(faults))
 
 
 def _bounded(faults: list[Fault]) -> tuple[Fault, ...]:
-    """All faults of any document that people write; of others, enough."""
+    """As many faults as people can use: all of any document that people write; of others, enough."""
     rest = len(faults) - MAX_FAULTS
     if rest <= 0:
         return tuple(faults)
@@ -92,7 +92,7 @@ def _bounded(faults: list[Fault]) -> tuple[Fault, ...]:
 
 
 def _with_expectations(faults: list[Fault]) -> Iterator[Fault]:
-    """Where YAML alone can't tell what belongs in a field, its schema can."""
+    """The faults with what is expected: by the schema, where YAML alone can't tell what belongs in a field."""
     for fault in faults:
         if fault.expected:
             yield fault
@@ -130,8 +130,8 @@ def _validated(value: Any) -> tuple[App | None, list[Fault]]:
     try:
         return App.model_validate(value, by_alias=True, by_name=False), []
     except ValidationError as error:
-        told = [fault_of(each, value) for each in error.errors(include_url=False)]
-    faults = without_echoes([fault for fault in told if fault])
+        errors = error.errors(include_url=False)
+    faults = without_echoes([fault for each in errors if (fault := fault_of(each, value))])
     return None, [fault for fault in faults if fault.path == ("kind",) and fault.found != "nothing"] or faults
 
 

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Mapping
 from statistics import fmean
 
 # Of a longer window than as many looks, the mean is over its last part.
-MOST_COUNTS = 600
+MAX_COUNTS = 600
 
 Count = Callable[[], Mapping[str, int]]
 
 
-class Connections:
-    """``count`` gives the requests in flight by replica address (``10.0.0.7``, or with a port)."""
+class OpenRequests:
+    """The requests in flight of each app, as the edge counts them. ``count`` gives those by replica address
+    (``10.0.0.7``, or with a port)."""
 
     def __init__(self, count: Count | None) -> None:
         self._count = count
@@ -29,7 +30,7 @@ class Connections:
         if self._count is None:
             return
         now = _by_host(self._count())
-        self._totals = {name: self._totals.get(name) or deque(maxlen=MOST_COUNTS) for name in addresses}
+        self._totals = {name: self._totals.get(name) or deque(maxlen=MAX_COUNTS) for name in addresses}
         at = time.monotonic()
         for app_name, of_app in addresses.items():
             counted = [now[address] for address in of_app if address in now]
@@ -38,7 +39,7 @@ class Connections:
             _forget(self._totals[app_name], at - spans[app_name])
 
     def of_app(self, app_name: str) -> float | None:
-        """The mean over the app's span; None where the edge can't tell."""
+        """The mean of an app's counts over its span; None where the edge can't tell."""
         totals = self._totals.get(app_name)
         return fmean(total for _, total in totals) if totals else None
 
