@@ -27,7 +27,7 @@ from reconciler.model.actions import (
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Wait
 from reconciler.model.reasons import Reason
-from reconciler.model.state import ReplicaState
+from reconciler.model.state import ReplicaState, Traffic
 
 DRAIN_POLL_SECONDS = 0.25
 
@@ -226,7 +226,9 @@ def _remembered(view: AppView, action: CreateReplica) -> ReplicaState:
     spec_hash = action.version.spec_hash
     if before := _predecessor(view, action.name):
         return before.successor("", action.address, spec_hash, view.now)
-    return ReplicaState(action.name, view.name, action.slot, "", action.address, spec_hash, view.now)
+    # The served table may still route to the name: its last replica is forgotten once the app can do without it.
+    traffic = Traffic(entered=action.name in view.routed)
+    return ReplicaState(action.name, view.name, action.slot, "", action.address, spec_hash, view.now, traffic=traffic)
 
 
 def _predecessor(view: AppView, name: str) -> ReplicaState | None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from operator import attrgetter
 
 from reconciler.decide.app_view import AppView
+from reconciler.decide.composition import canary_of
 from reconciler.decide.healing import most_are_unhealthy
 from reconciler.decide.phases import PENDING, Phase, Replica
 from reconciler.decide.reconcile import Reconciliation, settling_until
@@ -99,13 +100,14 @@ def _servers(view: AppView, live: list[Replica]) -> list[Server]:
 
 
 def _weights(view: AppView, live: list[Replica]) -> Callable[[str], int]:
-    """The weight of a server by its spec hash: all the same, unless a canary is to get its share."""
-    analysed = view.composition.canary
-    if analysed is None:
+    """The weight of a server by its spec hash: all the same, unless a canary is to get its share. One whose rollout has
+    failed and is paused gets no more than before."""
+    share = canary_of(view.app, view.target, view.existing)
+    if share is None:
         return lambda _: 1
     target = view.target.spec_hash
     new = sum(r.spec_hash == target for r in live)
-    each_new, each_old = canary.weights(analysed.weight, new, len(live) - new)
+    each_new, each_old = canary.weights(share.weight, new, len(live) - new)
     return lambda spec_hash: each_new if spec_hash == target else each_old
 
 

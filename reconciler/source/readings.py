@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from reconciler.loud_thread import LoudThread
 from reconciler.model.desired import Desired
@@ -32,7 +34,8 @@ class Readings:
         self._wake = wake
         self._interval_seconds = interval_seconds
         self._answer: Desired | Unavailable = Unavailable(not_yet)
-        self._due, self._first = threading.Event(), threading.Event()
+        self._requests: SimpleQueue[None] = SimpleQueue()
+        self._first = threading.Event()
         self._closed = False
         self._thread = LoudThread(self._run, thread_name)
         self._thread.start()
@@ -46,8 +49,9 @@ class Readings:
         return answer
 
     def begin(self) -> None:
-        """Read again as soon as the reading under way, if any, has finished. Doesn't wait for it."""
-        self._due.set()
+        """Read again as soon as the reading under way, if any, has finished. Doesn't wait for it, nor for any lock:
+        signal handlers call it too, and may interrupt another call. So it only puts into a queue."""
+        self._requests.put(None)
 
     def wait_for_first(self, timeout_seconds: float) -> None:
         """Wait until the first reading has finished, well or not."""
@@ -56,19 +60,25 @@ class Readings:
     def close(self) -> None:
         """Read no more. A reading under way ends by itself."""
         self._closed = True
-        self._due.set()
+        self.begin()
 
     def _run(self) -> None:
         try:
             while not self._closed:
-                self._due.clear()
                 before, self._answer = self._answer, self._finished()
                 self._first.set()
                 if not _same(before, self._answer):
                     self._wake()
-                self._due.wait(self._interval_seconds)
+                self._await_request()
         finally:
             self._first.set()  # nobody has to wait for what a bug has ended
+
+    def _await_request(self) -> None:
+        """Until a reading is asked for, or due. All that ask meanwhile get the same one."""
+        with suppress(Empty):
+            self._requests.get(timeout=self._interval_seconds)
+            while True:
+                self._requests.get_nowait()
 
     def _finished(self) -> Desired | Unavailable:
         try:

@@ -17,6 +17,19 @@ def test_what_nginx_refuses_of_an_app_keeps_none_of_its_replicas_from_draining()
     assert stage.names() == ["web-1"]
 
 
+def test_a_replica_whose_name_nginx_still_routes_to_is_in_traffic_as_soon_as_it_is_made() -> None:
+    stage = Stage(desired(version(replicas=2)))
+    stage.settle()
+    stage.down = True
+    stage.desired = desired(version(replicas=1, revision="r2"), revision="r2")
+    stage.tick()
+    stage.remove("web-2")
+    stage.tick()
+    stage.desired = desired(version(replicas=2, revision="r3"), revision="r3")
+    stage.until(lambda: "web-2" in stage.names())
+    assert stage.state.replicas["web-2"].traffic.routed
+
+
 def test_each_replica_drains_for_the_grace_of_its_own_version() -> None:
     stage = Stage(desired(version(replicas=1, terminationGracePeriodSeconds=60)))
     stage.settle()

@@ -56,3 +56,23 @@ def test_the_old_version_is_scaled_while_a_rollout_is_paused(paused: Stage, repl
         paused.tick()
     assert len(paused.routed()) == replicas
     assert failed in paused.names()
+
+
+def test_a_canary_that_still_serves_beside_a_paused_failure_keeps_its_share() -> None:
+    stage = Stage(desired(version(replicas=4)))
+    stage.settle()
+    strategy = {**STRATEGY, "maxSurge": 2, "canary": {"weight": 40, "holdSeconds": 600}}
+    canary = version(replicas=4, image="demo:2", strategy=strategy, revision="r2")
+    stage.desired = desired(canary, revision="r2")
+    stage.until(lambda: len(stage.routed()) == 6)
+    looping = next(name for name in stage.names() if stage.containers[name].spec_hash == canary.spec_hash)
+    for _ in range(3):
+        stage.restart(looping)
+        stage.tick()
+    assert "rollout paused" in stage.text()
+    stage.tick()
+    (part,) = stage.state.published.table.apps
+    live = [server for server in part.servers if not server.draining]
+    of_canary = [server for server in live if stage.containers[server.name].spec_hash == canary.spec_hash]
+    assert (len(live), len(of_canary)) == (4, 2)
+    assert sum(s.weight for s in of_canary) / sum(s.weight for s in live) == pytest.approx(0.4)

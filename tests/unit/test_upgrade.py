@@ -17,6 +17,7 @@ import pytest
 
 from reconciler.report.status import status
 from reconciler.store import SqlReader, SqlStore, open_reader, open_store
+from reconciler.store.sqlite import FILE_NAME
 from tests.golden.upgrade.continued import continued
 from tests.support import upgrade
 
@@ -48,6 +49,20 @@ def test_everything_that_version_1_0_0_remembered_is_read(store: SqlStore) -> No
             verdict, answered_at, detail = replica[check]
             replica[check] = [verdict, answered_at is not None, detail]
     assert remembered == {name: _less(MOMENT[name], "target", "phase") for name in remembered}
+
+
+def test_what_a_text_older_than_version_1_0_0_lacks_means_what_it_meant_to_that_version(
+    store: SqlStore, tmp_path: Path
+) -> None:
+    """It read such texts, and left them as they were as long as nothing of them changed."""
+    upgrade.restore(tmp_path / "older")
+    with closing(sqlite3.connect(tmp_path / "older" / FILE_NAME)) as database:
+        for name, text in database.execute("SELECT name, memory FROM instances").fetchall():
+            lacking = {key: value for key, value in json.loads(text).items() if value or key == "container_id"}
+            database.execute("UPDATE instances SET memory = ? WHERE name = ?", (json.dumps(lacking), name))
+        database.commit()
+    with closing(open_store(None, state_dir=tmp_path / "older", instance="default")) as older:
+        assert older.load() == store.load()
 
 
 @pytest.mark.parametrize("case", MOMENT["decisions"])

@@ -1,7 +1,8 @@
 """The state in its nested form, under its own name, and without the columns that only repeated it.
 
-The texts that version 1.0.0 wrote are converted here, once, so that nothing that reads them has to know two forms.
-What can't be read is left as it is: the store says so, and goes on without it.
+The texts that version 1.0.0 could read are converted here, once, so that nothing that reads them has to know two forms:
+what an even older one lacks has the meaning it had there. What can't be read is left as it is: the store says so, and
+goes on without it.
 """
 
 import json
@@ -89,23 +90,23 @@ def _replica_state(old: Json) -> Json:
     return {
         **{name: old[name] for name in ("name", "app_name", "slot", "container_id", "address", "spec_hash")},
         "created_at": old["created_at"],
-        "health": _health(old["health"]),
-        "readiness": _health(old["readiness"]),
-        "ready_at": old["ready_at"],
-        "disturbed_at": old["disturbed_at"],
-        "traffic": {"entered": old["ever_routed"], "left_at": old["unrouted_at"]},
+        "health": _health(old.get("health", {})),
+        "readiness": _health(old.get("readiness", {})),
+        "ready_at": old.get("ready_at"),
+        "disturbed_at": old.get("disturbed_at"),
+        "traffic": {"entered": old.get("ever_routed", False), "left_at": old.get("unrouted_at")},
         "exits": {
-            "recent": old["crashes"],
-            "ended_at": old["exited_at"],
-            "code": old["exit_code"],
-            "log": old["last_log"],
+            "recent": old.get("crashes", []),
+            "ended_at": old.get("exited_at"),
+            "code": old.get("exit_code"),
+            "log": old.get("last_log", ""),
         },
         "restarts": {
-            "by_controller": old["taken_over"],
-            "by_engine": old["restart_count"],
-            "backoff": _backoff(old["backoff"]),
+            "by_controller": old.get("taken_over", False),
+            "by_engine": old.get("restart_count", 0),
+            "backoff": _backoff(old.get("backoff")),
         },
-        "removal": _backoff(old["removal"]),
+        "removal": _backoff(old.get("removal")),
     }
 
 
@@ -119,8 +120,8 @@ def _replica_status(old: Json) -> Json:
 
 def _health(old: Json) -> Json:
     """A replica was on trust as long as it had not answered well itself."""
-    answered = old.pop("first_healthy_at") is not None
-    return old | {"on_trust": old["verdict"] != "unknown" and not answered}
+    answered = old.pop("first_healthy_at", None) is not None
+    return old | {"on_trust": old.get("verdict", "unknown") != "unknown" and not answered}
 
 
 def _backoff(old: Json | None) -> Json | None:
