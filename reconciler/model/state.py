@@ -177,8 +177,8 @@ class ReplicaState:
         return replace(self, exits=exits, restarts=restarts)
 
     def became_ready(self, at: float) -> ReplicaState:
-        """It is fit for traffic."""
-        return self if self.ready_at is not None else replace(self, ready_at=at, disturbed_at=None)
+        """It is fit for traffic, so it runs."""
+        return self if self.ready_at is not None else replace(self.runs_again(), ready_at=at, disturbed_at=None)
 
     def became_unready(self) -> ReplicaState:
         """It is fit for traffic no longer."""

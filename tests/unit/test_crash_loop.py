@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from reconciler.model.actions import GiveBackRestarts, TakeOverRestarts
+from dataclasses import replace
+
+from reconciler.model.actions import GiveBackRestarts, RemoveReplica, TakeOverRestarts
 from reconciler.model.backoff import FORGOTTEN_AFTER_SECONDS
+from reconciler.model.observed import ContainerState
 from tests.support.apps import desired, version
 from tests.support.stage import Stage
 
@@ -44,3 +47,15 @@ def test_the_end_of_a_replica_that_is_being_removed_is_no_crash() -> None:
     stage.tick()
     assert not [event for event in stage.events if "exited" in event.message]
     assert stage.state.replicas["web-2"].exits.recent == ()
+
+
+def test_one_that_is_started_by_hand_while_it_is_being_removed_has_not_ended() -> None:
+    stage = Stage(desired(version(replicas=2, type="worker")))
+    stage.settle()
+    stage.held.add("web-2")
+    stage.crash("web-2")
+    stage.desired = desired(version(replicas=1, type="worker", revision="r2"), revision="r2")
+    stage.until(lambda: isinstance(stage.in_flight.get("web-2"), RemoveReplica))
+    stage.containers["web-2"] = replace(stage.containers["web-2"], state=ContainerState.RUNNING)
+    stage.until(lambda: stage.state.replicas["web-2"].ready_at is not None)
+    assert stage.state.replicas["web-2"].exits.ended_at is None
