@@ -33,7 +33,7 @@ class Addresses:
         self.last = state.last_address
         self.network = observed.inventory.network
         self._observed = observed
-        self._memory = state
+        self._state = state
 
     def take(self, kept: str) -> str | None:
         """``kept``, the one the slot had, where it is free and still of this network; else the next free one that no
@@ -56,7 +56,7 @@ class Addresses:
     @cached_property
     def _known(self) -> set[str]:
         """Those in use, and those that empty slots keep."""
-        return self._in_use | {replica.address for replica in self._memory.replicas.values()}
+        return self._in_use | {replica.address for replica in self._state.replicas.values()}
 
 
 def free_slots(count: int, used_slots: Collection[int], name_of: NameOf, foreign_names: Collection[str]) -> list[int]:

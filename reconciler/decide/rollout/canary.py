@@ -73,15 +73,15 @@ def analyse(canary: Canary, new: VersionLoad | None, old: VersionLoad | None) ->
     return Analysis(True, measured, details)
 
 
-def waiting(view: AppView, canary: Canary, verdict: Analysis | None) -> Wait:
+def waiting(view: AppView, canary: Canary, analysis: Analysis | None) -> Wait:
     """What a canary that can't be judged yet waits for."""
     due = due_at(view, canary)
     share = f"canary at {canary.weight} % of the traffic"
     if not in_traffic(view):
         return Wait(view.name, f"{share}: waiting for it to be in traffic")
-    if verdict is None:
+    if analysis is None:
         return Wait(view.name, f"{share} for {canary.hold_seconds:g} s before the verdict", due)
-    return Wait(view.name, f"{share}, and no verdict yet: {verdict.message}")
+    return Wait(view.name, f"{share}, and no verdict yet: {analysis.message}")
 
 
 def weights(weight: int, new: int, old: int) -> tuple[int, int]:
