@@ -20,9 +20,11 @@ from reconciler.model.version import Version
 
 @dataclass(frozen=True)
 class AppView:
-    """``replicas`` are in the order of their slots, empty slots included. ``published`` is the app's part of the route
-    table that is being served, None where it has none. ``unready_dependencies`` are apps that the first start has to
-    wait for."""
+    """One app at one moment: its state, its replicas, and its part of the route table that is being served.
+
+    ``replicas`` are in the order of their slots, empty slots included; ``published`` is None where the app has no part.
+    ``unready_dependencies`` are apps that the first start has to wait for.
+    """
 
     app: AppState
     replicas: tuple[Replica, ...]

@@ -24,7 +24,8 @@ from reconciler.model.state import AppState, State
 
 @dataclass(frozen=True, slots=True)
 class DecisionContext:
-    """``state`` is the one that this observation was folded into; ``replicas`` and ``published`` are by app name."""
+    """What every app's decision looks at. ``state`` is the one that this observation was folded into; ``replicas`` and
+    ``published`` are by app name."""
 
     observed: Observed
     state: State

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ContainerDefaults:
-    """``init``: whether an init process of the Engine's runs as process 1, before the program."""
+    """What a container gets by default. ``init``: whether an init process of the Engine's runs as process 1, before the
+    program."""
 
     init: bool
 

@@ -11,7 +11,8 @@ EventType = Literal["app", "action", "health", "rollout", "scaling", "routes", "
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """``at`` in epoch seconds; ``app_name`` None for what concerns the whole host. Never holds a secret value."""
+    """Something that happened, without any secret value. ``at`` in epoch seconds; ``app_name`` None for what concerns
+    the whole host."""
 
     at: float
     type: EventType

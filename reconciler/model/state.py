@@ -76,7 +76,7 @@ class Restarts:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaState:
-    """One replica, by its name. A new container in the same slot starts anew, but for its back-off.
+    """What is remembered of one replica. A new container in the same slot starts anew, but for its back-off.
 
     ``container_id`` is "" while there is no container. ``ready_at`` is when it last became fit for traffic, None while
     it is not; ``disturbed_at`` when it last ended or vanished, None once it is ready again. ``removal`` paces attempts
@@ -281,7 +281,7 @@ class Pacing:
 
 @dataclass(frozen=True, slots=True)
 class AppState:
-    """One app.
+    """What is remembered of one app.
 
     ``version`` is its last good spec; ``stable`` the last version all of whose replicas were ready, to return to;
     ``former`` are further versions that some replica still runs; ``failed`` says that ``version`` is not tried (again).
@@ -401,8 +401,9 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All of it, ``as_of`` the moment at which it was so. ``revision`` is the last one applied; ``last_address`` the
-    last one given to a replica, so that addresses are not reused while an old nginx worker may still know them."""
+    """All that is remembered, ``as_of`` the moment at which it was so. ``revision`` is the last one applied;
+    ``last_address`` the last one given to a replica, so that addresses are not reused while an old nginx worker may
+    still know them."""
 
     apps: Mapping[str, AppState] = field(default_factory=dict)
     replicas: Mapping[str, ReplicaState] = field(default_factory=dict)

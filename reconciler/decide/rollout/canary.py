@@ -24,7 +24,8 @@ NOTICEABLE_MS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """``good`` is None as long as the canary can't be judged; ``message`` says why, or what it was judged by."""
+    """The verdict on a canary: ``good`` is None as long as there can be none; ``message`` says why, or by what it was
+    reached."""
 
     good: bool | None
     message: str

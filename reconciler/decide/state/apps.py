@@ -26,7 +26,8 @@ BUDGET_APPLIES_FROM_APPS = 4
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """``leaving`` are apps to be removed now; ``held_back`` says why others are not, for people."""
+    """Which apps there are at this revision. ``leaving`` are to be removed now; ``held_back`` says why others are not,
+    for people."""
 
     state: State
     leaving: frozenset[str]
