@@ -20,9 +20,11 @@ from reconciler.model.version import Version
 
 @dataclass(frozen=True)
 class AppView:
-    """One app as it stands at one moment. ``replicas`` are in the order of their slots, empty slots included.
-    ``published`` is the app's part of the route table that is being served, None where it has none.
-    ``unready_dependencies`` are apps that the first start has to wait for."""
+    """One app at one moment: its state, its replicas, and its part of the route table that is being served.
+
+    ``replicas`` are in the order of their slots, empty slots included; ``published`` is None where the app has no part.
+    ``unready_dependencies`` are apps that the first start has to wait for.
+    """
 
     app: AppState
     replicas: tuple[Replica, ...]
@@ -60,26 +62,15 @@ class AppView:
 
     @cached_property
     def fit(self) -> tuple[Replica, ...]:
-        """The replicas that may stay: of the target version, and not unhealthy."""
-        return self._fit_of(self.target)
+        """Those that may stay: of the version that replicas are created from, and not unhealthy."""
+        leading = self.composition.leading
+        return tuple(replica for replica in self.replicas if replica.fits(leading.spec_hash, self.now))
 
     @cached_property
     def available(self) -> tuple[Replica, ...]:
-        """The replicas that can be relied on: fit, and ready for ``minReadySeconds``."""
-        return self._available(self.fit, self.target)
-
-    @cached_property
-    def leading_fit(self) -> tuple[Replica, ...]:
-        """The replicas that may stay of the version that others are created from: the target but for a paused
-        failure."""
-        leading = self.composition.leading
-        return self.fit if leading is self.target else self._fit_of(leading)
-
-    @cached_property
-    def leading_available(self) -> tuple[Replica, ...]:
-        """The replicas of that version that can be relied on."""
-        leading = self.composition.leading
-        return self.available if leading is self.target else self._available(self.leading_fit, leading)
+        """Those that can be relied on: fit, and ready for ``minReadySeconds``."""
+        min_ready_seconds = self.composition.leading.app.spec.strategy.min_ready_seconds
+        return tuple(replica for replica in self.fit if replica.available(min_ready_seconds, self.now))
 
     @cached_property
     def routed(self) -> frozenset[str]:
@@ -120,14 +111,11 @@ class AppView:
     @cached_property
     def complete(self) -> bool:
         """Whether exactly the wanted replicas are there, all of the target version and available."""
-        return len(self.existing) == self.count == len(self.available)
-
-    def _fit_of(self, version: Version) -> tuple[Replica, ...]:
-        return tuple(replica for replica in self.replicas if replica.fits(version.spec_hash, self.now))
-
-    def _available(self, fit: tuple[Replica, ...], version: Version) -> tuple[Replica, ...]:
-        min_ready_seconds = version.app.spec.strategy.min_ready_seconds
-        return tuple(replica for replica in fit if replica.available(min_ready_seconds, self.now))
+        target, min_ready_seconds = self.target, self.target.app.spec.strategy.min_ready_seconds
+        return len(self.existing) == self.count and all(
+            replica.spec_hash == target.spec_hash and replica.available(min_ready_seconds, self.now)
+            for replica in self.existing
+        )
 
     def grace_seconds(self, replica: Replica) -> float:
         """How long the replica may take to end, by the version that it is of."""

@@ -41,11 +41,6 @@ class Composition:
         return self.counts.get(self.leading.spec_hash, 0)
 
     @property
-    def total(self) -> int:
-        """How many replicas there should be in all."""
-        return sum(self.counts.values())
-
-    @property
     def contributed(self) -> int:
         """How many of them the version that is set aside contributes."""
         return self.counts.get(self.set_aside, 0) if self.set_aside else 0

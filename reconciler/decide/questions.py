@@ -36,7 +36,7 @@ def questions(desired: Desired, state: State, now: float) -> Questions:
     return Questions(
         apps=tuple(_apps(desired, state)),
         measured=frozenset(name for name, replica in state.replicas.items() if replica.in_service),
-        images=unseen_images(desired, state.apps),
+        images=_unseen_images(desired, state.apps),
         logs=overdue(state, now),
         drained=frozenset(
             replica.address
@@ -52,7 +52,7 @@ def last_desired(state: State) -> Desired:
     return Desired(state.revision, present)
 
 
-def unseen_images(desired: Desired, apps: Mapping[str, AppState]) -> frozenset[str]:
+def _unseen_images(desired: Desired, apps: Mapping[str, AppState]) -> frozenset[str]:
     """The images of versions that replicas are to be created from, and which nobody has seen on the host yet.
 
     One that must always be pulled is ensured by an action, whatever is there.

@@ -56,7 +56,7 @@ class ReplicaSets:
 
     @classmethod
     def of(cls, view: AppView) -> ReplicaSets:
-        best = sorted(view.leading_fit, key=_first_to_stay)
+        best = sorted(view.fit, key=_first_to_stay)
         max_kept = view.count - view.composition.contributed
         chosen = {replica.name: "kept" if index < max_kept else "surplus" for index, replica in enumerate(best)}
         sets: dict[str, list[Replica]] = {set_.name: [] for set_ in fields(cls)}
@@ -109,7 +109,7 @@ def settling_until(view: AppView) -> float | None:
     """Until when changes of routes wait for the rest of the step; None when there is nothing to wait for."""
     if view.complete:
         return None
-    fit, routed = view.leading_fit, view.routed
+    fit, routed = view.fit, view.routed
     fresh = [r.state.ready_at for r in fit if r.ready and r.name not in routed and r.state.ready_at]
     if not fresh or not routed or not any(r.phase in PENDING for r in fit):
         return None
@@ -138,7 +138,7 @@ def _expendable(view: AppView, sets: ReplicaSets, healed: healing.Healing, missi
     """The replicas that are to be replaced, as far as enough others go on serving; those that serve badly go first."""
     unready = [*(replica for replica in sets.outdated if not replica.ready), *healed.replaceable]
     ready = sorted((replica for replica in sets.outdated if replica.ready), key=lambda r: _first_to_go(view, r))
-    relied_on = len(view.leading_available) + view.composition.contributed
+    relied_on = len(view.available) + view.composition.contributed
     spare = relied_on + len(sets.outdated) + len(sets.unhealthy) - view.min_available
     if view.composition.canary:
         # The old version stays whole beside the canary, but for the room that the canary needs.

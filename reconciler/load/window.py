@@ -1,6 +1,6 @@
 """What each app served lately: traffic by app and time, summed up over any window that ends near now.
 
-State is bounded: an app's traffic is kept in slots, some twenty to its policy's window, for as long as that looks
+Memory is bounded: an app's traffic is kept in slots, some twenty to its policy's window, for as long as that looks
 back. A window is answered for the part of it that the log covers, and not at all where that is too little: a second of
 a quiet night must not pass for an idle app.
 """

@@ -19,9 +19,9 @@ from reconciler.model.scaling import ScalingDecision, ScalingState
 from reconciler.model.status import Condition
 from reconciler.model.version import Version
 
-# An exit counts towards a crash loop for this long.
+# So many exits within this time are a crash loop; no more of them are kept.
+CRASH_LOOP_EXITS = 3
 CRASH_WINDOW_SECONDS = 60.0
-KEPT_EXITS = 3
 KEPT_FORMER_VERSIONS = 5
 
 
@@ -55,6 +55,11 @@ class Exits:
     ended_at: Moment | None = None
     code: int | None = None
     log: str = ""
+
+    @property
+    def looping(self) -> bool:
+        """Whether it ended so often of late that it is in a crash loop."""
+        return len(self.recent) >= CRASH_LOOP_EXITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +127,7 @@ class ReplicaState:
         """Its program ended, and may have been ``ended`` or started again since; None is what the Engine didn't say."""
         recent = (*(exit_at for exit_at in self.exits.recent if at - exit_at < CRASH_WINDOW_SECONDS), at)
         exits = Exits(
-            recent=recent[-KEPT_EXITS:],
+            recent=recent[-CRASH_LOOP_EXITS:],
             ended_at=at if ended else None,
             code=self.exits.code if code is None else code,
             log=log or self.exits.log,

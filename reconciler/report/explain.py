@@ -157,12 +157,13 @@ def _rollout(subject: Subject) -> Iterator[str]:
 def _rollout_outlook(subject: Subject, state: AppState, rollout: Rollout) -> Iterator[str]:
     """What ends the rollout: the canary's verdict, or the lack of any further ready replica."""
     strategy = state.version.app.spec.strategy
+    analysed = rollout.analysis_since is not None
     if rollout.canary_at is not None and strategy.canary:
         left_seconds = rollout.canary_at + strategy.canary.hold_seconds - subject.now
         verdict = f"judged in {age(left_seconds)}" if left_seconds > 0 else "judged as soon as it was asked enough"
         since = f"canary: has its share of the traffic since {subject.ago(rollout.canary_at)}"
-        yield f"{since}, {'promoted' if rollout.promoted else verdict}"
-    if rollout.analysis_since is None and not state.failed:
+        yield f"{since}, {verdict if analysed else 'promoted'}"
+    if not analysed and not state.failed:
         left = age(rollout.progressed_at + strategy.progress_deadline_seconds - subject.now)
         what = "rolled back" if strategy.on_failure == "rollback" else "paused"
         yield f"{what} in {left} if no further replica becomes ready"

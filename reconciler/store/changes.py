@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class AppRow(NamedTuple):
-    """What is remembered of an app and what was planned for it; either may lack. Instances are rows of their own."""
+    """What is remembered of an app and what was planned for it; either may lack. Replicas are rows of their own."""
 
     state: AppState | None
     status: AppStatus | None
@@ -176,7 +176,7 @@ def _all_but(type_: Any, *names: str) -> attrgetter[tuple[Any, ...]]:
 
 _steady_app = _all_but(AppState, "decision")
 _steady_replica = _all_but(ReplicaState, "health", "readiness")
-_steady_instance = _all_but(ReplicaStatus, "health", "vitals")
+_steady_status = _all_but(ReplicaStatus, "health", "vitals")
 _steady_health: Callable[[Health], tuple[Any, ...]] = _all_but(Health, "tally")
 
 
@@ -189,7 +189,7 @@ def _settled_replica(row: ReplicaRow) -> object:
     _, state, status = row
     return (
         state and (_steady_replica(state), _steady_health(state.health), _steady_health(state.readiness)),
-        status and (_steady_instance(status), _steady_health(status.health)),
+        status and (_steady_status(status), _steady_health(status.health)),
     )
 
 

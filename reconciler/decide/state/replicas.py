@@ -22,8 +22,6 @@ from reconciler.model.reasons import Reason
 from reconciler.model.spec import App
 from reconciler.model.state import AppState, ReplicaState, Restarts, State, Traffic
 
-CRASHES_UNTIL_TAKEN_OVER = 3
-
 _ENDED = (ContainerState.EXITED, ContainerState.RESTARTING)
 
 
@@ -151,7 +149,7 @@ def _crashed(replica: ReplicaState, container: Container, now: float) -> tuple[R
     )
     exits, restarts = replica.exits, replica.restarts
     message = f"{replica.name} {exit_words(exits.code)}"
-    if len(exits.recent) >= CRASHES_UNTIL_TAKEN_OVER or restarts.by_controller:
+    if exits.looping or restarts.by_controller:
         why = f"keeps crashing: {exit_words(exits.code)}"
         backoff = after_failure(restarts.backoff, Reason.CRASH_LOOP, why, now)
         replica = replica.held_back(backoff)
