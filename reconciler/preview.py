@@ -41,8 +41,7 @@ def preview(settings: Settings) -> Preview:
     with _source(settings) as source:
         runtime = open_runtime(settings, Waker())
         try:
-            runtime.survey()
-            observed = collect(Observers(source, runtime), state, SystemClock().now())
+            observed = collect(Observers(source, runtime, recover=runtime.survey), state, SystemClock().now())
         finally:
             runtime.close()
     if isinstance(observed, Blind) or observed.outages:

@@ -7,6 +7,7 @@ is wanted, never who is to go for it or when.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from reconciler.decide.phases import Replica
 from reconciler.decide.versions import is_change, target_of
 from reconciler.model.reasons import Reason
 from reconciler.model.spec import Canary
-from reconciler.model.state import AppState
+from reconciler.model.state import AppState, FailedVersion
 from reconciler.model.version import Version
 
 
@@ -26,14 +27,13 @@ class Composition:
     wanted replicas by spec hash, which add up to the app's count: of the leading version, and those that another one
     contributes: the old ones beside a canary, the ready ones of a version whose rollout failed and is paused.
     ``canary`` is what the leading version still has to pass. ``set_aside`` is the spec hash of the failed version,
-    whose replicas stay as they are. ``frozen``: nobody is created, replaced or removed.
+    whose replicas stay as they are. A suspended app is to be composed of what it is.
     """
 
     leading: Version
     counts: Mapping[str, int] = field(default_factory=dict)
     canary: Canary | None = None
     set_aside: str | None = None
-    frozen: bool = False
 
     @property
     def wanted(self) -> int:
@@ -50,9 +50,9 @@ def composition_of(app: AppState, replicas: Sequence[Replica]) -> Composition:
     """What the app should be composed of, given the ``replicas`` that exist."""
     target = target_of(app)
     if app.version.app.spec.suspend:
-        return Composition(target, frozen=True)
-    if app.failed and app.failed.spec_hash == target.spec_hash:
-        return _paused(app, target, replicas)
+        return Composition(target, Counter(replica.spec_hash for replica in replicas))
+    if app.failed and app.stable and app.failed.spec_hash == target.spec_hash:
+        return _paused(app, app.stable, app.failed, replicas)
     canary = canary_of(app, target, replicas)
     if canary is None or app.stable is None:
         return Composition(target, {target.spec_hash: app.count})
@@ -84,12 +84,10 @@ def resolved(amount: int | str, count: int, *, round_up: bool) -> int:
     return math.ceil(share) if round_up else math.floor(share)
 
 
-def _paused(app: AppState, target: Version, replicas: Sequence[Replica]) -> Composition:
+def _paused(app: AppState, stable: Version, failed: FailedVersion, replicas: Sequence[Replica]) -> Composition:
     """While a failed rollout is paused: the version before it, kept whole beside the failed replicas, of which those
     that are ready count as they serve. A canary that failed serves nobody."""
-    if app.stable is None:
-        return Composition(target, {target.spec_hash: app.count}, set_aside=target.spec_hash, frozen=True)
-    ready = sum(replica.ready for replica in replicas if replica.spec_hash == target.spec_hash)
-    serving = 0 if app.failed and app.failed.reason is Reason.CANARY_FAILED else min(ready, app.count)
-    counts = {app.stable.spec_hash: app.count - serving, target.spec_hash: serving}
-    return Composition(app.stable, counts, set_aside=target.spec_hash)
+    ready = sum(replica.ready for replica in replicas if replica.spec_hash == failed.spec_hash)
+    serving = 0 if failed.reason is Reason.CANARY_FAILED else min(ready, app.count)
+    counts = {stable.spec_hash: app.count - serving, failed.spec_hash: serving}
+    return Composition(stable, counts, set_aside=failed.spec_hash)

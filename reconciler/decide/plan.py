@@ -112,7 +112,7 @@ def conclude(decision: Decision, publication: Publication | None, now: float) ->
         loads = decision.observed.loads.replicas
         statuses[name] = status.describe(app_decision, served, state.replicas, loads)
         if before.conditions != statuses[name].conditions:
-            apps[name] = replace(before, conditions=statuses[name].conditions)
+            apps[name] = before.told(statuses[name].conditions)
             ended = change_ended(before, apps[name], now)
             events += (ended,) if ended else ()
     return Conclusion(replace(state, apps=apps, as_of=max(now, state.as_of)), statuses, events)

@@ -83,7 +83,7 @@ def reconcile(view: AppView) -> Reconciliation:
     failed = view.app.failed
     paused = (Wait(view.name, _paused(failed)),) if failed and view.paused else ()
     composition = view.composition
-    if view.complete or composition.frozen:
+    if view.complete:
         return Reconciliation(waits=paused)
     sets = ReplicaSets.of(view)
     healed = healing.heal(view, sets.kept, sets.unhealthy)
@@ -113,6 +113,8 @@ def settling_until(view: AppView) -> float | None:
     fresh = [r.state.ready_at for r in fit if r.ready and r.name not in routed and r.state.ready_at]
     if not fresh or not routed or not any(r.phase in PENDING for r in fit):
         return None
+    if not any(replica.ready for replica in view.existing if replica.name in routed):
+        return None  # Who serves badly or not at all is not worth waiting beside.
     until = min(fresh) + SETTLE_SECONDS
     return until if view.now < until else None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from reconciler.model.backoff import Backoff
 from reconciler.model.health import Health
@@ -122,6 +123,14 @@ class ReplicaState:
             exits=Exits(self.exits.recent) if same_spec else Exits(),
             restarts=Restarts(backoff=self.restarts.backoff) if same_spec else Restarts(),
         )
+
+    def at(self, address: str) -> ReplicaState:
+        """Its container has this address."""
+        return self if address == self.address else replace(self, address=address)
+
+    def checked(self, check: Literal["health", "readiness"], health: Health) -> ReplicaState:
+        """A check says this of it."""
+        return replace(self, health=health) if check == "health" else replace(self, readiness=health)
 
     def crashed(self, at: float, *, ended: bool, code: int | None, log: str, restarts: int | None) -> ReplicaState:
         """Its program ended, and may have been ``ended`` or started again since; None is what the Engine didn't say."""
@@ -369,6 +378,14 @@ class AppState:
         if not (self.pacing.repetitions or self.pacing.creation or self.former):
             return self
         return replace(self, former=(), pacing=Pacing(replacement=self.pacing.replacement))
+
+    def stable_at(self, version: Version) -> AppState:
+        """What runs is this version, as the newest spec has it."""
+        return self if self.stable is version else replace(self, stable=version)
+
+    def told(self, conditions: tuple[Condition, ...]) -> AppState:
+        """These are its conditions."""
+        return replace(self, conditions=conditions)
 
     def rollout_started(self, to: Version, at: float) -> AppState:
         rollout = Rollout(self.stable.spec_hash if self.stable else None, to.spec_hash, at, at)

@@ -14,7 +14,9 @@ from reconciler.ports import Source
 from reconciler.source.schema import json_schema
 from reconciler.source.validation import Caution, Validation, format_validation, validate
 
-_FIRST_READING_SECONDS = 10.0
+# How long a start waits for the first reading: over the network it may never come, from a disk it hardly ever lasts.
+_FIRST_FETCH_SECONDS = 10.0
+_FIRST_LOOK_SECONDS = 120.0
 
 
 def open_source(
@@ -30,8 +32,9 @@ def open_source(
     """Open a directory, a git work tree or a git URL.
 
     ``path`` is a directory below it; ``wake`` is called, from any thread, when there is something new. It is read once
-    before this returns, unless that takes longer than ten seconds. Raises ValueError, with the remedy,
-    for a source that can never work; one that just can't be read now raises Unavailable when it is read.
+    before this returns, unless that takes longer than ten seconds for a URL, two minutes for a path. Raises ValueError,
+    with the remedy, for a source that can never work; one that just can't be read now raises Unavailable when it is
+    read.
     """
     # GitPython takes a tenth of a second to import; commands that only validate shouldn't pay for it.
     from reconciler.source.local import LocalSource
@@ -42,11 +45,11 @@ def open_source(
         checked_branch(branch)
     if not is_url(source) or Path(source).exists():
         local = LocalSource(Path(source).absolute() / checked_directory(path or ""), branch, wake)
-        local.wait_for_first_reading(_FIRST_READING_SECONDS)
+        local.wait_for_first_reading(_FIRST_LOOK_SECONDS)
         return local
     remote = checked_remote(source, allow_file=allow_file_urls)
     opened = RemoteSource(remote, branch, checked_directory(path or ""), state_dir, wake, fetch_interval_seconds)
-    opened.wait_for_first_reading(_FIRST_READING_SECONDS)
+    opened.wait_for_first_reading(_FIRST_FETCH_SECONDS)
     return opened
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from reconciler.decide.app_view import AppView
 from reconciler.decide.rollout import canary as canary_analysis
 from reconciler.decide.rollout.failure import RolloutFailure, details_of, failure_of, recorded
-from reconciler.decide.versions import is_change, target_of
+from reconciler.decide.versions import is_change
 from reconciler.decide.words import differences, naming
 from reconciler.model.events import Event
 from reconciler.model.load import VersionLoad
@@ -53,7 +53,7 @@ def advance(view: AppView, loads: Mapping[tuple[str, str], VersionLoad]) -> Adva
 def _settled(view: AppView) -> AppState:
     """The app while no rollout is under way: the stable version is what the newest spec makes of it, and old failures
     are over."""
-    app = view.app if view.app.stable is view.target else replace(view.app, stable=view.target)
+    app = view.app.stable_at(view.target)
     return app.settled() if view.complete else app
 
 
@@ -141,8 +141,8 @@ def _give_up(view: AppView, failure: RolloutFailure) -> Advance:
     message = f"rollout of {naming(target)} failed: {failure.message}"
     event = Event(now, "rollout", message, view.name, details_of(failed) | dict(failure.details))
     app = view.app.rollout_failed(failed)
-    next_target = target_of(app)
-    if next_target.spec_hash == target.spec_hash:
+    after = view.after(app)
+    if after.target.spec_hash == target.spec_hash:
         return Advance(app, (event,))
-    started = _start(app, next_target, now)
+    started = _started(after)
     return replace(started, events=(event, *started.events))

@@ -68,7 +68,7 @@ def _identified(before: ReplicaState | None, container: Container, app: AppState
         return _adopted(container, app, now)
     address = container.address or before.address
     if before.container_id == container.id:
-        return before if address == before.address else replace(before, address=address)
+        return before.at(address)
     return before.successor(container.id, address, container.spec_hash, now)
 
 
@@ -167,9 +167,9 @@ def _newly_checked(replica: ReplicaState, app: App, now: float) -> ReplicaState:
     if replica.ready_at is None:
         return replica
     if replica.health.verdict is Verdict.UNKNOWN and health_check_of(app) is not None:
-        replica = replace(replica, health=trusted(now))
+        replica = replica.checked("health", trusted(now))
     if replica.readiness.verdict is Verdict.UNKNOWN and app.spec.readiness is not None:
-        replica = replace(replica, readiness=trusted(now))
+        replica = replica.checked("readiness", trusted(now))
     return replica
 
 
@@ -194,7 +194,7 @@ def _after_samples(
             continue
         before = replica.health if is_health else replica.readiness
         after = after_sample(before, sample, check)
-        replica = replace(replica, health=after) if is_health else replace(replica, readiness=after)
+        replica = replica.checked(sample.check, after)
         if after.verdict is not before.verdict:
             events.append(_verdict_event(replica, sample, after))
     return replica, tuple(events)

@@ -71,8 +71,10 @@ def _convert(table_name: str, **conversions: Callable[[Json], Json]) -> None:
 def _converted(text: str | None, convert: Callable[[Json], Json]) -> str | None:
     try:
         return json.dumps(convert(json.loads(text)), ensure_ascii=False) if text else text
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except ValueError:
         return text
+    except (KeyError, TypeError, AttributeError):
+        return json.dumps({"as it was": text})  # of which nobody takes the half that fits for the whole
 
 
 def _app_state(old: Json) -> Json:
