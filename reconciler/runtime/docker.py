@@ -19,6 +19,7 @@ from reconciler.model.observed import Capacity, Inventory
 from reconciler.model.reasons import Reason
 from reconciler.ports import TryLater, Unavailable
 from reconciler.runtime.actions import Owned, Performer, remove_gracefully
+from reconciler.runtime.deaths import Deaths
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.events import EventWatch
 from reconciler.runtime.looks import CloserLooks, last_log
@@ -63,7 +64,8 @@ class DockerRuntime:
         self._concurrency = concurrency
         self._engine = self._connection(concurrency)
         self._network = ReplicaNetwork(self._engine, network, instance)
-        self._looks = CloserLooks()
+        self._deaths = Deaths()
+        self._looks = CloserLooks(self._deaths)
         self._owned = Owned(instance)
         self._capacity: Capacity | None = None
         self._events = self._event_watch(wake)
@@ -76,7 +78,7 @@ class DockerRuntime:
         return Engine(concurrency)
 
     def _event_watch(self, wake: Callable[[], None]) -> EventWatch:
-        return EventWatch(self._engine, self._instance, self, wake)
+        return EventWatch(self._engine, self._instance, self._deaths, self._network_destroyed, wake)
 
     def prepare(self) -> None:
         """See `ports.Runtime.prepare`; also begins to follow events. No call where the network is known to be there."""
@@ -96,7 +98,7 @@ class DockerRuntime:
         """See `ports.Runtime.inventory`. Raises Unavailable also before `prepare`."""
         self._events.check()
         network = self._network.known
-        deaths = self._looks.deaths()
+        deaths = self._deaths.new()
         with self._engine.read() as api:
             try:
                 listing = read_listing(api.containers(all=True), self._instance, network.name)
@@ -190,13 +192,7 @@ class DockerRuntime:
             except NotFound:
                 return
 
-    # --- what events tell (`events.Listener`)
-
-    def died(self, container_id: str, exit_code: int | None) -> None:
-        """A container of ours ended."""
-        self._looks.mark(container_id, exit_code)
-
-    def network_destroyed(self, name: str) -> None:
-        """A network is gone; if it is ours, the next `observe` says so and the next `prepare` makes it anew."""
+    def _network_destroyed(self, name: str) -> None:
+        """Events tell so; if it is ours, the next `observe` says so and the next `prepare` makes it anew."""
         if name == self._network.name:
             self._network.forget()

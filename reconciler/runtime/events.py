@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from typing import Protocol
 
 from docker.types import CancellableStream
 
 from reconciler.loud_thread import LoudThread
 from reconciler.ports import Unavailable
+from reconciler.runtime.deaths import Deaths
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.translate import Json, is_ours
 
@@ -28,23 +28,24 @@ _EVENTS = ["start", "die", "oom", "pause", "unpause", "rename", "destroy"]
 _FILTERS = {"type": ["container", "network"], "event": _EVENTS}
 
 
-class Listener(Protocol):
-    """Who is told. Called from the event thread."""
-
-    def died(self, container_id: str, exit_code: int | None) -> None:
-        """A container of ours ended; the Engine may be starting it again already."""
-
-    def network_destroyed(self, name: str) -> None:
-        """A network, ours or not, is gone."""
-
-
 class EventWatch:
-    """Follows the events of one instance's containers, from `start` to `close`, on a thread of its own."""
+    """Follows the events of one instance's containers, from `start` to `close`, on a thread of its own.
 
-    def __init__(self, engine: Engine, instance: str, listener: Listener, wake: Callable[[], None]) -> None:
+    ``deaths`` learn of its containers, ``network_destroyed`` of the name of any network that is gone.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        instance: str,
+        deaths: Deaths,
+        network_destroyed: Callable[[str], None],
+        wake: Callable[[], None],
+    ) -> None:
         self._engine = engine
         self._instance = instance
-        self._listener = listener
+        self._deaths = deaths
+        self._network_destroyed = network_destroyed
         self._wake = wake
         self._closed = threading.Event()
         self._thread = LoudThread(self._run, "engine-events")
@@ -70,19 +71,25 @@ class EventWatch:
             self._thread.join()
 
     def tell(self, event: Json) -> None:
-        """Read one event: what it says goes to the listener, and the loop is woken where it concerns us."""
+        """Read one event: what it says goes where it is kept, and the loop is woken where it concerns us."""
         self._seen_until = f"{event['timeNano'] // 10**9}.{event['timeNano'] % 10**9:09d}"
         attributes = event["Actor"].get("Attributes") or {}
         if event["Type"] == "network":
             if event["Action"] == "destroy":
-                self._listener.network_destroyed(attributes.get("name", ""))
+                self._network_destroyed(attributes.get("name", ""))
                 self._wake()
             return
         if not is_ours(attributes, self._instance):
             return
-        if event["Action"] == "die":
-            code = attributes.get("exitCode", "")
-            self._listener.died(event["Actor"]["ID"], int(code) if code.isdecimal() else None)
+        container_id = event["Actor"]["ID"]
+        match event["Action"]:
+            case "start" | "destroy":
+                self._deaths.started(container_id)
+            case "oom":
+                self._deaths.ran_out_of_memory(container_id)
+            case "die":
+                code = attributes.get("exitCode", "")
+                self._deaths.died(container_id, int(code) if code.isdecimal() else None)
         self._wake()
 
     def _run(self) -> None:

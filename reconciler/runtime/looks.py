@@ -7,14 +7,14 @@ since the last look; the answer is kept until then.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from docker.errors import APIError, NotFound
 
 from reconciler.model.observed import Container, ContainerState
 from reconciler.runtime.client import BoundedClient
+from reconciler.runtime.deaths import Death, Deaths
 from reconciler.runtime.engine import sentence_of
 from reconciler.runtime.translate import Json, epoch_seconds, without_secrets
 
@@ -37,41 +37,27 @@ class _Look:
     last_log: str
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Death:
-    """One death that an event told of. Two of them are never the same."""
-
-    exit_code: int | None
-
-
 class CloserLooks:
-    """`mark` may be called from any thread; the others from one at a time."""
+    """Of the containers that ``deaths`` or their state tell of."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._deaths: dict[str, Death] = {}
+    def __init__(self, deaths: Deaths) -> None:
+        self._deaths = deaths
         self._looks: dict[str, _Look] = {}
 
-    def mark(self, container_id: str, exit_code: int | None) -> None:
-        """The container died with this code: look again."""
-        with self._lock:
-            self._deaths[container_id] = Death(exit_code)
-
-    def deaths(self) -> dict[str, Death]:
-        """The last one of each container not looked at since. To be asked before the list that `add_to` completes."""
-        with self._lock:
-            return dict(self._deaths)
-
     def add_to(
-        self, containers: Iterable[Container], deaths: Mapping[str, Death], api: BoundedClient
+        self, containers: Iterable[Container], deaths: dict[str, Death], api: BoundedClient
     ) -> tuple[tuple[Container, ...], bool]:
-        """The containers with what is known of those that died, and whether some are still to be looked at."""
+        """The containers with what is known of those that died, and whether some are still to be looked at.
+
+        ``deaths`` are those that were new before the containers were listed.
+        """
         listed = {container.id: container for container in containers}
         due = [container for container in listed.values() if container.id in deaths or self._is_stale(container)]
         for container in due[:LOOKS_AT_ONCE]:
             self._look(container, deaths.get(container.id), api)
         left = {container.id for container in due[LOOKS_AT_ONCE:]}
-        self._forget(listed, {died: death for died, death in deaths.items() if died not in left})
+        self._looks = {container_id: look for container_id, look in self._looks.items() if container_id in listed}
+        self._deaths.settle({died: death for died, death in deaths.items() if died not in left})
         fresh = {container.id for container in due} - left
         return tuple(self._known(container, container.id in fresh) for container in listed.values()), bool(left)
 
@@ -86,13 +72,6 @@ class CloserLooks:
             self._looks[container.id] = _read(details, death, self._looks.get(container.id), api)
         except NotFound:
             self._looks.pop(container.id, None)  # removed since it was listed
-
-    def _forget(self, listed: Mapping[str, Container], done: Mapping[str, Death]) -> None:
-        self._looks = {container_id: look for container_id, look in self._looks.items() if container_id in listed}
-        with self._lock:
-            for container_id, death in done.items():
-                if self._deaths.get(container_id) is death:  # else it died once more meanwhile
-                    del self._deaths[container_id]
 
     def _known(self, container: Container, fresh: bool) -> Container:
         look = self._looks.get(container.id)
@@ -123,18 +102,23 @@ def _read(details: Json, death: Death | None, before: _Look | None, api: Bounded
     elif death is None and before is not None:  # up again, after the death that was looked at before
         return replace(look, exit_code=before.exit_code, last_log=before.last_log)
     troubled = look.state is ContainerState.RESTARTING or look.exit_code not in (0, None)
-    return replace(look, last_log=last_log(details, api)) if troubled else look
+    out_of_memory = death is not None and death.out_of_memory
+    return replace(look, last_log=last_log(details, api, out_of_memory)) if troubled else look
 
 
-def last_log(details: Json, api: BoundedClient) -> str:
-    """The end of its log, with what the Engine itself has to say, and without its secrets."""
+def last_log(details: Json, api: BoundedClient, out_of_memory: bool = False) -> str:
+    """The end of its log, with what the Engine itself has to say, and without its secrets.
+
+    ``out_of_memory``: events told so. The Engine's own flag is not enough: since version 25 it is down again as soon as
+    the container was restarted.
+    """
     try:
         log = api.logs(details["Id"], tail=LOG_LINES).decode(errors="replace").rstrip("\n")
     except NotFound:
         raise
     except APIError as error:
         log = f"(no log: {sentence_of(error)})"
-    if details["State"]["OOMKilled"]:
+    if out_of_memory or details["State"]["OOMKilled"]:
         log += "\n(killed by the kernel: out of memory)"
     if details["State"]["Error"]:
         log += f"\n(the Engine: {details['State']['Error']})"

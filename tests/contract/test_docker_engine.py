@@ -21,7 +21,7 @@ from tests.support.engine import client, demo_image
 from tests.support.http import fetch, serves
 from tests.support.registry import push, registry
 from tests.support.relay import make_certificates, relay
-from tests.support.runtimes import World, docker_world, observe, observe_until, run_foreign
+from tests.support.runtimes import World, docker_world, observe, run_foreign
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.engine
@@ -139,18 +139,6 @@ def test_a_paused_replica_can_be_removed(world: World) -> None:
     assert observe(world).containers[0].state is ContainerState.PAUSED
     world.runtime.perform(removal(container, grace_seconds=0))
     assert observe(world).containers == ()
-
-
-def test_running_out_of_memory_is_said(world: World) -> None:
-    """The kernel kills a program that doesn't fit, and nothing in its own log tells why."""
-    container = created(world, resources={"memory": "6Mi"})
-    eventually(lambda: serves(container.address))
-    with ThreadPoolExecutor(16) as pool:
-        bodies = [pool.submit(fetch, container.address, "/echo", body=bytes(2**20)) for _ in range(64)]
-    seen = observe_until(world, lambda now: bool(now.containers[0].restart_count)).containers[0]
-    assert any(body.exception() for body in bodies)
-    assert seen.exit_code == 137
-    assert "out of memory" in seen.last_log
 
 
 def test_many_replicas_are_created_and_removed_at_once(world: World) -> None:

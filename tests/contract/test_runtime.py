@@ -143,7 +143,9 @@ def test_labels_inherited_from_a_committed_image_make_no_replica(ready: World) -
 def test_a_stopped_replica_keeps_its_address(ready: World) -> None:
     container = created(ready)
     ready.api.stop(container.id, timeout=1)
-    stopped = found(ready, container.name)
+    # An Engine may answer that it is stopped a moment before its list says so.
+    seen = observe_until(ready, lambda now: now.containers[0].state is not ContainerState.RUNNING)
+    (stopped,) = seen.containers
     assert (stopped.state, stopped.address) == (ContainerState.EXITED, container.address)
 
 
@@ -182,6 +184,18 @@ def test_a_kill_by_the_kernel_is_a_crash(ready: World) -> None:
     ready.kill(container)
     seen = observe_until(ready, lambda now: now.containers[0].restart_count == 1).containers[0]
     assert seen.exit_code == 137
+
+
+def test_a_replica_that_ran_out_of_memory_is_said_to_have(ready: World) -> None:
+    """The kernel kills a program that doesn't fit, and nothing in its own log tells why."""
+    container = created(ready, of=demo(ready, resources={"memory": "32Mi"}))
+    ready.run_out_of_memory(container)
+    seen = observe_until(ready, lambda now: "out of memory" in now.containers[0].last_log).containers[0]
+    assert seen.exit_code == 137
+    observe_until(ready, lambda now: now.containers[0].state is ContainerState.RUNNING)
+    ready.exit(container, 7)
+    seen = observe_until(ready, lambda now: now.containers[0].exit_code == 7).containers[0]
+    assert "out of memory" not in seen.last_log, "that was another time"
 
 
 def test_every_crash_of_a_replica_is_counted(ready: World) -> None:

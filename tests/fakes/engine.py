@@ -2,7 +2,8 @@
 
 It refuses what a real one refuses, in the same words, and knows no state that a real one doesn't: one contract suite
 runs against both. There are no threads and no clock: time moves by `advance` alone, and everything that is due then
-happens in order. Tests make programs end (`exit`, `kill`), act by hand (`stop_by_hand`, `remove_by_hand`,
+happens in order. Tests make programs end (`exit`, `kill`,
+`run_out_of_memory`), act by hand (`stop_by_hand`, `remove_by_hand`,
 `run_foreign`), take the Engine away (`unreachable`), and may fail any call (`before_call`).
 """
 
@@ -65,6 +66,7 @@ class FakeContainer:
     state: str = "created"
     exit_code: int = 0
     error: str = ""
+    oom_killed: bool = False  # until it is started again, as since version 25
     address: str = ""
     network_id: str = ""
     restart_count: int = 0
@@ -138,8 +140,19 @@ class FakeEngine:
         self._end(container, code)
 
     def kill(self, name: str) -> None:
-        """SIGKILL from outside of the Engine, such as the kernel's when memory is short."""
+        """SIGKILL from outside of the Engine."""
         self._end(self.named(name), 137)
+
+    def run_out_of_memory(self, name: str) -> None:
+        """The kernel kills its program, and the Engine learns why."""
+        self.tell_of_memory(name)
+        self.kill(name)
+
+    def tell_of_memory(self, name: str) -> None:
+        """The Engine learns that the kernel killed a process of it; on a real one that may be right after its death."""
+        container = self.named(name)
+        container.oom_killed = True
+        self._tell(container, "oom")
 
     def pause(self, name: str) -> None:
         self._set_state(self.named(name), "paused", "pause")
@@ -198,7 +211,7 @@ class FakeEngine:
                 "Status": found.state,
                 "ExitCode": found.exit_code if found.state not in _RUNNING else 0,
                 "StartedAt": _timestamp(found.started_at),
-                "OOMKilled": False,
+                "OOMKilled": found.oom_killed,
                 "Error": found.error,
             },
         }
@@ -424,7 +437,7 @@ class FakeEngine:
 
     def _run(self, container: FakeContainer) -> None:
         container.started_at, container.restarts_at = self.now, None
-        container.error, container.held_back = "", False
+        container.error, container.held_back, container.oom_killed = "", False, False
         container.log += container.program.log
         after = container.program.exits_after_seconds
         container.ends_at = None if after is None else self.now + after

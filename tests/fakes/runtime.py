@@ -73,4 +73,4 @@ class FakeRuntime(DockerRuntime):
         return _Connection(self.engine)
 
     def _event_watch(self, wake: Callable[[], None]) -> EventWatch:
-        return _Events(self._engine, self._instance, self, wake)
+        return _Events(self._engine, self._instance, self._deaths, self._network_destroyed, wake)

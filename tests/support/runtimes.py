@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import signal
+import socket
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -52,6 +53,9 @@ class World(Protocol):
 
     def kill(self, container: Container) -> None:
         """The kernel kills its program."""
+
+    def run_out_of_memory(self, container: Container) -> None:
+        """Its program takes more memory than the container has (32 MiB), and the kernel kills it."""
 
     def pass_time(self) -> None:
         """A moment, for the Engine to do what it does by itself."""
@@ -116,6 +120,9 @@ class FakeWorld:
     def kill(self, container: Container) -> None:
         self.engine.kill(container.name)
 
+    def run_out_of_memory(self, container: Container) -> None:
+        self.engine.run_out_of_memory(container.name)
+
     def pass_time(self) -> None:
         self.engine.advance(1)
 
@@ -163,6 +170,15 @@ class DockerWorld:
 
     def kill(self, container: Container) -> None:
         os.kill(self.api.inspect_container(container.id)["State"]["Pid"], signal.SIGKILL)
+
+    def run_out_of_memory(self, container: Container) -> None:
+        eventually(lambda: _asked(f"http://{container.address}:8080/"))
+        body = bytes(2**20 - 1)
+        head = f"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body) + 1}\r\n\r\n"
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for _ in range(64):  # none ends, so that all are held at once
+                client = stack.enter_context(socket.create_connection((container.address, 8080), timeout=20))
+                client.sendall(head.encode() + body)
 
     def pass_time(self) -> None:
         time.sleep(0.02)

@@ -18,6 +18,7 @@ from reconciler.model.plan import ProbeTarget
 from reconciler.model.spec import HealthCheck
 from reconciler.ports import Unavailable
 from reconciler.probe import open_prober
+from reconciler.runtime.deaths import Deaths
 from reconciler.runtime.events import EventWatch
 from reconciler.source import open_source
 from tests.fakes.engine import FakeEngine
@@ -112,8 +113,8 @@ def test_an_engine_that_is_away_does_not_end_the_following_of_its_events() -> No
             self.tries += 1
             raise Unavailable("away")
 
-    engine, runtime = Away(), FakeRuntime(FakeEngine())
-    with closing(EventWatch(engine, "default", runtime, idle)) as events:  # type: ignore[arg-type]
+    engine = Away()
+    with closing(EventWatch(engine, "default", Deaths(), idle, idle)) as events:  # type: ignore[arg-type]
         events.start()
         eventually(lambda: engine.tries >= 2)
         events.check()

@@ -134,6 +134,21 @@ def test_a_death_while_the_one_before_is_looked_at_is_not_lost(engine: FakeEngin
     assert only(runtime).restart_count == 2
 
 
+def test_the_kernel_may_tell_of_memory_before_a_death_or_after_it(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    runtime.perform(creation())
+    engine.run_out_of_memory("web-1")
+    engine.advance(1)  # runs again, and inspecting tells no more of it
+    assert "out of memory" in only(runtime).last_log
+    engine.kill("web-1")
+    assert "out of memory" not in only(runtime).last_log, "this time it was somebody else"
+    engine.tell_of_memory("web-1")
+    engine.advance(1)
+    assert "out of memory" in only(runtime).last_log, "it was not"
+    engine.exit("web-1", code=1)
+    engine.advance(1)
+    assert "out of memory" not in only(runtime).last_log
+
+
 @pytest.mark.parametrize("moment", ["inspect", "logs"])
 def test_a_container_that_vanishes_while_it_is_looked_at_is_no_error(
     engine: FakeEngine, runtime: FakeRuntime, moment: str
