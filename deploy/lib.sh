@@ -32,7 +32,8 @@ quietly() {
 
 # --- packages ---
 
-# What the virtual environment and the pure tests need, as far as this machine lacks it; one package a line.
+# What the virtual environment and the pure tests need, as far as this machine lacks it; one package a line. Where a
+# package's name depends on the distribution's version, the line has all of them, "newer|older".
 missing_for_environment() {
     if lacks python3; then echo python3; fi
     if ! can_make_environments; then echo python3-venv; fi
@@ -51,7 +52,7 @@ missing_for_running() {
 
 missing_for_an_engine() {
     if lacks dockerd; then echo docker.io; fi
-    if ! runs_systemd && ! has_cgroups; then echo cgroupfs-mount; fi
+    if lacks docker; then echo 'docker-cli|docker.io'; fi # a package of its own since Debian 13
     if grep -qs Y /sys/module/apparmor/parameters/enabled && lacks apparmor_parser; then echo apparmor; fi
 }
 
@@ -67,18 +68,28 @@ missing_for_tests() {
 # Debian's own python3 can't make one with pip in it before python3-venv is there.
 can_make_environments() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
 
-has_cgroups() { [ -e /sys/fs/cgroup/cgroup.controllers ] || [ -d /sys/fs/cgroup/memory ]; }
-
 # install_missing LIST...: what is missing of the lists above.
 install_missing() {
     # shellcheck disable=SC2046 # one package a word
     set -- $(for list in "$@"; do "missing_for_$list"; done)
     [ $# -gt 0 ] || return 0
     if lacks apt-get; then fail "missing: $*. Only apt-get is known here: install them your way, then try again"; fi
+    if [ "$(id -u)" = 0 ]; then
+        quietly apt-get -qq -o Acquire::Retries=3 update || say "going on with the lists of packages there are"
+    fi
+    # shellcheck disable=SC2046 # one package a word
+    set -- $(for names in "$@"; do known_package "$names"; done | sort -u)
     [ "$(id -u)" = 0 ] || fail "missing: $*. Run this as root once, or: sudo apt-get install $*"
     say "installing $*"
-    quietly apt-get -qq -o Acquire::Retries=3 update || say "going on with the lists of packages there are"
     quietly install_without_starting "$@" || fail "apt-get could not install $*"
+}
+
+# known_package NAME[|NAME...]: the first that can be installed here, or else the last, for apt-get to complain about.
+known_package() {
+    for name in $(echo "$1" | tr '|' ' '); do
+        if apt-cache show --no-all-versions "$name" >/dev/null 2>&1; then break; fi
+    done
+    echo "$name"
 }
 
 # Replica changes without an nginx reload need nginx's Lua module. Worth having, and nothing to fail for: an nginx
@@ -140,17 +151,21 @@ pip_install() {
 
 engine_answers() { docker version >/dev/null 2>&1; }
 
+# What docker's own command has to say where no Engine answers.
+engine_complaint() { docker version 2>&1 | tail -n 1; }
+
 # Start dockerd where no Engine answers. It goes on running, as the containers it holds do; who wants it to end
 # finds its process id in $engine_pid.
 start_engine() {
+    if lacks docker; then fail "no docker command to ask an Engine with: install it (since Debian 13 the package docker-cli)"; fi
     if engine_answers; then return; fi
-    [ -z "${DOCKER_HOST:-}" ] || fail "no Engine answers at DOCKER_HOST=$DOCKER_HOST: $(docker version 2>&1 | tail -n 1)"
-    [ "$(id -u)" = 0 ] || fail "no Engine answers $(id -un): $(docker version 2>&1 | tail -n 1)"
+    [ -z "${DOCKER_HOST:-}" ] || fail "no Engine answers at DOCKER_HOST=$DOCKER_HOST: $(engine_complaint)"
+    [ "$(id -u)" = 0 ] || fail "no Engine answers $(id -un): $(engine_complaint)"
     say "starting the Docker Engine"
     if runs_systemd; then
-        quietly systemctl start docker || fail "systemctl could not start docker"
+        quietly systemctl start docker || fail "systemctl could not start docker; its log: journalctl -u docker"
     elif ! dockerd_runs; then
-        if ! has_cgroups; then quietly cgroupfs-mount || fail "no control groups, and cgroupfs-mount could not mount them"; fi
+        if ! has_cgroups; then mount_cgroups; fi
         setsid dockerd >>"$engine_log" 2>&1 </dev/null &
         engine_pid=$!
     fi
@@ -159,17 +174,39 @@ start_engine() {
 
 dockerd_runs() { kill -0 "$(cat /var/run/docker.pid 2>/dev/null)" 2>/dev/null; }
 
+has_cgroups() { [ -e /sys/fs/cgroup/cgroup.controllers ] || [ -d /sys/fs/cgroup/memory ]; }
+
+# What systemd would have done at boot: the one hierarchy of version 2. Where the kernel's controllers are taken by
+# hierarchies of version 1, all of those: of a container in one that is not mounted, containerd tells no memory shortage.
+mount_cgroups() {
+    quietly mount -t cgroup2 cgroup2 /sys/fs/cgroup || fail "no control groups, and they can't be mounted here"
+    if grep -qw memory /sys/fs/cgroup/cgroup.controllers; then return; fi
+    umount /sys/fs/cgroup
+    mount -t tmpfs -o mode=0755 cgroups /sys/fs/cgroup
+    while IFS=: read -r number controllers _; do
+        [ "$number" != 0 ] || continue # version 2
+        directory=/sys/fs/cgroup/${controllers#name=}
+        case $controllers in name=*) controllers=none,$controllers ;; esac
+        mkdir "$directory"
+        quietly mount -t cgroup -o "$controllers" cgroup "$directory" || fail "could not mount $directory"
+    done </proc/self/cgroup
+    has_cgroups || fail "no control group for memory, which the Engine needs: is it switched off in this kernel?"
+}
+
 wait_for_engine() {
     tries_left=$((engine_patience_seconds * 5))
     until engine_answers; do
         tries_left=$((tries_left - 1))
-        if [ -n "$engine_pid" ] && ! kill -0 "$engine_pid" 2>/dev/null; then tries_left=0; fi
-        if [ "$tries_left" -le 0 ]; then
-            tail -n 20 "$engine_log" >&2 2>/dev/null || true
-            fail "the Docker Engine did not answer within $engine_patience_seconds s; its log: $engine_log"
-        fi
+        if [ -n "$engine_pid" ] && ! kill -0 "$engine_pid" 2>/dev/null; then engine_fails "dockerd ended at once"; fi
+        [ "$tries_left" -gt 0 ] || engine_fails "no Engine answers after $engine_patience_seconds s: $(engine_complaint)"
         sleep 0.2
     done
+}
+
+engine_fails() {
+    [ -n "$engine_pid" ] || fail "$*"
+    tail -n 20 "$engine_log" >&2
+    fail "$*; its log: $engine_log"
 }
 
 # stop_engine: only the one that we started, and nobody else's.

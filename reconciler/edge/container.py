@@ -18,7 +18,8 @@ from reconciler.ports import Unavailable
 
 _DIRECTORY = "/orchestry"
 _NO_DOCKER = (
-    "the docker command is not installed: install it (Debian: `apt-get install docker.io`), or use --edge process"
+    "the docker command is not installed: install it (Debian 12: `apt-get install docker.io`, Debian 13: "
+    "`apt-get install docker-cli`), or use --edge process"
 )
 _LABEL = "orchestry.edge"
 # A registry that has stopped talking is given up then, and asked again.
