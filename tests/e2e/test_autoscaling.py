@@ -44,6 +44,12 @@ def ready(site: Site) -> int:
     return int(site.app()["replicas"]["ready"])
 
 
+def scaled_out(site: Site) -> bool:
+    """Whether it was, and all that is wanted is there."""
+    counts = site.app()["replicas"]
+    return bool(counts["routed"] == counts["ready"] == counts["desired"] > 1)
+
+
 def explained(site: Site) -> dict[str, Any]:
     done = site.command("explain", "web", "-o", "json")
     assert done.returncode == 0, done.stderr
@@ -116,7 +122,7 @@ def test_restart_in_a_cooldown_keeps_it_and_the_count(site: Site) -> None:
     site.environment["ORCHESTRY_EDGE_LUA"] = "off"
     deployed(site, auto(cooldownSeconds=300))
     with load(site.port, [WORK]):
-        site.wait(lambda: ready(site) > 1)
+        site.wait(lambda: scaled_out(site))
         before = site.app()
         site.stop(signal.SIGKILL)
         site.start()
@@ -219,8 +225,9 @@ def test_containers_that_nobody_can_measure_are_unknown_and_never_idle(blind_sit
         site.wait(lambda: ready(site) > 1)
         line.refused = b"/stats?"
         site.wait(lambda: factors(decision(site))["cpu"] is None)
-    many = ready(site)
     site.wait(lambda: factors(decision(site))["latency"] == 0)
+    site.wait(lambda: scaled_out(site))
+    many = ready(site)
     time.sleep(3)
     blind = decision(site)
     assert (factors(blind)["cpu"], factors(blind)["memory"]) == (None, None)
