@@ -29,7 +29,8 @@ app = typer.Typer(
 )
 
 # On a wrong option typer exits with 2, which here means "changes", or "not converged yet"; it is an error like any.
-typer.BadParameter.__mro__[1].exit_code = 1  # type: ignore[attr-defined]
+_UsageError: Any = typer.BadParameter.__mro__[1]
+_UsageError.exit_code = 1
 
 WATCH_SECONDS = 1.0
 
@@ -53,6 +54,8 @@ _StatusOutput = Annotated[
     Literal["table", "wide", "json", "yaml"], typer.Option("--output", "-o", help="How to print it.")
 ]
 _App = Annotated[str, typer.Argument(metavar="APP", autocompletion=_names_of_apps)]
+_AppOrAll = Annotated[str | None, typer.Argument(metavar="APP", show_default=False, autocompletion=_names_of_apps)]
+_Since = Annotated[str | None, typer.Option(help="Not older than this: 10m, 2h, 3d, or a time.")]
 
 
 def main() -> None:
@@ -131,9 +134,7 @@ def plan(settings: Settings, output: _Output = "text") -> None:
 @with_settings
 def status(
     settings: Settings,
-    app_name: Annotated[
-        str | None, typer.Argument(metavar="[APP]", show_default=False, autocompletion=_names_of_apps)
-    ] = None,
+    app_name: _AppOrAll = None,
     output: _StatusOutput = "table",
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Print again whenever it changes.")] = False,
     exit_code: Annotated[
@@ -164,7 +165,7 @@ def events(
         str | None, typer.Option("--app", help="Only this app's.", autocompletion=_names_of_apps)
     ] = None,
     type_: Annotated[str | None, typer.Option("--type", help="Only this type: app, action, health, rollout, …")] = None,
-    since: Annotated[str | None, typer.Option(help="Not older than this: 10m, 2h, 3d, or a time.")] = None,
+    since: _Since = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many.")] = 100,
     output: _Output = "text",
 ) -> None:
@@ -192,18 +193,41 @@ def explain(
 @app.command()
 @with_settings
 def history(
+    context: typer.Context,
     settings: Settings,
-    app_name: _App,
-    since: Annotated[str | None, typer.Option(help="Not older than this: 10m, 2h, 3d, or a time.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many decisions, and rollouts.")] = 100,
+    app_name: _AppOrAll = None,
+    actions: Annotated[
+        bool,
+        typer.Option("--actions", help="Instead: what was done to its containers, or to all, and what came of it."),
+    ] = False,
+    revisions: Annotated[
+        bool,
+        typer.Option(
+            "--revisions", help="Instead: revisions applied, and what was wrong with each; of problems, APP's only."
+        ),
+    ] = False,
+    since: _Since = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many of each kind.")] = 100,
     output: _Output = "text",
 ) -> None:
-    """List an app's scaling decisions and rollouts, with its load over time."""
+    """List an app's scaling decisions and rollouts, with its load over time; or actions, or revisions."""
     from reconciler.decide.scaling.metrics import factor_of
-    from reconciler.report.history import history as report
+    from reconciler.report.actions import actions as list_of_actions
+    from reconciler.report.history import history as history_of
+    from reconciler.report.revisions import revisions as list_of_revisions
 
+    if actions and revisions:
+        fail("--actions and --revisions are two lists: give one of them")
+    now = time.time()
     with _reader(settings) as reader:
-        typer.echo(report(reader, app_name, since, limit, output, factor_of=factor_of, now=time.time()))
+        if actions:
+            typer.echo(list_of_actions(reader, app_name, since, limit, output, now=now))
+        elif revisions:
+            typer.echo(list_of_revisions(reader, app_name, since, limit, output, now=now))
+        elif app_name is not None:
+            typer.echo(history_of(reader, app_name, since, limit, output, factor_of=factor_of, now=now))
+        else:
+            raise _UsageError("Missing argument 'APP'.", context)
 
 
 @app.command()

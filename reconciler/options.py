@@ -38,7 +38,8 @@ _FILE = typer.Option(
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with an option for each setting it uses. It gets ``settings`` or ``loaded``, as it asks."""
+    """The command with an option for each setting it uses. It gets ``settings``, ``loaded`` or
+    ``context`` as it asks."""
     asked = signature(command, eval_str=True).parameters
 
     @wraps(command)
@@ -49,10 +50,10 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
             fail(str(error))
         for warning in _exposed(loaded):
             typer.echo(f"orchestry: warning: {warning}", err=True)
-        arguments = given | {"settings": loaded.settings, "loaded": loaded}
+        arguments = given | {"settings": loaded.settings, "loaded": loaded, "context": context}
         command(**{name: arguments[name] for name in asked})
 
-    own = [parameter for name, parameter in asked.items() if name not in ("settings", "loaded")]
+    own = [parameter for name, parameter in asked.items() if name not in ("settings", "loaded", "context")]
     context = Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)
     return _taking(read_settings, [context, *own, *_options(command.__name__)])
 

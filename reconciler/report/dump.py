@@ -37,7 +37,7 @@ def status_of(snapshot: Snapshot, *, now: float, app_name: str | None = None) ->
         controller=_controller(snapshot.controller, now),
         apps=apps,
         notices=snapshot.controller.notices,
-        problems=tuple(_problem(problem) for problem in problems),
+        problems=tuple(problem_dump(problem) for problem in problems),
     )
 
 
@@ -70,7 +70,7 @@ def _controller(controller: Controller, now: float) -> contract.Controller:
     return _like(contract.Controller, controller, age_seconds=age_seconds, running=running(controller, now))
 
 
-def _problem(problem: Problem) -> contract.Problem:
+def problem_dump(problem: Problem) -> contract.Problem:
     return _like(contract.Problem, problem, app=problem.app_name, message=str(problem))
 
 

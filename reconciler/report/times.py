@@ -30,6 +30,11 @@ def age(seconds: float) -> str:
     return f"{int(seconds / 86400)} d"
 
 
+def duration(seconds: float) -> str:
+    """How long something took: tenths of a second below ten, and from there on like an age."""
+    return f"{max(0.0, seconds):.1f} s" if seconds < 10 else age(seconds)
+
+
 def parse_since(text: str | None, now: float) -> float | None:
     """The moment that a filter means: ``10m``, ``2h``, ``3d`` before ``now``, or a time (``2026-11-24T15:12Z``; UTC
     without a zone), in epoch seconds.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from reconciler.store import leadership, schema, sqlite_reading
-from reconciler.store.database import Damaged, Database, Postgres, postgres_url
+from reconciler.store import sqlite_reading
+from reconciler.store.database import Database, Postgres, postgres_url
 from reconciler.store.leadership import FileLock
 from reconciler.store.reader import SqlReader
 from reconciler.store.retention import DEFAULT_RETENTION, Retention
@@ -31,17 +31,11 @@ def open_store(
     lock = FileLock(state_dir, instance)
     try:
         database: Database = Postgres(postgres_url(url)) if url else SqliteFile(state_dir / FILE_NAME)
-        notice = _prepare(database)
-        lease = None
-        if url:
-            with database.transaction() as connection:
-                lease = leadership.acquire(connection, instance, lock.holder)
+        store = SqlStore(database, instance, lock, retention)
+        store.prepare(shared=bool(url))
     except BaseException:
         lock.release()
         raise
-    store = SqlStore(database, instance, lock, lease, retention)
-    if notice:
-        store.report(notice)
     return store
 
 
@@ -52,14 +46,3 @@ def open_reader(url: str | None, *, state_dir: Path, instance: str) -> SqlReader
         return SqlReader(server.reading, server.place, instance)
     path = state_dir / FILE_NAME
     return SqlReader(partial(sqlite_reading.reading, path), f"SQLite database {path}", instance)
-
-
-def _prepare(database: Database) -> str | None:
-    """Bring the schema up to date; the notice says if a damaged file had to be replaced on the way."""
-    try:
-        schema.prepare(database)
-    except Damaged as damage:
-        notice = database.start_over(str(damage))
-        schema.prepare(database)
-        return notice
-    return None

@@ -6,7 +6,7 @@ tallies of probes, the vitals of replicas, and a scaling decision that was made 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class AppRow(NamedTuple):
-    """What is remembered of an app and what was planned for it; either may lack. Replicas are rows of their own."""
+    """What is remembered of an app and what is shown of it; either may lack. Its replicas are rows of their own."""
 
     state: AppState | None
     status: AppStatus | None
@@ -61,18 +61,10 @@ class Present:
     def of(cls, record: Record, before: Present) -> Present:
         """What the record wants kept. Where it says nothing (no status of an app that it remembers, no notices, no
         edge) what was kept ``before`` stays."""
-        state, statuses = record.state, record.statuses
-        replicas = {name: _replica_before(one, before.replicas.get(name)) for name, one in state.replicas.items()}
-        for status in statuses.values():
-            for one in status.replicas:
-                replicas[one.name] = ReplicaRow(status.name, state.replicas.get(one.name), one)
         return cls(
-            apps={
-                name: AppRow(state.apps.get(name), _status(statuses.get(name), before.apps.get(name)))
-                for name in state.apps.keys() | statuses.keys()
-            },
-            replicas=replicas,
-            published=state.published,
+            apps=_app_rows(record, before.apps),
+            replicas=_replica_rows(record, before.replicas),
+            published=record.state.published,
             header=_header(record, before.header),
         )
 
@@ -109,8 +101,8 @@ class Changes:
 def changes(saved: Present, wanted: Present, *, everything: bool) -> Changes:
     """``everything`` also counts differences that alone are no reason to write."""
     return Changes(
-        apps=_difference(saved.apps, wanted.apps, None if everything else _settled_app),
-        replicas=_difference(saved.replicas, wanted.replicas, None if everything else _settled_replica),
+        apps=_difference(saved.apps, wanted.apps, None if everything else _lasting_of_app),
+        replicas=_difference(saved.replicas, wanted.replicas, None if everything else _lasting_of_replica),
         published=wanted.published if wanted.published != saved.published else None,
         header=wanted.header != saved.header,
         revision=wanted.header.revision not in ("", saved.header.revision),
@@ -120,78 +112,81 @@ def changes(saved: Present, wanted: Present, *, everything: bool) -> Changes:
 
 def applied(saved: Present, wanted: Present, done: Changes) -> Present:
     """What the tables hold once the changes are committed: rows that were not worth a write are still the old ones."""
-    return Present(
-        done.apps.applied_to(saved.apps), done.replicas.applied_to(saved.replicas), wanted.published, wanted.header
-    )
+    apps, replicas = done.apps.applied_to(saved.apps), done.replicas.applied_to(saved.replicas)
+    return replace(wanted, apps=apps, replicas=replicas)
+
+
+# -- what a record wants kept -----------------------------------------------------------------------------------------
+
+
+def _app_rows(record: Record, before: Mapping[str, AppRow]) -> dict[str, AppRow]:
+    shown_before = {name: row.status for name, row in before.items()}
+    shown = shown_before | {name: replace(status, replicas=()) for name, status in record.statuses.items()}
+    names = record.state.apps.keys() | record.statuses.keys()
+    return {name: AppRow(record.state.apps.get(name), shown.get(name)) for name in names}
+
+
+def _replica_rows(record: Record, before: Mapping[str, ReplicaRow]) -> dict[str, ReplicaRow]:
+    states, apps = record.state.replicas, record.statuses.values()
+    remembered = {
+        name: ReplicaRow(state.app_name, state, before[name].status if name in before else None)
+        for name, state in states.items()
+    }
+    shown = {
+        status.name: ReplicaRow(app.name, states.get(status.name), status) for app in apps for status in app.replicas
+    }
+    return remembered | shown
+
+
+def _header(record: Record, before: Header) -> Header:
+    given = {name: getattr(record, name) for name in ("source", "edge", "notices", "problems")}
+    news = {name: value for name, value in given.items() if value is not None}
+    return replace(before, revision=record.state.revision, last_address=record.state.last_address, **news)
+
+
+# -- what is worth a write --------------------------------------------------------------------------------------------
 
 
 def _difference(
-    saved: Mapping[str, T], wanted: Mapping[str, T], settled: Callable[[T], object] | None
+    saved: Mapping[str, T], wanted: Mapping[str, T], lasting: Callable[[T], object] | None
 ) -> Difference[T]:
-    changed = {name: row for name, row in wanted.items() if _differs(saved.get(name), row, settled)}
+    changed = {name: row for name, row in wanted.items() if _differs(saved.get(name), row, lasting)}
     return Difference(changed, frozenset(saved.keys() - wanted.keys()))
 
 
-def _differs(saved: T | None, wanted: T, settled: Callable[[T], object] | None) -> bool:
+def _differs(saved: T | None, wanted: T, lasting: Callable[[T], object] | None) -> bool:
     if saved == wanted:
         return False
-    return saved is None or settled is None or settled(saved) != settled(wanted)
+    return saved is None or lasting is None or lasting(saved) != lasting(wanted)
 
 
-def _new_decisions(saved: Mapping[str, AppRow], wanted: Mapping[str, AppRow]) -> list[tuple[str, ScalingDecision]]:
-    found = []
+def _new_decisions(saved: Mapping[str, AppRow], wanted: Mapping[str, AppRow]) -> Iterator[tuple[str, ScalingDecision]]:
     for name, (state, _) in wanted.items():
         before = saved[name].state if name in saved else None
         if state is before or state is None or state.decision is None:
             continue
-        if before is None or _gist(before.decision) != _gist(state.decision):
-            found.append((name, state.decision))
-    return found
-
-
-def _status(status: AppStatus | None, before: AppRow | None) -> AppStatus | None:
-    if status is not None:
-        return replace(status, replicas=())
-    return before.status if before else None
-
-
-def _replica_before(state: ReplicaState, before: ReplicaRow | None) -> ReplicaRow:
-    return ReplicaRow(state.app_name, state, before.status if before else None)
-
-
-def _header(record: Record, before: Header) -> Header:
-    return Header(
-        revision=record.state.revision,
-        last_address=record.state.last_address,
-        source=before.source if record.source is None else record.source,
-        edge=before.edge if record.edge is None else record.edge,
-        notices=before.notices if record.notices is None else record.notices,
-        problems=before.problems if record.problems is None else record.problems,
-    )
+        if before is None or before.decision is None or before.decision.gist != state.decision.gist:
+            yield name, state.decision
 
 
 def _all_but(type_: Any, *names: str) -> attrgetter[tuple[Any, ...]]:
-    return attrgetter(*(one.name for one in fields(type_) if one.name not in names))
+    return attrgetter(*(declared.name for declared in fields(type_) if declared.name not in names))
 
 
-_steady_app = _all_but(AppState, "decision")
-_steady_replica = _all_but(ReplicaState, "health", "readiness")
-_steady_status = _all_but(ReplicaStatus, "health", "vitals")
-_steady_health: Callable[[Health], tuple[Any, ...]] = _all_but(Health, "tally")
+_of_app_state = _all_but(AppState, "decision")
+_of_replica_state = _all_but(ReplicaState, "health", "readiness")
+_of_replica_status = _all_but(ReplicaStatus, "health", "vitals")
+_of_health: Callable[[Health], tuple[Any, ...]] = _all_but(Health, "tally")
 
 
-def _settled_app(row: AppRow) -> object:
+def _lasting_of_app(row: AppRow) -> object:
     state, status = row
-    return state and (_steady_app(state), _gist(state.decision)), status
+    return state and (_of_app_state(state), state.decision and state.decision.gist), status
 
 
-def _settled_replica(row: ReplicaRow) -> object:
+def _lasting_of_replica(row: ReplicaRow) -> object:
     _, state, status = row
     return (
-        state and (_steady_replica(state), _steady_health(state.health), _steady_health(state.readiness)),
-        status and (_steady_status(status), _steady_health(status.health)),
+        state and (_of_replica_state(state), _of_health(state.health), _of_health(state.readiness)),
+        status and (_of_replica_status(status), _of_health(status.health)),
     )
-
-
-def _gist(decision: ScalingDecision | None) -> object:
-    return decision and decision.gist

@@ -6,7 +6,8 @@ as `Damaged`, which the store answers by starting over. No message ever holds a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -59,21 +60,15 @@ class Postgres:
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except (DBAPIError, PoolTimeout) as error:
-            raise Unavailable(self._explained(error)) from error
+        with explaining(self._explained), self._engine.begin() as connection:
+            yield connection
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """One moment, read-only."""
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        try:
-            with self._engine.connect().execution_options(**options) as connection:
-                yield connection
-        except (DBAPIError, PoolTimeout) as error:
-            raise Unavailable(self._explained(error)) from error
+        with explaining(self._explained), self._engine.connect().execution_options(**options) as connection:
+            yield connection
 
     def start_over(self, why: str) -> str:
         raise Unavailable(f"{self.place}: {why}; a server's database is its administrator's to restore")
@@ -81,12 +76,24 @@ class Postgres:
     def dispose(self) -> None:
         self._engine.dispose()
 
-    def _explained(self, error: Exception) -> str:
-        cause = error.orig if isinstance(error, DBAPIError) else error
+    def _explained(self, cause: BaseException) -> Unavailable:
         said = " ".join(str(cause).split()) or type(cause).__name__
         for secret in self._secrets:
             said = said.replace(secret, "***")
-        return f"{self.place}: {said}; check that the server runs and that --database names it and its user rightly"
+        return Unavailable(
+            f"{self.place}: {said}; check that the server runs and that --database names it and its user rightly"
+        )
+
+
+@contextmanager
+def explaining(explained: Callable[[BaseException], Exception]) -> Iterator[None]:
+    """Let what a driver raises, in our hands or in SQLAlchemy's, leave as what ``explained`` makes of it."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise explained(error.orig or error) from error
+    except (PoolTimeout, sqlite3.Error) as error:
+        raise explained(error) from error
 
 
 def postgres_url(text: str) -> URL:

@@ -13,17 +13,17 @@ import fcntl
 import os
 import socket
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from reconciler.ports import CHECKPOINT_SECONDS, AlreadyRunning
-from reconciler.store.sqlite import make_readable_directory, unreachable
+from reconciler.store.sqlite import make_readable_directory, reaching
 from reconciler.store.tables import leases
 
 LEASE_SECONDS = 3 * CHECKPOINT_SECONDS
@@ -40,7 +40,7 @@ class FileLock:
         """Raises AlreadyRunning while another process holds it, Unavailable where the file can't be had."""
         self._path = state_dir / f"controller-{instance}.lock"
         self._instance = instance
-        with self._translated():
+        with reaching(str(self._path)):
             self._file, self.holder = self._acquire()
 
     def confirm(self) -> None:
@@ -48,7 +48,7 @@ class FileLock:
 
         Raises AlreadyRunning where another was faster, Unavailable where that can't be told just now.
         """
-        with self._translated():
+        with reaching(str(self._path)):
             if not self._is_ours(self._file):
                 # The old one is kept until there is a new one: without, the next call would have none to look at.
                 old = self._file
@@ -84,13 +84,6 @@ class FileLock:
                 "stop that one, or give this one another --instance and --state-dir"
             ) from error
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise unreachable(str(self._path), error) from error
-
     def _is_ours(self, file: FileIO) -> bool:
         with suppress(FileNotFoundError):
             return os.path.samestat(self._path.stat(), os.fstat(file.fileno()))
@@ -116,15 +109,16 @@ class Lease:
 
     def renew(self, connection: sa.Connection) -> None:
         """Check and renew, in the transaction that is to write. Raises AlreadyRunning where another has taken over."""
-        mine = (leases.c.instance == self.instance) & (leases.c.epoch == self.epoch)
-        renewed = connection.execute(leases.update().where(mine).values(expires_at=_now() + LEASE_SECONDS))
-        if renewed.rowcount == 0:
+        if self._expire(connection, _now() + LEASE_SECONDS).rowcount == 0:
             raise AlreadyRunning(f"{_holder(connection, self.instance)} has taken instance {self.instance!r} over")
 
     def release(self, connection: sa.Connection) -> None:
         """Let the next controller start at once."""
+        self._expire(connection, 0.0)
+
+    def _expire(self, connection: sa.Connection, at: float | sa.ColumnElement[float]) -> sa.CursorResult[Any]:
         mine = (leases.c.instance == self.instance) & (leases.c.epoch == self.epoch)
-        connection.execute(leases.update().where(mine).values(expires_at=0.0))
+        return connection.execute(leases.update().where(mine).values(expires_at=at))
 
 
 def acquire(connection: sa.Connection, instance: str, holder: str) -> Lease:
@@ -137,9 +131,7 @@ def acquire(connection: sa.Connection, instance: str, holder: str) -> Lease:
         index_elements=[leases.c.instance],
         set_={
             "epoch": leases.c.epoch + 1,
-            "holder": row.excluded.holder,
-            "held_by": row.excluded.held_by,
-            "expires_at": row.excluded.expires_at,
+            **{name: row.excluded[name] for name in ("holder", "held_by", "expires_at")},
         },
         where=(leases.c.expires_at < _now()) | (leases.c.holder == holder),
     ).returning(leases.c.epoch)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -13,33 +16,31 @@ from reconciler.model.recorded import ActionRecord, RevisionRecord, Snapshot
 from reconciler.model.scaling import ScalingDecision
 from reconciler.model.state import State
 from reconciler.ports import NothingRecorded, Unavailable
-from reconciler.store import queries, schema
+from reconciler.store import codec, present, schema, tables
 from reconciler.store.codec import Unreadable
+from reconciler.store.rows import value_of
+
+T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
 class SqlReader:
     """`ports.StatusReader`. ``reading`` opens the database for one look; ``place`` names it in messages."""
 
-    def __init__(
-        self,
-        reading: Callable[[], AbstractContextManager[sa.Connection]],
-        place: str,
-        instance: str,
-    ) -> None:
-        self._reading = reading
-        self._place = place
-        self._instance = instance
+    reading: Callable[[], AbstractContextManager[sa.Connection]]
+    place: str
+    instance: str
 
     def snapshot(self) -> Snapshot:
         with self._look() as connection:
-            found = queries.snapshot(connection, self._instance)
-        if found is None:
-            raise NothingRecorded(self._nothing())
-        return found
+            snapshot = present.read(connection, self.instance).snapshot()
+        if snapshot is None:
+            raise self._nothing()
+        return snapshot
 
     def state(self) -> State:
         with self._look() as connection:
-            return queries.held(connection, self._instance).state
+            return present.read(connection, self.instance).state
 
     def events(
         self,
@@ -49,45 +50,61 @@ class SqlReader:
         since: float | None = None,
         limit: int = 100,
     ) -> tuple[Event, ...]:
-        with self._look() as connection:
-            return queries.events(connection, self._instance, app_name, type, since, limit)
+        columns = tables.events.c
+        newest_first = self._newest_first(columns.at, since, app_name=app_name, type=type)
+        return self._list(newest_first.order_by(columns.id.desc()).limit(limit), partial(value_of, Event))
 
     def actions(
         self, *, app_name: str | None = None, since: float | None = None, limit: int = 100
     ) -> tuple[ActionRecord, ...]:
-        with self._look() as connection:
-            return queries.actions(connection, self._instance, app_name, since, limit)
+        columns = tables.actions.c
+        newest_first = self._newest_first(columns.planned_at, since, app_name=app_name)
+        in_order = newest_first.order_by(columns.target.desc(), columns.verb.desc())
+        return self._list(in_order.limit(limit), partial(value_of, ActionRecord))
 
     def revisions(self, *, since: float | None = None, limit: int = 100) -> tuple[RevisionRecord, ...]:
-        with self._look() as connection:
-            return queries.revisions(connection, self._instance, since, limit)
+        columns = tables.revisions.c
+        newest_first = self._newest_first(columns.applied_at, since)
+        return self._list(newest_first.order_by(columns.id.desc()).limit(limit), partial(value_of, RevisionRecord))
 
     def decisions(self, app_name: str, *, since: float | None = None, limit: int = 100) -> tuple[ScalingDecision, ...]:
-        with self._look() as connection:
-            return queries.decisions(connection, self._instance, app_name, since, limit)
+        newest_first = self._newest_first(tables.scaling_decisions.c.at, since, app_name=app_name)
+        return self._list(newest_first.limit(limit), lambda row: codec.DECISION.decode(row["decision"]))
 
     def samples(self, app_name: str, *, since: float | None = None) -> tuple[LoadSample, ...]:
-        with self._look() as connection:
-            return queries.samples(connection, self._instance, app_name, since)
+        """All of them: retention bounds how many there are, and part of a stretch of time would look like the whole."""
+        columns = tables.samples.c
+        newest_first = self._newest_first(columns.at, since, app_name=app_name)
+        return self._list(newest_first.order_by(columns.resolution_seconds), partial(value_of, LoadSample))
 
     def close(self) -> None:
         """Nothing is kept open between looks."""
 
+    def _newest_first(self, at: sa.Column[float], since: float | None, **equal: str | None) -> sa.Select[tuple[object]]:
+        """The rows of the table that has the column ``at``, those ``since`` and with these values in other columns."""
+        wanted = {name: value for name, value in equal.items() if value is not None} | {"instance": self.instance}
+        query = sa.select(at.table).filter_by(**wanted).order_by(at.desc())
+        return query if since is None else query.where(at >= since)
+
+    def _list(self, query: sa.Select[tuple[object]], value: Callable[[sa.RowMapping], T]) -> tuple[T, ...]:
+        with self._look() as connection:
+            return tuple(value(row) for row in connection.execute(query).mappings())
+
     @contextmanager
     def _look(self) -> Iterator[sa.Connection]:
         try:
-            with self._reading() as connection:
-                if not schema.check(connection, self._place):
-                    raise NothingRecorded(self._nothing())
+            with self.reading() as connection:
+                if not schema.check(connection, self.place):
+                    raise self._nothing()
                 yield connection
         except Unreadable as error:
             raise Unavailable(
-                f"{self._place} holds a record of another version of Orchestry ({error}): "
+                f"{self.place} holds a record of another version of Orchestry ({error}): "
                 "use the version that the controller has"
             ) from error
 
-    def _nothing(self) -> str:
-        return (
-            f"{self._place} has nothing of instance {self._instance!r} yet: start the controller with "
+    def _nothing(self) -> NothingRecorded:
+        return NothingRecorded(
+            f"{self.place} has nothing of instance {self.instance!r} yet: start the controller with "
             "`orchestry run`, or name another --instance"
         )

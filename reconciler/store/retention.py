@@ -6,7 +6,7 @@ never touched. Samples go through two stages, fine ones are rolled up into coars
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
@@ -15,16 +15,20 @@ from typing import Any
 import sqlalchemy as sa
 
 from reconciler.model.load import LoadSample
-from reconciler.store import rows, statements, tables
+from reconciler.store import tables
+from reconciler.store.rows import row_of, value_of
+from reconciler.store.statements import Writes
 
 _DAY_SECONDS = 86_400.0
 # How many intervals one pass rolls up: a long backlog is worked off over several passes, not in one long pause.
 _STRETCH_INTERVALS = 10
 
-# The worst of the parts: a mean of percentiles would be no percentile.
-_LARGEST = ("replicas", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms")
-_SUMS = ("status_1xx", "status_2xx", "status_3xx", "status_4xx", "status_5xx", "bytes_sent")
-_MEANS = ("cpu_percent", "memory_percent", "rps", "connections", "error_rate")
+# How the parts of an interval become one. Of percentiles the worst counts: a mean of them would be no percentile.
+_MERGED_BY: dict[str, Callable[[list[float]], float]] = {
+    **dict.fromkeys(("replicas", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms"), max),
+    **dict.fromkeys(("status_1xx", "status_2xx", "status_3xx", "status_4xx", "status_5xx", "bytes_sent"), sum),
+    **dict.fromkeys(("cpu_percent", "memory_percent", "rps", "connections", "error_rate"), fmean),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +58,31 @@ def prune(connection: sa.Connection, instance: str, now: float, keep: Retention)
     """Delete what is older than wanted or beyond the number wanted. Cheap where there is nothing to delete."""
     for column in _TIMES:
         mine = column.table.c.instance == instance
-        _older_than(connection, mine, column, now - keep.days * _DAY_SECONDS)
-        _beyond(connection, mine, column, keep.rows)
+        _bound(connection, mine, column, keep.rows, since=now - keep.days * _DAY_SECONDS)
     routes = tables.route_tables.c
-    _beyond(connection, routes.instance == instance, routes.id, keep.route_tables)
+    _bound(connection, routes.instance == instance, routes.id, keep.route_tables)
     roll_up(connection, instance, now - keep.fine_samples_days * _DAY_SECONDS, keep.coarse_seconds)
     for resolution_seconds in _resolutions(connection, instance):
         equal = _samples_of(instance, resolution_seconds)
-        _older_than(connection, equal, tables.samples.c.at, now - keep.coarse_samples_days * _DAY_SECONDS)
-        _beyond(connection, equal, tables.samples.c.at, keep.samples)
+        since = now - keep.coarse_samples_days * _DAY_SECONDS
+        _bound(connection, equal, tables.samples.c.at, keep.samples, since=since)
 
 
 def roll_up(connection: sa.Connection, instance: str, before: float, resolution_seconds: float) -> None:
     """Replace finer samples that ended by ``before`` with samples of ``resolution_seconds``, a stretch at a time."""
     table = tables.samples
-    finer = [it for it in _resolutions(connection, instance) if it < resolution_seconds]
+    finer = [seconds for seconds in _resolutions(connection, instance) if seconds < resolution_seconds]
     if not finer:
         return
-    oldest = (sa.select(sa.func.min(table.c.at)).where(_samples_of(instance, it)) for it in finer)
+    oldest = (sa.select(sa.func.min(table.c.at)).where(_samples_of(instance, seconds)) for seconds in finer)
     oldest_at = min(connection.execute(query).scalar_one() for query in oldest)
     # Whole intervals only, so that no interval is written twice with half its parts.
     until = min(before, oldest_at + _STRETCH_INTERVALS * resolution_seconds) // resolution_seconds * resolution_seconds
     going = _samples_of(instance, *finer) & (table.c.at <= until)
     taken = connection.execute(sa.select(table).where(going)).mappings().all()
     if taken:
-        coarse = merged(map(rows.sample, taken), resolution_seconds)
-        statements.put(connection, table, rows.sample_rows(instance, coarse))
+        coarse = merged((value_of(LoadSample, row) for row in taken), resolution_seconds)
+        Writes(connection, instance).put(table, map(row_of, coarse))
         connection.execute(table.delete().where(going))
 
 
@@ -91,10 +94,12 @@ def _resolutions(connection: sa.Connection, instance: str) -> list[float]:
     """
     column = tables.samples.c.resolution_seconds
     finest = sa.select(sa.func.min(column)).where(tables.samples.c.instance == instance)
-    found: list[float] = []
-    while (following := connection.scalar(finest.where(column > found[-1]) if found else finest)) is not None:
-        found.append(following)
-    return found
+    resolutions: list[float] = []
+    coarser = finest
+    while (following := connection.scalar(coarser)) is not None:
+        resolutions.append(following)
+        coarser = finest.where(column > following)
+    return resolutions
 
 
 def _samples_of(instance: str, *resolutions_seconds: float) -> sa.ColumnElement[bool]:
@@ -114,29 +119,30 @@ def merged(samples: Iterable[LoadSample], resolution_seconds: float) -> list[Loa
 
 
 def _merge(app_name: str, at: float, resolution_seconds: float, parts: Sequence[LoadSample]) -> LoadSample:
-    def known(name: str) -> list[float]:
-        return [value for part in parts if (value := getattr(part, name)) is not None]
-
-    values: dict[str, Any] = {name: max(known(name), default=None) for name in _LARGEST}
-    values |= {name: sum(known(name)) if known(name) else None for name in _SUMS}
-    values |= {name: fmean(known(name)) if known(name) else None for name in _MEANS}
-    return LoadSample(app_name, at, resolution_seconds, **values, custom=_merged_custom(parts))
-
-
-def _merged_custom(parts: Sequence[LoadSample]) -> dict[str, float | None]:
-    merged: dict[str, float | None] = {}
-    for name in sorted({name for part in parts for name in part.custom}):
-        known = [value for part in parts if (value := part.custom.get(name)) is not None]
-        merged[name] = fmean(known) if known else None
-    return merged
+    measured: dict[str, Any] = {
+        name: _of_known(merge, [getattr(part, name) for part in parts]) for name, merge in _MERGED_BY.items()
+    }
+    names = sorted({name for part in parts for name in part.custom})
+    custom = {name: _of_known(fmean, [part.custom.get(name) for part in parts]) for name in names}
+    return LoadSample(app_name, at, resolution_seconds, **measured, custom=custom)
 
 
-def _older_than(connection: sa.Connection, mine: sa.ColumnElement[bool], column: sa.Column[Any], at: float) -> None:
-    connection.execute(column.table.delete().where(mine, column < at))
+def _of_known(merge: Callable[[list[float]], float], values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return merge(known) if known else None
 
 
-def _beyond(connection: sa.Connection, mine: sa.ColumnElement[bool], column: sa.Column[Any], count: int) -> None:
-    """Keep the ``count`` rows of ``mine`` with the largest values of ``column``."""
+def _bound(
+    connection: sa.Connection,
+    mine: sa.ColumnElement[bool],
+    column: sa.Column[Any],
+    count: int,
+    since: float | None = None,
+) -> None:
+    """Of the rows that are ``mine`` keep those ``since``, and the ``count`` with the largest values of ``column``."""
+    delete = column.table.delete().where(mine)
+    if since is not None:
+        connection.execute(delete.where(column < since))
     newest_to_go = connection.scalar(sa.select(column).where(mine).order_by(column.desc()).offset(count).limit(1))
     if newest_to_go is not None:
-        connection.execute(column.table.delete().where(mine, column <= newest_to_go))
+        connection.execute(delete.where(column <= newest_to_go))

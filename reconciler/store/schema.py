@@ -11,16 +11,6 @@ from reconciler.ports import Unavailable
 from reconciler.store.database import Database
 from reconciler.store.tables import HEAD
 
-_UPDATE = "update this program to the version that wrote it, or give it another database"
-
-
-def version(connection: sa.Connection) -> str | None:
-    """The migration the database stands at; None for an empty one."""
-    if not sa.inspect(connection).has_table("alembic_version"):
-        return None
-    found: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-    return found
-
 
 def prepare(database: Database) -> None:
     """Bring the schema up to date, in one transaction. Two programs that start at once take turns.
@@ -28,31 +18,34 @@ def prepare(database: Database) -> None:
     Raises Unavailable where the database is newer than this program.
     """
     with database.transaction() as connection:
-        _migrate(connection, database.place)
+        if connection.dialect.name == "postgresql":  # SQLite's transaction has locked out other writers already
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('orchestry schema'))"))
+        if _version(connection, database.place) != HEAD:
+            _upgrade(connection)
 
 
 def check(connection: sa.Connection, place: str) -> bool:
     """Whether there is anything to read. Raises Unavailable where the schema is another version's."""
-    found = version(connection)
-    if found is not None and found > HEAD:
-        raise Unavailable(f"{place} has schema {found}, this program knows up to {HEAD}: {_UPDATE}")
-    if found is not None and found < HEAD:
+    version = _version(connection, place)
+    if version not in (None, HEAD):
         raise Unavailable(
-            f"{place} has schema {found}, this program reads {HEAD}: start the controller of this version, "
+            f"{place} has schema {version}, this program reads {HEAD}: start the controller of this version, "
             "which brings it up to date"
         )
-    return found is not None
+    return version is not None
 
 
-def _migrate(connection: sa.Connection, place: str) -> None:
-    if connection.dialect.name == "postgresql":  # SQLite's transaction has locked out other writers already
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('orchestry schema'))"))
-    found = version(connection)
-    if found == HEAD:
-        return
-    if found is not None and found > HEAD:
-        raise Unavailable(f"{place} has schema {found}, this program knows up to {HEAD}: {_UPDATE}")
-    _upgrade(connection)
+def _version(connection: sa.Connection, place: str) -> str | None:
+    """The migration the database stands at; None for an empty one. Raises Unavailable for one this program lacks."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    version: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    if version is not None and version > HEAD:
+        raise Unavailable(
+            f"{place} has schema {version}, this program knows up to {HEAD}: "
+            "update this program to the version that wrote it, or give it another database"
+        )
+    return version
 
 
 def _upgrade(connection: sa.Connection) -> None:

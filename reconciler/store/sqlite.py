@@ -11,14 +11,13 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from reconciler.ports import Unavailable
-from reconciler.store.database import Damaged
+from reconciler.store.database import Damaged, explaining
 
 BUSY_TIMEOUT_SECONDS = 5.0
 FILE_NAME = "orchestry.db"
@@ -42,28 +41,21 @@ class SqliteFile:
         self._engine = sa.create_engine(
             "sqlite://", creator=self._connect, poolclass=sa.QueuePool, hide_parameters=True
         )
-        sa.event.listen(self._engine, "begin", _begin_immediate)
+        sa.event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         self._identity = self._create()
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        self.confirm()
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except (DBAPIError, PoolTimeout) as error:
-            raise explained(self.place, error) from error
+        self._confirm()
+        with explaining(partial(explained, self.place)), self._engine.begin() as connection:
+            yield connection
 
-    def confirm(self) -> None:
+    def _confirm(self) -> None:
         """Raises Damaged where the file at our path is no longer the one we have open: SQLite wouldn't notice."""
-        try:
-            found = identity(self._path)
-        except FileNotFoundError:
-            found = None
-        except OSError as error:
-            raise unreachable(self.place, error) from error
-        if found != self._identity:
-            raise Damaged("it was removed or replaced while in use")
+        with reaching(self.place), suppress(FileNotFoundError):
+            if _identity(self._path) == self._identity:
+                return
+        raise Damaged("it was removed or replaced while in use")
 
     def start_over(self, why: str) -> str:
         self._engine.dispose()
@@ -91,17 +83,15 @@ class SqliteFile:
 
     def _create(self) -> tuple[int, int]:
         """Make sure there is a file, readable by everybody whatever the umask, and tell its identity."""
-        try:
+        with reaching(self.place):
             make_readable_directory(self._path.parent)
             with suppress(FileExistsError):
                 os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644))
                 self._path.chmod(0o644)
-            return identity(self._path)
-        except OSError as error:
-            raise unreachable(self.place, error) from error
+            return _identity(self._path)
 
     def _set_aside(self) -> Path | None:
-        try:
+        with reaching(self.place):
             if not self._path.exists():
                 return None
             moved = self._path.with_name(f"{self._path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
@@ -109,8 +99,6 @@ class SqliteFile:
                 with suppress(FileNotFoundError):
                     Path(f"{self._path}{suffix}").rename(f"{moved}{suffix}")
             return moved
-        except OSError as error:
-            raise unreachable(self.place, error) from error
 
 
 def make_readable_directory(path: Path) -> None:
@@ -120,24 +108,25 @@ def make_readable_directory(path: Path) -> None:
         path.chmod(0o755)
 
 
-def unreachable(place: str, error: OSError) -> Unavailable:
-    """What the file system said, as one of ours."""
-    return Unavailable(f"{place}: {error.strerror}; name a --state-dir that the user this runs as may write to")
+@contextmanager
+def reaching(place: str) -> Iterator[None]:
+    """Let what the file system says against it leave as Unavailable."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(
+            f"{place}: {error.strerror}; name a --state-dir that the user this runs as may write to"
+        ) from error
 
 
-def explained(place: str, error: Exception) -> Unavailable | Damaged:
+def explained(place: str, cause: BaseException) -> Unavailable | Damaged:
     """A driver's error as one of ours."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in _DAMAGED:
         return Damaged(str(cause))
     return Unavailable(f"{place}: {cause}; {_REMEDIES.get(code, 'check the file and its directory')}")
 
 
-def _begin_immediate(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino

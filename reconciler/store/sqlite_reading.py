@@ -7,20 +7,19 @@ write permission, so that is done on a private copy.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
 from reconciler.ports import NothingRecorded, Unavailable
-from reconciler.store.database import Damaged
+from reconciler.store.database import Damaged, explaining
 from reconciler.store.sqlite import BUSY_TIMEOUT_SECONDS, explained
 
 _COPY_ATTEMPTS = 5
@@ -31,12 +30,9 @@ def reading(path: Path) -> Iterator[sa.Connection]:
     """One moment of the file at ``path``, read-only. Raises NothingRecorded where there is none, or Unavailable."""
     place = f"SQLite database {path}"
     _require_readable(path, place)
-    try:
-        with ExitStack() as stack:
-            file = _whole(path, stack)
-            yield stack.enter_context(_engine(file).connect())
-    except (DBAPIError, sqlite3.Error) as error:
-        raise _explained(place, error) from error
+    with explaining(partial(_explained, place)), ExitStack() as stack:
+        file = _whole(path, stack)
+        yield stack.enter_context(_engine(file).connect())
 
 
 def _engine(file: Path) -> sa.Engine:
@@ -105,12 +101,14 @@ def _copied(path: Path, copy: Path) -> bool:
 
 
 def _marks(path: Path) -> tuple[int, int, int]:
-    found: os.stat_result = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _explained(place: str, error: Exception) -> Unavailable:
-    ours = explained(place, error)
-    if isinstance(ours, Damaged):
-        return Unavailable(f"{place} is damaged ({ours}); a controller that starts moves it aside and begins a new one")
-    return ours
+def _explained(place: str, cause: BaseException) -> Unavailable:
+    error = explained(place, cause)
+    if isinstance(error, Damaged):
+        return Unavailable(
+            f"{place} is damaged ({error}); a controller that starts moves it aside and begins a new one"
+        )
+    return error

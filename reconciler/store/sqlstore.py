@@ -9,21 +9,30 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from itertools import starmap
+from typing import TypeVar
 
 import sqlalchemy as sa
 
 from reconciler import __version__
-from reconciler.model.actions import Action
 from reconciler.model.events import Event
+from reconciler.model.recorded import RevisionRecord
+from reconciler.model.scaling import ScalingDecision
 from reconciler.model.state import State
 from reconciler.ports import Record, Unavailable
-from reconciler.store import queries, rows, schema, statements, tables
+from reconciler.store import actions, codec, leadership, present, schema, tables
 from reconciler.store.changes import Changes, Header, Present, applied, changes
 from reconciler.store.database import Damaged, Database
 from reconciler.store.leadership import FileLock, Lease
+from reconciler.store.present import Held
 from reconciler.store.retention import Retention, prune
+from reconciler.store.rows import Row, row_of
+from reconciler.store.statements import Writes
+
+T = TypeVar("T")
 
 _PRUNE_SECONDS = 60.0
 
@@ -31,20 +40,24 @@ _PRUNE_SECONDS = 60.0
 class SqlStore:
     """`ports.Store` on SQLAlchemy Core. Whoever has one open is the instance's only controller."""
 
-    def __init__(
-        self, database: Database, instance: str, lock: FileLock, lease: Lease | None, retention: Retention
-    ) -> None:
+    def __init__(self, database: Database, instance: str, lock: FileLock, retention: Retention) -> None:
         self._database = database
         self._instance = instance
         self._lock = lock
-        self._lease = lease
         self._retention = retention
+        self._lease: Lease | None = None
         self._saved: Present | None = None
         self._started_at: float | None = None
         self._pruned_at = float("-inf")
-        self._planned_at: dict[tuple[str, str], float] = {}
         self._notices: list[str] = []
         self._unreported: list[str] = []
+
+    def prepare(self, *, shared: bool) -> None:
+        """Bring the schema up to date and, where the server is shared with other hosts, take the instance's lease."""
+        self._undamaged(lambda: schema.prepare(self._database))
+        if shared:
+            with self._database.transaction() as connection:
+                self._lease = leadership.acquire(connection, self._instance, self._lock.holder)
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -58,19 +71,11 @@ class SqlStore:
             self._unreported.append(notice)
 
     def load(self) -> State:
-        try:
-            return self._load()
-        except Damaged as damage:
-            self._start_over(damage)
-            return self._load()
+        return self._undamaged(self._read).state
 
     def save(self, record: Record, *, checkpoint: bool = False) -> None:
         self._lock.confirm()
-        try:
-            self._save(record, checkpoint)
-        except Damaged as damage:
-            self._start_over(damage)
-            self._save(record, checkpoint)
+        self._undamaged(lambda: self._save(record, checkpoint))
 
     def close(self) -> None:
         """Give the instance up. The next controller may start at once."""
@@ -82,91 +87,66 @@ class SqlStore:
         self._database.dispose()
         self._lock.release()
 
-    def _load(self) -> State:
+    def _undamaged(self, act: Callable[[], T]) -> T:
+        """Do it, and where the database turns out to be damaged once more, on a new one."""
+        try:
+            return act()
+        except Damaged as damage:
+            self.report(self._database.start_over(str(damage)))
+            schema.prepare(self._database)
+            self._saved = None
+            return act()
+
+    def _read(self) -> Held:
         with self._database.transaction() as connection:
-            held = queries.held(connection, self._instance)
+            held = present.read(connection, self._instance)
         for sentence in held.unreadable:
             self.report(sentence)
         self._saved = held.present
-        return held.state
+        return held
 
     def _save(self, record: Record, checkpoint: bool) -> None:
-        if self._saved is None:
-            self._load()
-        assert self._saved is not None
+        saved = self._saved or self._read().present
         checkpoint = checkpoint or self._started_at is None  # a first sign of life
-        wanted = Present.of(record, self._saved)
-        differing = changes(self._saved, wanted, everything=checkpoint)
+        wanted = Present.of(record, saved)
+        differing = changes(saved, wanted, everything=checkpoint)
         if not (differing or checkpoint or _has_news(record) or self._unreported):
             return
         with self._database.transaction() as connection:
             if self._lease:
                 self._lease.renew(connection)
+            writes = Writes(connection, self._instance)
             if self._started_at is None:
-                statements.interrupt(connection, self._instance, record.at)
-            self._write(connection, record, wanted.header, differing)
+                actions.interrupt(writes, record.at)
+            writes.put(tables.controllers, [self._controller_row(wanted.header, record.at)])
+            _write_present(writes, differing)
+            self._write_past(writes, record, wanted.header, differing)
             if checkpoint:
                 self._prune(connection, record.at)
-        self._saved = applied(self._saved, wanted, differing)
+        self._saved = applied(saved, wanted, differing)
         self._started_at = record.at if self._started_at is None else self._started_at
         self._unreported.clear()
-        self._remember_intents(record)
 
-    def _write(self, connection: sa.Connection, record: Record, header: Header, differing: Changes) -> None:
-        statements.put(connection, tables.controllers, [self._controller_row(header, record.at)])
-        self._write_present(connection, differing)
-        self._write_past(connection, record, header, differing)
-
-    def _write_present(self, connection: sa.Connection, differing: Changes) -> None:
-        apps, replicas = differing.apps, differing.replicas
-        statements.put(
-            connection, tables.applications, [rows.app_row(self._instance, *it) for it in apps.changed.items()]
-        )
-        statements.remove(connection, tables.applications, self._instance, apps.gone)
-        statements.put(
-            connection, tables.replicas, [rows.replica_row(self._instance, *it) for it in replicas.changed.items()]
-        )
-        statements.remove(connection, tables.replicas, self._instance, replicas.gone)
-
-    def _write_past(self, connection: sa.Connection, record: Record, header: Header, differing: Changes) -> None:
-        if differing.published:
-            statements.add(connection, tables.route_tables, [rows.published_row(self._instance, differing.published)])
+    def _write_past(self, writes: Writes, record: Record, header: Header, differing: Changes) -> None:
         if differing.revision:
-            statements.add(connection, tables.revisions, [rows.revision_row(self._instance, header, record.at)])
-        decisions = [rows.decision_row(self._instance, *it) for it in differing.decisions]
-        statements.put(connection, tables.scaling_decisions, decisions)
+            revision = RevisionRecord(header.revision, record.at, header.notices, header.problems)
+            writes.add(tables.revisions, [row_of(revision)])
         own = [Event(record.at, "controller", sentence) for sentence in self._unreported]
-        statements.add(connection, tables.events, [rows.event_row(self._instance, it) for it in (*own, *record.events)])
-        statements.put(connection, tables.actions, self._action_rows(record))
-        statements.put(connection, tables.samples, rows.sample_rows(self._instance, record.samples))
+        writes.add(tables.events, map(row_of, (*own, *record.events)))
+        writes.put(tables.scaling_decisions, starmap(_decision_row, differing.decisions))
+        # An outcome is of an intent of an earlier record; this record's are of actions still to come.
+        actions.conclude(writes, record.outcomes)
+        actions.intend(writes, record.intents, record.at)
+        writes.put(tables.samples, map(row_of, record.samples))
 
-    def _action_rows(self, record: Record) -> list[rows.Row]:
-        """Intents and outcomes under the key that ties them together: what, to whom, and when it was planned.
-
-        An outcome belongs to an intent of an earlier record; this record's are of actions still to come.
-        """
-        found = {(_key(it), record.at): rows.intent_row(self._instance, it, record.at) for it in record.intents}
-        for outcome in record.outcomes:
-            key = _key(outcome.action)
-            planned_at = self._planned_at.get(key, outcome.started_at)
-            found[key, planned_at] = rows.outcome_row(self._instance, outcome, planned_at)
-        return list(found.values())
-
-    def _remember_intents(self, record: Record) -> None:
-        for outcome in record.outcomes:
-            self._planned_at.pop(_key(outcome.action), None)
-        self._planned_at |= {_key(action): record.at for action in record.intents}
-
-    def _controller_row(self, header: Header, at: float) -> rows.Row:
-        return rows.controller_row(
-            self._instance,
-            replace(header, notices=(*header.notices, *self._notices)),
-            version=__version__,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            since=at if self._started_at is None else self._started_at,
-            at=at,
-        )
+    def _controller_row(self, header: Header, at: float) -> Row:
+        return row_of(replace(header, notices=(*header.notices, *self._notices))) | {
+            "version": __version__,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started_at": at if self._started_at is None else self._started_at,
+            "seen_at": at,
+        }
 
     def _prune(self, connection: sa.Connection, at: float) -> None:
         if abs(at - self._pruned_at) >= _PRUNE_SECONDS:
@@ -174,15 +154,20 @@ class SqlStore:
             self._pruned_at = at
             prune(connection, self._instance, at, self._retention)
 
-    def _start_over(self, damage: Damaged) -> None:
-        self.report(self._database.start_over(str(damage)))
-        schema.prepare(self._database)
-        self._saved = None
+
+def _write_present(writes: Writes, differing: Changes) -> None:
+    apps, replicas = differing.apps, differing.replicas
+    writes.put(tables.applications, present.app_rows(apps.changed))
+    writes.remove(tables.applications, apps.gone)
+    writes.put(tables.replicas, present.replica_rows(replicas.changed))
+    writes.remove(tables.replicas, replicas.gone)
+    if differing.published:
+        writes.add(tables.route_tables, [{"published": codec.PUBLISHED.encode(differing.published)}])
+
+
+def _decision_row(app_name: str, decision: ScalingDecision) -> Row:
+    return {"app_name": app_name, "at": decision.at, "decision": codec.DECISION.encode(decision)}
 
 
 def _has_news(record: Record) -> bool:
     return bool(record.events or record.intents or record.outcomes or record.samples)
-
-
-def _key(action: Action) -> tuple[str, str]:
-    return action.verb, action.key

@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from reconciler.store import tables
+from reconciler.store.rows import Row
 
 _INSERTS: dict[str, Callable[[sa.Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
-def add(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-    """Insert rows that number themselves."""
-    if rows:
-        connection.execute(table.insert(), rows)
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """What is written of one instance in one transaction. The rows it is given are completed with the instance."""
 
+    connection: sa.Connection
+    instance: str
 
-def put(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-    """Insert rows, or overwrite those whose primary keys are taken. No key may occur twice."""
-    if rows:
-        connection.execute(_upsert(table, connection.dialect.name), rows)
+    def add(self, table: sa.Table, rows: Iterable[Row]) -> None:
+        """Insert rows that number themselves."""
+        self._execute(table.insert(), rows)
 
+    def put(self, table: sa.Table, rows: Iterable[Row]) -> None:
+        """Insert rows, or overwrite those whose primary keys are taken. No key may occur twice."""
+        self._execute(_upsert(table, self.connection.dialect.name), rows)
 
-def remove(connection: sa.Connection, table: sa.Table, instance: str, names: Collection[str]) -> None:
-    """Delete rows by name."""
-    if names:
-        connection.execute(table.delete().where(table.c.instance == instance, table.c.name.in_(names)))
+    def remove(self, table: sa.Table, names: Collection[str]) -> None:
+        """Delete rows by name."""
+        if names:
+            mine = table.c.instance == self.instance
+            self.connection.execute(table.delete().where(mine, table.c.name.in_(names)))
 
-
-def interrupt(connection: sa.Connection, instance: str, at: float) -> None:
-    """Close the actions that a controller which is gone left open: nobody will ever report how they ended."""
-    table = tables.actions
-    left_open = (table.c.instance == instance) & (table.c.outcome == "pending")
-    connection.execute(table.update().where(left_open).values(outcome="interrupted", finished_at=at))
+    def _execute(self, statement: sa.Executable, rows: Iterable[Row]) -> None:
+        completed = list(rows)
+        for row in completed:
+            row["instance"] = self.instance
+        if completed:
+            self.connection.execute(statement, completed)
 
 
 @cache

@@ -1,8 +1,9 @@
 """The tables, for SQLite and PostgreSQL alike.
 
 Several controllers may share one database, so every key begins with the instance. What is kept of an app or a replica
-are two JSON texts, its ``status`` and its ``state``, so that a field added to a value is never silently lost. Times are
-epoch seconds. Any change here needs a migration and a new HEAD; a test compares the two.
+are two JSON texts, its ``status`` and its ``state``, so that a field added to a value is never silently lost. Of the
+past, a column has the name of the field it holds. Times are epoch seconds. Any change here needs a migration and a new
+HEAD; a test compares the two.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ replicas = sa.Table(
     metadata,
     _instance(),
     sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("app", Plain, nullable=False),
+    sa.Column("app_name", Plain, nullable=False),
     sa.Column("slot", sa.Integer, nullable=False),
     sa.Column("status", sa.Text),
     sa.Column("state", sa.Text),
@@ -91,11 +92,11 @@ events = sa.Table(
     sa.Column("instance", sa.Text, nullable=False),
     sa.Column("at", sa.Double, nullable=False),
     sa.Column("type", sa.Text, nullable=False),
-    sa.Column("app", sa.Text),
+    sa.Column("app_name", sa.Text),
     sa.Column("message", Plain, nullable=False),
     sa.Column("details", sa.Text, nullable=False),
     sa.Index("events_by_time", "instance", "at"),
-    sa.Index("events_by_app", "instance", "app", "at"),
+    sa.Index("events_by_app", "instance", "app_name", "at"),
     sa.Index("events_by_type", "instance", "type", "at"),
 )
 
@@ -106,14 +107,14 @@ actions = sa.Table(
     sa.Column("target", Plain, primary_key=True),
     sa.Column("verb", sa.Text, primary_key=True),
     sa.Column("planned_at", sa.Double, primary_key=True),
-    sa.Column("app", sa.Text, nullable=False),
+    sa.Column("app_name", sa.Text, nullable=False),
     sa.Column("cause", Plain, nullable=False),
     sa.Column("finished_at", sa.Double),
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("reason", Plain, nullable=False),
     sa.Column("message", Plain, nullable=False),
     sa.Index("actions_by_time", "instance", "planned_at"),
-    sa.Index("actions_by_app", "instance", "app", "planned_at"),
+    sa.Index("actions_by_app", "instance", "app_name", "planned_at"),
 )
 
 revisions = sa.Table(
@@ -133,8 +134,6 @@ route_tables = sa.Table(
     metadata,
     sa.Column("id", Serial, primary_key=True),
     sa.Column("instance", sa.Text, nullable=False),
-    sa.Column("generation", Plain, nullable=False),
-    sa.Column("at", sa.Double, nullable=False),
     sa.Column("published", sa.Text, nullable=False),
     sa.Index("route_tables_by_instance", "instance", "id"),
 )
@@ -143,10 +142,8 @@ scaling_decisions = sa.Table(
     "scaling_decisions",
     metadata,
     _instance(),
-    sa.Column("app", sa.Text, primary_key=True),
+    sa.Column("app_name", sa.Text, primary_key=True),
     sa.Column("at", sa.Double, primary_key=True),
-    sa.Column("current", sa.Integer, nullable=False),
-    sa.Column("target", sa.Integer, nullable=False),
     sa.Column("decision", sa.Text, nullable=False),
     sa.Index("scaling_decisions_by_time", "instance", "at"),
 )
@@ -155,23 +152,17 @@ samples = sa.Table(
     "samples",
     metadata,
     _instance(),
-    sa.Column("app", sa.Text, primary_key=True),
+    sa.Column("app_name", sa.Text, primary_key=True),
     sa.Column("resolution_seconds", sa.Double, primary_key=True),
     sa.Column("at", sa.Double, primary_key=True),
     sa.Column("replicas", sa.Integer, nullable=False),
-    sa.Column("cpu_percent", sa.Double),
-    sa.Column("memory_percent", sa.Double),
-    sa.Column("rps", sa.Double),
-    sa.Column("p50_latency_ms", sa.Double),
-    sa.Column("p95_latency_ms", sa.Double),
-    sa.Column("p99_latency_ms", sa.Double),
-    sa.Column("connections", sa.Double),
-    sa.Column("error_rate", sa.Double),
-    sa.Column("status_1xx", sa.BigInteger),
-    sa.Column("status_2xx", sa.BigInteger),
-    sa.Column("status_3xx", sa.BigInteger),
-    sa.Column("status_4xx", sa.BigInteger),
-    sa.Column("status_5xx", sa.BigInteger),
+    *(sa.Column(name, sa.Double) for name in ("cpu_percent", "memory_percent", "rps")),
+    *(sa.Column(name, sa.Double) for name in ("p50_latency_ms", "p95_latency_ms", "p99_latency_ms")),
+    *(sa.Column(name, sa.Double) for name in ("connections", "error_rate")),
+    *(
+        sa.Column(name, sa.BigInteger)
+        for name in ("status_1xx", "status_2xx", "status_3xx", "status_4xx", "status_5xx")
+    ),
     sa.Column("bytes_sent", sa.BigInteger),
     sa.Column("custom", sa.Text, nullable=False),
     sa.Index("samples_by_time", "instance", "resolution_seconds", "at"),

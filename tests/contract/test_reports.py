@@ -9,17 +9,21 @@ from functools import partial
 import pytest
 
 from reconciler.decide.scaling.metrics import factor_of
+from reconciler.model.actions import ActionFailure, FailureKind, Outcome, StartReplica
 from reconciler.model.desired import Problem
 from reconciler.model.events import Event
 from reconciler.model.load import LoadSample
+from reconciler.model.reasons import Reason
 from reconciler.ports import NothingRecorded
 from reconciler.report import BadRequest
+from reconciler.report.actions import actions
 from reconciler.report.events import events
 from reconciler.report.explain import explain
 from reconciler.report.history import history
+from reconciler.report.revisions import revisions
 from reconciler.report.status import status
 from reconciler.report.times import rfc3339
-from tests.support.records import NOW, app_state, decision, record
+from tests.support.records import NOW, app_state, decision, record, state
 from tests.support.stores import Place
 
 
@@ -89,7 +93,7 @@ def test_a_history_has_every_sample_of_the_time_asked_for(place: Place) -> None:
 
 
 def test_a_report_on_an_unknown_app_names_those_that_are_known(recorded: Place) -> None:
-    for ask in (status, explain, partial(history, factor_of=factor_of)):
+    for ask in (status, explain, actions, revisions, partial(history, factor_of=factor_of)):
         with pytest.raises(NothingRecorded, match="known: app-2, web"):
             ask(recorded.reader(), "nope", now=NOW)
 
@@ -105,3 +109,54 @@ def test_an_app_that_is_no_more_or_never_was_good_is_told_from_an_unknown_one(pl
     assert "first rollout" in history(place.reader(), "gone", factor_of=factor_of, now=NOW)
     with pytest.raises(NothingRecorded, match="'bad' has never had a valid spec:\nbad.yaml:3: spec.image"):
         explain(place.reader(), "bad", now=NOW)
+
+
+def test_actions_are_listed_of_one_app_or_of_all(place: Place) -> None:
+    planned = {name: StartReplica(name, f"{name}-1", "c0ffee", "it has stopped") for name in ("web", "api", "gone")}
+    refused = ActionFailure(FailureKind.TRY_LATER, Reason.ADDRESS_TAKEN, "10.0.0.2 is taken")
+    store = place.store()
+    store.save(record(NOW - 60, intents=(planned["gone"],)))
+    store.save(record(NOW, intents=(planned["web"], planned["api"])))
+    store.save(record(NOW + 3, outcomes=(Outcome(planned["web"], NOW + 1, NOW + 3, refused),)))
+    store.close()
+
+    def listed(*asked: str | None, limit: int = 100) -> list[tuple[str, str, float | None]]:
+        documents = json.loads(actions(place.reader(), *asked, limit=limit, output="json", now=NOW + 5))
+        return [(document["target"], document["outcome"], document["took_seconds"]) for document in documents]
+
+    web, api, gone = ("web-1", "failed", 3.0), ("api-1", "pending", None), ("gone-1", "pending", None)
+    assert listed() == [web, api, gone]
+    assert listed("web") == [web]
+    assert listed("gone") == [gone]
+    assert listed(None, "30s") == [web, api]
+    assert listed(limit=1) == [web]
+    assert "failed: AddressTaken" in actions(place.reader(), now=NOW)
+
+
+def test_revisions_are_listed_with_what_was_wrong_with_each(place: Place) -> None:
+    web = Problem("web.yaml", 3, "spec.image", "nothing", "an image", "web")
+    bad, whole = replace(web, path="bad.yaml", app_name="bad"), replace(web, path="odd.yaml", app_name=None)
+    store = place.store()
+    for at, revision, problems in ((0, "one", (web, bad)), (60, "two", (bad, whole)), (120, "three", ())):
+        kept = state(revision=revision)
+        store.save(replace(record(NOW + at, state=kept), problems=problems, notices=("mind the gap",)))
+    store.close()
+
+    def listed(*asked: str | None, limit: int = 100) -> list[tuple[str, list[str]]]:
+        documents = json.loads(revisions(place.reader(), *asked, limit=limit, output="json", now=NOW + 120))
+        assert all(document["notices"] == ["mind the gap"] for document in documents)
+        return [(document["revision"], [it["path"] for it in document["problems"]]) for document in documents]
+
+    assert listed() == [("three", []), ("two", ["bad.yaml", "odd.yaml"]), ("one", ["web.yaml", "bad.yaml"])]
+    assert listed("web") == [("three", []), ("two", []), ("one", ["web.yaml"])]
+    assert listed("bad", "90s") == [("three", []), ("two", ["bad.yaml"])]
+    assert listed(limit=1) == [("three", [])]
+    assert "problem: odd.yaml:3: spec.image: found nothing" in revisions(place.reader(), now=NOW)
+
+
+def test_no_actions_and_no_revisions_are_said(place: Place) -> None:
+    store = place.store()
+    store.save(record(state=state(revision="")))
+    store.close()
+    assert actions(place.reader(), now=NOW) == actions(place.reader(), "web", now=NOW) == "no actions on record"
+    assert revisions(place.reader(), now=NOW) == revisions(place.reader(), "web", now=NOW) == "no revisions on record"

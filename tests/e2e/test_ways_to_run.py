@@ -105,6 +105,8 @@ def test_secrets_reach_the_program_and_nothing_else(site: Site) -> None:
         ["explain", "web"],
         ["plan"],
         ["history", "web"],
+        ["history", "--actions"],
+        ["history", "--revisions"],
         ["settings"],
     ):
         assert "hunter2" not in site.command(*command).stdout

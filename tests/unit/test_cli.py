@@ -15,6 +15,8 @@ from reconciler.cli import app
         (["--version"], 0, f"orchestry {__version__}"),
         (["run", "--timeout", "5"], 1, "--timeout says when --until-converged gives up"),
         (["run", "--edge", "external"], 1, "edge = external needs edge_directory"),
+        (["history"], 1, "Missing argument 'APP'."),
+        (["history", "--actions", "--revisions"], 1, "are two lists: give one of them"),
         (["teardown"], 1, "say --yes to go ahead"),
         (["run", "--edge", "apache"], 1, "apache"),
         (["run", "--edge-port", "0"], 1, "setting edge_port: found 0"),

@@ -33,6 +33,14 @@ PROMISED = {
     "history": READING,
     "teardown": {"--settings", "--state-dir", "--instance", "--network", "--edge"},
 }
+READING_COMMANDS = [
+    ["status"],
+    ["events"],
+    ["explain", "web"],
+    ["history", "web"],
+    ["history", "--actions"],
+    ["history", "web", "--revisions"],
+]
 PASSWORD_URL = "postgresql://me:hunter2@db.example/orchestry"
 
 
@@ -114,7 +122,7 @@ def test_shared_options_work_before_and_after_the_command_and_the_one_after_it_w
 
 
 @pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("command", [["status"], ["events"], ["explain", "web"], ["history", "web"]])
+@pytest.mark.parametrize("command", READING_COMMANDS)
 def test_what_reads_the_record_finds_it_by_a_state_directory_before_or_after_the_command(
     command: list[str], before: bool, tmp_path: Path
 ) -> None:

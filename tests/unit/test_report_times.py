@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.report import BadRequest
-from reconciler.report.times import age, clock, parse_since, rfc3339
+from reconciler.report.times import age, clock, duration, parse_since, rfc3339
 from tests.support.records import NOW
 
 
@@ -26,6 +26,14 @@ from tests.support.records import NOW
 )
 def test_ages_have_one_sensible_unit(seconds: float, text: str) -> None:
     assert age(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-1, "0.0 s"), (0.25, "0.2 s"), (9.75, "9.8 s"), (10, "10 s"), (119.9, "119 s"), (120, "2 min")],
+)
+def test_a_duration_below_ten_seconds_shows_tenths(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 def test_times_are_utc_to_the_millisecond() -> None:

@@ -7,7 +7,9 @@ import json
 import pytest
 
 from reconciler.model.spec import App
-from reconciler.store.codec import APP
+from reconciler.store.codec import Codec
+
+STORED: Codec[App] = Codec(App)
 
 
 @pytest.mark.parametrize("kind", ["http", "tcp", "worker"])
@@ -20,4 +22,4 @@ def test_a_stored_spec_is_the_same_value(kind: str) -> None:
         "spec": {"type": kind, "image": "demo:1", "ports": ports},
     }
     app = App.model_validate_json(json.dumps(document))
-    assert APP.decode(APP.encode(app)) == app
+    assert STORED.decode(STORED.encode(app)) == app

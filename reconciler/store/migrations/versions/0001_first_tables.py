@@ -154,19 +154,3 @@ def upgrade() -> None:
         sa.Column("custom", sa.Text, nullable=False),
     )
     op.create_index("samples_by_time", "samples", ["instance", "resolution_seconds", "at"])
-
-
-def downgrade() -> None:
-    for table in (
-        "samples",
-        "scaling_decisions",
-        "route_tables",
-        "revisions",
-        "actions",
-        "events",
-        "instances",
-        "applications",
-        "leases",
-        "controllers",
-    ):
-        op.drop_table(table)

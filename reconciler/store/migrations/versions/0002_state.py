@@ -1,4 +1,4 @@
-"""The state in its nested form, under its own name, and without the columns that only repeated it.
+"""The state in its nested form, under its own name, and without the columns that only repeated a text beside them.
 
 The texts that version 1.0.0 could read are converted here, once, so that nothing that reads them has to know two forms:
 what an even older one lacks has the meaning it had there. What can't be read is left as it is: the store says so, and
@@ -46,6 +46,12 @@ _REPEATED = {
         "memory_percent",
         "last_seen",
     ),
+    "route_tables": ("generation", "at"),
+    "scaling_decisions": ("current", "target"),
+}
+_RENAMED = {
+    "memory": ("state", ("applications", "instances")),
+    "app": ("app_name", ("instances", "events", "actions", "scaling_decisions", "samples")),
 }
 
 
@@ -53,7 +59,9 @@ def upgrade() -> None:
     for table, columns in _REPEATED.items():
         for column in columns:
             op.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        op.execute(f"ALTER TABLE {table} RENAME COLUMN memory TO state")
+    for old, (new, tables) in _RENAMED.items():
+        for table in tables:
+            op.execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
     op.rename_table("instances", "replicas")
     _convert("applications", status=_app_status, state=_app_state)
     _convert("replicas", status=_replica_status, state=_replica_state)
