@@ -18,14 +18,15 @@ from reconciler.decide.healing import most_are_unhealthy
 from reconciler.decide.phases import PENDING, Phase, Replica
 from reconciler.decide.reconcile import Reconciliation, settling_until
 from reconciler.decide.rollout import canary
+from reconciler.decide.state.health import health_check_of
 from reconciler.decide.versions import version_for
+from reconciler.model.health import Verdict
 from reconciler.model.plan import Wait
 from reconciler.model.reasons import Reason
 from reconciler.model.routes import AppRoutes, RouteTable, Server
 from reconciler.model.spec import App
 
 _COMING_BACK = PENDING | {Phase.RESTARTING, Phase.CRASHED, Phase.VANISHING, Phase.GONE}
-_UNWELL = frozenset({Phase.UNHEALTHY, Phase.UNREADY})
 
 
 def routes_of(view: AppView, reconciliation: Reconciliation) -> tuple[AppRoutes | None, tuple[Wait, ...]]:
@@ -57,7 +58,7 @@ def _live(view: AppView, reconciliation: Reconciliation) -> tuple[list[Replica],
         staying = wanted
     live = [r for r in staying if _routable(view, r, held)]
     fresh = ", ".join(r.name for r in live if r.name not in view.routed)
-    unwell = [r for r in staying if r.phase in _UNWELL]
+    unwell = [r for r in staying if _is_unwell(view, r)]
     if unwell and not live:
         return unwell, (Wait(view.name, f"all {len(unwell)} replicas are unwell; they stay routed"),)
     if unwell and most_are_unhealthy(staying):
@@ -82,7 +83,21 @@ def _routable(view: AppView, replica: Replica, held: float | None) -> bool:
     back_by = replica.in_place_until
     if replica.name not in view.routed or back_by is None:
         return False
-    return replica.phase in _COMING_BACK and view.now < back_by
+    return replica.phase in _COMING_BACK and view.now < back_by and _is_at_its_address(view, replica)
+
+
+def _is_unwell(view: AppView, replica: Replica) -> bool:
+    """Whether it fails a check, and not since its start: one that never was healthy is still starting."""
+    if replica.phase is not Phase.UNREADY:
+        return replica.phase is Phase.UNHEALTHY
+    own = version_for(view.app, replica.spec_hash).app
+    return replica.state.health.verdict is Verdict.HEALTHY or health_check_of(own) is None
+
+
+def _is_at_its_address(view: AppView, replica: Replica) -> bool:
+    """Whether it comes back where requests are sent; elsewhere it is a server like any new one."""
+    servers = view.published.servers if view.published else ()
+    return any(s.name == replica.name and s.address == replica.state.address for s in servers)
 
 
 def _servers(view: AppView, live: list[Replica]) -> list[Server]:

@@ -348,6 +348,10 @@ class AppState:
         """The source lacks it."""
         return self if self.missing_since is not None else replace(self, missing_since=at)
 
+    def found_broken(self) -> AppState:
+        """The source has it, and can't be understood: its last good spec holds, also when no source can be read."""
+        return self if self.missing_since is None else replace(self, missing_since=None)
+
     def scaled(self, scaling: ScalingState, decision: ScalingDecision | None) -> AppState:
         """A count was decided, for the reasons in ``decision``."""
         return replace(self, scaling=scaling, decision=decision)

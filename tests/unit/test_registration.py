@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.decide.questions import last_desired
 from reconciler.decide.state.apps import register
 from reconciler.model.desired import Desired, Problem
-from reconciler.model.observed import Container, ContainerState, Inventory, Observed
+from reconciler.model.observed import Container, ContainerState, Inventory, Observed, Outage
 from reconciler.model.plan import DecisionSettings
 from reconciler.model.state import State
 from tests.support.apps import desired, version
@@ -122,3 +124,21 @@ def test_more_of_an_app_that_is_scaled_by_load_may_have_been_there_before_us() -
     for there, kept in ((0, 1), (2, 2), (5, 3)):
         registration = register(observed(desired(auto), *seen[:there]), State(), SETTINGS)
         assert registration.state.apps["web"].count == kept
+
+
+def test_containers_of_unknown_apps_stay_while_the_source_cannot_be_read() -> None:
+    seen = observed(last_desired(State()), Container("id-1", "web-1", "web", 1, "abc", "r1", ContainerState.RUNNING))
+    unread = replace(seen, outages=(Outage("source", "the host is down"),))
+    known = remembered("api", "shop", "jobs")
+    unread = replace(unread, desired=last_desired(known))
+    assert register(unread, known, SETTINGS).leaving == frozenset()
+    assert register(replace(unread, outages=()), known, SETTINGS).leaving == {"web"}
+
+
+def test_an_app_that_comes_back_broken_is_not_absent_any_more() -> None:
+    gone = register(observed(asked("b", "c")), remembered("a", "b", "c"), SETTINGS).state
+    assert gone.apps["a"].missing_since is not None
+    problem = Problem("a.yaml", 1, "spec", "a mess", "a spec", "a")
+    broken = register(observed(asked("b", "c", revision="r3", problems=(problem,))), gone, SETTINGS).state
+    assert broken.apps["a"].missing_since is None
+    assert "a" in last_desired(broken).apps, "it is asked for also when the source can't be read"

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 from reconciler.decide.scaling.recommend import initial_count
 from reconciler.decide.words import differences
-from reconciler.model.desired import Desired
 from reconciler.model.events import Event
 from reconciler.model.observed import Container, Observed
 from reconciler.model.plan import DecisionSettings
@@ -51,11 +50,11 @@ def register(observed: Observed, state: State, settings: DecisionSettings) -> Re
         events.append(Event(now, "app", f"registered from {version.path} at {short(version.revision)}", name))
     if desired.revision != state.revision:
         events.append(Event(now, "source", f"revision {short(desired.revision)} applied"))
-    absent = _absent(desired, apps, orphans)
+    absent = _absent(observed, apps, orphans)
     known = frozenset(apps) | orphans
     held_back = _over_budget(absent, known, desired.revision, settings)
-    for name in absent & apps.keys():
-        apps[name] = apps[name].absent(now)
+    for name in apps.keys() - desired.apps.keys():
+        apps[name] = apps[name].absent(now) if name in absent else apps[name].found_broken()
     state = replace(state, apps=apps, revision=desired.revision)
     return Registration(state, frozenset() if held_back else absent, tuple(events), held_back)
 
@@ -109,12 +108,13 @@ def _new(version: Version, containers: Sequence[Container], bounds: Bounds | Non
     return AppState(version.name, version, registered_at=now, updated_at=now, scaling=ScalingState(count))
 
 
-def _absent(desired: Desired, apps: Mapping[str, AppState], orphans: AbstractSet[str]) -> frozenset[str]:
+def _absent(observed: Observed, apps: Mapping[str, AppState], orphans: AbstractSet[str]) -> frozenset[str]:
+    desired = observed.desired
     broken_paths = {problem.path for problem in desired.problems}
     broken_apps = {problem.app_name for problem in desired.problems if problem.app_name}
     missing = (frozenset(apps) | orphans) - desired.apps.keys() - broken_apps
-    if desired.problems:
-        # An orphan's file is not known; while any file is broken it may well be that one.
+    if desired.problems or any(outage.side == "source" for outage in observed.outages):
+        # An orphan's file is not known; while any file is broken, or none can be read, it may well be that one.
         missing -= orphans - apps.keys()
     return frozenset(name for name in missing if name not in apps or apps[name].version.path not in broken_paths)
 
