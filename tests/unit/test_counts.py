@@ -104,3 +104,13 @@ def test_the_host_holds_no_more_than_its_size_and_what_one_app_got_no_other_can_
         assert decision(stage, name).clamps[-1].name == "host"
         assert "the host's cpu holds 0 more of 500m and 256 MiB" in decision(stage, name).reason
         assert "once the host has room" in decision(stage, name).next_step
+
+
+def test_where_memory_is_scarcer_than_cpu_the_host_is_full_by_memory() -> None:
+    limits = {"resources": {"cpu": "100m", "memory": "256Mi"}}
+    stage = started(auto(**limits), capacity=Capacity(64_000, 1024 * _MIB))
+    stage.loads = {"web": busy(1000)}
+    for _ in range(8):
+        stage.tick()
+    assert stage.state.apps["web"].count == 3, "nine tenths of 1024 MiB hold three replicas"
+    assert "the host's memory holds 0 more of 100m and 256 MiB" in decision(stage).reason

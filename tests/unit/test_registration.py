@@ -102,6 +102,14 @@ def test_a_lost_database_and_an_empty_directory_take_nothing_away() -> None:
     assert "3 of 3 apps are absent from revision r2 (a, b, c)" in held_back
 
 
+def test_a_long_list_of_held_back_deletions_names_the_first_ten() -> None:
+    names = [f"app-{number:02}" for number in range(1, 12)]
+    _, of_ten = leaving(asked(), remembered(*names[:10]))
+    _, of_eleven = leaving(asked(), remembered(*names))
+    assert f"({', '.join(names[:10])})" in of_ten
+    assert f"({', '.join(names[:10])}, …)" in of_eleven
+
+
 def test_the_last_desired_state_leaves_out_apps_that_were_on_their_way_out() -> None:
     registration = register(observed(asked("a", "b")), remembered("a", "b", "c"), SETTINGS)
     again = last_desired(registration.state)
@@ -142,3 +150,16 @@ def test_an_app_that_comes_back_broken_is_not_absent_any_more() -> None:
     broken = register(observed(asked("b", "c", revision="r3", problems=(problem,))), gone, SETTINGS).state
     assert broken.apps["a"].missing_since is None
     assert "a" in last_desired(broken).apps, "it is asked for also when the source can't be read"
+
+
+def test_an_app_that_is_found_running_goes_on_with_the_defaults_of_containers_of_its_own_spec_hash() -> None:
+    web = version("web")
+    hashes = (web.spec_hash, "000000000000", "ffffffffffff", web.spec_hash)
+    seen = tuple(
+        Container(f"id{slot}", f"web-{slot}", "web", slot, spec_hash, "r1", ContainerState.RUNNING, defaults=10 - slot)
+        for slot, spec_hash in enumerate(hashes)
+    )
+    registration = register(observed(desired(web), *seen), State(), SETTINGS)
+    assert registration.state.apps["web"].version.defaults == 7
+    registration = register(observed(desired(web), *seen[1:3]), State(), SETTINGS)
+    assert registration.state.apps["web"].version.defaults == web.defaults

@@ -192,10 +192,25 @@ class TestDiminishingReturns:
         relieved = ScalingSituation(kept, 5, replace(load_at(self.POLICY, 5, latency=0.5), rps=60))
         assert remember(self.POLICY, relieved, recommend(self.POLICY, relieved, NOW + 40)).before_scale_out is None
 
+    def test_what_was_served_is_remembered_of_a_scale_out_that_fell_short_of_what_load_asked_for(self) -> None:
+        policy = only("latency", "rps", max_replicas=20, max_scale_out_step=1)
+        now = situation(2, replace(load_at(policy, 2, latency=2.0), rps=60))
+        decision = recommend(policy, now, NOW)
+        assert (decision.raw, decision.target) == (5, 3)
+        assert remember(policy, now, decision).before_scale_out == Throughput(2, 60, "latency", 2.0)
+
     @pytest.mark.parametrize("rps", [None, 0.0])
     def test_throughput_is_not_remembered_without_requests(self, rps: float | None) -> None:
         now = situation(2, replace(load_at(self.POLICY, 2, latency=2.0), rps=rps))
         assert remember(self.POLICY, now, recommend(self.POLICY, now, NOW)).before_scale_out is None
+
+
+class TestNextStep:
+    @pytest.mark.parametrize(("rps", "step"), [(45, "rps is below 15 per replica (now 15)"), (44.9, "")])
+    def test_a_metric_at_the_scale_in_threshold_is_what_keeps_the_count(self, rps: float, step: str) -> None:
+        decision = recommend(RPS, situation(3, AppLoad(rps=rps), unsettled="nobody"), NOW)
+        assert ("in when" in decision.next_step) is bool(step)
+        assert step in decision.next_step
 
 
 class TestHostGuard:

@@ -57,6 +57,19 @@ def test_either_remedy_ends_a_warning_about_a_policy(scale_in: float, scale_out:
         assert not warnings(Scaling(max_replicas=100, **lower))
 
 
+@pytest.mark.parametrize(
+    ("scale_in", "scale_out", "remedy"),
+    [
+        (1.5, 2, "scaleInThresholdPct of at most 1 or minReplicas of at least 3"),
+        (1.5, 1.9, "minReplicas of at least 4"),
+        (1.5, 1.6, "a wider gap between the thresholds"),  # 15 replicas, where 10 are allowed
+    ],
+)
+def test_no_remedy_is_named_that_a_policy_can_not_have(scale_in: float, scale_out: float, remedy: str) -> None:
+    (warning,) = warnings(Scaling(max_replicas=10, scale_in_threshold_pct=scale_in, scale_out_threshold_pct=scale_out))
+    assert f"so one is added again; {remedy} would hold still" in warning
+
+
 def test_scheduled_bounds_are_warned_of_as_well() -> None:
     nights = ScheduledBounds(cron="0 20 * * *", min_replicas=1, max_replicas=4)
     policy = Scaling(min_replicas=5, max_replicas=10, scale_in_threshold_pct=60, schedule=(nights,))

@@ -137,7 +137,7 @@ def _cooldown(case: Case, count: int) -> Clamp | None:
 
 def _stabilization(case: Case, count: int) -> Clamp | None:
     window = case.scaling.stabilization_window_seconds
-    if count >= case.current or window == 0:
+    if window == 0:
         return None
     history = _in_window(case.situation.state, case.now, window)
     highest, ended = history[0][1], history[1][0] if len(history) > 1 else case.now

@@ -124,7 +124,7 @@ def _over_budget(absent: frozenset[str], known: frozenset[str], revision: str, s
     if not absent or _confirmed(settings.confirmed_revision, revision):
         return ""
     too_many = len(known) >= BUDGET_APPLIES_FROM_APPS and len(absent) > len(known) / 2
-    if len(absent) < len(known) and not too_many:
+    if absent != known and not too_many:
         return ""
     names = ", ".join(sorted(absent)[:10]) + (", …" if len(absent) > 10 else "")
     return (
