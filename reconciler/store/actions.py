@@ -21,9 +21,9 @@ def intend(writes: Writes, intents: Iterable[Action], at: float) -> None:
 
 def conclude(writes: Writes, outcomes: Iterable[Outcome]) -> None:
     """Close the rows of actions that ended."""
-    own = _open(writes).where(actions.c.target == sa.bindparam("key"), actions.c.verb == sa.bindparam("kind"))
+    own = (actions.c.target == sa.bindparam("key"), actions.c.verb == sa.bindparam("kind"))
     if ends := [_end(outcome) for outcome in outcomes]:
-        writes.connection.execute(own, ends)
+        writes.connection.execute(_open(writes).where(*own), ends)
 
 
 def interrupt(writes: Writes, at: float) -> None:

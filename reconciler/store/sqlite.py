@@ -53,7 +53,7 @@ class SqliteFile:
     def _confirm(self) -> None:
         """Raises Damaged where the file at our path is no longer the one we have open: SQLite wouldn't notice."""
         with reaching(self.place), suppress(FileNotFoundError):
-            if _identity(self._path) == self._identity:
+            if os.path.samestat(self._path.stat(), self._identity):
                 return
         raise Damaged("it was removed or replaced while in use")
 
@@ -81,14 +81,14 @@ class SqliteFile:
                 raise
         return connection
 
-    def _create(self) -> tuple[int, int]:
+    def _create(self) -> os.stat_result:
         """Make sure there is a file, readable by everybody whatever the umask, and tell its identity."""
         with reaching(self.place):
             make_readable_directory(self._path.parent)
             with suppress(FileExistsError):
                 os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644))
                 self._path.chmod(0o644)
-            return _identity(self._path)
+            return self._path.stat()
 
     def _set_aside(self) -> Path | None:
         with reaching(self.place):
@@ -125,8 +125,3 @@ def explained(place: str, cause: BaseException) -> Unavailable | Damaged:
     if code in _DAMAGED:
         return Damaged(str(cause))
     return Unavailable(f"{place}: {cause}; {_REMEDIES.get(code, 'check the file and its directory')}")
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino

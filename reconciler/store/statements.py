@@ -24,11 +24,13 @@ class Writes:
 
     def add(self, table: sa.Table, rows: Iterable[Row]) -> None:
         """Insert rows that number themselves."""
-        self._execute(table.insert(), rows)
+        if completed := self._completed(rows):
+            self.connection.execute(table.insert(), completed)
 
     def put(self, table: sa.Table, rows: Iterable[Row]) -> None:
         """Insert rows, or overwrite those whose primary keys are taken. No key may occur twice."""
-        self._execute(_upsert(table, self.connection.dialect.name), rows)
+        if completed := self._completed(rows):
+            self.connection.execute(_upsert(table, self.connection.dialect.name), completed)
 
     def remove(self, table: sa.Table, names: Collection[str]) -> None:
         """Delete rows by name."""
@@ -36,12 +38,11 @@ class Writes:
             mine = table.c.instance == self.instance
             self.connection.execute(table.delete().where(mine, table.c.name.in_(names)))
 
-    def _execute(self, statement: sa.Executable, rows: Iterable[Row]) -> None:
+    def _completed(self, rows: Iterable[Row]) -> list[Row]:
         completed = list(rows)
         for row in completed:
             row["instance"] = self.instance
-        if completed:
-            self.connection.execute(statement, completed)
+        return completed
 
 
 @cache
