@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler.model.actions import CreateReplica
 from tests.support.apps import desired, version
 from tests.support.stage import Stage
 
@@ -36,6 +37,17 @@ def test_an_old_replica_that_is_gone_is_made_again_while_a_rollout_is_paused(pau
     assert gone in paused.routed()
     assert (len(paused.names()), len(paused.hashes())) == (4, 2)  # the failed one is still there to be looked at
     assert "rollout paused" in paused.text()
+
+
+def test_a_replica_made_beside_a_paused_failure_is_told_how_many_are_wanted_in_all(paused: Stage) -> None:
+    paused.broken.clear()
+    failed = next(c.name for c in paused.containers.values() if c.revision == "r2")
+    paused.until(lambda: failed in paused.routed() and len(paused.names()) == 3)  # it contributes one of three
+    paused.remove(next(name for name in paused.names() if name != failed))
+    paused.until(lambda: paused.plan and any(isinstance(action, CreateReplica) for action in paused.plan.actions))
+    assert paused.plan is not None
+    created = [action.replicas for action in paused.plan.actions if isinstance(action, CreateReplica)]
+    assert created == [3]
 
 
 def test_an_old_replica_that_is_unhealthy_is_replaced_while_a_rollout_is_paused(paused: Stage) -> None:

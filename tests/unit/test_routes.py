@@ -39,3 +39,37 @@ def test_a_replica_that_is_still_starting_is_not_routed_because_its_readiness_fa
     for _ in range(5):
         stage.tick()
         assert stage.routed() == []
+
+
+def rolling_out_two_at_once() -> Stage:
+    """Two replicas are to be replaced at once, and the second of the new ones takes its time to be created."""
+    stage = Stage(desired(version(replicas=2)))
+    stage.settle()
+    stage.held.add("web-4")
+    stage.desired = desired(version(replicas=2, image="demo:2", strategy={"maxSurge": 2}, revision="r2"), revision="r2")
+    stage.until(lambda: stage.state.replicas.get("web-3") and stage.state.replicas["web-3"].ready_at, seconds=0.25)
+    return stage
+
+
+def test_a_change_of_routes_waits_two_seconds_for_the_rest_of_the_step_and_no_longer() -> None:
+    stage = rolling_out_two_at_once()
+    ready_at = stage.state.replicas["web-3"].ready_at
+    assert ready_at is not None
+    stage.until(lambda: "web-3" in stage.routed(), seconds=0.25)
+    routed_at = stage.now - 0.25
+    assert routed_at - ready_at == 2.0
+
+
+def test_a_change_of_routes_does_not_wait_once_the_step_is_whole() -> None:
+    stage = rolling_out_two_at_once()
+    stage.held.clear()
+    stage.until(lambda: {"web-3", "web-4"} <= set(stage.routed()), seconds=0.25)
+    both_ready_at = max(stage.state.replicas[name].ready_at or 0.0 for name in ("web-3", "web-4"))
+    assert stage.now - 0.25 == both_ready_at
+
+
+def test_a_replica_counts_as_routed_before_the_edge_is_asked_to_route_to_it() -> None:
+    stage = Stage(desired(version(replicas=1)), down=True)
+    stage.until(lambda: stage.state.replicas.get("web-1") and stage.state.replicas["web-1"].ready_at)
+    assert stage.routed() == []
+    assert stage.state.replicas["web-1"].traffic.routed, "nobody may live to record the answer"
