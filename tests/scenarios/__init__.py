@@ -1,0 +1,1 @@
+"""A simulated host, and the random scenarios that the product is driven through on it."""
