@@ -43,7 +43,7 @@ class Composition:
     @property
     def contributed(self) -> int:
         """How many of them the version that is set aside contributes."""
-        return self.counts.get(self.set_aside, 0) if self.set_aside else 0
+        return self.counts[self.set_aside] if self.set_aside else 0
 
 
 def composition_of(app: AppState, replicas: Sequence[Replica]) -> Composition:

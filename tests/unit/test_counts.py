@@ -94,12 +94,12 @@ def test_a_paused_rollout_holds_the_count_and_says_so() -> None:
 
 def test_the_host_holds_no_more_than_its_size_and_what_one_app_got_no_other_can_have() -> None:
     limits = {"resources": {"cpu": "500m", "memory": "256Mi"}}
-    stage = started(auto("a", **limits), auto("b", **limits), capacity=Capacity(2500, 16 * 1024 * _MIB))
+    stage = started(auto("a", **limits), auto("b", **limits), capacity=Capacity(2700, 16 * 1024 * _MIB))
     stage.loads = {"a": busy(1000), "b": busy(1000)}
     for _ in range(8):
         stage.tick()
     counts = {name: app.count for name, app in stage.state.apps.items()}
-    assert counts == {"a": 3, "b": 1}, "2250 of 2500 thousandths of a core hold four replicas"
+    assert counts == {"a": 3, "b": 1}, "nine tenths of 2700 thousandths of a core hold four replicas"
     for name in counts:
         assert decision(stage, name).clamps[-1].name == "host"
         assert "the host's cpu holds 0 more of 500m and 256 MiB" in decision(stage, name).reason
@@ -114,3 +114,12 @@ def test_where_memory_is_scarcer_than_cpu_the_host_is_full_by_memory() -> None:
         stage.tick()
     assert stage.state.apps["web"].count == 3, "nine tenths of 1024 MiB hold three replicas"
     assert "the host's memory holds 0 more of 100m and 256 MiB" in decision(stage).reason
+
+
+def test_a_count_that_people_raise_again_at_once_holds_at_once() -> None:
+    stage = started(version(replicas=2))
+    for replicas in (3, 4):
+        stage.desired = desired(version(replicas=replicas, revision=f"r{replicas}"), revision=f"r{replicas}")
+        stage.tick(0)
+        assert stage.state.apps["web"].count == replicas
+        stage.tick(0)  # which decides that it stays so

@@ -213,6 +213,12 @@ class TestCustomMetrics:
         assert self.decided(policy, 3, jobs=25).target == 4
         assert self.decided(policy, 3, jobs=8).target == 2
 
+    @pytest.mark.parametrize("target", [0.01, 0.5, 1])
+    def test_any_target_above_0_counts(self, target: float) -> None:
+        policy = only(metrics=(CustomMetric(name="lag", query="lag", target=target),))
+        decision = self.decided(policy, 3, lag=2 * target)
+        assert (decision.winner, decision.raw) == ("lag", 6)
+
     @pytest.mark.parametrize("values", [{}, {"queue": None}])
     def test_a_custom_metric_that_can_not_be_had_blocks_scaling_in(self, values: dict[str, float | None]) -> None:
         policy = only("rps", metrics=(self.QUEUE,))
