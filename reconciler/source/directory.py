@@ -1,8 +1,8 @@
 """A plain directory as a source: its files, as they are between two looks that agree.
 
 Decides when files that anyone may be writing at this moment can be taken for one state. A look is what the filesystem
-says of every file (inode, size, times); files are read only where a look before and a look after are the same, and a
-file touched a moment ago is read again next time, since its times can't tell yet.
+says of every file (inode, size, times); files are read only once they have rested for a moment, since most programs
+empty a file before they write it, and only where a look before and a look after are the same.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from reconciler.source.snapshot import (
 )
 from reconciler.source.specs import Specs
 
-_TIMES_SETTLE_NANOSECONDS = 50_000_000
+_REST_NANOSECONDS = 50_000_000  # several times what the filesystem's clock can tell apart
+_REST_ATTEMPTS = 20
 
 
 class TooLarge(Unavailable):
@@ -82,6 +83,23 @@ def look(root: Path) -> Look:
     return Look(files, tuple(directories))
 
 
+def rested_look(root: Path) -> Look:
+    """Look at everything once none of it was touched within the last moment; waits for that, up to a second. Raises
+    Unavailable where files keep changing."""
+    for _ in range(_REST_ATTEMPTS):
+        listing = look(root)
+        touched_ns = max((mark.changed_ns for mark in listing.files.values()), default=0)
+        left_ns = touched_ns + _REST_NANOSECONDS - time.time_ns()
+        if not 0 < left_ns <= _REST_NANOSECONDS:  # beyond: the clock was set back, which no waiting mends
+            return listing
+        time.sleep(left_ns / 1e9)
+    raise Unavailable(_changing(root))
+
+
+def _changing(root: Path) -> str:
+    return f"files in {root} are being changed; reading them once they rest"
+
+
 def _readable(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
@@ -116,7 +134,7 @@ class Files:
         if total > MAX_TOTAL_BYTES:
             raise TooLarge(f"{self._root} holds {total >> 20} MiB; give a directory of specs and their files")
         named = {path: (mark, self._blob(path, mark)) for path, mark in listing.files.items()}
-        settled_before = time.time_ns() - _TIMES_SETTLE_NANOSECONDS
+        settled_before = time.time_ns() - _REST_NANOSECONDS
         self._known = {path: known for path, known in named.items() if known[0].changed_ns < settled_before}
         return {path: Entry(path, mark.kind, blob, mark.size_bytes) for path, (mark, blob) in named.items()}
 
@@ -156,7 +174,7 @@ class DirectorySource:
 
     def read(self) -> Desired:
         """The desired state between two looks that agree. Raises Unavailable while files keep changing."""
-        before = look(self._root)
+        before = rested_look(self._root)
         if self._desired is not None and before == self._last_look:
             return self._desired
         entries = self._files.entries(before)
@@ -165,7 +183,7 @@ class DirectorySource:
         if desired is None or desired.revision != revision:
             desired = self._specs.desired(Snapshot(revision, entries, self._contents))
         if look(self._root) != before:
-            raise Unavailable(f"files in {self._root} are being changed; reading them once they rest")
+            raise Unavailable(_changing(self._root))
         self._last_look = before if self._files.settled(before) else None
         self._desired = desired
         return desired

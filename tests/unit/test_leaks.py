@@ -84,7 +84,8 @@ def guarded(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Guard
     def run(tree: str, conftest: str = "") -> pytest.RunResult:
         pytester.makepyfile(tree)
         pytester.makeconftest(conftest)
-        arguments = ("-W", "error", "-p", "no:randomly", "-p", "no:cacheprovider", "-p", "tests.support.leaks")
+        plugins = ("-p", "no:randomly", "-p", "no:cacheprovider", "-p", "tests.support.leaks")
+        arguments = ("-W", "error", "-rN", *plugins)  # no summary: where CI is set it says every error once more
         return pytester.runpytest_subprocess(*arguments, timeout=60)
 
     return run

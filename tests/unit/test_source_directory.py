@@ -18,6 +18,7 @@ from tests.support.specs import web
 def root(tmp_path: Path) -> Path:
     (tmp_path / "specs").mkdir()
     (tmp_path / "specs" / "web.yaml").write_text(web())
+    directory.rested_look(tmp_path / "specs")
     return tmp_path / "specs"
 
 
@@ -91,6 +92,24 @@ def test_a_change_of_a_directory_after_the_second_look_is_seen_by_the_next_readi
     source = DirectorySource(root)
     assert list(source.read().apps) == ["web"]
     assert list(source.read().apps) == ["xyz"]
+
+
+def test_a_file_that_was_emptied_to_be_written_anew_is_read_once_it_is_written(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "web.yaml").write_text("")
+    after_look(monkeypatch, 1, lambda: (root / "web.yaml").write_text(web("other")))
+    assert list(DirectorySource(root).read().apps) == ["other"]
+
+
+def test_a_directory_that_never_rests_is_unavailable(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def touched(where: Path) -> Look:
+        (root / "web.yaml").touch()
+        return look(where)
+
+    monkeypatch.setattr(directory, "look", touched)
+    with pytest.raises(Unavailable, match="being changed; reading them once they rest"):
+        DirectorySource(root).read()
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "directory"])
