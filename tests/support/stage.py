@@ -113,6 +113,12 @@ class Stage:
             self.tick(seconds)
         raise AssertionError(f"not so after {max_ticks} ticks:\n{self.text()}")
 
+    def run_for(self, seconds: float) -> None:
+        """Tick until so much time has passed: for what must not happen meanwhile, or must last."""
+        end = self.now + seconds
+        while self.now < end:
+            self.tick()
+
     # --- what happens to it
 
     def crash(self, name: str, exit_code: int = 1, log: str = "") -> None:

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from reconciler.decide.rollout.canary import analyse, weights
 from reconciler.model.load import VersionLoad
 from reconciler.model.spec import Canary
+from reconciler.model.state import FailedVersion
 from tests.support.apps import desired, version
 from tests.support.stage import Stage
 
+DEADLINE_SECONDS = 20
 CANARY = Canary(hold_seconds=60, max_error_rate_percent=1, max_p95_ratio=1.5, min_requests=20)
 
 
@@ -60,127 +62,132 @@ def test_alone_nobody_is_weighed() -> None:
     assert weights(10, 3, 0) == weights(10, 0, 3) == (1, 1)
 
 
-def test_while_it_holds_the_old_version_stays_whole_and_the_edge_is_told_the_share() -> None:
-    stage = Stage(desired(version(replicas=4)))
+def told(replicas: int = 2, *, weight: int = 10, hold_seconds: int = 30, **strategy: Any) -> Stage:
+    """So many replicas of the old version, and the commit of a new one with a canary, of which nothing is there yet.
+    Requests to both will go well."""
+    stage = Stage(desired(version(replicas=replicas)))
     stage.settle()
-    strategy = {"canary": {"weight": 20, "holdSeconds": 60}}
-    stage.desired = desired(version(replicas=4, image="demo:2", strategy=strategy, revision="r2"), revision="r2")
-    for _ in range(8):
-        stage.tick()
+    canary = {"weight": weight, "holdSeconds": hold_seconds}
+    strategy = {"canary": canary, "progressDeadlineSeconds": DEADLINE_SECONDS, **strategy}
+    old, new = version(), version(replicas=replicas, image="demo:2", strategy=strategy, revision="r2")
+    stage.desired = desired(new, revision="r2")
+    stage.version_loads = {("web", new.spec_hash): load(), ("web", old.spec_hash): load()}
+    return stage
+
+
+def on_trial(replicas: int = 2, *, weight: int = 10, hold_seconds: int = 30) -> Stage:
+    """The same once the canary, which is the replica after the old ones, is in traffic and being watched."""
+    stage = told(replicas, weight=weight, hold_seconds=hold_seconds)
+    stage.until(lambda: any(event.message.startswith("canary of") for event in stage.events))
+    assert f"web-{replicas + 1}" in stage.routed()
+    return stage
+
+
+def shares(stage: Stage) -> dict[str, int]:
     (part,) = stage.state.published.table.apps
-    assert {server.name: server.weight for server in part.servers} == dict.fromkeys(
-        ["web-1", "web-2", "web-3", "web-4", "web-5"], 1
-    ), "one of five is the fifth that was asked for"
+    return {server.name: server.weight for server in part.servers}
+
+
+def failure(stage: Stage) -> FailedVersion | None:
+    return stage.state.apps["web"].failed
+
+
+def until_it_failed(stage: Stage) -> FailedVersion:
+    stage.until(lambda: failure(stage))
+    failed = failure(stage)
+    assert failed is not None
+    return failed
+
+
+def is_promoted(stage: Stage) -> bool:
+    rollout = stage.state.apps["web"].rollout
+    return rollout is None or rollout.promoted
+
+
+def is_everywhere(stage: Stage) -> bool:
+    """Whether all replicas are of the newest version."""
+    return stage.hashes() == {stage.state.apps["web"].version.spec_hash}
+
+
+def test_while_it_holds_the_old_version_stays_whole_and_the_edge_is_told_the_share() -> None:
+    stage = on_trial(replicas=4, weight=20, hold_seconds=60)
+    one_of_five_is_a_fifth = dict.fromkeys(["web-1", "web-2", "web-3", "web-4", "web-5"], 1)
+    assert shares(stage) == one_of_five_is_a_fifth
+    stage.run_for(50)
+    assert shares(stage) == one_of_five_is_a_fifth
     assert len(stage.containers) == 5
 
 
 def test_shares_are_told_as_weights() -> None:
-    stage = Stage(desired(version(replicas=2)))
-    stage.settle()
-    strategy = {"canary": {"weight": 10, "holdSeconds": 60}}
-    stage.desired = desired(version(replicas=2, image="demo:2", strategy=strategy, revision="r2"), revision="r2")
-    for _ in range(8):
-        stage.tick()
-    (part,) = stage.state.published.table.apps
-    assert {server.name: server.weight for server in part.servers} == {"web-1": 9, "web-2": 9, "web-3": 2}
+    assert shares(on_trial(weight=10)) == {"web-1": 9, "web-2": 9, "web-3": 2}
 
 
 def test_paused_after_a_bad_verdict_it_gets_no_more_traffic() -> None:
-    stage = Stage(desired(version(replicas=2)))
-    stage.settle()
-    strategy = {"canary": {"weight": 10, "holdSeconds": 5}, "onFailure": "pause"}
-    new = version(replicas=2, image="demo:2", strategy=strategy, revision="r2")
-    stage.desired = desired(new, revision="r2")
-    old = stage.state.apps["web"].version
-    stage.version_loads = {("web", new.spec_hash): load(error_rate=0.5), ("web", old.spec_hash): load()}
-    for _ in range(15):
-        stage.tick()
+    stage = told(onFailure="pause")
+    new = stage.desired.apps["web"]
+    stage.version_loads["web", new.spec_hash] = load(error_rate=0.5)
+    until_it_failed(stage)
+    stage.until(lambda: stage.routed() == ["web-1", "web-2"])
+    assert stage.statuses["web"].error.startswith("revision r2 failed: its canary: errors 50.00 %")
+    stage.run_for(60)
     assert stage.routed() == ["web-1", "web-2"]
     assert stage.names() == ["web-1", "web-2", "web-3"], "it may still be looked at"
-    assert stage.statuses["web"].error.startswith("revision r2 failed: its canary: errors 50.00 %")
-
-
-def on_trial(hold_seconds: int = 30) -> Stage:
-    """Two old replicas, and web-3 beside them: a canary in traffic, whose requests all go well."""
-    stage = Stage(desired(version()))
-    stage.settle()
-    old, new = version(), version(image="demo:2", strategy=trial_of(hold_seconds), revision="r2")
-    stage.desired = desired(new, revision="r2")
-    stage.version_loads = {("web", new.spec_hash): load(), ("web", old.spec_hash): load()}
-    for _ in range(6):
-        stage.tick()
-    assert "web-3" in stage.routed()
-    return stage
-
-
-def trial_of(hold_seconds: int) -> dict[str, Any]:
-    return {"canary": {"weight": 10, "holdSeconds": hold_seconds}, "progressDeadlineSeconds": 20}
 
 
 def test_one_that_turns_unhealthy_has_failed_whatever_its_requests_say() -> None:
     stage = on_trial()
     stage.sicken("web-3")
-    for _ in range(4):
-        stage.tick()
-    failed = stage.state.apps["web"].failed
-    assert failed is not None
+    failed = until_it_failed(stage)
     assert (failed.reason, failed.message) == ("CanaryFailed", "its canary web-3 is unhealthy: answered 503")
     assert (failed.replica, failed.answer) == ("web-3", "answered 503")
-    assert stage.routed() == ["web-1", "web-2"]
+    stage.until(lambda: stage.routed() == ["web-1", "web-2"])
 
 
 def test_when_most_are_unhealthy_together_it_is_hardly_the_canary() -> None:
     stage = on_trial(hold_seconds=5)
     stage.sicken("web-1", "web-2", "web-3")
-    for _ in range(15):
-        stage.tick()
-    assert stage.state.apps["web"].failed is None
-    rollout = stage.state.apps["web"].rollout
-    assert rollout is not None
-    assert not rollout.promoted
+    stage.run_for(15)
+    assert failure(stage) is None
+    assert not is_promoted(stage)
 
 
 def test_one_that_is_out_of_traffic_at_the_verdict_is_not_promoted_before_it_is_back() -> None:
     stage = on_trial(hold_seconds=8)
     stage.crash("web-3")
     stage.held.add("web-3")
-    for _ in range(12):
-        stage.tick()
-    rollout = stage.state.apps["web"].rollout
-    assert rollout is not None
-    assert not rollout.promoted
-    assert "waiting for it to be in traffic" in stage.text()
+    stage.until(lambda: "waiting for it to be in traffic" in stage.text())
+    assert not is_promoted(stage)
     stage.held.clear()
     stage.settle()
-    assert stage.hashes() == {stage.state.apps["web"].version.spec_hash}
+    assert is_everywhere(stage)
 
 
 def test_without_evidence_it_is_never_promoted_and_people_are_told_in_the_end() -> None:
     stage = on_trial(hold_seconds=10)
     enough = stage.version_loads
     stage.version_loads = {key: load(requests=19) for key in enough}
-    while "Degraded" not in {c.type for c in stage.statuses["web"].conditions if c.status}:
-        assert stage.now < 1100
-        stage.tick()
-    (degraded,) = (c for c in stage.statuses["web"].conditions if c.type == "Degraded")
-    assert (degraded.reason, "no verdict on the canary after 30 s" in degraded.message) == ("CanaryUndecided", True)
+    stage.until(lambda: degraded(stage))
+    assert degraded(stage) == [
+        ("CanaryUndecided", "no verdict on the canary after 30 s, and without one it is not promoted")
+    ]
     assert "no verdict yet: 19 of 20 requests it takes to judge" in stage.text()
-    for _ in range(100):
-        stage.tick()
+    stage.run_for(100)
     assert stage.routed() == ["web-1", "web-2", "web-3"]
     stage.version_loads = enough
     stage.settle()
-    assert stage.hashes() == {stage.state.apps["web"].version.spec_hash}
+    assert is_everywhere(stage)
+
+
+def degraded(stage: Stage) -> list[tuple[str, str]]:
+    """The reason and the message, where it is degraded."""
+    return [(c.reason, c.message) for c in stage.statuses["web"].conditions if c.type == "Degraded" and c.status]
 
 
 def test_one_that_has_no_verdict_and_does_not_come_back_has_failed() -> None:
     stage = on_trial(hold_seconds=10)
     stage.held.add("web-3")
     stage.crash("web-3", exit_code=3)
-    for _ in range(35):
-        stage.tick()
-    failed = stage.state.apps["web"].failed
-    assert failed is not None
+    failed = until_it_failed(stage)
     assert failed.reason == "CanaryFailed"
     assert failed.message == "its canary has no verdict after 30 s: web-3 exited with code 3"
 
@@ -188,27 +195,21 @@ def test_one_that_has_no_verdict_and_does_not_come_back_has_failed() -> None:
 def test_one_that_is_held_for_no_time_is_judged_once_it_was_asked_enough() -> None:
     stage = on_trial(hold_seconds=0)
     stage.settle()
-    assert stage.hashes() == {stage.state.apps["web"].version.spec_hash}
+    assert is_everywhere(stage)
 
 
 def test_a_trial_that_is_taken_out_of_the_spec_is_over_and_the_deadline_begins_anew() -> None:
-    stage = on_trial()
-    for _ in range(25):
-        stage.tick()
+    stage = on_trial(hold_seconds=30)
+    stage.run_for(DEADLINE_SECONDS + 5)
     stage.broken.add("demo:2")
-    new = version(image="demo:2", strategy={"progressDeadlineSeconds": 20}, revision="r3")
+    new = version(image="demo:2", strategy={"progressDeadlineSeconds": DEADLINE_SECONDS}, revision="r3")
     stage.desired = desired(new, revision="r3")
-    for _ in range(10):
-        stage.tick()
-    assert stage.state.apps["web"].failed is None
-    for _ in range(20):
-        stage.tick()
-    assert stage.state.apps["web"].failed is not None
+    called_off_at = stage.now
+    assert until_it_failed(stage).at == called_off_at + DEADLINE_SECONDS
 
 
 def test_without_an_old_replica_there_is_nothing_to_judge_by() -> None:
-    stage = Stage(desired(version(replicas=0)))
-    stage.settle()
+    stage = told(replicas=0)
     strategy = {"canary": {"weight": 10, "holdSeconds": 600}}
     stage.desired = desired(version(replicas=2, image="demo:2", strategy=strategy, revision="r2"), revision="r2")
     assert stage.settle() < 10

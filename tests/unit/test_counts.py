@@ -39,8 +39,7 @@ def test_a_replica_that_drains_takes_no_share_of_the_load() -> None:
     stage.loads["web"] = busy(60)
     stage.open_requests = {container.address or "": 1 for container in stage.containers.values()}
     stage.desired = desired(auto(scaling={"maxReplicas": 2, "minReplicas": 2}, terminationGracePeriodSeconds=60))
-    for _ in range(3):
-        stage.tick()
+    stage.until(lambda: "requests in flight" in stage.text())
     assert len(stage.containers) == 3, "one of them drains"
     (rps,) = (factor for factor in decision(stage).factors if factor.metric == "rps")
     assert rps.value == 30
@@ -53,8 +52,7 @@ def test_replicas_that_start_hold_the_count_until_they_should_have_been_ready() 
     stage.tick()
     stage.sicken("web-2")
     stage.loads["web"] = busy(90)
-    for _ in range(15):
-        stage.tick()
+    stage.run_for(15)
     assert stage.state.apps["web"].count == 2
     assert "waiting for web-2 to become ready" in decision(stage).reason
     stage.now += 120
@@ -66,18 +64,13 @@ def test_what_nginx_does_not_route_yet_holds_the_count() -> None:
     stage = started(auto())
     stage.down = True
     stage.loads["web"] = busy(100)
-    for _ in range(15):
-        stage.tick()
-    assert stage.state.apps["web"].count == 4
+    stage.until(lambda: stage.state.apps["web"].count == 4)
     stage.loads["web"] = busy(200)
-    for _ in range(15):
-        stage.tick()
+    stage.run_for(15)
     assert stage.state.apps["web"].count == 4
     assert "waiting for web-2, web-3, web-4 to be routed" in decision(stage).reason
     stage.down = False
-    for _ in range(3):
-        stage.tick()
-    assert stage.state.apps["web"].count == 5
+    stage.until(lambda: stage.state.apps["web"].count > 4)
 
 
 def test_a_paused_rollout_holds_the_count_and_says_so() -> None:
@@ -86,8 +79,8 @@ def test_a_paused_rollout_holds_the_count_and_says_so() -> None:
     stage.broken = {"demo:2"}
     stage.desired = desired(auto(strategy=strategy, image="demo:2"), revision="r2")
     stage.loads["web"] = busy(45)
-    for _ in range(20):
-        stage.tick()
+    stage.until(lambda: stage.state.apps["web"].failed)
+    stage.run_for(10)
     assert stage.state.apps["web"].count == 1
     assert "waiting for a changed spec, since the rollout is paused" in decision(stage).reason
 
@@ -96,8 +89,7 @@ def test_the_host_holds_no_more_than_its_size_and_what_one_app_got_no_other_can_
     limits = {"resources": {"cpu": "500m", "memory": "256Mi"}}
     stage = started(auto("a", **limits), auto("b", **limits), capacity=Capacity(2700, 16 * 1024 * _MIB))
     stage.loads = {"a": busy(1000), "b": busy(1000)}
-    for _ in range(8):
-        stage.tick()
+    stage.run_for(8)
     counts = {name: app.count for name, app in stage.state.apps.items()}
     assert counts == {"a": 3, "b": 1}, "nine tenths of 2700 thousandths of a core hold four replicas"
     for name in counts:
@@ -110,8 +102,7 @@ def test_where_memory_is_scarcer_than_cpu_the_host_is_full_by_memory() -> None:
     limits = {"resources": {"cpu": "100m", "memory": "256Mi"}}
     stage = started(auto(**limits), capacity=Capacity(64_000, 1024 * _MIB))
     stage.loads = {"web": busy(1000)}
-    for _ in range(8):
-        stage.tick()
+    stage.run_for(8)
     assert stage.state.apps["web"].count == 3, "nine tenths of 1024 MiB hold three replicas"
     assert "the host's memory holds 0 more of 100m and 256 MiB" in decision(stage).reason
 

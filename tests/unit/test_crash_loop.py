@@ -18,9 +18,8 @@ def test_restarts_are_given_back_to_the_engine_once_a_crash_loop_is_forgotten() 
         stage.restart("web-1")
         stage.tick()
     assert any(isinstance(action, TakeOverRestarts) for action in stage.tick(0).actions) or taken_over(stage)
-    for _ in range(30):
-        stage.tick(10)
-    assert stage.state.replicas["web-1"].restarts.by_controller
+    stage.run_for(FORGOTTEN_AFTER_SECONDS / 2)
+    assert taken_over(stage)
     stage.tick(FORGOTTEN_AFTER_SECONDS)
     given_back = [action for _ in range(3) for action in stage.tick().actions]
     assert [type(action) for action in given_back] == [GiveBackRestarts]
@@ -40,9 +39,7 @@ def test_the_end_of_a_replica_that_is_being_removed_is_no_crash() -> None:
     stage.settle()
     stage.desired = desired(version(replicas=1, terminationGracePeriodSeconds=0, revision="r2"), revision="r2")
     stage.held.add("web-2")
-    for _ in range(5):
-        stage.tick()
-    assert "web-2" in stage.in_flight
+    stage.until(lambda: "web-2" in stage.in_flight)
     stage.crash("web-2", exit_code=0)
     stage.tick()
     assert not [event for event in stage.events if "exited" in event.message]

@@ -12,9 +12,7 @@ def test_what_nginx_refuses_of_an_app_keeps_none_of_its_replicas_from_draining()
     stage.settle()
     stage.refused.add("web")
     stage.desired = desired(version(replicas=1, revision="r2"), revision="r2")
-    for _ in range(15):
-        stage.tick()
-    assert stage.names() == ["web-1"]
+    stage.until(lambda: stage.names() == ["web-1"])
 
 
 def test_a_replica_whose_name_nginx_still_routes_to_is_in_traffic_as_soon_as_it_is_made() -> None:
@@ -43,10 +41,7 @@ def test_a_dependency_has_to_be_ready_when_its_dependent_is_to_start_first() -> 
     stage = Stage(desired(version("db", replicas=1)))
     stage.settle()
     stage.broken.add("demo:1")
-    for _ in range(5):
-        stage.tick()
+    stage.until(lambda: not stage.statuses["db"].ready)
     stage.desired = desired(version("db", replicas=1), version("web", dependsOn=["db"]))
-    stage.tick()
-    stage.tick()
+    stage.until(lambda: "waiting for db to be ready first" in stage.text())
     assert stage.names("web") == []
-    assert "waiting for db to be ready first" in stage.text()

@@ -16,8 +16,7 @@ def rolling_out_what_never_gets_ready() -> Stage:
     stage.settle()
     changed = version(image="demo:2", strategy=STRATEGY, revision="r2")
     stage.desired = desired(changed, version("other", revision="r2"), revision="r2")
-    for _ in range(3):
-        stage.tick()
+    stage.until(lambda: stage.state.replicas.get("web-3") and stage.state.replicas["web-3"].container_id)
     return stage
 
 
@@ -35,8 +34,7 @@ def test_the_log_of_a_late_replica_is_on_record_with_the_failure_and_asked_for_n
     stage = rolling_out_what_never_gets_ready()
     late = stage.containers["web-3"]
     stage.containers["web-3"] = replace(late, last_log="can't reach the database")
-    for _ in range(6):
-        stage.tick()
+    stage.until(lambda: stage.state.apps["web"].failed)
     failed = stage.state.apps["web"].failed
     assert failed is not None
     assert failed.log == "can't reach the database"
@@ -48,8 +46,7 @@ def test_the_log_of_a_late_replica_is_on_record_with_the_failure_and_asked_for_n
 
 def test_a_first_deploy_that_is_late_tells_what_its_replica_says() -> None:
     stage = Stage(desired(version(image="demo:2", strategy=STRATEGY)), broken={"demo:2"})
-    for _ in range(8):
-        stage.tick()
+    stage.until(lambda: overdue(stage.state, stage.now))
     assert overdue(stage.state, stage.now) == {stage.containers["web-1"].id}
     stage.containers["web-1"] = replace(stage.containers["web-1"], last_log="no such option: --prot")
     stage.tick()

@@ -18,9 +18,7 @@ def paused() -> Stage:
     stage.settle()
     stage.broken.add("demo:2")
     commit(stage, replicas=3)
-    for _ in range(10):
-        stage.tick()
-    assert "rollout paused" in stage.text()
+    stage.until(lambda: "rollout paused" in stage.text())
     assert (len(stage.names()), len(stage.routed())) == (4, 3)
     return stage
 
@@ -32,8 +30,8 @@ def commit(stage: Stage, replicas: int) -> None:
 def test_an_old_replica_that_is_gone_is_made_again_while_a_rollout_is_paused(paused: Stage) -> None:
     gone = paused.routed()[0]
     paused.remove(gone)
-    for _ in range(5):
-        paused.tick()
+    paused.until(lambda: gone in paused.names())
+    paused.run_for(5)
     assert gone in paused.routed()
     assert (len(paused.names()), len(paused.hashes())) == (4, 2)  # the failed one is still there to be looked at
     assert "rollout paused" in paused.text()
@@ -54,18 +52,16 @@ def test_an_old_replica_that_is_unhealthy_is_replaced_while_a_rollout_is_paused(
     sick = paused.routed()[0]
     before = paused.containers[sick].id
     paused.sicken(sick)
-    for _ in range(15):
-        paused.tick()
-    assert before not in {container.id for container in paused.containers.values()}
-    assert len(paused.routed()) == 3
+    paused.until(lambda: before not in {container.id for container in paused.containers.values()})
+    paused.until(lambda: len(paused.routed()) == 3)
 
 
 @pytest.mark.parametrize("replicas", [2, 5])
 def test_the_old_version_is_scaled_while_a_rollout_is_paused(paused: Stage, replicas: int) -> None:
     (failed,) = set(paused.names()) - set(paused.routed())
     commit(paused, replicas)
-    for _ in range(20):
-        paused.tick()
+    paused.until(lambda: len(paused.routed()) == replicas)
+    paused.run_for(20)
     assert len(paused.routed()) == replicas
     assert failed in paused.names()
 

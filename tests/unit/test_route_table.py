@@ -50,7 +50,6 @@ def test_a_replica_that_got_ready_when_it_was_wanted_no_more_is_not_waited_for_w
 def test_what_nginx_refuses_is_told_once() -> None:
     stage = started()
     stage.refused.add("web")
-    for _ in range(3):
-        stage.tick()
+    stage.run_for(3)
     told = [event.message for event in stage.events if "nginx refuses" in event.message]
     assert told == ["nginx refuses its configuration, which is left out: no such variable"]
