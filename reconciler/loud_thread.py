@@ -13,10 +13,11 @@ from collections.abc import Callable
 
 class LoudThread(threading.Thread):
     """A thread that runs ``work`` once started, and keeps the error that ends it. It does not keep the program from
-    ending."""
+    ending. ``ended`` is called at the end, however it came, once `check` knows of it."""
 
-    def __init__(self, work: Callable[[], None], name: str) -> None:
+    def __init__(self, work: Callable[[], None], name: str, ended: Callable[[], None] = lambda: None) -> None:
         super().__init__(target=work, name=name, daemon=True)
+        self._ended = ended
         self._bug: Exception | None = None
 
     def run(self) -> None:
@@ -24,6 +25,8 @@ class LoudThread(threading.Thread):
             super().run()
         except Exception as bug:  # noqa: BLE001 whatever it is, `check` raises it
             self._bug = bug
+        finally:
+            self._ended()
 
     def check(self) -> None:
         """Raise RuntimeError, from the bug, where one ended the thread; never an error that means something else."""

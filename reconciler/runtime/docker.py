@@ -87,7 +87,7 @@ class DockerRuntime:
         self._events.start()
 
     def survey(self) -> None:
-        """Find the network, for whoever only wants to observe. In place of `prepare`: creates nothing, follows nothing.
+        """Find the network, for whoever only wants to look. In place of `prepare`: creates nothing, follows nothing.
 
         Where the network is missing, addresses are assumed as on one that `prepare` might make.
         """
@@ -193,6 +193,6 @@ class DockerRuntime:
                 return
 
     def _network_destroyed(self, name: str) -> None:
-        """Events tell so; if it is ours, the next `observe` says so and the next `prepare` makes it anew."""
+        """Events tell so; if it is ours, the next `inventory` says so and the next `prepare` makes it anew."""
         if name == self._network.name:
             self._network.forget()

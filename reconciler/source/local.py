@@ -23,9 +23,7 @@ class LocalSource:
 
     def __init__(self, path: Path, branch: str | None, wake: Callable[[], None]) -> None:
         files = LocalFiles(path, branch)
-        self._readings = Readings(
-            files.read, wake, thread_name="source-read", not_yet=f"{path} is being read for the first time"
-        )
+        self._readings = Readings(files.read, wake, thread_name="source-read", doing=f"{path} is being read")
         self._watch = Watch(files.watched, self._readings.begin)
 
     def read(self) -> Desired:

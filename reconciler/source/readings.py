@@ -1,8 +1,8 @@
 """Readings of a source, one after the other, in a thread of their own: what the last finished one said is the answer.
 
 A reading may take longer than a tick, be it for the network, for a slow disk or for what somebody has committed; that
-costs freshness, and never holds up the loop. Decides when to read again and when the loop has to hear of it; what a
-reading is, it is told.
+costs freshness, and never holds up the loop; one that takes very long is told of. Decides when to read again and when
+the loop has to hear of it; what a reading is, it is told.
 """
 
 from __future__ import annotations
@@ -10,16 +10,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from queue import Empty, SimpleQueue
+from time import monotonic
 
 from reconciler.loud_thread import LoudThread
 from reconciler.model.desired import Desired
 from reconciler.ports import Unavailable
 
+# From when on people are told of a reading under way, and how often anew: each time is a write to the record.
+LONG_SECONDS = 30.0
+
 
 class Readings:
     """The readings of one source. ``read`` is called whenever `begin` asks for it, and ``interval_seconds`` after the
-    last one, if ever; ``wake`` where it says something else than before."""
+    last one, if ever; ``wake`` where it says something else than before. ``doing`` says for people what is going on
+    while it reads."""
 
     def __init__(
         self,
@@ -28,25 +34,31 @@ class Readings:
         *,
         thread_name: str,
         interval_seconds: float | None = None,
-        not_yet: str,
+        doing: str,
     ) -> None:
         self._read = read
         self._wake = wake
         self._interval_seconds = interval_seconds
-        self._answer: Desired | Unavailable = Unavailable(not_yet)
+        self._doing = doing
+        self._began_at: float | None = None
+        self._answer: Desired | Unavailable = Unavailable(f"{doing} for the first time")
         self._requests: SimpleQueue[None] = SimpleQueue()
         self._first = threading.Event()
         self._closed = False
-        self._thread = LoudThread(self._run, thread_name)
+        # Nobody has to wait for what a bug has ended.
+        self._thread = LoudThread(self._run, thread_name, ended=self._first.set)
         self._thread.start()
 
     def last(self) -> Desired:
-        """What the last finished reading said. Raises Unavailable where it could not read, or none has finished yet."""
+        """What the last finished reading said, with a notice where the one under way takes long. Raises Unavailable
+        where it could not read, or none has finished yet."""
         self._thread.check()
-        answer = self._answer
+        answer, delay = self._answer, self._delay()
         if isinstance(answer, Unavailable):
-            raise Unavailable(str(answer))
-        return answer
+            raise Unavailable("; ".join(filter(None, (str(answer), delay))))
+        if not delay:
+            return answer
+        return replace(answer, notices=(*answer.notices, f"{delay}; the last finished reading stays in force"))
 
     def begin(self) -> None:
         """Read again as soon as the reading under way, if any, has finished. Doesn't wait for it, nor for any lock:
@@ -54,8 +66,9 @@ class Readings:
         self._requests.put(None)
 
     def wait_for_first(self, timeout_seconds: float) -> None:
-        """Wait until the first reading has finished, well or not."""
+        """Wait until the first reading has finished, well or not. Raises RuntimeError where a bug has ended it."""
         self._first.wait(timeout_seconds)
+        self._thread.check()
 
     def close(self) -> None:
         """Read no more. A reading under way ends by itself."""
@@ -63,15 +76,12 @@ class Readings:
         self.begin()
 
     def _run(self) -> None:
-        try:
-            while not self._closed:
-                before, self._answer = self._answer, self._finished()
-                self._first.set()
-                if not _same(before, self._answer):
-                    self._wake()
-                self._await_request()
-        finally:
-            self._first.set()  # nobody has to wait for what a bug has ended
+        while not self._closed:
+            before, self._answer = self._answer, self._finished()
+            self._first.set()
+            if not _same(before, self._answer):
+                self._wake()
+            self._await_request()
 
     def _await_request(self) -> None:
         """Until a reading is asked for, or due. All that ask meanwhile get the same one."""
@@ -81,10 +91,19 @@ class Readings:
                 self._requests.get_nowait()
 
     def _finished(self) -> Desired | Unavailable:
+        self._began_at = monotonic()
         try:
             return self._read()
         except Unavailable as error:
             return error
+        finally:
+            self._began_at = None
+
+    def _delay(self) -> str:
+        """How long the reading under way has taken so far, where that is long; else ""."""
+        began_at = self._began_at
+        seconds = 0.0 if began_at is None else (monotonic() - began_at) // LONG_SECONDS * LONG_SECONDS
+        return f"{self._doing}, which has taken {seconds:g} s so far" if seconds else ""
 
 
 def _same(before: Desired | Unavailable, after: Desired | Unavailable) -> bool:

@@ -42,7 +42,7 @@ class RemoteSource:
             wake,
             thread_name="source-fetch",
             interval_seconds=interval_seconds,
-            not_yet=f"{remote.shown} is being fetched for the first time",
+            doing=f"{remote.shown} is being fetched",
         )
 
     def read(self) -> Desired:
