@@ -6,7 +6,6 @@ fit this one's types: that is `Unreadable`, a value's own trouble, which must ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -62,7 +61,4 @@ PUBLISHED: Codec[Published] = Codec(Published)
 APP_STATUS: Codec[AppStatus] = Codec(AppStatus)
 REPLICA_STATUS: Codec[ReplicaStatus] = Codec(ReplicaStatus)
 DECISION: Codec[ScalingDecision] = Codec(ScalingDecision)
-NOTICES: Codec[tuple[str, ...]] = Codec(tuple[str, ...])
 PROBLEMS: Codec[tuple[Problem, ...]] = Codec(tuple[Problem, ...])
-DETAILS: Codec[Mapping[str, str]] = Codec(Mapping[str, str])
-CUSTOM: Codec[Mapping[str, float | None]] = Codec(Mapping[str, float | None])

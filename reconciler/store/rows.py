@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import sqlalchemy as sa
 
-from reconciler.store import codec
 from reconciler.store.codec import Codec
 
 T = TypeVar("T")
 Row = dict[str, Any]
 
-# Fields that are neither text nor a number are kept as JSON.
-_CODECS: dict[str, Codec[Any]] = {
-    "custom": codec.CUSTOM,
-    "details": codec.DETAILS,
-    "notices": codec.NOTICES,
-    "problems": codec.PROBLEMS,
-}
-
 
 def row_of(value: Any) -> Row:
     """The fields of a value as columns."""
-    names, coded = _names(value.__class__)
+    names, codecs = _fields(value.__class__)
     row = {name: getattr(value, name) for name in names}
-    for name in coded:
-        row[name] = _CODECS[name].encode(row[name])
-    return row
+    return row | {name: codec.encode(row[name]) for name, codec in codecs.items()}
 
 
 def value_of(type_: Callable[..., T], row: sa.RowMapping, **known: Any) -> T:
     """The value of this type whose fields are columns of the row, but for those ``known``. Raises Unreadable."""
-    names, coded = _names(type_)
-    values = {name: row[name] for name in names if name not in known} | known
-    for name in coded - known.keys():
-        values[name] = _CODECS[name].decode(row[name])
-    return type_(**values)
+    names, codecs = _fields(type_)
+    values = {name: row[name] for name in names if name not in known}
+    values |= {name: codec.decode(values[name]) for name, codec in codecs.items() if name not in known}
+    return type_(**values, **known)
 
 
 @cache
-def _names(type_: Any) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Of the fields of a dataclass: of all, and of those that are kept as JSON."""
-    names = tuple(field.name for field in fields(type_))
-    return names, frozenset(names) & _CODECS.keys()
+def _fields(type_: Any) -> tuple[tuple[str, ...], dict[str, Codec[Any]]]:
+    """The fields of a dataclass, and the codecs of those that are no single text or number, which are kept as JSON."""
+    hints = get_type_hints(type_)
+    return tuple(hints), {name: Codec(hint) for name, hint in hints.items() if get_origin(hint) in (Mapping, tuple)}

@@ -8,6 +8,7 @@ HEAD; a test compares the two.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -34,67 +35,59 @@ class Plain(sa.TypeDecorator[str]):
 Serial = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
-def _instance() -> sa.Column[Any]:
-    return sa.Column("instance", sa.Text, primary_key=True)
+def _columns(type_: Any, *names: str, nullable: bool = False) -> Iterator[sa.Column[Any]]:
+    return (sa.Column(name, type_, nullable=nullable) for name in names)
+
+
+def _keys(type_: Any, *names: str) -> Iterator[sa.Column[Any]]:
+    """Columns of the primary key, in its order."""
+    return (sa.Column(name, type_, primary_key=True) for name in names)
 
 
 controllers = sa.Table(
     "controllers",
     metadata,
-    _instance(),
-    sa.Column("version", sa.Text, nullable=False),
-    sa.Column("host", Plain, nullable=False),
-    sa.Column("pid", sa.Integer, nullable=False),
-    sa.Column("started_at", sa.Double, nullable=False),
-    sa.Column("seen_at", sa.Double, nullable=False),
-    sa.Column("source", Plain, nullable=False),
-    sa.Column("edge", Plain, nullable=False),
-    sa.Column("revision", Plain, nullable=False),
-    sa.Column("last_address", Plain, nullable=False),
-    sa.Column("notices", sa.Text, nullable=False),
-    sa.Column("problems", sa.Text, nullable=False),
+    *_keys(sa.Text, "instance"),
+    *_columns(sa.Text, "version", "notices", "problems"),
+    *_columns(Plain, "host", "source", "edge", "revision", "last_address"),
+    *_columns(sa.Integer, "pid"),
+    *_columns(sa.Double, "started_at", "seen_at"),
 )
 
 leases = sa.Table(
     "leases",
     metadata,
-    _instance(),
-    sa.Column("epoch", sa.BigInteger, nullable=False),
-    sa.Column("holder", sa.Text, nullable=False),
-    sa.Column("held_by", Plain, nullable=False),
-    sa.Column("expires_at", sa.Double, nullable=False),
+    *_keys(sa.Text, "instance"),
+    *_columns(sa.BigInteger, "epoch"),
+    *_columns(sa.Text, "holder"),
+    *_columns(Plain, "held_by"),
+    *_columns(sa.Double, "expires_at"),
 )
 
 applications = sa.Table(
     "applications",
     metadata,
-    _instance(),
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("status", sa.Text),
-    sa.Column("state", sa.Text),
+    *_keys(sa.Text, "instance", "name"),
+    *_columns(sa.Text, "status", "state", nullable=True),
 )
 
 replicas = sa.Table(
     "replicas",
     metadata,
-    _instance(),
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("app_name", Plain, nullable=False),
-    sa.Column("slot", sa.Integer, nullable=False),
-    sa.Column("status", sa.Text),
-    sa.Column("state", sa.Text),
+    *_keys(sa.Text, "instance", "name"),
+    *_columns(Plain, "app_name"),
+    *_columns(sa.Integer, "slot"),
+    *_columns(sa.Text, "status", "state", nullable=True),
 )
 
 events = sa.Table(
     "events",
     metadata,
-    sa.Column("id", Serial, primary_key=True),
-    sa.Column("instance", sa.Text, nullable=False),
-    sa.Column("at", sa.Double, nullable=False),
-    sa.Column("type", sa.Text, nullable=False),
-    sa.Column("app_name", sa.Text),
-    sa.Column("message", Plain, nullable=False),
-    sa.Column("details", sa.Text, nullable=False),
+    *_keys(Serial, "id"),
+    *_columns(sa.Text, "instance", "type", "details"),
+    *_columns(sa.Text, "app_name", nullable=True),
+    *_columns(Plain, "message"),
+    *_columns(sa.Double, "at"),
     sa.Index("events_by_time", "instance", "at"),
     sa.Index("events_by_app", "instance", "app_name", "at"),
     sa.Index("events_by_type", "instance", "type", "at"),
@@ -103,16 +96,13 @@ events = sa.Table(
 actions = sa.Table(
     "actions",
     metadata,
-    _instance(),
-    sa.Column("target", Plain, primary_key=True),
-    sa.Column("verb", sa.Text, primary_key=True),
-    sa.Column("planned_at", sa.Double, primary_key=True),
-    sa.Column("app_name", sa.Text, nullable=False),
-    sa.Column("cause", Plain, nullable=False),
-    sa.Column("finished_at", sa.Double),
-    sa.Column("outcome", sa.Text, nullable=False),
-    sa.Column("reason", Plain, nullable=False),
-    sa.Column("message", Plain, nullable=False),
+    *_keys(sa.Text, "instance"),
+    *_keys(Plain, "target"),
+    *_keys(sa.Text, "verb"),
+    *_keys(sa.Double, "planned_at"),
+    *_columns(sa.Text, "app_name", "outcome"),
+    *_columns(Plain, "cause", "reason", "message"),
+    *_columns(sa.Double, "finished_at", nullable=True),
     sa.Index("actions_by_time", "instance", "planned_at"),
     sa.Index("actions_by_app", "instance", "app_name", "planned_at"),
 )
@@ -120,50 +110,40 @@ actions = sa.Table(
 revisions = sa.Table(
     "revisions",
     metadata,
-    sa.Column("id", Serial, primary_key=True),
-    sa.Column("instance", sa.Text, nullable=False),
-    sa.Column("revision", Plain, nullable=False),
-    sa.Column("applied_at", sa.Double, nullable=False),
-    sa.Column("notices", sa.Text, nullable=False),
-    sa.Column("problems", sa.Text, nullable=False),
+    *_keys(Serial, "id"),
+    *_columns(sa.Text, "instance", "notices", "problems"),
+    *_columns(Plain, "revision"),
+    *_columns(sa.Double, "applied_at"),
     sa.Index("revisions_by_time", "instance", "applied_at"),
 )
 
 route_tables = sa.Table(
     "route_tables",
     metadata,
-    sa.Column("id", Serial, primary_key=True),
-    sa.Column("instance", sa.Text, nullable=False),
-    sa.Column("published", sa.Text, nullable=False),
+    *_keys(Serial, "id"),
+    *_columns(sa.Text, "instance", "published"),
     sa.Index("route_tables_by_instance", "instance", "id"),
 )
 
 scaling_decisions = sa.Table(
     "scaling_decisions",
     metadata,
-    _instance(),
-    sa.Column("app_name", sa.Text, primary_key=True),
-    sa.Column("at", sa.Double, primary_key=True),
-    sa.Column("decision", sa.Text, nullable=False),
+    *_keys(sa.Text, "instance", "app_name"),
+    *_keys(sa.Double, "at"),
+    *_columns(sa.Text, "decision"),
     sa.Index("scaling_decisions_by_time", "instance", "at"),
 )
 
 samples = sa.Table(
     "samples",
     metadata,
-    _instance(),
-    sa.Column("app_name", sa.Text, primary_key=True),
-    sa.Column("resolution_seconds", sa.Double, primary_key=True),
-    sa.Column("at", sa.Double, primary_key=True),
-    sa.Column("replicas", sa.Integer, nullable=False),
-    *(sa.Column(name, sa.Double) for name in ("cpu_percent", "memory_percent", "rps")),
-    *(sa.Column(name, sa.Double) for name in ("p50_latency_ms", "p95_latency_ms", "p99_latency_ms")),
-    *(sa.Column(name, sa.Double) for name in ("connections", "error_rate")),
-    *(
-        sa.Column(name, sa.BigInteger)
-        for name in ("status_1xx", "status_2xx", "status_3xx", "status_4xx", "status_5xx")
-    ),
-    sa.Column("bytes_sent", sa.BigInteger),
-    sa.Column("custom", sa.Text, nullable=False),
+    *_keys(sa.Text, "instance", "app_name"),
+    *_keys(sa.Double, "resolution_seconds", "at"),
+    *_columns(sa.Integer, "replicas"),
+    *_columns(sa.Text, "custom"),
+    *_columns(sa.Double, "cpu_percent", "memory_percent", "rps", "connections", "error_rate", nullable=True),
+    *_columns(sa.Double, "p50_latency_ms", "p95_latency_ms", "p99_latency_ms", nullable=True),
+    *_columns(sa.BigInteger, "status_1xx", "status_2xx", "status_3xx", "status_4xx", "status_5xx", nullable=True),
+    *_columns(sa.BigInteger, "bytes_sent", nullable=True),
     sa.Index("samples_by_time", "instance", "resolution_seconds", "at"),
 )
