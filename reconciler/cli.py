@@ -45,7 +45,7 @@ def _names_of_apps(context: typer.Context, incomplete: str) -> list[str]:
         settings = loaded_for(context).settings
         if not settings.database:
             with _reader(settings) as reader:
-                return [name for name in reader.snapshot().apps if name.startswith(incomplete)]
+                return [name for name in reader.recorded().apps if name.startswith(incomplete)]
     return []
 
 

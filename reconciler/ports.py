@@ -17,7 +17,7 @@ from reconciler.model.load import Loads, LoadSample
 from reconciler.model.observed import Container, Inventory, ProbeSample
 from reconciler.model.plan import ProbeTarget
 from reconciler.model.reasons import Reason
-from reconciler.model.recorded import ActionRecord, RevisionRecord, Snapshot
+from reconciler.model.recorded import ActionRecord, Recorded, RevisionRecord
 from reconciler.model.routes import Publication, RouteTable
 from reconciler.model.scaling import ScalingDecision
 from reconciler.model.spec import App
@@ -198,7 +198,7 @@ class StatusReader(Protocol):
     Lists come newest first; ``since`` is in epoch seconds and inclusive.
     """
 
-    def snapshot(self) -> Snapshot:
+    def recorded(self) -> Recorded:
         """All that is on record of how things stand."""
 
     def state(self) -> State:

@@ -43,7 +43,7 @@ class AppRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class Recorded:
     """Everything `orchestry status` and `explain` show, read in one transaction. ``apps`` by name, in order."""
 
     controller: Controller

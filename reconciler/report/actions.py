@@ -29,7 +29,7 @@ def actions(
     """
     records = reader.actions(app_name=app_name, since=parse_since(since, now), limit=limit)
     if app_name is not None and not records:
-        app_record(reader.snapshot(), app_name)
+        app_record(reader.recorded(), app_name)
     if output == "json":
         return json.dumps([action_document(record) for record in records], indent=2, ensure_ascii=False)
     return printable(action_table(records)) if records else "no actions on record"

@@ -1,4 +1,4 @@
-"""A snapshot of the store as the status dump: pure. Fields of the same name are the same; what differs is said once."""
+"""What the store has on record, as the status dump: pure. Fields of one name are alike; what differs is said once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypeVar
 from reconciler.model.backoff import Backoff
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Verdict
-from reconciler.model.recorded import AppRecord, Controller, Snapshot
+from reconciler.model.recorded import AppRecord, Controller, Recorded
 from reconciler.model.state import AppState, ReplicaState
 from reconciler.model.status import AppStatus, Condition, ReplicaStatus
 from reconciler.ports import CHECKPOINT_SECONDS, NothingRecorded, StatusReader
@@ -22,35 +22,35 @@ PartType = TypeVar("PartType", bound=contract.Part)
 
 def dump(reader: StatusReader, *, now: float, app_name: str | None = None) -> contract.Status:
     """The status of everything, or of one app. Raises NothingRecorded where there is no such app, and Unavailable."""
-    return status_of(reader.snapshot(), now=now, app_name=app_name)
+    return status_of(reader.recorded(), now=now, app_name=app_name)
 
 
-def status_of(snapshot: Snapshot, *, now: float, app_name: str | None = None) -> contract.Status:
-    records = [app_record(snapshot, app_name)] if app_name is not None else list(snapshot.apps.values())
-    problems = [problem for problem in snapshot.controller.problems if app_name in (None, problem.app_name)]
+def status_of(recorded: Recorded, *, now: float, app_name: str | None = None) -> contract.Status:
+    records = [app_record(recorded, app_name)] if app_name is not None else list(recorded.apps.values())
+    problems = [problem for problem in recorded.controller.problems if app_name in (None, problem.app_name)]
     apps = tuple(app_dump(record, now) for record in records)
     return contract.Status(
         generated_at=rfc3339(now),
-        instance=snapshot.controller.instance,
-        revision=snapshot.controller.revision,
-        converged=bool(snapshot.controller.revision) and not problems and all(app.converged for app in apps),
-        controller=_controller(snapshot.controller, now),
+        instance=recorded.controller.instance,
+        revision=recorded.controller.revision,
+        converged=bool(recorded.controller.revision) and not problems and all(app.converged for app in apps),
+        controller=_controller(recorded.controller, now),
         apps=apps,
-        notices=snapshot.controller.notices,
+        notices=recorded.controller.notices,
         problems=tuple(problem_dump(problem) for problem in problems),
     )
 
 
-def app_record(snapshot: Snapshot, app_name: str) -> AppRecord:
+def app_record(recorded: Recorded, app_name: str) -> AppRecord:
     """The record of one app. Raises NothingRecorded."""
-    if app_name not in snapshot.apps:
-        if wrong := [str(problem) for problem in snapshot.controller.problems if problem.app_name == app_name]:
+    if app_name not in recorded.apps:
+        if wrong := [str(problem) for problem in recorded.controller.problems if problem.app_name == app_name]:
             raise NothingRecorded(f"app {app_name!r} has never had a valid spec:\n" + "\n".join(wrong))
-        known = ", ".join(snapshot.apps) or "none"
+        known = ", ".join(recorded.apps) or "none"
         raise NothingRecorded(
-            f"there is no app {app_name!r} in instance {snapshot.controller.instance!r}; known: {known}"
+            f"there is no app {app_name!r} in instance {recorded.controller.instance!r}; known: {known}"
         )
-    return snapshot.apps[app_name]
+    return recorded.apps[app_name]
 
 
 def running(controller: Controller, now: float) -> bool:

@@ -74,12 +74,12 @@ class Subject:
 
 def explain(reader: StatusReader, app_name: str, output: str = "text", *, now: float) -> str:
     """The explanation as ``text`` or ``json``. Raises NothingRecorded where there is no such app, and Unavailable."""
-    snapshot = reader.snapshot()
+    recorded = reader.recorded()
     events = reader.events(app_name=app_name, limit=_EVENTS)
-    if events and app_name not in snapshot.apps:
+    if events and app_name not in recorded.apps:
         raise NothingRecorded(f"there is no app {app_name!r} any more; {clock(events[0].at)} UTC: {events[0].message}")
-    record = dump.app_record(snapshot, app_name)
-    return explained(Subject(record, snapshot.controller, snapshot.published, events, now), output)
+    record = dump.app_record(recorded, app_name)
+    return explained(Subject(record, recorded.controller, recorded.published, events, now), output)
 
 
 def explained(subject: Subject, output: str = "text") -> str:

@@ -63,9 +63,9 @@ def history(
         reader.events(app_name=app_name, type="rollout", since=from_at, limit=limit)[::-1],
         reader.samples(app_name, since=from_at)[::-1],
     )
-    snapshot = reader.snapshot()
-    if app_name in snapshot.apps or not (past.decisions or past.rollouts):
-        record = dump.app_record(snapshot, app_name)
+    recorded = reader.recorded()
+    if app_name in recorded.apps or not (past.decisions or past.rollouts):
+        record = dump.app_record(recorded, app_name)
         scaling = record.state.version.app.scaling if record.state else Scaling()
         plotted = past.samples if output == "text" else ()
         found = ((one.at, factor_of(scaling, one)) for one in plotted)

@@ -33,7 +33,7 @@ def revisions(
     if app_name is not None:
         records = tuple(_concerning(app_name, record) for record in records)
         if not any(record.problems for record in records):
-            app_record(reader.snapshot(), app_name)
+            app_record(reader.recorded(), app_name)
     if output == "json":
         return json.dumps([revision_document(record) for record in records], indent=2, ensure_ascii=False)
     return printable(revision_table(records)) if records else "no revisions on record"

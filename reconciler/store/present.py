@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from reconciler.model.recorded import AppRecord, Controller, Snapshot
+from reconciler.model.recorded import AppRecord, Controller, Recorded
 from reconciler.model.state import Published, State
 from reconciler.store import codec, tables
 from reconciler.store.changes import AppRow, Header, Present, ReplicaRow
@@ -45,7 +45,7 @@ class Held:
             as_of=self.controller.seen_at if self.controller else 0.0,
         )
 
-    def snapshot(self) -> Snapshot | None:
+    def recorded(self) -> Recorded | None:
         """The whole status; None where this instance was never recorded. Raises Unreadable where a part of it is."""
         if self.controller is None:
             return None
@@ -55,7 +55,7 @@ class Held:
         for name, row in self.present.replicas.items():
             replicas[row.app_name][name] = row
         apps = {name: _app_record(name, row, replicas[name]) for name, row in self.present.apps.items()}
-        return Snapshot(self.controller, apps, self.present.published)
+        return Recorded(self.controller, apps, self.present.published)
 
 
 def _app_record(name: str, app: AppRow, replicas: Mapping[str, ReplicaRow]) -> AppRecord:

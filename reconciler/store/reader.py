@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from reconciler.model.events import Event, EventType
 from reconciler.model.load import LoadSample
-from reconciler.model.recorded import ActionRecord, RevisionRecord, Snapshot
+from reconciler.model.recorded import ActionRecord, Recorded, RevisionRecord
 from reconciler.model.scaling import ScalingDecision
 from reconciler.model.state import State
 from reconciler.ports import NothingRecorded, Unavailable
@@ -31,12 +31,12 @@ class SqlReader:
     place: str
     instance: str
 
-    def snapshot(self) -> Snapshot:
+    def recorded(self) -> Recorded:
         with self._look() as connection:
-            snapshot = present.read(connection, self.instance).snapshot()
-        if snapshot is None:
+            recorded = present.read(connection, self.instance).recorded()
+        if recorded is None:
             raise self._nothing()
-        return snapshot
+        return recorded
 
     def state(self) -> State:
         with self._look() as connection:

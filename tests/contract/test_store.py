@@ -68,7 +68,7 @@ def test_what_is_gone_from_the_state_is_gone_from_the_database(place: Place) -> 
     store.save(record(apps=3))
     store.save(record(apps=1, replicas=1))
     assert store.load() == state(apps=1, replicas=1)
-    assert set(place.reader().snapshot().apps) == {"web"}
+    assert set(place.reader().recorded().apps) == {"web"}
     assert place.query("SELECT name FROM replicas") == [("web-1",)]
 
 
@@ -99,7 +99,7 @@ def test_a_state_of_another_version_is_left_out_and_said(place: Place) -> None:
     assert set(store.load().apps) == {"app-2"}
     assert "the state of web was recorded by another version" in store.notices[0]
     store.save(record(apps=2))
-    assert place.reader().snapshot().controller.notices == store.notices
+    assert place.reader().recorded().controller.notices == store.notices
     assert place.reader().events(type="controller")[0].message == store.notices[0]
     assert store.load() == state(apps=2)
 
@@ -130,7 +130,7 @@ def test_a_restart_alone_rewrites_no_app(place: Place) -> None:
     with counted_statements() as seen:
         store.save(replace(saved, at=NOW + 1))
     assert [text for text in seen if text.startswith("INSERT")] == [text for text in seen if "controllers" in text]
-    assert place.reader().snapshot().controller.started_at == NOW + 1
+    assert place.reader().recorded().controller.started_at == NOW + 1
 
 
 def restless(saved: Record) -> Record:
@@ -152,10 +152,10 @@ def test_tallies_and_vitals_wait_for_a_checkpoint(place: Place) -> None:
     assert seen == []
     assert place.reader().state() == saved.state
     store.save(moved, checkpoint=True)
-    snapshot = place.reader().snapshot()
+    recorded = place.reader().recorded()
     assert place.reader().state() == moved.state
-    assert snapshot.controller.seen_at == NOW + 9
-    assert snapshot.apps["web"].status == moved.statuses["web"]
+    assert recorded.controller.seen_at == NOW + 9
+    assert recorded.apps["web"].status == moved.statuses["web"]
 
 
 def test_what_waited_for_a_checkpoint_is_not_lost_behind_other_writes(place: Place) -> None:
@@ -206,42 +206,42 @@ def test_what_a_record_says_nothing_of_stays(place: Place) -> None:
     saved = record(notices=("mind the gap",), problems=(problem,))
     store.save(saved)
     store.save(Record(NOW + 1, replace(saved.state, revision="next"), {}))
-    snapshot = place.reader().snapshot()
-    assert snapshot.controller.revision == "next"
-    assert snapshot.controller.notices == ("mind the gap",)
-    assert snapshot.controller.problems == (problem,)
-    assert snapshot.controller.source == saved.source
-    assert snapshot.controller.edge == saved.edge
-    assert snapshot.apps["web"].status == saved.statuses["web"]
+    recorded = place.reader().recorded()
+    assert recorded.controller.revision == "next"
+    assert recorded.controller.notices == ("mind the gap",)
+    assert recorded.controller.problems == (problem,)
+    assert recorded.controller.source == saved.source
+    assert recorded.controller.edge == saved.edge
+    assert recorded.apps["web"].status == saved.statuses["web"]
 
 
 # -- status -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_snapshot_is_what_was_recorded(place: Place) -> None:
+def test_what_is_read_of_the_present_is_what_was_recorded(place: Place) -> None:
     saved = record(apps=2)
     place.store().save(saved)
-    snapshot = place.reader().snapshot()
-    assert {name: app.status for name, app in snapshot.apps.items()} == saved.statuses
-    assert {name: app.state for name, app in snapshot.apps.items()} == saved.state.apps
-    assert snapshot.apps["app-2"].replicas == {f"app-2-{n}": replica_state(f"app-2-{n}") for n in (1, 2)}
-    assert snapshot.published == published("web-1", "web-2")
-    assert (snapshot.controller.instance, snapshot.controller.started_at) == ("default", NOW)
+    recorded = place.reader().recorded()
+    assert {name: app.status for name, app in recorded.apps.items()} == saved.statuses
+    assert {name: app.state for name, app in recorded.apps.items()} == saved.state.apps
+    assert recorded.apps["app-2"].replicas == {f"app-2-{n}": replica_state(f"app-2-{n}") for n in (1, 2)}
+    assert recorded.published == published("web-1", "web-2")
+    assert (recorded.controller.instance, recorded.controller.started_at) == ("default", NOW)
 
 
 def test_an_app_that_never_had_a_good_spec_has_a_status(place: Place) -> None:
     broken = app_status("broken", 0, error="broken.yaml:1: found nothing; expected an image")
     place.store().save(record(statuses={"web": app_status(), "broken": broken}))
-    found = place.reader().snapshot().apps["broken"]
+    found = place.reader().recorded().apps["broken"]
     assert (found.status, found.state) == (broken, None)
 
 
 def test_a_store_in_which_nothing_is_recorded_says_so(place: Place) -> None:
     with pytest.raises(NothingRecorded, match="orchestry run"):
-        place.reader().snapshot()
+        place.reader().recorded()
     place.store().load()
     with pytest.raises(NothingRecorded, match="nothing of instance 'default' yet"):
-        place.reader().snapshot()
+        place.reader().recorded()
 
 
 # -- events, actions, revisions, samples ------------------------------------------------------------------------------
@@ -422,7 +422,7 @@ def test_an_older_schema_is_no_readers_to_change(place: Place) -> None:
     place.store().close()
     place.query("UPDATE alembic_version SET version_num = '0000'")
     with pytest.raises(Unavailable, match="start the controller of this version"):
-        place.reader().snapshot()
+        place.reader().recorded()
 
 
 def test_controllers_that_start_at_once_take_turns_to_migrate(place: Place) -> None:

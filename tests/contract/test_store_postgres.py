@@ -122,7 +122,7 @@ def opened(url: str, tmp_path: Path) -> str:
     with pytest.raises(Unavailable) as caught:
         open_store(url, state_dir=tmp_path, instance="default")
     with pytest.raises(Unavailable):
-        open_reader(url, state_dir=tmp_path, instance="default").snapshot()
+        open_reader(url, state_dir=tmp_path, instance="default").recorded()
     return str(caught.value)
 
 

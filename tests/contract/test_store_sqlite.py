@@ -175,14 +175,14 @@ def test_a_damaged_database_file_is_moved_aside_and_begun_anew(file_place: Place
     file_place.state_dir.mkdir()
     database(file_place).write_bytes(content)
     with pytest.raises(Unavailable, match="is damaged"):
-        file_place.reader().snapshot()
+        file_place.reader().recorded()
     store = file_place.store()
     [moved] = spoilt(file_place)
     assert moved.read_bytes() == content
     assert store.load() == State()
     assert moved.name in store.notices[0]
     store.save(record())
-    assert file_place.reader().snapshot().controller.notices == store.notices
+    assert file_place.reader().recorded().controller.notices == store.notices
     assert [event.message for event in file_place.reader().events(type="controller")] == list(store.notices)
 
 

@@ -116,7 +116,7 @@ def remembered(state: State) -> Plain:
 
 def explained(reader: StatusReader, now: float) -> str:
     """What ``orchestry explain`` says of each app on record."""
-    return "".join(f"{explain(reader, name, now=now)}\n\n\n" for name in reader.snapshot().apps)
+    return "".join(f"{explain(reader, name, now=now)}\n\n\n" for name in reader.recorded().apps)
 
 
 def decided(state: State, seen: Plain, case: Plain) -> Plain:

@@ -15,7 +15,7 @@ from reconciler.model.backoff import Backoff
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Verdict
 from reconciler.model.reasons import Reason
-from reconciler.model.recorded import AppRecord, Controller, Snapshot
+from reconciler.model.recorded import AppRecord, Controller, Recorded
 from reconciler.model.state import Exits, FailedVersion, Restarts, Rollout
 from reconciler.ports import NothingRecorded
 from reconciler.report import BadRequest, contract
@@ -86,11 +86,11 @@ def degraded() -> AppRecord:
     return AppRecord("api", status, kept, {"api-1": replica_state("api-1"), "api-2": state})
 
 
-def snapshot(*apps: AppRecord, **fields: Any) -> Snapshot:
-    return Snapshot(controller(**fields), {app.name: app for app in apps}, published("web-1", "web-2"))
+def recorded(*apps: AppRecord, **fields: Any) -> Recorded:
+    return Recorded(controller(**fields), {app.name: app for app in apps}, published("web-1", "web-2"))
 
 
-def shown(found: Snapshot, output: str = "table", app_name: str | None = None, now: float = NOW + 4) -> str:
+def shown(found: Recorded, output: str = "table", app_name: str | None = None, now: float = NOW + 4) -> str:
     dumped = status_of(found, now=now, app_name=app_name)
     return formatted(dumped, output, in_detail=app_name is not None)
 
@@ -99,7 +99,7 @@ def shown(found: Snapshot, output: str = "table", app_name: str | None = None, n
 
 
 def test_the_status_table_has_a_line_for_each_app() -> None:
-    found = snapshot(degraded(), web(), problems=(PROBLEM,), notices=("uncommitted changes are ignored",))
+    found = recorded(degraded(), web(), problems=(PROBLEM,), notices=("uncommitted changes are ignored",))
     assert (
         shown(found)
         == """\
@@ -115,7 +115,7 @@ web  2/2    2       1f2e3d4c5b6a  Ready     -"""
 
 def test_the_wide_status_table_adds_replicas() -> None:
     assert (
-        shown(snapshot(web()), "wide")
+        shown(recorded(web()), "wide")
         == """\
 instance default · revision 1f2e3d4c5b6a · as of 4 s ago
 
@@ -129,12 +129,12 @@ web-2     c0ffeeweb-2  10.0.0.3:8080  ready  ready  healthy  0         0        
 
 
 def test_the_status_names_the_digest_of_a_directory_in_full() -> None:
-    assert "· revision dir-0123456789ab ·" in shown(snapshot(revision="dir-0123456789ab"))
+    assert "· revision dir-0123456789ab ·" in shown(recorded(revision="dir-0123456789ab"))
 
 
 def test_the_status_of_one_app_is_told_in_detail_with_the_last_words_of_what_failed() -> None:
     assert (
-        shown(snapshot(degraded(), web()), app_name="api")
+        shown(recorded(degraded(), web()), app_name="api")
         == """\
 instance default · revision 1f2e3d4c5b6a · as of 4 s ago
 
@@ -171,29 +171,29 @@ api-2
 
 
 def test_the_status_shows_an_app_that_was_registered_a_moment_ago_as_such() -> None:
-    found = snapshot(AppRecord("new", None, app_state("new")))
+    found = recorded(AppRecord("new", None, app_state("new")))
     assert "new  0/2    0       r1        NotReady  not looked at yet" in shown(found)
 
 
 def test_the_status_says_that_there_are_no_apps() -> None:
-    assert shown(snapshot(revision="")) == "instance default · revision none yet · as of 4 s ago\n\nno apps"
+    assert shown(recorded(revision="")) == "instance default · revision none yet · as of 4 s ago\n\nno apps"
 
 
 def test_the_status_warns_of_a_controller_that_went_silent() -> None:
-    assert "warning" not in shown(snapshot(web()), now=NOW + 30)
+    assert "warning" not in shown(recorded(web()), now=NOW + 30)
     assert "warning: the controller seems not to be running: pid 77 on host was last seen 5 min ago" in shown(
-        snapshot(web()), now=NOW + 301
+        recorded(web()), now=NOW + 301
     )
 
 
 def test_the_status_of_an_unknown_app_is_refused_with_those_there_are() -> None:
     with pytest.raises(NothingRecorded, match="no app 'nope' in instance 'default'; known: web"):
-        shown(snapshot(web()), app_name="nope")
+        shown(recorded(web()), app_name="nope")
 
 
 def test_an_unknown_output_of_the_status_is_refused_with_those_there_are() -> None:
     with pytest.raises(BadRequest, match="found 'xml'; expected one of table, wide, json, yaml"):
-        shown(snapshot(web()), "xml")
+        shown(recorded(web()), "xml")
 
 
 def test_watching_the_status_shows_only_what_changed() -> None:
@@ -204,9 +204,9 @@ def test_watching_the_status_shows_only_what_changed() -> None:
 @pytest.mark.parametrize("output", ["table", "wide", "json", "yaml"])
 def test_watching_the_status_takes_no_notice_of_passing_time(output: str) -> None:
     later = [
-        (snapshot(degraded()), NOW),
-        (snapshot(degraded()), NOW + 7),
-        (snapshot(degraded(), seen_at=NOW + 9), NOW + 9),
+        (recorded(degraded()), NOW),
+        (recorded(degraded()), NOW + 7),
+        (recorded(degraded(), seen_at=NOW + 9), NOW + 9),
     ]
     looks = iter([*((shown(found, output, now=at), 0) for found, at in later), ("end", 0)])
     assert list(islice(watch(lambda: next(looks), lambda: None), 2))[1] == "end"
@@ -216,7 +216,7 @@ def test_watching_the_status_takes_no_notice_of_passing_time(output: str) -> Non
 
 
 def code(*apps: AppRecord, app_name: str | None = None, **fields: Any) -> int:
-    return exit_code(status_of(snapshot(*apps, **fields), now=NOW, app_name=app_name))
+    return exit_code(status_of(recorded(*apps, **fields), now=NOW, app_name=app_name))
 
 
 def test_the_exit_code_of_a_converged_status_is_0() -> None:
@@ -251,7 +251,7 @@ def test_the_committed_schema_of_the_status_is_current() -> None:
 
 
 def test_the_status_as_json_and_as_yaml_is_the_same_and_keeps_to_the_schema() -> None:
-    found = snapshot(degraded(), web(), problems=(PROBLEM,))
+    found = recorded(degraded(), web(), problems=(PROBLEM,))
     dumped = json.loads(shown(found, "json"))
     jsonschema.validate(dumped, json.loads(SCHEMA.read_text()))
     assert YAML(typ="safe", pure=True).load(shown(found, "yaml")) == dumped
@@ -259,7 +259,7 @@ def test_the_status_as_json_and_as_yaml_is_the_same_and_keeps_to_the_schema() ->
 
 
 def test_the_status_has_what_its_contract_promises() -> None:
-    api, _ = json.loads(shown(snapshot(degraded(), web(), problems=(PROBLEM,)), "json"))["apps"]
+    api, _ = json.loads(shown(recorded(degraded(), web(), problems=(PROBLEM,)), "json"))["apps"]
     assert api["replicas"] == {"desired": 2, "current": 2, "ready": 1, "routed": 1}
     assert api["conditions"][2] == {
         "type": "Degraded",
@@ -285,7 +285,7 @@ def test_the_status_has_what_its_contract_promises() -> None:
 def test_the_status_shows_neither_environment_nor_files_in_any_output() -> None:
     environment = [{"name": "TOKEN", "value": "hunter2"}, {"name": "KEY", "source": "secret", "key": "vault"}]
     kept = version("web", environment=environment, files={"app.ini": b"hunter2"}, args=["--token", "hunter2"])
-    found = snapshot(AppRecord("web", app_status(), app_state(version=kept), {}))
+    found = recorded(AppRecord("web", app_status(), app_state(version=kept), {}))
     for output in ("table", "wide", "json", "yaml"):
         assert "hunter2" not in shown(found, output)
     assert "hunter2" not in shown(found, app_name="web")
