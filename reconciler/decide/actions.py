@@ -6,8 +6,9 @@ request is left in it). What can't be done yet becomes a wait with its reason, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from reconciler.decide.addresses import Addresses, NameOf, free_slots
 from reconciler.decide.app_view import AppView
@@ -49,6 +50,15 @@ class AppActions:
             tuple(step for step in taken if not isinstance(step, Wait)),
             tuple(step for step in taken if isinstance(step, Wait)),
             created or {},
+        )
+
+    @classmethod
+    def together(cls, several: Sequence[AppActions]) -> AppActions:
+        """Those of several apps as one."""
+        return cls(
+            tuple(chain.from_iterable(own.actions for own in several)),
+            tuple(chain.from_iterable(own.waits for own in several)),
+            {name: replica for own in several for name, replica in own.created.items()},
         )
 
 
@@ -99,11 +109,10 @@ def retire(
     if state.name in routed:
         return Wait(state.app_name, f"waiting for nginx to stop routing to {state.name}")
     if removal and removal.blocks(observed.at):
-        attempt = f"trying again (attempt {removal.attempts + 1})"
-        return Wait(state.app_name, f"{state.name} is not removed: {removal.message}; {attempt}", removal.next_at)
+        return Wait(state.app_name, f"{state.name} is not removed: {removal.what_next}", removal.next_at)
     if draining := _draining(replica, grace_seconds, observed):
         return draining
-    return RemoveReplica(state.app_name, state.name, replica.container.id, grace_seconds, cause)
+    return RemoveReplica(state.app_name, state.name, replica.container.id, cause, grace_seconds)
 
 
 def _draining(replica: Replica, grace_seconds: float, observed: Observed) -> Wait | None:
@@ -162,7 +171,7 @@ def _unready(view: AppView, replica: Replica) -> Wait | None:
     if not replica.fits(leading.spec_hash, view.now) or replica.available(min_seconds, view.now):
         return None
     if state.ready_at is None:
-        answer = state.health.detail or state.readiness.detail
+        answer = state.last_failed_answer
         return Wait(view.name, f"waiting for {state.name} to become ready" + (f": {answer}" if answer else ""))
     if view.now < state.ready_at + min_seconds:
         message = f"waiting for {state.name} to have been ready for {min_seconds:g} s (minReadySeconds)"

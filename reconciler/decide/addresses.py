@@ -7,7 +7,7 @@ given away soon: an nginx worker that is still finishing may know it.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cached_property
 from itertools import chain
 
@@ -15,15 +15,8 @@ from reconciler.model.actions import CreateReplica
 from reconciler.model.observed import Network, Observed
 from reconciler.model.state import State
 
-
-class NameOf:
-    """Names the replicas of one app: ``PREFIXAPP-SLOT``."""
-
-    def __init__(self, prefix: str, app_name: str) -> None:
-        self._stem = f"{prefix}{app_name}-"
-
-    def __call__(self, slot: int) -> str:
-        return f"{self._stem}{slot}"
+# The name of an app's replica, by its slot.
+NameOf = Callable[[int], str]
 
 
 class Addresses:

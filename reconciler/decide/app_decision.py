@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reconciler.decide.actions import AppActions
 from reconciler.decide.app_view import AppView
 from reconciler.decide.reconcile import Reconciliation
 from reconciler.model.desired import Problem
-from reconciler.model.plan import Wait
+from reconciler.model.events import Event
 from reconciler.model.routes import AppRoutes, Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class AppDecision:
-    """What a tick has decided of one app. ``acting``: something is done about it now."""
+    """What a tick has decided of one app. ``steps`` are what is done about it now, and what it waits for; ``part`` is
+    its part of the route table."""
 
     view: AppView
-    reconciliation: Reconciliation
-    waits: tuple[Wait, ...] = ()
-    acting: bool = False
+    steps: AppActions
+    reconciliation: Reconciliation = Reconciliation()
+    part: AppRoutes | None = None
+    events: tuple[Event, ...] = ()
     problems: tuple[Problem, ...] = ()
     leaving: bool = False
 

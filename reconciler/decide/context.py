@@ -36,8 +36,8 @@ class DecisionContext:
     headroom: HostHeadroom
 
     @classmethod
-    def of(cls, observed: Observed, state: State, settings: DecisionSettings, decided: Mapping[str, AppState]) -> Self:
-        """The context of one tick. ``decided`` are the apps as far as they have been decided in this tick."""
+    def of(cls, observed: Observed, state: State, settings: DecisionSettings) -> Self:
+        """The context of one tick."""
         return cls(
             observed=observed,
             state=state,
@@ -45,7 +45,7 @@ class DecisionContext:
             replicas=_by_app(state, observed),
             published={part.app_name: part for part in state.published.table.apps},
             addresses=Addresses(observed, state),
-            headroom=HostHeadroom(observed.inventory.capacity, decided),
+            headroom=HostHeadroom(observed.inventory.capacity, state.apps.values()),
         )
 
     @property
@@ -59,7 +59,8 @@ class DecisionContext:
         return AppView(app, self.replicas.get(app.name, ()), self.published.get(app.name), self.now, unready)
 
     def name_of(self, app: AppState) -> NameOf:
-        return NameOf(self.settings.name_prefix, app.name)
+        """Names the replicas of the app: ``PREFIXAPP-SLOT``."""
+        return f"{self.settings.name_prefix}{app.name}-{{}}".format
 
     def problems_of(self, app: AppState) -> tuple[Problem, ...]:
         """What is wrong with the app's spec: named, or in its file where nobody can tell whose it is."""

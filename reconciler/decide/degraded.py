@@ -77,7 +77,7 @@ def _of_rollout(view: AppView) -> Iterable[DegradedReason]:
     late = [r for r in view.fit if not r.ready]
     if late:
         seconds = view.target.app.spec.strategy.progress_deadline_seconds
-        detail = late[0].state.health.detail or late[0].state.readiness.detail or f"it is {late[0].phase}"
+        detail = late[0].state.last_failed_answer or f"it is {late[0].phase}"
         message = f"{late[0].name} not ready within {seconds:g} s: {detail}"
         yield DegradedReason(Reason.DEADLINE_EXCEEDED, message, _last_lines(late[0].name, late[0].log))
     elif rollout.analysis_since is not None:

@@ -7,26 +7,27 @@ finishes the thought once the edge has answered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from reconciler.decide import healing, invariants, probes, routes, status
 from reconciler.decide.actions import AppActions, actions_of, remove_all
 from reconciler.decide.app_decision import AppDecision, Served
 from reconciler.decide.app_view import AppView
 from reconciler.decide.context import DecisionContext
-from reconciler.decide.reconcile import Reconciliation, reconcile
+from reconciler.decide.reconcile import reconcile
 from reconciler.decide.rollout.failure import deadline_of
 from reconciler.decide.rollout.rollout import advance
 from reconciler.decide.scaling.counts import change_ended, decide_count
 from reconciler.decide.state.fold import fold
 from reconciler.decide.state.publication import after_publication, expecting
 from reconciler.decide.words import differences
-from reconciler.model.actions import Action, CreateReplica
+from reconciler.model.actions import CreateReplica
 from reconciler.model.events import Event
 from reconciler.model.observed import Observed
 from reconciler.model.plan import DecisionSettings, Plan, Wait
-from reconciler.model.routes import AppRoutes, Publication
+from reconciler.model.routes import Publication
 from reconciler.model.state import AppState, ReplicaState, State
 from reconciler.model.status import AppStatus
 from reconciler.model.version import short
@@ -53,52 +54,22 @@ class Conclusion:
     events: tuple[Event, ...]
 
 
-@dataclass(slots=True)
-class _Draft:
-    """What the apps' decisions add up to, app by app."""
-
-    apps: dict[str, AppState]
-    events: list[Event]
-    decisions: dict[str, AppDecision] = field(default_factory=dict)
-    actions: list[Action] = field(default_factory=list)
-    waits: list[Wait] = field(default_factory=list)
-    created: dict[str, ReplicaState] = field(default_factory=dict)
-    parts: list[AppRoutes] = field(default_factory=list)
-
-    def add(self, more: AppActions) -> None:
-        self.actions += more.actions
-        self.waits += more.waits
-        self.created |= more.created
-
-    def drop(self, broken: tuple[invariants.Violation, ...]) -> None:
-        """Leave the apps alone whose actions would break an invariant; tell people, since it is a bug of ours."""
-        names = {violation.app_name for violation in broken}
-        self.actions = [action for action in self.actions if action.app_name not in names]
-        self.waits += [Wait(v.app_name, f"refused by an invariant, which is a bug: {v.message}") for v in broken]
-
-    @property
-    def views(self) -> list[AppView]:
-        return [decision.view for decision in self.decisions.values()]
-
-
 def decide(observed: Observed, state: State, settings: DecisionSettings) -> Decision:
     """What to do now. The same arguments always give the same decision."""
     folded = fold(observed, state, settings)
-    leaving, apps = folded.leaving, folded.state.apps
-    draft = _Draft(dict(apps), [*folded.events])
-    context = DecisionContext.of(observed, folded.state, settings, draft.apps)
-    for name in sorted(apps):
-        if name in leaving:
-            _leave(draft, context, apps[name])
-        else:
-            _stay(draft, context, apps[name])
-    for name in sorted(leaving - apps.keys()):
-        _remove_orphans(draft, context, name)
-    _check(draft, context, leaving)
-    _forget_gone_apps(draft, context, leaving)
+    apps, leaving = folded.state.apps, folded.leaving
+    context = DecisionContext.of(observed, folded.state, settings)
+    decisions = {name: (_leave if name in leaving else _stay)(context, app) for name, app in sorted(apps.items())}
+    orphans = [_remove_orphans(context, name) for name in sorted(leaving - apps.keys())]
+    steps = _held_to_invariants(context, decisions.values(), orphans)
+    gone = [name for name, decision in decisions.items() if decision.leaving and _is_gone(context, decision.view)]
+    removed = (Event(context.now, "app", "removed; its named volumes are kept", name) for name in gone)
+    events = (*folded.events, *chain.from_iterable(own.events for own in decisions.values()), *removed)
+    remaining = {name: decision for name, decision in decisions.items() if name not in gone}
     held_back = (folded.held_back,) if folded.held_back else ()
-    draft.waits += [Wait(None, message) for message in held_back]
-    return _finish(draft, context, (*observed.desired.notices, *held_back))
+    steps = replace(steps, waits=(*steps.waits, *(Wait(None, message) for message in held_back)))
+    notices = (*observed.desired.notices, *held_back)
+    return Decision(_plan(context, remaining, steps, events, notices), remaining, observed)
 
 
 def conclude(decision: Decision, publication: Publication | None, now: float) -> Conclusion:
@@ -121,7 +92,7 @@ def conclude(decision: Decision, publication: Publication | None, now: float) ->
 # -- one app --------------------------------------------------------------------------------------------------------
 
 
-def _stay(draft: _Draft, context: DecisionContext, app: AppState) -> None:
+def _stay(context: DecisionContext, app: AppState) -> AppDecision:
     """Decide an app that stays, in the order of these steps: count, rollout, replicas, actions, routes."""
     view, observed = context.view(app), context.observed
     app, scaled = decide_count(view, observed, context.headroom)
@@ -129,99 +100,102 @@ def _stay(draft: _Draft, context: DecisionContext, app: AppState) -> None:
     advanced = advance(view, observed.loads.versions)
     view = view.after(advanced.app)
     reconciliation = reconcile(view)
-    actions = actions_of(view, reconciliation, observed, context.addresses, context.name_of(app))
+    steps = actions_of(view, reconciliation, observed, context.addresses, context.name_of(app))
     part, routing = routes.routes_of(view, reconciliation)
-    waits = (*advanced.waits, *actions.waits, *routing)
-    view = view.after(healing.paced(view, actions.actions))
-    draft.apps[app.name] = view.app
-    draft.events += (*scaled, *advanced.events)
-    draft.parts += [part] if part else []
-    acting, problems = bool(actions.actions), context.problems_of(app)
-    draft.decisions[app.name] = AppDecision(view, reconciliation, waits, acting, problems)
-    draft.add(replace(actions, waits=waits))
+    return AppDecision(
+        view.after(healing.paced(view, steps.actions)),
+        replace(steps, waits=(*advanced.waits, *steps.waits, *routing)),
+        reconciliation,
+        part,
+        (*scaled, *advanced.events),
+        context.problems_of(app),
+    )
 
 
-def _leave(draft: _Draft, context: DecisionContext, app: AppState) -> None:
+def _leave(context: DecisionContext, app: AppState) -> AppDecision:
     """Take an app away: out of the route table by being no part of it, then drained, then removed."""
     view = context.view(app)
     cause = f"app removed at revision {short(context.observed.desired.revision)}"
-    actions = remove_all(view.existing, cause, view.grace_seconds, view.routed, context.observed)
+    steps = remove_all(view.existing, cause, view.grace_seconds, view.routed, context.observed)
     if view.published and not view.existing:
-        actions = AppActions(waits=(Wait(app.name, "waiting for nginx to drop its routes"),))
-    acting = bool(actions.actions)
-    draft.decisions[app.name] = AppDecision(view, Reconciliation(), actions.waits, acting, leaving=True)
-    draft.add(actions)
+        steps = AppActions(waits=(Wait(app.name, "waiting for nginx to drop its routes"),))
+    return AppDecision(view, steps, leaving=True)
 
 
-def _remove_orphans(draft: _Draft, context: DecisionContext, app_name: str) -> None:
+def _is_gone(context: DecisionContext, view: AppView) -> bool:
+    """Whether nothing is left of an app that leaves, on the host or at the edge, so that it can be forgotten."""
+    return view.name not in context.published and not view.existing
+
+
+def _remove_orphans(context: DecisionContext, app_name: str) -> AppActions:
     """Remove containers labelled ours whose app neither the source nor the state knows."""
     members = (replica for replica in context.replicas.get(app_name, ()) if replica.container is not None)
     cause = "its app is in no spec"
-    draft.add(remove_all(members, cause, lambda _: ORPHAN_GRACE_SECONDS, frozenset(), context.observed))
+    return remove_all(members, cause, lambda _: ORPHAN_GRACE_SECONDS, frozenset(), context.observed)
 
 
 # -- what they share ------------------------------------------------------------------------------------------------
 
 
-def _check(draft: _Draft, context: DecisionContext, leaving: frozenset[str]) -> None:
-    """Hold the actions of all apps to the invariants."""
-    staying = {view.name: view for view in draft.views if view.name not in leaving}
+def _held_to_invariants(
+    context: DecisionContext, decisions: Collection[AppDecision], orphans: Iterable[AppActions]
+) -> AppActions:
+    """What is done of all apps together. Those are left alone whose actions would break an invariant; people are told,
+    since it is a bug of ours."""
+    steps = AppActions.together((*(decision.steps for decision in decisions), *orphans))
+    staying = {decision.view.name: decision.view for decision in decisions if not decision.leaving}
     routed = context.state.published.table.routed_names()
-    draft.drop(invariants.violations(tuple(draft.actions), staying, context.observed, routed))
+    broken = invariants.violations(steps.actions, staying, context.observed, routed)
+    names = {violation.app_name for violation in broken}
+    told = (Wait(v.app_name, f"refused by an invariant, which is a bug: {v.message}") for v in broken)
+    actions = tuple(action for action in steps.actions if action.app_name not in names)
+    return replace(steps, actions=actions, waits=(*steps.waits, *told))
 
 
-def _forget_gone_apps(draft: _Draft, context: DecisionContext, leaving: frozenset[str]) -> None:
-    """Forget an app once nothing of it is left, on the host or at the edge."""
-    for name in sorted(leaving & draft.apps.keys()):
-        if name not in context.published and not draft.decisions[name].view.existing:
-            del draft.apps[name], draft.decisions[name]
-            draft.events.append(Event(context.now, "app", "removed; its named volumes are kept", name))
-
-
-def _finish(draft: _Draft, context: DecisionContext, notices: tuple[str, ...]) -> Decision:
-    table = routes.table_of(draft.parts)
-    replicas = expecting(_remembered(draft, context), table)
-    state = replace(
-        context.state,
-        apps=draft.apps,
-        replicas=replicas,
-        last_address=context.addresses.last,
-        as_of=context.now,
-    )
-    changed = {view.name: differences(view.app.stable, view.target) for view in draft.views}
-    plan = Plan(
-        actions=tuple(draft.actions),
-        waits=tuple(draft.waits),
+def _plan(
+    context: DecisionContext,
+    decisions: Mapping[str, AppDecision],
+    steps: AppActions,
+    events: tuple[Event, ...],
+    notices: tuple[str, ...],
+) -> Plan:
+    views = [decision.view for decision in decisions.values()]
+    apps = {view.name: view.app for view in views}
+    table = routes.table_of(decision.part for decision in decisions.values() if decision.part)
+    replicas = expecting(_remembered(context, apps, steps), table)
+    last_address, now = context.addresses.last, context.now
+    changed = {view.name: differences(view.app.stable, view.target) for view in views}
+    return Plan(
+        actions=steps.actions,
+        waits=steps.waits,
         routes=table,
-        probes=probes.targets(draft.views),
-        state=state,
-        events=tuple(draft.events),
+        probes=probes.targets(views),
+        state=replace(context.state, apps=apps, replicas=replicas, last_address=last_address, as_of=now),
+        events=events,
         notices=notices,
-        wake_at=_wake_at(draft, context),
+        wake_at=_wake_at(views, steps.waits, now),
         differences={name: fields for name, fields in changed.items() if fields},
     )
-    return Decision(plan, draft.decisions, context.observed)
 
 
-def _remembered(draft: _Draft, context: DecisionContext) -> dict[str, ReplicaState]:
+def _remembered(context: DecisionContext, apps: Mapping[str, AppState], steps: AppActions) -> dict[str, ReplicaState]:
     """Replicas that exist or are being made, and empty slots of apps that still lack replicas (for their address)."""
-    made = {action.name for action in draft.actions if isinstance(action, CreateReplica)}
+    made = {action.name for action in steps.actions if isinstance(action, CreateReplica)}
     kept: dict[str, ReplicaState] = {}
     for app_name, members in context.replicas.items():
-        app = draft.apps.get(app_name)
+        app = apps.get(app_name)
         existing = sum(replica.exists for replica in members)
         lacking = app is not None and existing < app.count
         kept |= {replica.name: replica.state for replica in members if replica.exists or lacking}
-    return kept | {name: replica for name, replica in draft.created.items() if name in made}
+    return kept | {name: replica for name, replica in steps.created.items() if name in made}
 
 
-def _wake_at(draft: _Draft, context: DecisionContext) -> float | None:
+def _wake_at(views: Iterable[AppView], waits: Iterable[Wait], now: float) -> float | None:
     """When to look again, since something changes by itself: a wait ends, a replica has been ready for long enough, a
     deadline passes."""
-    moments = [wait.until for wait in draft.waits if wait.until is not None]
-    for view in draft.views:
-        moments += _moments(view)
-    return min((moment for moment in moments if moment > context.now), default=None)
+    moments = [wait.until for wait in waits if wait.until is not None]
+    moments += chain.from_iterable(map(_moments, views))
+    return min((moment for moment in moments if moment > now), default=None)
 
 
 def _moments(view: AppView) -> list[float]:

@@ -6,16 +6,14 @@ What the answers mean is for `state.health` to say.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
 from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import Phase, Replica
-from reconciler.decide.state.health import health_check_of
+from reconciler.decide.state.health import checks_of
 from reconciler.decide.versions import version_for
-from reconciler.model.health import Health
 from reconciler.model.observed import ContainerState
 from reconciler.model.plan import ProbeTarget
-from reconciler.model.spec import App, HealthCheck
+from reconciler.model.spec import App
 
 
 def targets(views: Iterable[AppView]) -> tuple[ProbeTarget, ...]:
@@ -36,17 +34,10 @@ def _answers(replica: Replica) -> bool:
 
 
 def _of_replica(replica: Replica, app: App) -> Iterable[ProbeTarget]:
-    if (check := health_check_of(app)) is not None:
-        yield from _target(replica, app, "health", check, replica.state.health)
-    if (check := app.spec.readiness) is not None:
-        yield from _target(replica, app, "readiness", check, replica.state.readiness)
-
-
-def _target(
-    replica: Replica, app: App, kind: Literal["health", "readiness"], check: HealthCheck, health: Health
-) -> Iterable[ProbeTarget]:
-    state, port = replica.state, check.port or app.main_port
-    if port is not None and state.address:
-        first_at = state.created_at + check.initial_delay_seconds
-        quick = not health.has_answered_well
-        yield ProbeTarget(state.container_id, kind, state.address, port, check, quick, first_at)
+    state = replica.state
+    for kind, check in checks_of(app).items():
+        port = check.port or app.main_port
+        if port is not None and state.address:
+            quick = not state.health_by(kind).has_answered_well
+            first_at = state.created_at + check.initial_delay_seconds
+            yield ProbeTarget(state.container_id, kind, state.address, port, check, quick, first_at)

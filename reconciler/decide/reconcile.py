@@ -131,9 +131,7 @@ def _hindrance(view: AppView) -> Wait | None:
         return Wait(view.name, f"waiting for {names} to be ready first (dependsOn)")
     if backoff is None or not backoff.blocks(view.now):
         return None
-    if backoff.until_changed:
-        return Wait(view.name, f"{backoff.message}; waiting for a changed spec")
-    return Wait(view.name, f"{backoff.message}; trying again (attempt {backoff.attempts + 1})", backoff.next_at)
+    return Wait(view.name, backoff.what_next, None if backoff.until_changed else backoff.next_at)
 
 
 def _expendable(view: AppView, sets: ReplicaSets, healed: healing.Healing, missing: int) -> list[Replica]:

@@ -13,7 +13,7 @@ from reconciler.decide.app_decision import AppDecision, Served
 from reconciler.decide.app_view import AppView
 from reconciler.decide.degraded import DegradedReason, degraded_reasons
 from reconciler.decide.phases import RUNNING, Phase, Replica
-from reconciler.decide.state.health import health_check_of
+from reconciler.decide.state.health import checks_of
 from reconciler.decide.versions import version_for
 from reconciler.model.health import Verdict
 from reconciler.model.load import ReplicaLoad
@@ -96,14 +96,14 @@ def _readiness(decision: AppDecision, routed: frozenset[str]) -> Standing:
     serving = sum(r.ready and _reached(view, r, routed) for r in view.existing)
     ready = serving >= view.count and not decision.leaving
     message = f"{serving} of {view.count} replicas ready"
-    if not ready and decision.waits:
-        message += f"; {decision.waits[0].message}"
+    if not ready and decision.steps.waits:
+        message += f"; {decision.steps.waits[0].message}"
     return ready, Reason.REPLICAS_READY if ready else Reason.REPLICAS_NOT_READY, message
 
 
 def _progress(decision: AppDecision, routed: frozenset[str]) -> Standing:
     view = decision.view
-    waiting = decision.waits[0].message if decision.waits else ""
+    waiting = decision.steps.waits[0].message if decision.steps.waits else ""
     if decision.leaving:
         return True, Reason.LEAVING, waiting or "acting"
     if view.suspended:
@@ -113,7 +113,7 @@ def _progress(decision: AppDecision, routed: frozenset[str]) -> Standing:
     reached = all(_reached(view, r, routed) for r in view.available)
     if view.complete and view.app.rollout is None and reached:
         return False, Reason.IDLE, "nothing to do"
-    reason = Reason.ROLLING_OUT if view.app.rollout else Reason.ACTING if decision.acting else Reason.WAITING
+    reason = Reason.ROLLING_OUT if view.app.rollout else Reason.ACTING if decision.steps.actions else Reason.WAITING
     return True, reason, waiting or "acting"
 
 
@@ -171,11 +171,10 @@ def _note(decision: AppDecision, replica: Replica, own: App, routed: frozenset[s
 
 
 def _not_ready_yet(state: ReplicaState, own: App) -> str:
-    for what, check, health in (
-        ("", health_check_of(own), state.health),
-        (" of its readiness", own.spec.readiness, state.readiness),
-    ):
-        if check is not None and health.verdict is not Verdict.HEALTHY:
+    for kind, check in checks_of(own).items():
+        health = state.health_by(kind)
+        if health.verdict is not Verdict.HEALTHY:
+            what = "" if kind == "health" else " of its readiness"
             last = f"; last answer: {health.detail}" if health.detail else ""
             successes = health.tally.consecutive_successes
             return f"not ready yet: {successes} of {check.success_threshold} successes{what}{last}"

@@ -60,59 +60,45 @@ class CreateReplica:
 
 
 @dataclass(frozen=True, slots=True)
-class StartReplica:
+class _OnContainer:
+    """What actions on the container of a replica have in common."""
+
+    verb: ClassVar[str]
+    app_name: str
+    name: str
+    container_id: str
+    cause: str
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+    @property
+    def summary(self) -> str:
+        """The action in a few words."""
+        return f"{self.verb} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class StartReplica(_OnContainer):
     """Start a container that exists and does not run."""
 
     verb: ClassVar[str] = "start"
-    app_name: str
-    name: str
-    container_id: str
-    cause: str
-
-    @property
-    def key(self) -> str:
-        return self.name
-
-    @property
-    def summary(self) -> str:
-        """The action in a few words."""
-        return f"start {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveReplica:
+class RemoveReplica(_OnContainer):
     """Remove a container: SIGTERM, up to ``grace_seconds`` to obey, SIGKILL, then removal (never of named volumes)."""
 
     verb: ClassVar[str] = "remove"
-    app_name: str
-    name: str
-    container_id: str
     grace_seconds: float
-    cause: str
-
-    @property
-    def key(self) -> str:
-        return self.name
-
-    @property
-    def summary(self) -> str:
-        """The action in a few words."""
-        return f"remove {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
-class TakeOverRestarts:
+class TakeOverRestarts(_OnContainer):
     """Switch the Engine's restart policy off, because the controller's back-off governs from here."""
 
     verb: ClassVar[str] = "take over"
-    app_name: str
-    name: str
-    container_id: str
-    cause: str
-
-    @property
-    def key(self) -> str:
-        return self.name
 
     @property
     def summary(self) -> str:
@@ -121,18 +107,10 @@ class TakeOverRestarts:
 
 
 @dataclass(frozen=True, slots=True)
-class GiveBackRestarts:
+class GiveBackRestarts(_OnContainer):
     """Switch the Engine's restart policy on again, because the crash loop is long over."""
 
     verb: ClassVar[str] = "give back"
-    app_name: str
-    name: str
-    container_id: str
-    cause: str
-
-    @property
-    def key(self) -> str:
-        return self.name
 
     @property
     def summary(self) -> str:

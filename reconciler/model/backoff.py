@@ -38,6 +38,12 @@ class Backoff:
         """When to try again (epoch seconds)."""
         return self.failed_at + delay_seconds(self.attempts)
 
+    @property
+    def what_next(self) -> str:
+        """What failed last, and what is to come."""
+        coming = "waiting for a changed spec" if self.until_changed else f"trying again (attempt {self.attempts + 1})"
+        return f"{self.message}; {coming}"
+
     def blocks(self, now: float) -> bool:
         """Whether trying again has to wait."""
         return self.until_changed or now < self.next_at

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from reconciler.model.moments import Moment
+
+CheckKind = Literal["health", "readiness"]
 
 
 class Verdict(StrEnum):

@@ -15,6 +15,7 @@ from typing import Literal
 from reconciler.model.actions import Action, Outcome
 from reconciler.model.defaults import FIRST_EDITION
 from reconciler.model.desired import Desired
+from reconciler.model.health import CheckKind
 from reconciler.model.load import Loads
 from reconciler.model.scaling import Bounds
 
@@ -98,7 +99,7 @@ class ProbeSample:
     """One answer, or failure to answer, of one container to one check. ``at``: epoch seconds."""
 
     container_id: str
-    check: Literal["health", "readiness"]
+    check: CheckKind
     at: float
     ok: bool
     detail: str

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from reconciler.model.actions import Action
 from reconciler.model.events import Event
+from reconciler.model.health import CheckKind
 from reconciler.model.routes import RouteTable
 from reconciler.model.spec import HealthCheck
 from reconciler.model.state import State
@@ -36,7 +36,7 @@ class ProbeTarget:
     """
 
     container_id: str
-    kind: Literal["health", "readiness"]
+    kind: CheckKind
     address: str
     port: int
     check: HealthCheck

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from reconciler.model.backoff import Backoff
-from reconciler.model.health import Health
+from reconciler.model.health import CheckKind, Health
 from reconciler.model.moments import Moment
 from reconciler.model.reasons import Reason
 from reconciler.model.routes import Refusal, RouteTable
@@ -128,7 +127,16 @@ class ReplicaState:
         """Its container has this address."""
         return self if address == self.address else replace(self, address=address)
 
-    def checked(self, check: Literal["health", "readiness"], health: Health) -> ReplicaState:
+    def health_by(self, check: CheckKind) -> Health:
+        """What a check says of it."""
+        return self.health if check == "health" else self.readiness
+
+    @property
+    def last_failed_answer(self) -> str:
+        """The last failed answer that it gave; "" where there was none."""
+        return self.health.detail or self.readiness.detail
+
+    def checked(self, check: CheckKind, health: Health) -> ReplicaState:
         """A check says this of it."""
         return replace(self, health=health) if check == "health" else replace(self, readiness=health)
 

@@ -199,9 +199,6 @@ class DirectorySource:
         """The directories whose changes matter."""
         return watched_directories(self._root)
 
-    def close(self) -> None:
-        """Nothing is held open."""
-
 
 def watched_directories(root: Path) -> tuple[Path, ...]:
     """A root, what is below it, and what is above it: it may come and go as a whole."""

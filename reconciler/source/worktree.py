@@ -130,9 +130,6 @@ class WorkTree:
         refs = (self._git_dir, self._common_dir, self._common_dir / "reftable", *heads)
         return tuple(dict.fromkeys((*watched_directories(self._root), *refs)))
 
-    def close(self) -> None:
-        """Nothing is held open."""
-
 
 def _differs(committed: Entry, present: Entry | None) -> bool:
     if committed.kind != "file":

@@ -50,7 +50,7 @@ def created(world: World, slot: int = 1, **spec: Any) -> Container:
 
 
 def removal(container: Container, grace_seconds: float) -> RemoveReplica:
-    return RemoveReplica("web", container.name, container.id, grace_seconds, cause="test")
+    return RemoveReplica("web", container.name, container.id, "test", grace_seconds)
 
 
 def environment(**variables: str) -> list[dict[str, str]]:

@@ -85,7 +85,7 @@ def names(world: World) -> list[str]:
 
 
 def removal(container: Container, grace_seconds: float = 0.2) -> RemoveReplica:
-    return RemoveReplica(container.app_name, container.name, container.id, grace_seconds, cause="test")
+    return RemoveReplica(container.app_name, container.name, container.id, "test", grace_seconds)
 
 
 def starting(container: Container) -> StartReplica:
@@ -361,7 +361,7 @@ def test_what_is_not_ours_is_never_stopped_removed_or_changed(ready: World) -> N
     foreign = run_foreign(ready, f"{ready.place.name_prefix}web-1")
     observe(ready)
     for action in (
-        RemoveReplica("web", "web-1", foreign, 0, cause="test"),
+        RemoveReplica("web", "web-1", foreign, "test", 0),
         StartReplica("web", "web-1", foreign, cause="test"),
         TakeOverRestarts("web", "web-1", foreign, cause="test"),
         GiveBackRestarts("web", "web-1", foreign, cause="test"),

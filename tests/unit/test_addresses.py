@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.decide.addresses import Addresses, NameOf, free_slots, next_address
+from reconciler.decide.addresses import Addresses, free_slots, next_address
 from reconciler.model.desired import Desired
 from reconciler.model.observed import Container, ContainerState, Inventory, Network, Observed
 from reconciler.model.state import State
@@ -46,6 +46,5 @@ def test_no_two_replicas_get_the_same_address_and_empty_slots_keep_theirs() -> N
 
 
 def test_new_replicas_get_the_lowest_free_slots_whose_names_are_free() -> None:
-    name_of = NameOf("test-", "web")
-    assert name_of(3) == "test-web-3"
+    name_of = "test-web-{}".format
     assert free_slots(3, {1, 4}, name_of, {"test-web-2", "web-3"}) == [3, 5, 6]

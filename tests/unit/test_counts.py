@@ -73,6 +73,29 @@ def test_what_nginx_does_not_route_yet_holds_the_count() -> None:
     stage.until(lambda: stage.state.apps["web"].count > 4)
 
 
+def test_a_clock_that_was_set_back_costs_one_cooldown_and_no_more() -> None:
+    stage = started(auto(scaling={"cooldownSeconds": 30}))
+    stage.loads["web"] = busy(45)
+    stage.until(lambda: stage.state.apps["web"].count == 2)
+    stage.loads["web"] = busy(200)
+    stage.now -= 3600
+    set_back_to = stage.now
+    stage.until(lambda: stage.state.apps["web"].count > 2)
+    assert stage.state.apps["web"].scaled_at == set_back_to + 30
+
+
+def test_a_clock_that_was_set_back_costs_one_stabilization_window_and_no_more() -> None:
+    stage = started(auto(scaling={"stabilizationWindowSeconds": 60}))
+    stage.loads["web"] = busy(100)
+    stage.until(lambda: stage.state.apps["web"].count == 4)
+    stage.settle()
+    stage.loads["web"] = busy(1)
+    stage.now -= 3600
+    set_back_to = stage.now
+    stage.until(lambda: stage.state.apps["web"].count < 4)
+    assert stage.state.apps["web"].scaled_at == set_back_to + 60
+
+
 def test_a_paused_rollout_holds_the_count_and_says_so() -> None:
     strategy = {"progressDeadlineSeconds": 5, "onFailure": "pause"}
     stage = started(auto(strategy=strategy))

@@ -27,7 +27,7 @@ def stage() -> Stage:
 
 
 def remove(stage: Stage, name: str) -> RemoveReplica:
-    return RemoveReplica("web", name, stage.containers[name].id, 10, "made up")
+    return RemoveReplica("web", name, stage.containers[name].id, "made up", 10)
 
 
 def create(stage: Stage, slot: int, address: str) -> CreateReplica:

@@ -61,7 +61,7 @@ def executor_of(runtime: SlowRuntime, wakes: Wakes) -> Executor:
 
 
 def removal(number: int) -> RemoveReplica:
-    return RemoveReplica("web", f"web-{number}", f"id{number}", 0, cause="test")
+    return RemoveReplica("web", f"web-{number}", f"id{number}", "test", 0)
 
 
 def test_whoever_was_woken_by_an_ended_action_finds_its_outcome(runtime: SlowRuntime) -> None:

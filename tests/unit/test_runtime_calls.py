@@ -254,14 +254,14 @@ def test_a_removal_that_somebody_else_began_is_waited_for(engine: FakeEngine, ru
     with pytest.raises(TryLater) as error:
         runtime.perform(StartReplica("web", "web-1", container.id, cause="test"))
     assert error.value.reason == "RemovalInProgress"
-    runtime.perform(RemoveReplica("web", "web-1", container.id, 0, cause="test"))
+    runtime.perform(RemoveReplica("web", "web-1", container.id, "test", 0))
     assert runtime.inventory().containers == ()
 
 
 def test_a_program_that_ignores_sigterm_is_killed(engine: FakeEngine, runtime: FakeRuntime) -> None:
     engine.images["demo:1"].ignores_term = True
     runtime.perform(creation())
-    runtime.perform(RemoveReplica("web", "web-1", only(runtime).id, 0.1, cause="test"))
+    runtime.perform(RemoveReplica("web", "web-1", only(runtime).id, "test", 0.1))
     assert runtime.inventory().containers == ()
 
 

@@ -77,7 +77,7 @@ def recorded(target: Version, failure: RolloutFailure, now: float) -> FailedVers
         reason=failure.reason,
         message=failure.message,
         replica=replica.name if replica else "",
-        answer=_last_answer(replica.state) if replica else "",
+        answer=replica.state.last_failed_answer if replica else "",
         exit_code=replica.state.exits.code if replica else None,
         log=replica.log if replica else "",
     )
@@ -85,16 +85,8 @@ def recorded(target: Version, failure: RolloutFailure, now: float) -> FailedVers
 
 def details_of(failed: FailedVersion) -> dict[str, str]:
     """What is recorded of a failed version, as an event's details; nothing that isn't known."""
-    details = {
-        "reason": failed.reason,
-        "revision": failed.revision,
-        "spec_hash": failed.spec_hash,
-        "replica": failed.replica,
-        "answer": failed.answer,
-        "exit_code": "" if failed.exit_code is None else str(failed.exit_code),
-        "log": failed.log,
-    }
-    return {key: value for key, value in details.items() if value}
+    names = ("reason", "revision", "spec_hash", "replica", "answer", "exit_code", "log")
+    return {name: str(value) for name in names if (value := getattr(failed, name)) not in ("", None)}
 
 
 def evidence(failed: FailedVersion) -> str:
@@ -145,15 +137,10 @@ def _known_against(replica: Replica, deadline: float) -> str:
         case Phase.CREATED | Phase.PAUSED:
             return f"is {replica.phase}"
         case Phase.STARTING | Phase.UNREADY | Phase.UNHEALTHY if _last_asked_at(state) >= deadline:
-            answer = _last_answer(state)
+            answer = state.last_failed_answer
             return f"is not ready: {answer}" if answer else "is not ready"
         case _:
             return ""
-
-
-def _last_answer(state: ReplicaState) -> str:
-    """The last failed answer that a replica gave."""
-    return state.health.detail or state.readiness.detail
 
 
 def _last_asked_at(state: ReplicaState) -> float:

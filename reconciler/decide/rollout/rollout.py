@@ -107,7 +107,8 @@ def _analyse(view: AppView, loads: Mapping[tuple[str, str], VersionLoad]) -> Adv
         return _give_up(view, RolloutFailure(Reason.CANARY_FAILED, message, sick))
     if rollout.canary_at is None and canary_analysis.in_traffic(view):
         return _begin_canary(view, rollout, canary)
-    if rollout.canary_at is None or view.now < rollout.canary_at + canary.hold_seconds:
+    due_at = canary_analysis.due_at(view, canary)
+    if due_at is None or view.now < due_at:
         return Advance(view.app, waits=(canary_analysis.waiting(view, canary, None),))
     served = {r.spec_hash: loads[view.name, r.spec_hash] for r in view.existing if (view.name, r.spec_hash) in loads}
     new = served.pop(rollout.to_hash, None)

@@ -6,7 +6,7 @@ still starting are neither idle nor missing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property, lru_cache
 
@@ -34,7 +34,7 @@ class HostHeadroom:
     Mutable on purpose: what one app was given in this tick, the next can't have. Summed up only once somebody asks.
     """
 
-    def __init__(self, capacity: Capacity | None, apps: Mapping[str, AppState]) -> None:
+    def __init__(self, capacity: Capacity | None, apps: Iterable[AppState]) -> None:
         self._capacity = capacity
         self._apps = apps
 
@@ -51,22 +51,22 @@ class HostHeadroom:
 
     def give(self, app: AppState, replicas: int) -> None:
         """So many more replicas of the app were decided on."""
-        if resources := app.version.app.spec.resources:
-            cpu, memory = _limits(resources)
-            self._free[0] -= cpu * replicas
-            self._free[1] -= memory * replicas
+        _take(self._free, app, replicas)
 
     @cached_property
     def _free(self) -> list[float]:
         if self._capacity is None:
             return [0.0, 0.0]
         free = [self._capacity.cpu_millicores * (1 - HOST_RESERVE), self._capacity.memory_bytes * (1 - HOST_RESERVE)]
-        for app in self._apps.values():
-            if resources := app.version.app.spec.resources:
-                cpu, memory = _limits(resources)
-                free[0] -= cpu * app.count
-                free[1] -= memory * app.count
+        for app in self._apps:
+            _take(free, app, app.count)
         return free
+
+
+def _take(free: list[float], app: AppState, replicas: int) -> None:
+    if resources := app.version.app.spec.resources:
+        for index, limit in enumerate(_limits(resources)):
+            free[index] -= limit * replicas
 
 
 @lru_cache(maxsize=4096)
@@ -77,7 +77,7 @@ def _limits(resources: Resources) -> tuple[int, int]:
 def decide_count(view: AppView, observed: Observed, host_headroom: HostHeadroom) -> tuple[AppState, tuple[Event, ...]]:
     """The app's state with the count for this tick, and the event that tells of a change."""
     app, scaling = view.app, view.scaling
-    if view.suspended or _is_fixed_and_recorded(view):
+    if view.suspended:
         return app, ()
     situation = ScalingSituation(
         state=app.scaling,
@@ -116,24 +116,12 @@ def change_ended(before: AppState, after: AppState, now: float) -> Event | None:
     return Event(now, "scaling", message, after.name, details)
 
 
-def _is_fixed_and_recorded(view: AppView) -> bool:
-    """Whether people have set the count, it is so, and why was told lately."""
-    scaling, decision = view.scaling, view.app.decision
-    if scaling.mode != "manual" or scaling.paused_at is not None or decision is None:
-        return False
-    settled = scaling.manual_replicas == view.count == decision.current == decision.target
-    return settled and 0 <= view.now - decision.at < REFRESH_SECONDS
-
-
 def _latest(before: ScalingDecision | None, decision: ScalingDecision) -> ScalingDecision:
     """The decision worth keeping: the one before, as long as it says the same or was just made."""
     if before is None or before.gist != decision.gist:
         return decision
-    return before if 0 <= decision.at - before.at < REFRESH_SECONDS or _same(before, decision) else decision
-
-
-def _same(before: ScalingDecision, decision: ScalingDecision) -> bool:
-    return replace(decision, at=before.at) == before
+    recent = decision.at - before.at < REFRESH_SECONDS
+    return before if recent or replace(decision, at=before.at) == before else decision
 
 
 def _unsettled(view: AppView) -> str:

@@ -46,12 +46,9 @@ class Case:
 
     @property
     def cooldown_left_seconds(self) -> float:
-        """How much is left of the cooldown. A last change in the future means that the clock was set back; it counts as
-        having happened just now."""
+        """How much is left of the cooldown."""
         scaled_at = self.situation.state.scaled_at
-        if scaled_at is None:
-            return 0.0
-        return max(0.0, self.scaling.cooldown_seconds - max(0.0, self.now - scaled_at))
+        return 0.0 if scaled_at is None else max(0.0, self.scaling.cooldown_seconds - (self.now - scaled_at))
 
 
 def factors_of(scaling: Scaling, situation: ScalingSituation) -> tuple[Factor, ...]:

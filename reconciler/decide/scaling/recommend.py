@@ -36,10 +36,9 @@ def recommend(scaling: Scaling, situation: ScalingSituation, now: float) -> Scal
     fixed = _fixed(scaling)
     if fixed is not None:
         return _set_by_people(case, *fixed)
-    within = max(case.bounds.min_replicas, min(case.current, case.bounds.max_replicas))
-    if within != case.current:
-        clamp = Clamp(_bound_name(case, within), case.current, within, _bound_reason(case, within))
-        return _decision(case, case.current, within, (clamp,), "bounds hold at once, whatever the load")
+    bound = _bounds(case, case.current)
+    if bound.after != case.current:
+        return _decision(case, case.current, bound.after, (bound,), "bounds hold at once, whatever the load")
     raw, why = propose(case)
     target, clamps = _guarded(case, raw)
     return _decision(case, raw, target, clamps, why)
@@ -47,16 +46,15 @@ def recommend(scaling: Scaling, situation: ScalingSituation, now: float) -> Scal
 
 def remember(scaling: Scaling, situation: ScalingSituation, decision: ScalingDecision) -> ScalingState:
     """What the next decision has to know of this one. Equal to the last state as long as nothing happens."""
-    state, now = situation.state, decision.at
+    state = situation.state
     recommendations = _recommended(scaling, state, decision)
     if decision.should_scale:
         return ScalingState(
-            decision.target, now, recommendations, _served_before(situation, decision), scaled_from=state.count
+            decision.target, decision.at, recommendations, _served_before(situation, decision), scaled_from=state.count
         )
-    scaled_at = None if state.scaled_at is None else min(state.scaled_at, now)
     # What the last scale-out brought is a question only for as long as load has asked for more ever since.
     before = state.before_scale_out if decision.raw > state.count else None
-    return ScalingState(state.count, scaled_at, recommendations, before, state.scaled_from)
+    return ScalingState(state.count, state.scaled_at, recommendations, before, state.scaled_from)
 
 
 def _fixed(scaling: Scaling) -> tuple[int, str, str] | None:
@@ -119,9 +117,11 @@ def _step_limit(case: Case, count: int) -> Clamp | None:
     return None
 
 
-def _bounds(case: Case, count: int) -> Clamp | None:
-    after = max(case.bounds.min_replicas, min(count, case.bounds.max_replicas))
-    return Clamp(_bound_name(case, after), count, after, _bound_reason(case, after))
+def _bounds(case: Case, count: int) -> Clamp:
+    bounds = case.bounds
+    after = max(bounds.min_replicas, min(count, bounds.max_replicas))
+    name = "minReplicas" if after == bounds.min_replicas else "maxReplicas"
+    return Clamp(name, count, after, f"{name} is {after}" + (f" by {bounds.source}" if bounds.source else ""))
 
 
 def _settling(case: Case, count: int) -> Clamp | None:
@@ -168,20 +168,12 @@ _GUARDS: tuple[Callable[[Case, int], Clamp | None], ...] = (
 )
 
 
-def _bound_name(case: Case, count: int) -> str:
-    return "minReplicas" if count == case.bounds.min_replicas else "maxReplicas"
-
-
-def _bound_reason(case: Case, count: int) -> str:
-    return f"{_bound_name(case, count)} is {count}" + (f" by {case.bounds.source}" if case.bounds.source else "")
-
-
 # -- state ---------------------------------------------------------------------------------------------------------
 
 
 def _in_window(state: ScalingState, now: float, window_seconds: float) -> Recommendations:
     """The recommendations that held at some time of the window; each held from its time until the next one's."""
-    history = [(min(at, now), count) for at, count in state.recommendations] or [(now, state.count)]
+    history = [*state.recommendations] or [(now, state.count)]
     while len(history) > 1 and history[1][0] <= now - window_seconds:
         del history[0]
     return tuple(history)

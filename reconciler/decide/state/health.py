@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
-from reconciler.model.health import Health, Tally, Verdict
+from reconciler.model.health import CheckKind, Health, Tally, Verdict
 from reconciler.model.observed import ProbeSample
 from reconciler.model.spec import App, HealthCheck
 
@@ -20,6 +20,16 @@ def health_check_of(app: App) -> HealthCheck | None:
     if app.health_check is not None:
         return app.health_check
     return None if app.main_port is None else _accepts_connections(app.main_port)
+
+
+def checks_of(app: App) -> dict[CheckKind, HealthCheck]:
+    """The checks in force: of health, and of readiness where one was given."""
+    checks: dict[CheckKind, HealthCheck] = {}
+    if (check := health_check_of(app)) is not None:
+        checks["health"] = check
+    if (check := app.spec.readiness) is not None:
+        checks["readiness"] = check
+    return checks
 
 
 @lru_cache(maxsize=65536)

@@ -10,17 +10,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from operator import attrgetter
 
-from reconciler.decide.state.health import after_sample, health_check_of, trusted
+from reconciler.decide.state.health import after_sample, checks_of, trusted
 from reconciler.decide.versions import version_for
 from reconciler.decide.words import exit_words
 from reconciler.model.actions import RemoveReplica
 from reconciler.model.backoff import FORGOTTEN_AFTER_SECONDS, after_failure, delay_seconds
 from reconciler.model.events import Event
-from reconciler.model.health import Health, Verdict
+from reconciler.model.health import CheckKind, Health, Verdict
 from reconciler.model.observed import Container, ContainerState, Observed, ProbeSample
 from reconciler.model.reasons import Reason
-from reconciler.model.spec import App
+from reconciler.model.spec import HealthCheck
 from reconciler.model.state import AppState, ReplicaState, Restarts, State, Traffic
+
+Checks = Mapping[CheckKind, HealthCheck]
 
 _ENDED = (ContainerState.EXITED, ContainerState.RESTARTING)
 
@@ -42,12 +44,13 @@ def follow(state: State, observed: Observed) -> tuple[State, tuple[Event, ...]]:
             events += happened
         if app is not None:
             # Each replica is judged by the checks of its own version, not by those of its successor.
-            own = version_for(app, container.spec_hash).app
-            replica = _newly_checked(replica, own, now)
+            checks = checks_of(version_for(app, container.spec_hash).app)
+            if replica.ready_at is not None:  # while it serves, a new check must not take it out before an answer
+                replica = _trusted(replica, checks, now)
             if answers := samples.get(container.id):
-                replica, happened = _after_samples(replica, _of_this_run(answers, container, now), own)
+                replica, happened = _after_samples(replica, _of_this_run(answers, container, now), checks)
                 events += happened
-            replica = replica.became_ready(now) if _is_well(replica, container, own) else replica.became_unready()
+            replica = replica.became_ready(now) if _is_well(replica, container, checks) else replica.became_unready()
         replicas[container.name] = replica
     events += _vanished(replicas, observed)
     return replace(state, replicas=replicas), tuple(events)
@@ -89,12 +92,7 @@ def _adopted(container: Container, app: AppState | None, now: float) -> ReplicaS
     )
     if app is None or app.registered_at < now or container.state is not ContainerState.RUNNING:
         return adopted
-    own = version_for(app, container.spec_hash).app
-    return replace(
-        adopted,
-        health=trusted(now) if health_check_of(own) else Health(),
-        readiness=trusted(now) if own.spec.readiness else Health(),
-    )
+    return _trusted(adopted, checks_of(version_for(app, container.spec_hash).app), now)
 
 
 def _vanished(replicas: dict[str, ReplicaState], observed: Observed) -> list[Event]:
@@ -161,15 +159,11 @@ def _crashed(replica: ReplicaState, container: Container, now: float) -> tuple[R
 # -- health ---------------------------------------------------------------------------------------------------------
 
 
-def _newly_checked(replica: ReplicaState, app: App, now: float) -> ReplicaState:
-    """The replica, trusted by a check that it was given only now: while it serves, this must not take it out of traffic
-    before its first answer."""
-    if replica.ready_at is None:
-        return replica
-    if replica.health.verdict is Verdict.UNKNOWN and health_check_of(app) is not None:
-        replica = replica.checked("health", trusted(now))
-    if replica.readiness.verdict is Verdict.UNKNOWN and app.spec.readiness is not None:
-        replica = replica.checked("readiness", trusted(now))
+def _trusted(replica: ReplicaState, checks: Checks, now: float) -> ReplicaState:
+    """The replica, trusted by those checks that have said nothing of it yet."""
+    for kind in checks:
+        if replica.health_by(kind).verdict is Verdict.UNKNOWN:
+            replica = replica.checked(kind, trusted(now))
     return replica
 
 
@@ -184,16 +178,14 @@ def _of_this_run(samples: Iterable[ProbeSample], container: Container, now: floa
 
 
 def _after_samples(
-    replica: ReplicaState, samples: Iterable[ProbeSample], app: App
+    replica: ReplicaState, samples: Iterable[ProbeSample], checks: Checks
 ) -> tuple[ReplicaState, tuple[Event, ...]]:
     events: list[Event] = []
     for sample in samples:
-        is_health = sample.check == "health"
-        check = health_check_of(app) if is_health else app.spec.readiness
-        if check is None:
+        if sample.check not in checks:
             continue
-        before = replica.health if is_health else replica.readiness
-        after = after_sample(before, sample, check)
+        before = replica.health_by(sample.check)
+        after = after_sample(before, sample, checks[sample.check])
         replica = replica.checked(sample.check, after)
         if after.verdict is not before.verdict:
             events.append(_verdict_event(replica, sample, after))
@@ -208,11 +200,7 @@ def _verdict_event(replica: ReplicaState, sample: ProbeSample, health: Health) -
     return Event(sample.at, "health", message, replica.app_name, details)
 
 
-def _is_well(replica: ReplicaState, container: Container, app: App) -> bool:
-    """Whether a replica is well: running, healthy by its check (or without one), and ready by its readiness check where
-    it has one."""
-    return (
-        container.state is ContainerState.RUNNING
-        and (replica.health.verdict is Verdict.HEALTHY or health_check_of(app) is None)
-        and (replica.readiness.verdict is Verdict.HEALTHY or app.spec.readiness is None)
-    )
+def _is_well(replica: ReplicaState, container: Container, checks: Checks) -> bool:
+    """Whether a replica is well: running, and healthy by each check that it has."""
+    well = all(replica.health_by(kind).verdict is Verdict.HEALTHY for kind in checks)
+    return well and container.state is ContainerState.RUNNING
