@@ -19,6 +19,7 @@ from reconciler.decide.reconcile import Reconciliation, reconcile
 from reconciler.decide.rollout.failure import deadline_of
 from reconciler.decide.rollout.rollout import advance
 from reconciler.decide.scaling.counts import change_ended, decide_count
+from reconciler.decide.state import images
 from reconciler.decide.state.fold import fold
 from reconciler.decide.state.publication import after_publication, expecting
 from reconciler.decide.words import differences
@@ -98,7 +99,8 @@ def decide(observed: Observed, state: State, settings: DecisionSettings) -> Deci
     _forget_gone_apps(draft, context, leaving)
     held_back = (folded.held_back,) if folded.held_back else ()
     draft.waits += [Wait(None, message) for message in held_back]
-    return _finish(draft, context, (*observed.desired.notices, *held_back))
+    moved = images.moved(draft.apps.values(), observed.inventory.images)
+    return _finish(draft, context, (*observed.desired.notices, *held_back, *moved))
 
 
 def conclude(decision: Decision, publication: Publication | None, now: float) -> Conclusion:
