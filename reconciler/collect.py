@@ -54,7 +54,6 @@ def collect(observers: Observers, state: State, now: float) -> Observed | Blind:
         at=now,
         desired=desired,
         inventory=inventory,
-        images=_images(asked.images, observers.runtime),
         samples=tuple(replace(sample, at=min(sample.at, now)) if sample.at > now else sample for sample in samples),
         in_flight=in_flight,
         outcomes=outcomes,
@@ -84,14 +83,6 @@ def _inventory(observers: Observers) -> Inventory | Outage:
             return observers.runtime.inventory()
     except (Unavailable, Rejected) as error:
         return Outage("engine", str(error), "nothing is changed until that is so no more")
-
-
-def _images(wanted: frozenset[str], runtime: Runtime) -> frozenset[str]:
-    """Which of these images are on the host already; one that was not seen is ensured by an action."""
-    try:
-        return runtime.present(wanted) if wanted else frozenset()
-    except Unavailable:
-        return frozenset()
 
 
 def _with_logs(inventory: Inventory, container_ids: frozenset[str], runtime: Runtime) -> Inventory:

@@ -85,10 +85,8 @@ class Runtime(Protocol):
         """Make sure our network exists. Raises Unavailable, or Rejected where a foreign network has its name."""
 
     def inventory(self) -> Inventory:
-        """All containers in one list call. Raises Unavailable rather than report less than there is."""
-
-    def present(self, images: frozenset[str]) -> frozenset[str]:
-        """Those of these images that are known to be on the host, in one call. Raises Unavailable."""
+        """All containers in one list call, and the images there are. Raises Unavailable rather than report less than
+        there is."""
 
     def log_of(self, container_id: str) -> str:
         """The last lines that one of our containers has written, without secrets; "" where there are none to be had.

@@ -18,6 +18,7 @@ from reconciler.decide.state.repetition import pause
 from reconciler.decide.words import exit_words
 from reconciler.model.actions import (
     Action,
+    CheckCreation,
     CreateReplica,
     EnsureImage,
     GiveBackRestarts,
@@ -78,6 +79,8 @@ def actions_of(
             steps.append(_recover(view, replica))
     if reconciliation.pull:
         steps.append(_pull(view, observed))
+    if reconciliation.check:
+        steps.append(_check(view, reconciliation, observed, name_of))
     for slot in _new_slots(view, reconciliation, observed, name_of):
         step = _create(view, reconciliation, slot, name_of, addresses, observed)
         steps.append(step)
@@ -196,6 +199,17 @@ def _pull(view: AppView, observed: Observed) -> Action | Wait:
     if any(busy.key == action.key for busy in observed.in_flight):
         return Wait(view.name, f"waiting for image {leading.app.spec.image}")
     return pause(view.app, action, "it is still missing", view.now) or action
+
+
+def _check(view: AppView, reconciliation: Reconciliation, observed: Observed, name_of: NameOf) -> Action | Wait:
+    cause = "known before a replica ends for it"
+    (slot,) = free_slots(1, {replica.slot for replica in view.existing}, name_of, observed.inventory.foreign_names)
+    leading = view.composition.leading
+    replica = CreateReplica(view.name, leading, slot, name_of(slot), "", view.count, reconciliation.create_cause)
+    action = CheckCreation(view.name, replica, cause)
+    if any(busy.key == action.key for busy in observed.in_flight):
+        return Wait(view.name, "waiting to hear whether a replica could be created")
+    return action
 
 
 def _new_slots(view: AppView, reconciliation: Reconciliation, observed: Observed, name_of: NameOf) -> list[int]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from reconciler.decide.app_view import AppView
-from reconciler.model.actions import Action, CreateReplica, EnsureImage, RemoveReplica
+from reconciler.model.actions import Action, CheckCreation, CreateReplica, EnsureImage, Preparation, RemoveReplica
 from reconciler.model.observed import ContainerState, Observed
 
 _FOREIGN = ""
@@ -47,7 +47,7 @@ def _ours_only(actions: tuple[Action, ...], observed: Observed) -> Iterable[Viol
     for action in actions:
         if isinstance(action, CreateReplica) and action.name in observed.inventory.foreign_names:
             yield Violation(action.app_name, f"would create {action.name}, the name of a container that is not ours")
-        if isinstance(action, CreateReplica | EnsureImage):
+        if isinstance(action, Preparation):
             continue
         if (action.container_id, action.name) not in ours:
             yield Violation(action.app_name, f"would {action.verb} {action.name}, which was not seen as ours")
@@ -56,7 +56,7 @@ def _ours_only(actions: tuple[Action, ...], observed: Observed) -> Iterable[Viol
 def _unique(actions: tuple[Action, ...], observed: Observed) -> Iterable[Violation]:
     """One action on a replica at a time, nothing created that is there, and no address for two."""
     started = {container.name for container in observed.containers if container.state is not ContainerState.CREATED}
-    on_replicas = [a for a in (*actions, *observed.in_flight) if not isinstance(a, EnsureImage)]
+    on_replicas = [a for a in (*actions, *observed.in_flight) if not isinstance(a, EnsureImage | CheckCreation)]
     keys = Counter(action.key for action in on_replicas)
     owners: defaultdict[str, set[str]] = defaultdict(set)
     for container in observed.containers:

@@ -20,6 +20,7 @@ from reconciler.decide.reconcile import reconcile
 from reconciler.decide.rollout.failure import deadline_of
 from reconciler.decide.rollout.rollout import advance
 from reconciler.decide.scaling.counts import change_ended, decide_count
+from reconciler.decide.state import images
 from reconciler.decide.state.fold import fold
 from reconciler.decide.state.publication import after_publication, expecting
 from reconciler.decide.words import differences
@@ -68,7 +69,8 @@ def decide(observed: Observed, state: State, settings: DecisionSettings) -> Deci
     remaining = {name: decision for name, decision in decisions.items() if name not in gone}
     held_back = (folded.held_back,) if folded.held_back else ()
     steps = replace(steps, waits=(*steps.waits, *(Wait(None, message) for message in held_back)))
-    notices = (*observed.desired.notices, *held_back)
+    moved = images.moved((decision.view.app for decision in decisions.values()), observed.inventory.images)
+    notices = (*observed.desired.notices, *held_back, *moved)
     return Decision(_plan(context, remaining, steps, events, notices), remaining, observed)
 
 

@@ -27,12 +27,13 @@ class Reconciliation:
     """What is to become of an app's replicas.
 
     ``create`` so many more, for ``create_cause``, once their image is there (``pull``); let those in ``retire`` go,
-    each for its cause.
+    each for its cause. ``check`` whether a replica can be created, before another ends for it.
     """
 
     create: int = 0
     create_cause: str = ""
     pull: bool = False
+    check: bool = False
     retire: Mapping[str, str] = field(default_factory=dict)
     waits: tuple[Wait, ...] = ()
 
@@ -97,12 +98,26 @@ def reconcile(view: AppView) -> Reconciliation:
     spared = [r for r in sets.set_aside if not r.ready and r.phase is not Phase.LEAVING][: max(0, missing - surge_left)]
     retire |= {replica.name: "its place is needed by the version that serves" for replica in spared}
     going = _expendable(view, sets, healed, missing)
-    if hindrance or pull or settling_until(view):
+    proven = _creation_is_proven(view, missing)
+    check = bool(going) and not (proven or hindrance or pull or create)
+    if hindrance or pull or not proven or settling_until(view):
         # Nobody new takes over just now: only those that are on their way out already go on.
         going = [replica for replica in going if replica.state.traffic.left_at is not None]
     retire |= {replica.name: _misfit_cause(view, replica) for replica in going}
     waits = (*paused, *healed.waits, *([hindrance] if hindrance else []))
-    return Reconciliation(create, _create_cause(view, sets, healed) if missing else "", pull, retire, waits)
+    cause = _create_cause(view, sets, healed) if missing else ""
+    return Reconciliation(create, cause, pull, check, retire, waits)
+
+
+def _creation_is_proven(view: AppView, missing: int) -> bool:
+    """Whether it is known that replicas can be created, so that others may end for them. Some of the leading version
+    that are there prove it, as long as none has to end first."""
+    leading, checked = view.composition.leading, view.app.checked
+    if not missing:
+        return True
+    if view.surge and any(r.container and r.spec_hash == leading.spec_hash for r in view.existing):
+        return True
+    return checked is not None and checked.holds_for(leading.spec_hash, view.now)
 
 
 def settling_until(view: AppView) -> float | None:

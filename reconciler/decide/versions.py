@@ -16,6 +16,13 @@ def target_of(app: AppState) -> Version:
     return app.version
 
 
+def leading_of(app: AppState) -> Version:
+    """The version that replicas are created from: the target or, while its failed rollout is paused, the one before."""
+    target = target_of(app)
+    paused = app.failed is not None and app.failed.spec_hash == target.spec_hash
+    return app.stable if paused and app.stable is not None else target
+
+
 def is_change(app: AppState, target: Version) -> bool:
     """Whether the target replaces another version: what a first deploy, a rollback and scaling never do."""
     return app.stable is not None and app.stable.spec_hash != target.spec_hash

@@ -60,6 +60,28 @@ class CreateReplica:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckCreation:
+    """Find out whether the Engine would create this replica, by a container that is removed again and never started.
+
+    It is for replicas that can be created only once another has ended: then it is too late to find out.
+    """
+
+    verb: ClassVar[str] = "check"
+    app_name: str
+    replica: CreateReplica
+    cause: str
+
+    @property
+    def key(self) -> str:
+        return f"check of {self.app_name}"
+
+    @property
+    def summary(self) -> str:
+        """The action in a few words."""
+        return f"check that {self.app_name} can be created from {self.replica.version.app.spec.image}"
+
+
+@dataclass(frozen=True, slots=True)
 class _OnContainer:
     """What actions on the container of a replica have in common."""
 
@@ -118,7 +140,10 @@ class GiveBackRestarts(_OnContainer):
         return f"give restarts of {self.name} back to the Engine"
 
 
-Action = EnsureImage | CreateReplica | StartReplica | RemoveReplica | TakeOverRestarts | GiveBackRestarts
+# Before a replica is there, and on one that is.
+Preparation = EnsureImage | CheckCreation | CreateReplica
+Change = StartReplica | RemoveReplica | TakeOverRestarts | GiveBackRestarts
+Action = Preparation | Change
 
 
 class FailureKind(StrEnum):

@@ -16,6 +16,7 @@ from reconciler.model.actions import Action, Outcome
 from reconciler.model.defaults import FIRST_EDITION
 from reconciler.model.desired import Desired
 from reconciler.model.health import CheckKind
+from reconciler.model.image import Image
 from reconciler.model.load import Loads
 from reconciler.model.scaling import Bounds
 
@@ -37,7 +38,7 @@ class Container:
     """A container that carries our labels, as the Engine lists it.
 
     ``slot`` is the replica's number, from 1; ``address`` its IPv4 address on our network, None while it has none.
-    ``defaults`` is the edition of container defaults it was made with.
+    ``defaults`` is the edition of container defaults it was made with, ``image_id`` the id of the image.
     ``exit_code`` is known once it has exited. ``restart_count`` and ``started_at`` (epoch seconds) are known only
     for containers the adapter had reason to look at closely; ``last_log`` holds the last lines of one that died, or
     that keeps a rollout from going on.
@@ -52,6 +53,7 @@ class Container:
     state: ContainerState
     address: str | None = None
     defaults: int = FIRST_EDITION
+    image_id: str = ""
     exit_code: int | None = None
     restart_count: int | None = None
     started_at: float | None = None
@@ -84,7 +86,8 @@ class Inventory:
     """All containers at one moment, and what bounds them.
 
     ``foreign_names`` and ``foreign_addresses`` belong to containers that are not ours: to be avoided, never touched.
-    ``capacity`` is None where it isn't known.
+    ``capacity`` is None where it isn't known. ``images`` are those on the host, by each of their familiar names and by
+    their ids.
     """
 
     containers: tuple[Container, ...]
@@ -92,6 +95,7 @@ class Inventory:
     foreign_names: frozenset[str] = frozenset()
     foreign_addresses: frozenset[str] = frozenset()
     capacity: Capacity | None = None
+    images: Mapping[str, Image] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +125,8 @@ class Outage:
 class Observed:
     """Everything seen since the last tick, as of ``at`` (epoch seconds); no moment in it is later.
 
-    ``desired`` is what the source asks for by its last reading. ``images`` are those that are on the host, of all that
-    were asked about. ``in_flight`` are actions submitted earlier that have not finished; ``outcomes`` those that have.
+    ``desired`` is what the source asks for by its last reading. ``in_flight`` are actions submitted earlier that have
+    not finished; ``outcomes`` those that have.
     ``open_requests`` counts requests in flight by replica address, where the edge can tell. ``bounds`` are those that
     an app's schedule puts in force now.
     """
@@ -130,7 +134,6 @@ class Observed:
     at: float
     desired: Desired
     inventory: Inventory
-    images: frozenset[str] = frozenset()
     samples: tuple[ProbeSample, ...] = ()
     in_flight: tuple[Action, ...] = ()
     outcomes: tuple[Outcome, ...] = ()

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     ADDRESS_TAKEN = "AddressTaken"
     CONTAINER_GONE = "ContainerGone"
     CREATE_REFUSED = "CreateRefused"
+    DISK_FULL = "DiskFull"
     ENGINE_FAILED = "EngineFailed"
     ENGINE_UNAVAILABLE = "EngineUnavailable"
     HOST_PATH_MISSING = "HostPathMissing"
@@ -69,3 +70,26 @@ class Reason(StrEnum):
         word = str.__new__(cls, value)
         word._name_ = word._value_ = value
         return word
+
+
+# An image is not to be had: over as soon as somebody has built, loaded or pulled it.
+NO_IMAGE = frozenset({Reason.IMAGE_MISSING, Reason.IMAGE_NOT_FOUND, Reason.IMAGE_PULL_FAILED})
+
+# Causes that lie outside the spec: no version is to blame for them, and trying again helps once they are gone.
+OUTSIDE = frozenset(
+    {
+        Reason.ADDRESS_TAKEN,
+        Reason.DISK_FULL,
+        Reason.ENGINE_UNAVAILABLE,
+        Reason.HOST_PATH_MISSING,
+        Reason.HOST_PATH_REFUSED,
+        *NO_IMAGE,
+        Reason.NAME_TAKEN,
+        Reason.NETWORK_CHANGED,
+        Reason.NETWORK_MISSING,
+        Reason.NETWORK_UNFIT,
+        Reason.SECRET_MISSING,
+        Reason.SECRET_UNREADABLE,
+        Reason.STOPPING,
+    }
+)

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.model.backoff import Backoff
 from reconciler.model.health import CheckKind, Health
+from reconciler.model.image import ResolvedImage
 from reconciler.model.moments import Moment
-from reconciler.model.reasons import Reason
+from reconciler.model.reasons import NO_IMAGE, OUTSIDE, Reason
 from reconciler.model.routes import Refusal, RouteTable
 from reconciler.model.scaling import ScalingDecision, ScalingState
 from reconciler.model.status import Condition
@@ -23,6 +24,8 @@ from reconciler.model.version import Version
 CRASH_LOOP_EXITS = 3
 CRASH_WINDOW_SECONDS = 60.0
 KEPT_FORMER_VERSIONS = 5
+# How long it is believed that the Engine would create a replica, once it was found out.
+CHECK_HOLDS_SECONDS = 60.0
 
 
 # -- replicas -------------------------------------------------------------------------------------------------------
@@ -249,6 +252,10 @@ class Rollout:
         """More new replicas can be relied on than ever before."""
         return replace(self, progressed_at=at, max_available=available)
 
+    def resumed(self, to_hash: str, at: float) -> Rollout:
+        """What held up a rollout to this version from outside is over: it has its time from here."""
+        return replace(self, progressed_at=at) if to_hash == self.to_hash else self
+
     def canary_entered_traffic(self, at: float) -> Rollout:
         return replace(self, canary_at=at)
 
@@ -298,13 +305,26 @@ class Pacing:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """When the Engine was last found willing to create replicas of this version."""
+
+    spec_hash: str
+    at: Moment
+
+    def holds_for(self, spec_hash: str, now: float) -> bool:
+        """Whether it is still believed of this version."""
+        return spec_hash == self.spec_hash and now - self.at < CHECK_HOLDS_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
 class AppState:
     """What is remembered of one app.
 
     ``version`` is its last good spec; ``stable`` the last version all of whose replicas were ready, to return to;
     ``former`` are further versions that some replica still runs; ``failed`` says that ``version`` is not tried (again).
     ``scaling`` holds the number of replicas decided last, ``decision`` how it came about; ``image_ready`` is the spec
-    hash whose image is known to be on the host. ``missing_since`` is when the app was first absent from the source.
+    hash whose image is known to be on the host, ``checked`` that of which replicas can be created. ``missing_since`` is
+    when the app was first absent from the source.
     """
 
     name: str
@@ -318,6 +338,7 @@ class AppState:
     failed: FailedVersion | None = None
     decision: ScalingDecision | None = None
     image_ready: str | None = None
+    checked: Checked | None = None
     pacing: Pacing = Pacing()
     missing_since: Moment | None = None
     conditions: tuple[Condition, ...] = ()
@@ -364,18 +385,43 @@ class AppState:
         """A count was decided, for the reasons in ``decision``."""
         return replace(self, scaling=scaling, decision=decision)
 
-    def image_found(self, spec_hash: str) -> AppState:
-        """The image of this version is on the host."""
-        return replace(self, image_ready=spec_hash)
+    def image_resolved(self, spec_hash: str, image: ResolvedImage) -> AppState:
+        """What the image of this version is, is known from now on."""
+
+        def resolved(version: Version) -> Version:
+            unknown = version.spec_hash == spec_hash and version.image is None
+            return replace(version, image=image) if unknown else version
+
+        stable = resolved(self.stable) if self.stable else None
+        return replace(self, version=resolved(self.version), stable=stable, former=tuple(map(resolved, self.former)))
+
+    def image_found(self, spec_hash: str, at: float) -> AppState:
+        """The image of this version is on the host: from here a rollout to it has to make progress."""
+        backoff = self.pacing.creation
+        app = self.creation_recovered(at) if backoff and backoff.reason in NO_IMAGE else self
+        return replace(app, image_ready=spec_hash, rollout=app.rollout and app.rollout.resumed(spec_hash, at))
+
+    def image_lost(self) -> AppState:
+        """The image that was on the host is there no more."""
+        return replace(self, image_ready=None)
+
+    def creation_checked(self, spec_hash: str, at: float) -> AppState:
+        """Replicas of this version can be created."""
+        return replace(self.creation_recovered(at), checked=Checked(spec_hash, at))
 
     def not_created(self, backoff: Backoff, *, image_missing: bool) -> AppState:
         """Replicas could not be created, or their image not be had."""
         pacing = replace(self.pacing, creation=backoff)
-        return replace(self, pacing=pacing, image_ready=None if image_missing else self.image_ready)
+        return replace(self, pacing=pacing, checked=None, image_ready=None if image_missing else self.image_ready)
 
-    def creation_recovered(self) -> AppState:
-        """Replicas can be created again."""
-        return replace(self, pacing=replace(self.pacing, creation=None)) if self.pacing.creation else self
+    def creation_recovered(self, at: float) -> AppState:
+        """Replicas can be created again. What came from outside the spec has cost a rollout no time."""
+        backoff, rollout = self.pacing.creation, self.rollout
+        if backoff is None:
+            return self
+        if rollout and backoff.reason in OUTSIDE:
+            rollout = rollout.resumed(rollout.to_hash, at)
+        return replace(self, pacing=replace(self.pacing, creation=None), rollout=rollout)
 
     def replacement_paced(self, backoff: Backoff | None) -> AppState:
         """An unhealthy replica was replaced, which slows the next one down; None: that is long ago."""

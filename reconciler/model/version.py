@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reconciler.model.defaults import FIRST_EDITION, ContainerDefaults, defaults_of, latest_edition
+from reconciler.model.image import ResolvedImage
 from reconciler.model.spec import (
     App,
     AppSpec,
@@ -61,7 +62,8 @@ class Version:
     ``revision`` is the commit (or the directory's digest) it was read from; ``path`` its file, relative to the
     source; ``files`` the content of ``spec.files`` by path, taken from the same snapshot; ``spec_hash`` names
     what containers are created from, so equal hashes mean that nothing has to be recreated. ``defaults`` is the
-    edition of container defaults they are created with.
+    edition of container defaults they are created with; ``image`` is what its reference to an image meant when it was
+    applied, None before that is known.
     """
 
     app: App
@@ -70,6 +72,7 @@ class Version:
     files: Mapping[str, bytes] = field(default_factory=dict)
     spec_hash: str = ""
     defaults: int = FIRST_EDITION
+    image: ResolvedImage | None = None
 
     @classmethod
     def of(cls, app: App, revision: str, path: str, files: Mapping[str, bytes] | None = None) -> Version:
@@ -80,6 +83,16 @@ class Version:
     @property
     def name(self) -> str:
         return self.app.metadata.name
+
+    def like(self, sibling: Version) -> Version:
+        """This version with what was recorded of one with the same spec hash: replicas of it are alike, whenever they
+        are made."""
+        return replace(self, defaults=sibling.defaults, image=sibling.image)
+
+    @property
+    def image_reference(self) -> str:
+        """What its containers are created from."""
+        return self.image.reference if self.image else self.app.spec.image
 
     @property
     def container_defaults(self) -> ContainerDefaults:

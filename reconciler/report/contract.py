@@ -174,6 +174,9 @@ class App(Part):
     revision: str
     spec_hash: str
     image: str | None
+    """As the spec of this revision names it."""
+    image_reference: str | None
+    """What it meant when that was applied, and is created from: a digest or, where it came from no registry, an id."""
     mode: str
     """Scaling: ``auto`` or ``manual``."""
     converged: bool

@@ -76,10 +76,12 @@ def problem_dump(problem: Problem) -> contract.Problem:
 
 def app_dump(record: AppRecord, now: float) -> contract.App:
     status, state = record.status or _unplanned(record), record.state
+    version = next((v for v in state.versions if v.spec_hash == status.spec_hash), state.version) if state else None
     return _like(
         contract.App,
         status,
-        image=state.version.app.spec.image if state else None,
+        image=version and version.app.spec.image,
+        image_reference=version and version.image and version.image.reference,
         replicas=_like(contract.Replicas, status),
         conditions=tuple(_condition(condition, now) for condition in status.conditions),
         instances=tuple(_instance(replica, record.replicas.get(replica.name), now) for replica in status.replicas),

@@ -147,6 +147,7 @@ def _one_app(status: contract.Status) -> str:
     rows = [
         ("revision", app.revision),
         ("image", app.image),
+        ("made from", app.image_reference),
         ("replicas", _replicas(app.replicas)),
         ("scaling", app.mode),
         ("routes", " ".join(app.routes)),

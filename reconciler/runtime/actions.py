@@ -12,11 +12,12 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from docker.errors import APIError, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 from docker.utils import parse_repository_tag
 
 from reconciler.model.actions import (
     Action,
+    CheckCreation,
     CreateReplica,
     EnsureImage,
     GiveBackRestarts,
@@ -26,10 +27,12 @@ from reconciler.model.actions import (
 )
 from reconciler.model.reasons import Reason
 from reconciler.model.spec import AppSpec
+from reconciler.model.version import Version
 from reconciler.ports import ActionError, Rejected, TryLater
 from reconciler.runtime.client import BoundedClient
 from reconciler.runtime.engine import Engine, sentence_of
 from reconciler.runtime.failures import explain
+from reconciler.runtime.images import HostImages
 from reconciler.runtime.network import ReplicaNetwork
 from reconciler.runtime.secrets import SecretsDirectory
 from reconciler.runtime.translate import (
@@ -37,10 +40,12 @@ from reconciler.runtime.translate import (
     APP,
     RESTARTS,
     SPEC_HASH,
+    Json,
     aliases_of,
     create_body,
     file_archive,
     is_ours,
+    ownership_labels,
 )
 
 # How long a removal that somebody else began may take before it is called a failure.
@@ -80,6 +85,7 @@ class Performer:
         secrets: SecretsDirectory,
         allow_host_paths: Sequence[str],
         owned: Owned,
+        images: HostImages,
     ) -> None:
         self._engine = engine
         self._instance = instance
@@ -87,6 +93,7 @@ class Performer:
         self._secrets = secrets
         self._allowed = tuple(PurePosixPath(path) for path in allow_host_paths)
         self._owned = owned
+        self._images = images
         self._pulling = True
 
     def give_up_pulls(self) -> None:
@@ -99,6 +106,8 @@ class Performer:
             match action:
                 case EnsureImage():
                     self._ensure_image(api, action)
+                case CheckCreation():
+                    self._check(api, action.replica)
                 case CreateReplica():
                     self._create(api, action)
                 case StartReplica():
@@ -124,18 +133,29 @@ class Performer:
     # --- images
 
     def _ensure_image(self, api: BoundedClient, action: EnsureImage) -> None:
-        spec = action.version.app.spec
-        if spec.image_pull_policy != "Always" and api.has_image(spec.image):
+        self._images.forget()  # whoever asks did not see it there
+        spec, image = action.version.app.spec, action.version.image
+        may_be_there = image is not None or spec.image_pull_policy != "Always"
+        if may_be_there and api.has_image(image.id if image else spec.image):
             return
         if spec.image_pull_policy == "Never":
             raise TryLater(
                 Reason.IMAGE_NOT_FOUND,
-                f"image {spec.image} is not on this host, and imagePullPolicy is Never: build or load it here",
+                f"image {action.version.image_reference} is not on this host, and imagePullPolicy is Never: build or "
+                "load it here",
             )
-        self._pull(api, spec.image)
+        if image is not None and not image.digest:
+            raise TryLater(
+                Reason.IMAGE_NOT_FOUND,
+                f"image {spec.image} as it was applied ({image.short}) is no longer on this host and came from no "
+                "registry: load it again, or change the spec or its restartToken to take what the name means now",
+            )
+        self._pull(api, action.version.image_reference)
 
     def _pull(self, api: BoundedClient, image: str) -> None:
         repository, tag = parse_repository_tag(image)
+        # The library reads logins once, when it begins; people change them while it runs.
+        api.reload_config()
         try:
             # A pull that fails after it has begun is a 200 with an error among its progress.
             for step in api.pull(repository, tag=tag or "latest", stream=True, decode=True):
@@ -143,6 +163,7 @@ class Performer:
                     raise TryLater(Reason.IMAGE_PULL_FAILED, f"pull {image}: {step['error']}")
                 if not self._pulling:  # the Engine ends it as nobody listens any more, and keeps the layers it has
                     raise TryLater(Reason.STOPPING, f"pull {image}: given up, since the controller is stopping")
+            self._images.forget()
         except APIError as error:
             raise TryLater(Reason.IMAGE_PULL_FAILED, f"pull {image}: {sentence_of(error)}") from error
 
@@ -153,7 +174,7 @@ class Performer:
         body = create_body(action, self._instance, self._network.name, self._secrets.value_of)
         archive = file_archive(action.version)
         try:
-            container_id = api.create(body, action.name)
+            container_id = _create_container(api, body, action.version, action.name)
         except APIError as error:
             if _explained(error).reason != Reason.NAME_TAKEN:
                 raise
@@ -165,6 +186,23 @@ class Performer:
             with contextlib.suppress(NotFound):
                 api.remove_container(container_id, v=True, force=True)
             raise
+
+    def _check(self, api: BoundedClient, action: CreateReplica) -> None:
+        """Create the replica but for its address, under another name and as nobody's replica; and remove it again."""
+        self._check_host_paths(action.version.app.spec)
+        body = create_body(action, self._instance, self._network.name, self._secrets.value_of)
+        body |= {"Labels": ownership_labels(self._instance), "NetworkingConfig": {}}
+        name = f"{action.name}-check"
+        with contextlib.suppress(NotFound):  # left by an earlier check that was cut off
+            left = api.inspect_container(name)
+            if is_ours(left["Config"]["Labels"], self._instance):
+                api.remove_container(left["Id"], v=True, force=True)
+        container_id = _create_container(api, body, action.version, name)
+        try:
+            if archive := file_archive(action.version):
+                api.put_archive(container_id, "/", archive)
+        finally:
+            api.remove_container(container_id, v=True, force=True)
 
     def _finish_earlier_create(
         self, api: BoundedClient, action: CreateReplica, archive: bytes, refusal: APIError
@@ -247,6 +285,17 @@ def remove_gracefully(api: BoundedClient, container_id: str, grace_seconds: floa
 
 def _explained(error: APIError, doing: str = "") -> ActionError:
     return explain(error.status_code, sentence_of(error), doing)
+
+
+def _create_container(api: BoundedClient, body: Json, version: Version, name: str) -> str:
+    """Create a container by its image's digest or, where the host has it by its id alone, by that: whoever takes away
+    the last tag of an image takes its digests away as well."""
+    try:
+        return api.create(body, name)
+    except ImageNotFound:
+        if version.image is None or not version.image.digest:
+            raise
+        return api.create(body | {"Image": version.image.id}, name)
 
 
 def _place_files_and_start(api: BoundedClient, container_id: str, archive: bytes) -> None:

@@ -7,10 +7,13 @@ worker for ever. And underneath it, requests lets ``REQUESTS_CA_BUNDLE`` win ove
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import docker
 from docker.errors import ImageNotFound
+
+from reconciler.model.image import Image
 
 # Between two signs of life of a pull; the Engine reports progress far more often than that.
 SILENT_PULL_SECONDS = 300.0
@@ -40,10 +43,14 @@ class BoundedClient(docker.APIClient):
         created: dict[str, str] = super().create_container_from_config(body, name)  # type: ignore[no-untyped-call]
         return created["Id"]
 
-    def image_names(self) -> frozenset[str]:
-        """The names by which the Engine knows its images, with tag or digest."""
+    def image_list(self) -> Mapping[str, Image]:
+        """The images there are, by each of their names, with tag or digest, and by their ids."""
         listed: list[dict[str, Any]] = super().images()
-        return frozenset(name for image in listed for key in ("RepoTags", "RepoDigests") for name in image[key] or ())
+        images: dict[str, Image] = {}
+        for entry in listed:
+            image = Image(entry["Id"], tuple(entry["RepoDigests"] or ()))
+            images |= dict.fromkeys((image.id, *image.digests, *(entry["RepoTags"] or ())), image)
+        return images
 
     def has_image(self, image: str) -> bool:
         """Whether the image is on the host."""

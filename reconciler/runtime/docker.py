@@ -22,10 +22,11 @@ from reconciler.runtime.actions import Owned, Performer, remove_gracefully
 from reconciler.runtime.deaths import Deaths
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.events import EventWatch
+from reconciler.runtime.images import HostImages
 from reconciler.runtime.looks import CloserLooks, last_log
 from reconciler.runtime.network import ReplicaNetwork
 from reconciler.runtime.secrets import SecretsDirectory
-from reconciler.runtime.translate import listed_name, ownership_labels, read_listing, without_secrets
+from reconciler.runtime.translate import checks_left, ownership_labels, read_listing, without_secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,15 @@ class DockerRuntime:
         self._engine = self._connection(concurrency)
         self._network = ReplicaNetwork(self._engine, network, instance)
         self._deaths = Deaths()
+        self._images = HostImages()
         self._looks = CloserLooks(self._deaths)
         self._owned = Owned(instance)
         self._capacity: Capacity | None = None
         self._events = self._event_watch(wake)
         secrets = SecretsDirectory(secrets_dir)
-        self._performer = Performer(self._engine, instance, self._network, secrets, allow_host_paths, self._owned)
+        self._performer = Performer(
+            self._engine, instance, self._network, secrets, allow_host_paths, self._owned, self._images
+        )
 
     # The two ends at the outside, apart so that an Engine in memory can take their place.
 
@@ -78,7 +82,7 @@ class DockerRuntime:
         return Engine(concurrency)
 
     def _event_watch(self, wake: Callable[[], None]) -> EventWatch:
-        return EventWatch(self._engine, self._instance, self._deaths, self._network_destroyed, wake)
+        return EventWatch(self._engine, self._instance, self._deaths, self._images, self._network_destroyed, wake)
 
     def prepare(self) -> None:
         """See `ports.Runtime.prepare`; also begins to follow events. No call where the network is known to be there."""
@@ -105,18 +109,11 @@ class DockerRuntime:
             except ValueError as error:
                 raise Unavailable(f"the Docker Engine lists a container of ours oddly: {error}") from error
             containers, more = self._looks.add_to(listing.containers, deaths, api)
+            images = self._images.known(api)
         self._owned.replace(frozenset(container.id for container in containers))
         if more:
             self._wake()
-        return Inventory(containers, network, listing.foreign_names, listing.foreign_addresses, self._capacity)
-
-    def present(self, images: frozenset[str]) -> frozenset[str]:
-        """See `ports.Runtime.present`."""
-        if not images:
-            return frozenset()
-        with self._engine.read() as api:
-            names = api.image_names()
-        return frozenset(image for image in images if listed_name(image) in names)
+        return Inventory(containers, network, listing.foreign_names, listing.foreign_addresses, self._capacity, images)
 
     def log_of(self, container_id: str) -> str:
         """See `ports.Runtime.log_of`."""
@@ -172,9 +169,11 @@ class DockerRuntime:
         Raises Unavailable where the Engine does not answer, or can't do it.
         """
         with self._engine.read() as api:
-            containers = read_listing(api.containers(all=True), self._instance, self._network.name).containers
+            listed = api.containers(all=True)
+            containers = read_listing(listed, self._instance, self._network.name).containers
+            doomed = [*(container.id for container in containers), *checks_left(listed, self._instance)]
             with ThreadPoolExecutor(self._concurrency) as pool:
-                list(pool.map(lambda container: self._remove(container.id, grace_seconds), containers))
+                list(pool.map(lambda container_id: self._remove(container_id, grace_seconds), doomed))
             labels = [f"{key}={value}" for key, value in ownership_labels(self._instance).items()]
             volumes = api.volumes(filters={"label": labels})["Volumes"] or ()
         networks, kept_networks = self._network.remove()

@@ -17,6 +17,7 @@ from reconciler.loud_thread import LoudThread
 from reconciler.ports import Unavailable
 from reconciler.runtime.deaths import Deaths
 from reconciler.runtime.engine import Engine
+from reconciler.runtime.images import HostImages
 from reconciler.runtime.translate import Json, is_ours
 
 FIRST_PAUSE_SECONDS = 0.1
@@ -24,14 +25,16 @@ LAST_PAUSE_SECONDS = 10.0
 _PAUSE_GROWTH = 2.0
 
 # Left out: the many events of health commands, copies and terminals, which change nothing of a container's state.
-_EVENTS = ["start", "die", "oom", "pause", "unpause", "rename", "destroy"]
-_FILTERS = {"type": ["container", "network"], "event": _EVENTS}
+_OF_CONTAINERS = ["start", "die", "oom", "pause", "unpause", "rename", "destroy"]
+_OF_IMAGES = ["pull", "load", "import", "tag", "untag", "delete"]
+_FILTERS = {"type": ["container", "network", "image"], "event": _OF_CONTAINERS + _OF_IMAGES}
 
 
 class EventWatch:
     """Follows the events of one instance's containers, from `start` to `close`, on a thread of its own.
 
-    ``deaths`` learn of its containers, ``network_destroyed`` of the name of any network that is gone.
+    ``deaths`` learn of its containers, ``images`` that something happened to one, ``network_destroyed`` of the name of
+    any network that is gone.
     """
 
     def __init__(
@@ -39,12 +42,14 @@ class EventWatch:
         engine: Engine,
         instance: str,
         deaths: Deaths,
+        images: HostImages,
         network_destroyed: Callable[[str], None],
         wake: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._instance = instance
         self._deaths = deaths
+        self._images = images
         self._network_destroyed = network_destroyed
         self._wake = wake
         self._closed = threading.Event()
@@ -74,6 +79,10 @@ class EventWatch:
         """Read one event: what it says goes where it is kept, and the loop is woken where it concerns us."""
         self._seen_until = f"{event['timeNano'] // 10**9}.{event['timeNano'] % 10**9:09d}"
         attributes = event["Actor"].get("Attributes") or {}
+        if event["Type"] == "image":
+            self._images.forget()
+            self._wake()
+            return
         if event["Type"] == "network":
             if event["Action"] == "destroy":
                 self._network_destroyed(attributes.get("name", ""))
@@ -109,10 +118,12 @@ class EventWatch:
                 if self._closed.is_set():
                     return
                 self._pause_seconds = FIRST_PAUSE_SECONDS
+                self._images.follow(True)
                 self._wake()  # for what may have happened meanwhile
                 for event in stream:
                     self.tell(event)
             finally:
+                self._images.follow(False)
                 self._stream = None
                 _cut(stream)
 

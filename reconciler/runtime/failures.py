@@ -31,6 +31,7 @@ def _rule(sentence: str, kind: type[ActionError], reason: Reason, remedy: str = 
 _RULES = (
     _rule(r"marked for removal|removal of container .* in progress", TryLater, Reason.REMOVAL_IN_PROGRESS),
     _rule(r"name .* is already in use by container", TryLater, Reason.NAME_TAKEN),
+    _rule(r"no space left on device|disk quota exceeded", TryLater, Reason.DISK_FULL, "make room on the host"),
     _rule(r"no such image", TryLater, Reason.IMAGE_MISSING),
     _rule(r"no such container", TryLater, Reason.CONTAINER_GONE),
     _rule(

@@ -33,6 +33,8 @@ ADDRESS = "orchestry.address"
 SECRETS = "orchestry.secrets"
 # Which edition of container defaults it was made with; without it, the first.
 DEFAULTS = "orchestry.defaults"
+# The image it was made from, by digest or id; for people, since the Engine tells the id itself.
+IMAGE = "orchestry.image"
 
 Json = dict[str, Any]
 
@@ -68,6 +70,7 @@ def replica_labels(action: CreateReplica, instance: str) -> dict[str, str]:
         ADDRESS: action.address,
         SECRETS: ",".join(secrets),
         DEFAULTS: str(action.version.defaults),
+        IMAGE: action.version.image_reference,
     }
 
 
@@ -99,6 +102,12 @@ def read_listing(entries: Iterable[Json], instance: str, network: str) -> Listin
     return Listing(tuple(containers), frozenset(names), frozenset(addresses))
 
 
+def checks_left(entries: Iterable[Json], instance: str) -> list[str]:
+    """The ids of containers of ours that are nobody's replica: a check of a creation that was cut off has left them."""
+    labels = ((entry["Id"], entry.get("Labels") or {}) for entry in entries)
+    return [container_id for container_id, own in labels if is_ours(own, instance) and APP not in own]
+
+
 def _read_entry(entry: Json, instance: str, network: str) -> Container | None:
     """The replica that an entry of the list is, None where it is none of ours."""
     labels: dict[str, str] = entry.get("Labels") or {}
@@ -118,6 +127,7 @@ def _read_entry(entry: Json, instance: str, network: str) -> Container | None:
         state=ContainerState(entry["State"]),
         address=_address_on(entry, network) or labels.get(ADDRESS),
         defaults=edition_of(labels.get(DEFAULTS, "")),
+        image_id=entry["ImageID"],
         exit_code=exit_code_of(entry.get("Status", "")),
     )
 
@@ -131,13 +141,6 @@ def _address_on(entry: Json, network: str) -> str | None:
     """The address it has on the network or, while it does not run, the one it asked for."""
     endpoint = ((entry.get("NetworkSettings") or {}).get("Networks") or {}).get(network) or {}
     return endpoint.get("IPAddress") or (endpoint.get("IPAMConfig") or {}).get("IPv4Address") or None
-
-
-def listed_name(image: str) -> str:
-    """A spec's reference to an image in the Engine's own short form, by which it is listed."""
-    name = image.removeprefix("docker.io/").removeprefix("library/")
-    tagged = "@" in name or ":" in name.rpartition("/")[2]
-    return name if tagged else f"{name}:latest"
 
 
 def exit_code_of(status: str) -> int | None:
@@ -169,7 +172,7 @@ def create_body(action: CreateReplica, instance: str, network: str, secret_of: C
     """The request that creates a replica. ``secret_of`` may raise; whatever it raises is passed on."""
     spec = action.version.app.spec
     body: Json = {
-        "Image": spec.image,
+        "Image": action.version.image_reference,
         "Env": [f"{name}={value}" for name, value in _environment(action, secret_of)],
         "Labels": replica_labels(action, instance),
         "ExposedPorts": {f"{port.container_port}/tcp": {} for port in spec.ports},

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import gc
+import json
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reconciler.model.actions import CreateReplica, EnsureImage, RemoveReplica
+from reconciler.model.image import resolved
 from reconciler.model.observed import Container, ContainerState
 from reconciler.ports import Rejected, TryLater, Unavailable
 from reconciler.runtime.docker import DockerRuntime
 from tests.support.apps import version
 from tests.support.engine import client, demo_image
 from tests.support.http import fetch, serves
-from tests.support.registry import push, registry
+from tests.support.registry import PASSWORD, USER, push, registry
 from tests.support.relay import make_certificates, relay
 from tests.support.runtimes import World, docker_world, observe, run_foreign
 from tests.support.waiting import eventually
@@ -226,6 +230,54 @@ def push_over(image: str, name: str) -> None:
     push(image, name)
     client().tag(f"{repository}:kept", repository, tag)
     client().remove_image(f"{repository}:kept")
+
+
+def test_the_build_of_a_tag_that_has_moved_in_its_registry_can_still_be_pulled(
+    world: World, registry_address: str
+) -> None:
+    name = f"{registry_address}/team/web:1"
+    push(demo_image("1"), name)
+    world.runtime.perform(EnsureImage("web", version(image=name), cause="test"))
+    first = resolved(name, observe(world).images)
+    assert first is not None
+    push_over(demo_image("2"), name)
+    client().remove_image(name)
+    assert resolved(name, observe(world).images) is None
+    applied = replace(version(image=name), image=first)
+    world.runtime.perform(EnsureImage("web", applied, cause="test"))
+    world.runtime.perform(replace(creation(world), version=applied))
+    (container,) = observe(world).containers
+    assert container.image_id == first.id
+    assert container_labels(world, container)["orchestry.image"] == first.digest
+
+
+def container_labels(world: World, container: Container) -> dict[str, str]:
+    return dict(world.api.inspect_container(container.id)["Config"]["Labels"])
+
+
+def test_a_login_to_a_registry_is_read_whenever_something_is_pulled(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "docker").mkdir()
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    with registry(tmp_path, login=True) as address:
+        name = f"{address}/team/web:1"
+        log_in(tmp_path, address, PASSWORD)
+        push(demo_image("1"), name)
+        log_in(tmp_path, address, "wrong")
+        runtime = world.another()
+        with pytest.raises(TryLater, match="unauthorized|authentication required|no basic auth") as error:
+            runtime.perform(EnsureImage("web", version(image=name), cause="test"))
+        assert error.value.reason == "ImagePullFailed"
+        log_in(tmp_path, address, PASSWORD)
+        runtime.perform(EnsureImage("web", version(image=name), cause="test"))
+
+
+def log_in(directory: Path, address: str, password: str) -> None:
+    """What ``docker login`` leaves."""
+    token = b64encode(f"{USER}:{password}".encode()).decode()
+    config = {"auths": {address: {"auth": token}}}
+    (directory / "docker" / "config.json").write_text(json.dumps(config), "utf-8")
 
 
 def test_what_the_registry_says_is_passed_on(world: World, registry_address: str) -> None:

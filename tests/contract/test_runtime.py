@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reconciler.model.actions import (
+    CheckCreation,
     CreateReplica,
     EnsureImage,
     GiveBackRestarts,
@@ -16,10 +18,11 @@ from reconciler.model.actions import (
     StartReplica,
     TakeOverRestarts,
 )
+from reconciler.model.image import ResolvedImage, resolved
 from reconciler.model.observed import Container, ContainerState, Inventory
 from reconciler.model.version import Version
-from reconciler.ports import Rejected, TryLater, Unavailable
-from reconciler.runtime.translate import create_body
+from reconciler.ports import ActionError, Rejected, TryLater, Unavailable
+from reconciler.runtime.translate import create_body, ownership_labels
 from tests.support.apps import app, version
 from tests.support.runtimes import (
     ABSENT_IMAGE,
@@ -171,8 +174,8 @@ def test_a_replica_can_be_asked_for_its_log_while_it_runs(ready: World) -> None:
 
 def test_images_are_known_by_whichever_name_a_spec_gives_them(ready: World) -> None:
     named = {ready.image, f"docker.io/library/{ready.image}", f"docker.io/{ready.image}"}
-    assert ready.runtime.present(frozenset({*named, ABSENT_IMAGE})) == named
-    assert ready.runtime.present(frozenset({ABSENT_IMAGE})) == frozenset()
+    images = ready.runtime.inventory().images
+    assert {name for name in (*named, ABSENT_IMAGE) if resolved(name, images)} == named
 
 
 def test_an_unremarkable_replica_is_never_looked_at_closely(ready: World) -> None:
@@ -420,6 +423,51 @@ def test_an_image_that_can_not_be_had_is_a_named_error(ready: World, policy: str
     with pytest.raises(TryLater, match="no/such:image") as error:
         ready.runtime.perform(EnsureImage("web", wanted, cause="test"))
     assert error.value.reason == reason
+
+
+def test_a_replica_is_made_from_the_build_that_was_resolved_whatever_its_tag_means_by_now(ready: World) -> None:
+    image = resolved(ready.image, observe(ready).images)
+    container = created(ready, of=replace(version(image="moved:1"), image=image))
+    assert image is not None
+    assert found(ready, container.name).image_id == image.id
+
+
+def test_a_build_that_is_gone_and_came_from_no_registry_is_waited_for(ready: World) -> None:
+    gone = replace(demo(ready), image=ResolvedImage(f"sha256:{'a' * 64}"))
+    with pytest.raises(TryLater, match="no longer on this host and came from no registry") as error:
+        ready.runtime.perform(EnsureImage("web", gone, cause="test"))
+    assert error.value.reason == "ImageNotFound"
+
+
+# What would be created
+
+
+def test_a_creation_that_is_checked_leaves_nothing_behind(ready: World) -> None:
+    before = observe(ready)
+    ready.runtime.perform(CheckCreation("web", creation(ready, of=with_file(ready), address=""), cause="test"))
+    assert observe(ready) == before
+
+
+def test_a_check_tells_what_the_creation_would_be_refused_for(ready: World, tmp_path: Path) -> None:
+    missing = demo(ready, volumes=[{"hostPath": str(tmp_path / "missing"), "mountPath": "/data"}])
+    runtime = ready.another(allow_host_paths=[str(tmp_path)])
+    with pytest.raises(ActionError) as error:
+        runtime.perform(CheckCreation("web", creation(ready, of=missing, address=""), cause="test"))
+    assert error.value.reason == "HostPathMissing"
+
+
+def test_what_a_check_that_was_cut_off_has_left_is_nobodys_replica_and_in_nobodys_way(ready: World) -> None:
+    action = creation(ready, address="")
+    left = f"{action.name}-check"
+    labels = ownership_labels(ready.place.instance)
+    ready.api.create({"Image": ready.image, "Labels": labels, "HostConfig": {"NetworkMode": "none"}}, left)
+    assert observe(ready).containers == ()
+    ready.runtime.perform(CheckCreation("web", action, cause="test"))
+    assert left not in observe(ready).foreign_names
+    ready.api.create({"Image": ready.image, "Labels": labels, "HostConfig": {"NetworkMode": "none"}}, left)
+    ready.runtime.remove_all()
+    ready.runtime.prepare()
+    assert left not in observe(ready).foreign_names
 
 
 # The network

@@ -16,10 +16,13 @@ import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import requests
 from docker.errors import APIError, ImageNotFound, NotFound
+
+from reconciler.model.image import Image
 
 Json = dict[str, Any]
 Subscriber = Callable[[Json], None]
@@ -78,6 +81,7 @@ class FakeContainer:
     restart_pause_seconds: float = _FIRST_RESTART_PAUSE_SECONDS
     log: str = ""
     files: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    image_id: str = ""
 
     @property
     def network_name(self) -> str:
@@ -105,6 +109,7 @@ class FakeEngine:
         self.now = now
         self.images: dict[str, Program] = {}
         self.registry: dict[str, Program] = {}
+        self._programs: list[Program] = []
         self.containers_by_id: dict[str, FakeContainer] = {}
         self.networks_by_id: dict[str, FakeNetwork] = {}
         self.named_volumes: dict[str, Json] = {}
@@ -218,7 +223,8 @@ class FakeEngine:
 
     def create(self, body: Json, name: str) -> str:
         self._called("create", name)
-        if body["Image"] not in self.images:
+        image = self._image(body["Image"])
+        if image is None:
             raise refusal(404, f"No such image: {body['Image']}")
         for other in self.containers_by_id.values():
             if other.name == name:
@@ -229,7 +235,7 @@ class FakeEngine:
                 )
         self._create_volumes(body)
         config = {"Labels": {}, "Env": [], **body}
-        container = FakeContainer(self._new_id(), name, config, self.images[body["Image"]])
+        container = FakeContainer(self._new_id(), name, config, image, image_id=self._image_id(image))
         container.policy = body["HostConfig"].get("RestartPolicy", {}).get("Name", "no")
         self.containers_by_id[container.id] = container
         self._tell(container, "create")
@@ -308,18 +314,23 @@ class FakeEngine:
 
     def has_image(self, image: str) -> bool:
         self._called("inspect image", image)
-        return image in self.images
+        return self._image(image) is not None
 
-    def image_names(self) -> frozenset[str]:
+    def image_list(self) -> dict[str, Image]:
         self._called("list images")
-        return frozenset(self.images)
+        return {name: image for name, (image, _) in self._named_images().items()}
+
+    def reload_config(self) -> None:
+        pass
 
     def pull(self, repository: str, *, tag: str, stream: bool, decode: bool) -> Iterator[Json]:
-        image = f"{repository}:{tag}"
+        image = f"{repository}@{tag}" if tag.startswith("sha256:") else f"{repository}:{tag}"
         self._called("pull", image)
-        if image not in self.registry:
+        program = self.registry.get(image) or self._in_registry(image)
+        if program is None:
             raise refusal(404, f"manifest for {image} not found: manifest unknown: manifest unknown")
-        self.images[image] = self.registry[image]
+        self.images[image] = program
+        self._publish({"Type": "image", "Action": "pull", "Actor": {"ID": image, "Attributes": {}}})
         return iter([{"status": f"Pulling from {repository}"}, {"status": f"Status: Downloaded {image}"}])
 
     def networks(self, names: list[str] | None = None, filters: Mapping[str, list[str]] | None = None) -> list[Json]:
@@ -389,6 +400,32 @@ class FakeEngine:
         return {"ID": "FAKE:ENGI:NEXX", "NCPU": 4, "MemTotal": 8 * 2**30}
 
     # --- inside
+
+    def _image_id(self, program: Program) -> str:
+        """Each program is a build of its own, whatever it is called."""
+        number = next((n for n, known in enumerate(self._programs) if known is program), None)
+        if number is None:
+            number = len(self._programs)
+            self._programs.append(program)
+        return f"sha256:{number:064x}"
+
+    def _named_images(self) -> dict[str, tuple[Image, Program]]:
+        """The images there are, by each name and id; those that are also in the registry have a digest there."""
+        named: dict[str, tuple[Image, Program]] = {}
+        for name, program in self.images.items():
+            image_id, repository = self._image_id(program), name.partition("@")[0].rpartition(":")[0]
+            pushed = any(program is other for other in self.registry.values())
+            digest = f"{repository or name.partition('@')[0]}@{image_id}"
+            image = Image(image_id, (digest,) if pushed else ())
+            named |= dict.fromkeys((name, image_id, *image.digests), (image, program))
+        return named
+
+    def _image(self, reference: str) -> Program | None:
+        named = self._named_images().get(reference)
+        return named[1] if named else None
+
+    def _in_registry(self, digest: str) -> Program | None:
+        return next((p for p in self.registry.values() if digest.endswith(self._image_id(p))), None)
 
     def _called(self, call: str, subject: str = "") -> None:
         self.calls.append((call, subject))
@@ -485,6 +522,9 @@ class FakeEngine:
 
     def _create_volumes(self, body: Json) -> None:
         for mount in body["HostConfig"].get("Mounts", ()):
+            if mount["Type"] == "bind" and not Path(mount["Source"]).exists():
+                sentence = f"bind source path does not exist: {mount['Source']}"
+                raise refusal(400, f'invalid mount config for type "bind": {sentence}')
             if mount["Type"] == "volume":
                 labels = mount["VolumeOptions"]["Labels"]
                 self.named_volumes.setdefault(mount["Source"], {"Name": mount["Source"], "Labels": labels})
@@ -518,6 +558,7 @@ def _entry(container: FakeContainer) -> Json:
         "Id": container.id,
         "Names": [f"/{container.name}"],
         "Labels": container.config["Labels"],
+        "ImageID": container.image_id,
         "State": container.state,
         "Status": statuses.get(container.state, "Up 1 second"),
         "NetworkSettings": {"Networks": {container.network_name: endpoint}},

@@ -35,12 +35,14 @@ class _Events(EventWatch):
         assert isinstance(self._engine, _Connection)
         if not self._following:
             self._engine.fake.subscribe(self.tell)
+            self._images.follow(True)
             self._following = True
 
     def close(self) -> None:
         assert isinstance(self._engine, _Connection)
         if self._following:
             self._engine.fake.unsubscribe(self.tell)
+            self._images.follow(False)
             self._following = False
 
     _following = False
@@ -73,4 +75,4 @@ class FakeRuntime(DockerRuntime):
         return _Connection(self.engine)
 
     def _event_watch(self, wake: Callable[[], None]) -> EventWatch:
-        return _Events(self._engine, self._instance, self._deaths, self._network_destroyed, wake)
+        return _Events(self._engine, self._instance, self._deaths, self._images, self._network_destroyed, wake)

@@ -20,14 +20,26 @@ log: {{level: error}}
 storage: {{filesystem: {{rootdirectory: {root}}}}}
 http: {{addr: "127.0.0.1:{port}"}}
 """
+USER, PASSWORD = "user", "swordfish"
+# Of that password, by bcrypt, the one way that the registry knows.
+_HASHED = "$2b$04$uxJJVXdQFDvU1Uf0mDWUZ.hWB3qU5DURCAycqC1yoTRok7DBuma0q"
+_LOGIN = """\
+auth: {{htpasswd: {{realm: test, path: {path}}}}}
+"""
 
 
 @contextlib.contextmanager
-def registry(directory: Path) -> Iterator[str]:
-    """Its address, as images are named by it. Afterwards the host knows no image by such a name."""
+def registry(directory: Path, *, login: bool = False) -> Iterator[str]:
+    """Its address, as images are named by it. Afterwards the host knows no image by such a name. With ``login`` it is
+    open to `USER` alone."""
     port = unused_port()
     config = directory / "registry.yml"
-    config.write_text(_CONFIG.format(root=directory / "images", port=port), encoding="utf-8")
+    text = _CONFIG.format(root=directory / "images", port=port)
+    if login:
+        passwords = directory / "registry.htpasswd"
+        passwords.write_text(f"{USER}:{_HASHED}\n", encoding="utf-8")
+        text += _LOGIN.format(path=passwords)
+    config.write_text(text, encoding="utf-8")
     with (directory / "registry.log").open("wb") as log:
         process = subprocess.Popen(["docker-registry", "serve", config], stdout=log, stderr=log)
     try:

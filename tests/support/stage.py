@@ -13,6 +13,7 @@ from reconciler.decide.plan import Decision, conclude, decide
 from reconciler.model.actions import (
     Action,
     ActionFailure,
+    CheckCreation,
     CreateReplica,
     EnsureImage,
     FailureKind,
@@ -24,6 +25,7 @@ from reconciler.model.actions import (
 )
 from reconciler.model.desired import Desired
 from reconciler.model.events import Event
+from reconciler.model.image import Image
 from reconciler.model.load import AppLoad, Loads, VersionLoad
 from reconciler.model.observed import Capacity, Container, ContainerState, Inventory, Network, Observed, ProbeSample
 from reconciler.model.plan import DecisionSettings, Plan, ProbeTarget
@@ -57,6 +59,7 @@ class Stage:
     version_loads: dict[tuple[str, str], VersionLoad] = field(default_factory=dict)
     open_requests: dict[str, int] = field(default_factory=dict)
     capacity: Capacity | None = None
+    images: dict[str, Image] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
     in_flight: dict[str, Action] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
@@ -73,7 +76,12 @@ class Stage:
         outcomes, self.outcomes = tuple(self.outcomes), []
         samples, self._just_started = tuple(self._samples()), set()
         inventory = Inventory(
-            tuple(self.containers.values()), NETWORK, self.foreign_names, self.foreign_addresses, self.capacity
+            tuple(self.containers.values()),
+            NETWORK,
+            self.foreign_names,
+            self.foreign_addresses,
+            self.capacity,
+            self.images,
         )
         return Observed(
             at=self.now,
@@ -236,7 +244,7 @@ class Stage:
             case RemoveReplica():
                 assert action.name not in self.state.published.table.routed_names(), f"{action.name} is routed"
                 del self.containers[action.name]
-            case EnsureImage() | TakeOverRestarts() | GiveBackRestarts():
+            case EnsureImage() | CheckCreation() | TakeOverRestarts() | GiveBackRestarts():
                 pass
         return None
 
@@ -256,6 +264,7 @@ class Stage:
             state=ContainerState.RUNNING,
             address=action.address,
             defaults=action.version.defaults,
+            image_id=action.version.image.id if action.version.image else "",
         )
 
 

@@ -45,7 +45,7 @@ _RUNC = "failed to create shim task: OCI runtime create failed: runc create fail
         ),
         (500, _RUNC + "error during container init: cannot allocate memory: unknown", "StartFailed"),
         (400, _RUNC + "openat2 /sys/fs/cgroup/cpu/docker: no such file or directory: unknown", "StartFailed"),
-        (500, "no space left on device", "EngineFailed"),
+        (500, "write /data: no space left on device", "DiskFull"),
         (
             500,
             "failed to create endpoint web-1 on network orchestry: adding interface veth1 to bridge br-1 failed: "

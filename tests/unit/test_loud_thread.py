@@ -20,6 +20,7 @@ from reconciler.ports import Unavailable
 from reconciler.probe import open_prober
 from reconciler.runtime.deaths import Deaths
 from reconciler.runtime.events import EventWatch
+from reconciler.runtime.images import HostImages
 from reconciler.source import open_source
 from tests.fakes.engine import FakeEngine
 from tests.fakes.runtime import FakeRuntime
@@ -114,7 +115,7 @@ def test_an_engine_that_is_away_does_not_end_the_following_of_its_events() -> No
             raise Unavailable("away")
 
     engine = Away()
-    with closing(EventWatch(engine, "default", Deaths(), idle, idle)) as events:  # type: ignore[arg-type]
+    with closing(EventWatch(engine, "default", Deaths(), HostImages(), idle, idle)) as events:  # type: ignore[arg-type]
         events.start()
         eventually(lambda: engine.tries >= 2)
         events.check()

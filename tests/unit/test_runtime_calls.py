@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.model.actions import CreateReplica, RemoveReplica, StartReplica
+from reconciler.model.actions import CreateReplica, EnsureImage, RemoveReplica, StartReplica
 from reconciler.model.observed import Container, ContainerState
 from reconciler.ports import Rejected, TryLater, Unavailable
 from reconciler.runtime.looks import LOG_BYTES, LOOKS_AT_ONCE
@@ -52,9 +52,20 @@ def test_observing_is_one_call_however_many_containers(engine: FakeEngine, runti
     for slot in range(1, 31):
         runtime.perform(creation(slot))
     engine.run_foreign("foreign")
+    runtime.inventory()  # once, the images as well
     engine.calls.clear()
     assert len(runtime.inventory().containers) == 30
     assert calls_of(engine) == [("list", "")]
+
+
+def test_images_are_listed_again_only_when_something_happened_to_one(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    runtime.inventory()
+    engine.calls.clear()
+    runtime.inventory()
+    assert ("list images", "") not in calls_of(engine)
+    engine.registry["more:1"] = Program()
+    runtime.perform(EnsureImage("web", version(image="more:1"), cause="test"))
+    assert "more:1" in runtime.inventory().images
 
 
 def test_only_a_container_that_died_is_looked_at_closely_and_only_once(
@@ -62,6 +73,7 @@ def test_only_a_container_that_died_is_looked_at_closely_and_only_once(
 ) -> None:
     for slot in (1, 2, 3):
         runtime.perform(creation(slot))
+    runtime.inventory()
     engine.exit("web-2", code=0)
     engine.calls.clear()
     runtime.inventory()

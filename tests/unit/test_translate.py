@@ -43,6 +43,7 @@ def entry(**changes: Any) -> dict[str, Any]:
         "Id": "c1",
         "Names": ["/web-2"],
         "Labels": LABELS,
+        "ImageID": "sha256:abc",
         "State": "running",
         "Status": "Up 3 minutes",
         "NetworkSettings": {"Networks": {"orchestry": endpoint}},
@@ -64,7 +65,7 @@ def body(**spec: Any) -> dict[str, Any]:
 
 def test_a_running_replica_is_read_from_the_engines_list() -> None:
     assert read(entry()) == (
-        Container("c1", "web-2", "web", 2, "abc", "r1", ContainerState.RUNNING, address="10.0.0.9"),
+        Container("c1", "web-2", "web", 2, "abc", "r1", ContainerState.RUNNING, "10.0.0.9", image_id="sha256:abc"),
     )
 
 
@@ -168,6 +169,7 @@ def test_a_plain_app_is_created_with_little() -> None:
             "orchestry.spec-hash": version(image="demo:1").spec_hash,
             "orchestry.secrets": "",
             "orchestry.defaults": "1",
+            "orchestry.image": "demo:1",
             "orchestry.replica": "2",
         },
         "ExposedPorts": {"8080/tcp": {}},

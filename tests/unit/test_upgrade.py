@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from reconciler.store import SqlReader, SqlStore, open_reader, open_store
 from reconciler.store.sqlite import FILE_NAME
 from tests.golden.upgrade.continued import continued
 from tests.support import upgrade
+from tests.support.golden import assert_golden
 
 MOMENT = upgrade.moment()
 
@@ -69,16 +71,37 @@ def test_what_a_text_older_than_version_1_0_0_lacks_means_what_it_meant_to_that_
 def test_what_version_1_0_0_left_is_decided_as_it_would_have_been(store: SqlStore, case: str) -> None:
     recorded = MOMENT["decisions"][case]
     decided = upgrade.decided(store.load(), MOMENT["seen"], recorded)
+    if case == "after the next commit":  # no deadline runs any more while an image is still to be had
+        del decided["wake_at"], recorded["decided"]["wake_at"]
     assert json.loads(json.dumps(decided)) == recorded["decided"]
 
 
-def test_what_version_1_0_0_left_is_carried_on_as_it_would_have_been(store: SqlStore) -> None:
-    assert continued(store.load(), MOMENT) == upgrade.recorded("continued.txt").read_text("utf-8")
+def test_what_version_1_0_0_left_is_carried_on_as_it_would_have_been_but_for_what_was_meant(store: SqlStore) -> None:
+    before = upgrade.recorded("continued.txt").read_text("utf-8").splitlines(keepends=True)
+    after = continued(store.load(), MOMENT).splitlines(keepends=True)
+    difference = "".join(unified_diff(before, after, "version 1.0.0", "now", n=0))
+    assert_golden("upgrade/state-0.continued.diff", difference)
+
+
+# What reads otherwise by now: of an app that was rolled back, the image that runs and not the one that failed.
+MENDED = {"accounts": {"image": "accounts:1"}}
 
 
 def test_status_of_what_version_1_0_0_left_reads_as_it_did(upgraded: SqlReader) -> None:
     text, _ = status(upgraded, None, "json", now=MOMENT["now"])
-    assert text == upgrade.recorded("status.json").read_text("utf-8")
+    before, after = json.loads(upgrade.recorded("status.json").read_text("utf-8")), json.loads(text)
+    for app in before["apps"]:
+        app |= MENDED.get(app["name"], {})
+    assert _as_far_as(before, after) == before
+
+
+def _as_far_as(known: Any, value: Any) -> Any:
+    """The value without the fields that came after what is known."""
+    if isinstance(known, dict):
+        return {key: _as_far_as(known[key], item) for key, item in value.items() if key in known}
+    if isinstance(known, list):
+        return [_as_far_as(*pair) for pair in zip(known, value, strict=True)]
+    return value
 
 
 def test_explanations_of_what_version_1_0_0_left_read_as_they_did(upgraded: SqlReader) -> None:

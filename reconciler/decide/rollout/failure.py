@@ -13,7 +13,7 @@ from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import Phase, Replica
 from reconciler.decide.versions import target_of
 from reconciler.decide.words import exit_words
-from reconciler.model.reasons import Reason
+from reconciler.model.reasons import OUTSIDE, Reason
 from reconciler.model.state import AppState, FailedVersion, ReplicaState, State
 from reconciler.model.version import Version
 
@@ -45,9 +45,11 @@ def failure_of(view: AppView) -> RolloutFailure | None:
 
 def deadline_of(app: AppState, target: Version) -> float | None:
     """When the rollout under way fails if no further replica becomes ready, or its canary has no verdict; None while
-    neither is expected."""
-    rollout, strategy = app.rollout, target.app.spec.strategy
-    if rollout is None or app.failed:
+    neither is expected: also while its image is still to be had, or something else outside the spec is in its way."""
+    rollout, strategy, backoff = app.rollout, target.app.spec.strategy, app.pacing.creation
+    if rollout is None or app.failed or app.image_ready != target.spec_hash:
+        return None
+    if backoff and backoff.reason in OUTSIDE:
         return None
     if rollout.analysis_since is not None and strategy.canary:
         return rollout.analysis_since + strategy.canary.hold_seconds + strategy.progress_deadline_seconds

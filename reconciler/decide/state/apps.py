@@ -71,15 +71,9 @@ def _follow(app: AppState, version: Version, now: float) -> tuple[AppState, list
     if before.app is version.app and before.revision == version.revision and app.missing_since is None:
         return app, []
     if before.spec_hash == version.spec_hash and before.app == version.app and before.files == version.files:
-        return app.read_again(replace(version, defaults=before.defaults)), []
-    return _change(app, _with_defaults_of_its_siblings(version, app.versions), now)
-
-
-def _with_defaults_of_its_siblings(version: Version, known: Sequence[Version]) -> Version:
-    """The version with the defaults of a known one of its spec hash: replicas of it are alike, whenever they are
-    made."""
-    sibling = next((other for other in known if other.spec_hash == version.spec_hash), version)
-    return replace(version, defaults=sibling.defaults)
+        return app.read_again(version.like(before)), []
+    sibling = next((known for known in app.versions if known.spec_hash == version.spec_hash), version)
+    return _change(app, version.like(sibling), now)
 
 
 def _change(app: AppState, version: Version, now: float) -> tuple[AppState, list[Event]]:

@@ -20,6 +20,5 @@ def fold(observed: Observed, state: State, settings: DecisionSettings) -> Regist
     state, finished = outcomes.absorb(without_future(state, observed.at), observed.outcomes, observed.at)
     registration = register(observed, state, settings)
     state, happened = replicas.follow(registration.state, observed)
-    if observed.images:
-        state = replace(state, apps=images.noted(state.apps, observed.images))
+    state = replace(state, apps=images.noted(state.apps, observed))
     return replace(registration, state=state, events=(*finished, *registration.events, *happened))

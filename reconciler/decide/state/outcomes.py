@@ -11,11 +11,14 @@ from dataclasses import replace
 from reconciler.decide.state.repetition import repeated
 from reconciler.model.actions import (
     Action,
+    Change,
+    CheckCreation,
     CreateReplica,
     EnsureImage,
     FailureKind,
     GiveBackRestarts,
     Outcome,
+    Preparation,
     RemoveReplica,
     StartReplica,
     TakeOverRestarts,
@@ -35,24 +38,27 @@ def absorb(state: State, outcomes: tuple[Outcome, ...], now: float) -> tuple[Sta
     for outcome in sorted(outcomes, key=lambda outcome: (outcome.finished_at, outcome.action.key)):
         action, at = outcome.action, min(outcome.finished_at, now)
         events.append(_event(outcome))
-        if isinstance(action, EnsureImage | CreateReplica) and action.app_name in apps:
+        if isinstance(action, Preparation) and action.app_name in apps:
             apps[action.app_name] = _app_after(apps[action.app_name], action, outcome, at)
         elif action.key in replicas:
             replicas[action.key] = _replica_after(replicas[action.key], action, outcome, at)
     return replace(state, apps=apps, replicas=replicas), tuple(events)
 
 
-def _app_after(app: AppState, action: EnsureImage | CreateReplica, outcome: Outcome, at: float) -> AppState:
-    spec_hash, failure, before = action.version.spec_hash, outcome.failure, app.pacing.creation
+def _app_after(app: AppState, action: Preparation, outcome: Outcome, at: float) -> AppState:
+    version = action.replica.version if isinstance(action, CheckCreation) else action.version
+    spec_hash, failure, before = version.spec_hash, outcome.failure, app.pacing.creation
     if spec_hash not in (app.version.spec_hash, app.stable.spec_hash if app.stable else ""):
         return app  # Of a version that is no longer wanted: nothing to learn from it.
     if failure is None:
+        if isinstance(action, CheckCreation):
+            return app.creation_checked(spec_hash, at)
         app = repeated(app, action, at)
         if isinstance(action, EnsureImage):
-            return app.image_found(spec_hash)
+            return app.image_found(spec_hash, at)
         # One that began before the last failure says nothing of what has failed since.
         recovered = before is not None and outcome.started_at >= before.next_at
-        return app.creation_recovered() if recovered else app
+        return app.creation_recovered(at) if recovered else app
     rejected = failure.kind is FailureKind.REJECTED
     backoff = after_failure(before, failure.reason, failure.message, at, until_changed=rejected)
     return app.not_created(backoff, image_missing=failure.reason == Reason.IMAGE_MISSING)
@@ -60,7 +66,7 @@ def _app_after(app: AppState, action: EnsureImage | CreateReplica, outcome: Outc
 
 def _replica_after(replica: ReplicaState, action: Action, outcome: Outcome, at: float) -> ReplicaState:
     """The replica after an action on its container; one of a container it no longer has says nothing."""
-    if isinstance(action, EnsureImage | CreateReplica) or action.container_id != replica.container_id:
+    if isinstance(action, Preparation) or action.container_id != replica.container_id:
         return replica
     failure = outcome.failure
     if failure is None:
@@ -71,9 +77,7 @@ def _replica_after(replica: ReplicaState, action: Action, outcome: Outcome, at: 
     return replica.held_back(after_failure(replica.restarts.backoff, failure.reason, failure.message, at))
 
 
-def _succeeded(
-    replica: ReplicaState, action: RemoveReplica | StartReplica | TakeOverRestarts | GiveBackRestarts
-) -> ReplicaState:
+def _succeeded(replica: ReplicaState, action: Change) -> ReplicaState:
     match action:
         case RemoveReplica():
             return replica.removed()
@@ -100,6 +104,8 @@ def _event(outcome: Outcome) -> Event:
 def _subject(action: Action) -> dict[str, str]:
     if isinstance(action, EnsureImage):
         return {"image": action.version.app.spec.image}
+    if isinstance(action, CheckCreation):
+        return {"spec_hash": action.replica.version.spec_hash}
     if isinstance(action, CreateReplica):
         return {"replica": action.name, "spec_hash": action.version.spec_hash, "revision": action.version.revision}
     return {"replica": action.name, "container": action.container_id}
