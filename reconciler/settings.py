@@ -96,6 +96,9 @@ class Settings:
     probe_concurrency: int = setting(16, "health checks made at a time", ge=1, le=256)
     secrets_dir: Path | None = setting(None, "directory of secrets", unset="secrets under the state directory")
     allow_host_paths: tuple[str, ...] = setting((), "host directories that volumes may name")
+    allow_volumes: tuple[str, ...] = setting(
+        (), "volumes, by the Engine's names, that may be mounted though they are not labelled as ours"
+    )
     confirm_deletions: str | None = setting(
         None, "revision whose deletions beyond the budget are confirmed", "plan", min_length=7
     )

@@ -100,6 +100,8 @@ def open_runtime(settings: Settings, waker: Waker) -> DockerRuntime:
         network=settings.network_name,
         secrets_dir=settings.secrets,
         allow_host_paths=settings.allow_host_paths,
+        allow_volumes=settings.allow_volumes,
+        volume_record=settings.directory / "inherited-volumes.json",
         wake=waker.wake,
         concurrency=settings.concurrency,
     )

@@ -57,6 +57,7 @@ class Reason(StrEnum):
     START_FAILED = "StartFailed"
     START_REFUSED = "StartRefused"
     STOPPING = "Stopping"
+    VOLUME_FOREIGN = "VolumeForeign"
 
     # Why the controller can't run at all.
     SOURCE_UNFIT = "SourceUnfit"

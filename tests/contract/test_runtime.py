@@ -76,6 +76,12 @@ def created(world: World, slot: int = 1, of: Version | None = None) -> Container
     return found(world, action.name)
 
 
+def created_alone(world: World, action: CreateReplica) -> str:
+    """Have the Engine create the container of an action, and do nothing else of it; the container's id."""
+    body = create_body(action, world.place.instance, world.place.network, secret_of=lambda _: "")
+    return str(world.api.create(body, action.name))
+
+
 def found(world: World, name: str) -> Container:
     return next(container for container in observe(world).containers if container.name == name)
 
@@ -227,8 +233,7 @@ def test_creating_a_replica_that_is_there_changes_nothing(ready: World) -> None:
 def test_a_creation_that_was_cut_off_is_finished(ready: World) -> None:
     """The controller died between creating the container and starting it."""
     action = creation(ready, of=with_file(ready))
-    body = create_body(action, ready.place.instance, ready.place.network, secret_of=lambda _: "")
-    container_id = ready.api.create(body, action.name)
+    container_id = created_alone(ready, action)
     assert found(ready, action.name).state is ContainerState.CREATED
     ready.runtime.perform(action)
     seen = found(ready, action.name)
@@ -313,6 +318,68 @@ def test_a_host_path_needs_permission(ready: World, tmp_path: Path) -> None:
     assert error.value.reason == "HostPathRefused"
     ready.another(allow_host_paths=[str(tmp_path.parent)]).perform(action)
     assert names(ready) == [action.name]
+
+
+# Volumes
+
+DATA = [{"name": "data", "mountPath": "/data"}]
+
+
+def data_volume(world: World, labels: dict[str, str] | None = None) -> str:
+    """Make the volume that `DATA` names, by hand; the Engine's name for it."""
+    name = f"{world.place.name_prefix}data"
+    world.api.create_volume(name, labels=labels)
+    return name
+
+
+@pytest.mark.parametrize("labels", [None, {"orchestry.managed": "true", "orchestry.instance": "another"}])
+def test_a_volume_that_is_not_ours_is_neither_mounted_nor_changed(ready: World, labels: dict[str, str] | None) -> None:
+    before = ready.api.inspect_volume(data_volume(ready, labels))
+    with pytest.raises(TryLater, match=f"volume {before['Name']} is there and not labelled as ours") as error:
+        ready.runtime.perform(creation(ready, of=demo(ready, volumes=DATA)))
+    assert error.value.reason == "VolumeForeign"
+    assert names(ready) == []
+    assert ready.api.inspect_volume(before["Name"]) == before
+
+
+def test_a_volume_of_ours_is_mounted_again_by_the_next_replica(ready: World) -> None:
+    volumes = demo(ready, volumes=DATA)
+    ready.runtime.perform(removal(created(ready, of=volumes)))
+    assert created(ready, of=volumes).name in names(ready)
+
+
+def test_a_foreign_volume_that_a_setting_lends_us_is_mounted(ready: World) -> None:
+    name = data_volume(ready)
+    action = creation(ready, of=demo(ready, volumes=DATA))
+    ready.another(allow_volumes=[name]).perform(action)
+    assert volumes_of(ready, action.name) == [name]
+
+
+def test_a_foreign_volume_that_was_mounted_before_anybody_asked_stays_in_use(ready: World, tmp_path: Path) -> None:
+    name, record = data_volume(ready), tmp_path / "state" / "inherited-volumes.json"
+    action = creation(ready, of=demo(ready, volumes=DATA))
+    created_alone(ready, action)  # as by a version that asked nothing of volumes
+    ready.another(volume_record=record).prepare()
+    ready.runtime.perform(removal(found(ready, action.name)))
+    ready.another(volume_record=record).perform(action)
+    assert volumes_of(ready, action.name) == [name]
+
+
+def test_a_foreign_volume_does_not_become_ours_by_being_mounted_once(ready: World, tmp_path: Path) -> None:
+    name, record = data_volume(ready), tmp_path / "inherited-volumes.json"
+    action = creation(ready, of=demo(ready, volumes=DATA))
+    lent = ready.another(volume_record=record, allow_volumes=[name])
+    lent.prepare()
+    lent.perform(action)
+    unlent = ready.another(volume_record=record)
+    unlent.prepare()
+    ready.runtime.perform(removal(found(ready, action.name)))
+    with pytest.raises(TryLater, match=name):
+        unlent.perform(action)
+
+
+def volumes_of(world: World, container: str) -> list[str]:
+    return [mount["Source"] for mount in world.api.inspect_container(container)["HostConfig"]["Mounts"]]
 
 
 # Starting

@@ -57,6 +57,8 @@ class FakeRuntime(DockerRuntime):
         network: str = "orchestry",
         secrets_dir: Path | None = None,
         allow_host_paths: Sequence[str] = (),
+        allow_volumes: Sequence[str] = (),
+        volume_record: Path | None = None,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.engine = engine
@@ -65,6 +67,8 @@ class FakeRuntime(DockerRuntime):
             network=network,
             secrets_dir=secrets_dir,
             allow_host_paths=allow_host_paths,
+            allow_volumes=allow_volumes,
+            volume_record=volume_record,
             wake=wake,
             concurrency=1,
         )
