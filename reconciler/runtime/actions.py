@@ -187,6 +187,7 @@ class Performer:
 
     def _start(self, api: BoundedClient, action: StartReplica) -> None:
         self._owned.check(api, action.container_id)
+        self._mounts.check_again(api, action.container_id)
         try:
             api.start(action.container_id)
         except APIError as error:

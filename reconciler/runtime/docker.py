@@ -22,6 +22,7 @@ from reconciler.runtime.actions import Owned, Performer, remove_gracefully
 from reconciler.runtime.deaths import Deaths
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.events import EventWatch
+from reconciler.runtime.host_paths import AllowedPath, HostPaths
 from reconciler.runtime.looks import CloserLooks, last_log
 from reconciler.runtime.mounts import MountPolicy
 from reconciler.runtime.network import ReplicaNetwork
@@ -46,8 +47,8 @@ class Removed:
 class DockerRuntime:
     """One instance's containers on one Engine, found by ``DOCKER_HOST``, ``DOCKER_TLS_VERIFY``, ``DOCKER_CERT_PATH``.
 
-    ``wake`` is called from the event thread, which runs from `prepare` to `close`. ``allow_host_paths`` are the
-    directories that volumes may name, ``allow_volumes`` volumes that are not ours and may be mounted, ``volume_record``
+    ``wake`` is called from the event thread, which runs from `prepare` to `close`. ``allow_host_paths`` are those
+    that volumes may name, ``allow_volumes`` volumes that are not ours and may be mounted, ``volume_record``
     the file for `Volumes`; ``concurrency`` is how many threads will call `perform` at a time. No method calls the
     Engine before the first that needs it, so the Engine may come up later.
     """
@@ -58,7 +59,7 @@ class DockerRuntime:
         instance: str,
         network: str,
         secrets_dir: Path | None,
-        allow_host_paths: Sequence[str],
+        allow_host_paths: Sequence[AllowedPath],
         allow_volumes: Sequence[str],
         volume_record: Path | None,
         wake: Callable[[], None],
@@ -76,7 +77,7 @@ class DockerRuntime:
         self._events = self._event_watch(wake)
         secrets = SecretsDirectory(secrets_dir)
         self._volumes = Volumes(instance, allow_volumes, volume_record)
-        mounts = MountPolicy(instance, self._volumes, allow_host_paths)
+        mounts = MountPolicy(instance, self._volumes, HostPaths(allow_host_paths))
         self._performer = Performer(self._engine, instance, self._network, secrets, mounts, self._owned)
 
     # The two ends at the outside, apart so that an Engine in memory can take their place.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -19,6 +19,8 @@ from reconciler.model.actions import (
 from reconciler.model.observed import Container, ContainerState, Inventory
 from reconciler.model.version import Version
 from reconciler.ports import Rejected, TryLater, Unavailable
+from reconciler.runtime.docker import DockerRuntime
+from reconciler.runtime.host_paths import AllowedPath
 from reconciler.runtime.translate import create_body
 from tests.support.apps import app, version
 from tests.support.runtimes import (
@@ -310,14 +312,76 @@ def test_a_replica_whose_secret_is_missing_is_not_created(ready: World, tmp_path
     assert observe(ready).containers == ()
 
 
+# Host paths
+
+
+def mounting(world: World, path: Path, *, read_only: bool = False) -> CreateReplica:
+    """The creation of a replica that mounts a path of the host."""
+    volumes = [{"hostPath": str(path), "mountPath": "/data", "readOnly": read_only}]
+    return creation(world, of=demo(world, volumes=volumes))
+
+
+def allowing(world: World, path: Path, *, subpaths: bool = False, read_only: bool = False) -> DockerRuntime:
+    """A runtime whose settings allow a host path."""
+    return world.another(allow_host_paths=[AllowedPath(PurePosixPath(path), subpaths, read_only)])
+
+
 def test_a_host_path_needs_permission(ready: World, tmp_path: Path) -> None:
-    volumes = [{"hostPath": str(tmp_path), "mountPath": "/data"}]
-    action = creation(ready, of=demo(ready, volumes=volumes))
-    with pytest.raises(Rejected, match="none are") as error:
+    action = mounting(ready, tmp_path)
+    with pytest.raises(TryLater, match="none are") as error:
         ready.runtime.perform(action)
     assert error.value.reason == "HostPathRefused"
-    ready.another(allow_host_paths=[str(tmp_path.parent)]).perform(action)
+    allowing(ready, tmp_path.parent, subpaths=True).perform(action)
     assert names(ready) == [action.name]
+
+
+@pytest.mark.parametrize("inside", ["", "etc"])
+def test_a_link_that_leads_out_of_an_allowed_directory_is_not_mounted(
+    ready: World, tmp_path: Path, inside: str
+) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "esc").symlink_to("/")  # as whoever mounts x can make it
+    with pytest.raises(TryLater, match=f"{tmp_path}/x/esc is a symbolic link to /, and none is followed") as error:
+        allowing(ready, tmp_path, subpaths=True).perform(mounting(ready, tmp_path / "x" / "esc" / inside))
+    assert error.value.reason == "HostPathRefused"
+    assert names(ready) == []
+
+
+def test_an_allowed_directory_may_itself_be_a_link(ready: World, tmp_path: Path) -> None:
+    (tmp_path / "real" / "x").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    action = mounting(ready, tmp_path / "link" / "x")
+    allowing(ready, tmp_path / "link", subpaths=True).perform(action)
+    assert names(ready) == [action.name]
+
+
+def test_a_host_path_that_may_be_read_is_mounted_by_a_volume_that_only_reads(ready: World, tmp_path: Path) -> None:
+    runtime = allowing(ready, tmp_path, read_only=True)
+    with pytest.raises(TryLater, match="allowed here to be read only: give the volume readOnly: true"):
+        runtime.perform(mounting(ready, tmp_path))
+    action = mounting(ready, tmp_path, read_only=True)
+    runtime.perform(action)
+    (mount,) = ready.api.inspect_container(action.name)["HostConfig"]["Mounts"]
+    assert (mount["Source"], mount["ReadOnly"]) == (str(tmp_path), True)
+
+
+def test_a_replica_whose_host_path_has_become_a_link_is_not_started(ready: World, tmp_path: Path) -> None:
+    path, action = tmp_path / "x", mounting(ready, tmp_path / "x")
+    path.mkdir()
+    runtime = allowing(ready, tmp_path, subpaths=True)
+    runtime.perform(action)
+    container = found(ready, action.name)
+    ready.api.stop(container.id, timeout=1)
+    path.rename(tmp_path / "moved")
+    path.symlink_to("/")
+    with pytest.raises(TryLater, match=f"{path} is a symbolic link to /") as error:
+        runtime.perform(starting(container))
+    assert error.value.reason == "HostPathRefused"
+    assert found(ready, action.name).state is ContainerState.EXITED
+    path.unlink()
+    (tmp_path / "moved").rename(path)
+    runtime.perform(starting(container))
+    assert found(ready, action.name).state is ContainerState.RUNNING
 
 
 # Volumes

@@ -14,6 +14,7 @@ from reconciler.runtime.client import BoundedClient
 from reconciler.runtime.docker import DockerRuntime
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.events import EventWatch
+from reconciler.runtime.host_paths import AllowedPath
 from tests.fakes.engine import FakeEngine
 
 
@@ -56,7 +57,7 @@ class FakeRuntime(DockerRuntime):
         instance: str = "default",
         network: str = "orchestry",
         secrets_dir: Path | None = None,
-        allow_host_paths: Sequence[str] = (),
+        allow_host_paths: Sequence[AllowedPath] = (),
         allow_volumes: Sequence[str] = (),
         volume_record: Path | None = None,
         wake: Callable[[], None] = lambda: None,
