@@ -30,6 +30,14 @@ _SECRET = re.compile(
 )
 
 
+# What is wrong in the words of a settings file, where pydantic's are of Python.
+_EXPECTED = {
+    "tuple_type": "expected a list: [a, b], or tables that begin with the name in [[ ]]",
+    "dataclass_type": "expected a table, which begins with the name in [[ ]]",
+}
+_MISPLACED = "; in the file, all that follows [[NAME]] belongs to it, so tables come last"
+
+
 class BadSettings(Exception):
     """Settings that can't be. The message says which, what was found, and what would be right."""
 
@@ -50,6 +58,17 @@ def setting(
     """
     uses = {"commands": commands, "shared": shared, "unset": unset, "credential": credential}
     return field(default=default, metadata={"description": description, **uses, **bounds})
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostPath:
+    """A table of ``allow_host_path``: a path of the host that volumes may name; with ``readOnly`` only those that are
+    readOnly as well."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    path: str = field(metadata={"pattern": "^/"})
+    read_only: bool = field(default=False, metadata={"alias": "readOnly"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +114,15 @@ class Settings:
     concurrency: int = setting(8, "actions performed at a time", ge=1, le=64)
     probe_concurrency: int = setting(16, "health checks made at a time", ge=1, le=256)
     secrets_dir: Path | None = setting(None, "directory of secrets", unset="secrets under the state directory")
-    allow_host_paths: tuple[str, ...] = setting((), "host directories that volumes may name")
+    allow_host_path: tuple[HostPath, ...] = setting(
+        (), "host paths that volumes may name: tables of `path` and, for readOnly volumes only, `readOnly = true`"
+    )
+    allow_host_paths: tuple[str, ...] = setting(
+        (), "host directories that volumes may name, each with all that is below it; `[[allow_host_path]]` allows less"
+    )
+    allow_volumes: tuple[str, ...] = setting(
+        (), "volumes, by the Engine's names, that may be mounted though they are not labelled as ours"
+    )
     confirm_deletions: str | None = setting(
         None, "revision whose deletions beyond the budget are confirmed", "plan", min_length=7
     )
@@ -103,6 +130,9 @@ class Settings:
     log_format: Literal["text", "json"] = setting("text", "how log lines are written")
 
     def __post_init__(self) -> None:
+        for host in self.allow_host_path:
+            if ".." in host.path.split("/"):
+                raise ValueError(f"setting allow_host_path: found {host.path!r}; expected a path without ..")
         if self.prometheus_url and not _is_http(self.prometheus_url):
             raise ValueError(
                 "setting prometheus_url: found something else; expected an address such as http://localhost:9090: "
@@ -247,9 +277,9 @@ def _explained(problem: Any) -> str:
         return str(problem["ctx"]["error"])
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "unexpected_keyword_argument":
-        return f"setting {name}: there is no such setting{_meant(name)}"
+        return f"setting {name}: there is no such setting{_meant(name) if name in problem['loc'] else _MISPLACED}"
     value = "something else" if DECLARED[problem["loc"][0]]["credential"] else repr(problem["input"])
-    return f"setting {name}: found {value}; {problem['msg'].lower()}"
+    return f"setting {name}: found {value}; {_EXPECTED.get(problem['type']) or problem['msg'].lower()}"
 
 
 def _meant(name: str) -> str:

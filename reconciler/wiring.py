@@ -6,10 +6,11 @@ is closed again in the reverse order, whatever happens; closing stops no app and
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from reconciler.edge import EdgeSettings, NginxEdge, NoEdge, open_edge
 from reconciler.executor import Executor
@@ -21,10 +22,18 @@ from reconciler.model.reasons import Reason
 from reconciler.ports import Rejected, Source
 from reconciler.probe import open_prober
 from reconciler.runtime.docker import DockerRuntime
+from reconciler.runtime.host_paths import AllowedPath
 from reconciler.settings import Settings
 from reconciler.source import open_source
 from reconciler.store import open_store
 from reconciler.tick import World
+
+log = logging.getLogger("orchestry")
+
+_SUBPATHS_ARE_ALLOWED = (
+    "allow_host_paths lets volumes name all that is below %s, where containers may change what a path leads to; "
+    "[[allow_host_path]] allows one path, and with readOnly = true only to read it"
+)
 
 
 class SystemClock:
@@ -38,6 +47,8 @@ class SystemClock:
 def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
     """Everything the loop needs, opened in order. Raises Unavailable, AlreadyRunning or Rejected with the remedy."""
     clock = SystemClock()
+    if settings.allow_host_paths:
+        log.warning(_SUBPATHS_ARE_ALLOWED, ", ".join(settings.allow_host_paths))
     with ExitStack() as opened:
         store = open_store(settings.database, state_dir=settings.directory, instance=settings.instance)
         opened.callback(store.close)
@@ -99,10 +110,18 @@ def open_runtime(settings: Settings, waker: Waker) -> DockerRuntime:
         instance=settings.instance,
         network=settings.network_name,
         secrets_dir=settings.secrets,
-        allow_host_paths=settings.allow_host_paths,
+        allow_host_paths=allowed_host_paths(settings),
+        allow_volumes=settings.allow_volumes,
+        volume_record=settings.directory / "inherited-volumes.json",
         wake=waker.wake,
         concurrency=settings.concurrency,
     )
+
+
+def allowed_host_paths(settings: Settings) -> tuple[AllowedPath, ...]:
+    """What settings allow of host paths: some exactly, some with all that is below them."""
+    exact = (AllowedPath(PurePosixPath(host.path), read_only=host.read_only) for host in settings.allow_host_path)
+    return (*exact, *(AllowedPath(PurePosixPath(path), subpaths=True) for path in settings.allow_host_paths))
 
 
 def open_nginx(settings: Settings) -> NginxEdge | NoEdge:

@@ -58,6 +58,7 @@ class Reason(StrEnum):
     START_FAILED = "StartFailed"
     START_REFUSED = "StartRefused"
     STOPPING = "Stopping"
+    VOLUME_FOREIGN = "VolumeForeign"
 
     # Why the controller can't run at all.
     SOURCE_UNFIT = "SourceUnfit"
@@ -91,5 +92,6 @@ OUTSIDE = frozenset(
         Reason.SECRET_MISSING,
         Reason.SECRET_UNREADABLE,
         Reason.STOPPING,
+        Reason.VOLUME_FOREIGN,
     }
 )

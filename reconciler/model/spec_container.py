@@ -107,7 +107,11 @@ Variable = Annotated[
 class Volume(Part):
     """A named volume, or a host path where the controller's policy allows it."""
 
-    name: SecretName | None = Field(None, description="The named volume; it outlives replicas and the app.")
+    name: SecretName | None = Field(
+        None,
+        description="The named volume; it outlives replicas and the app. One that somebody else made is mounted only "
+        "where the controller's `allow_volumes` lends it.",
+    )
     host_path: MountPath | None = Field(None, description="A path of the host, instead of `name`.")
     mount_path: MountPath = Field(description="Where it appears in the container.")
     read_only: bool = Field(False, description="Whether the container can only read it.")

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from reconciler.report.tables import table
-from reconciler.settings import DECLARED, Loaded, Settings, default_of, redacted
+from reconciler.settings import DECLARED, HostPath, Loaded, Settings, default_of, redacted
 
 
 def settings(loaded: Loaded, output: str) -> str:
@@ -14,7 +14,8 @@ def settings(loaded: Loaded, output: str) -> str:
     values = {name: _in_force(loaded.settings, name) for name in DECLARED}
     if output == "json":
         origins = {name: {"from": origin.kind, "where": origin.name} for name, origin in loaded.origins.items()}
-        return json.dumps({name: {"value": values[name], **origins[name]} for name in values}, indent=2, default=str)
+        shown = {name: {"value": values[name], **origins[name]} for name in values}
+        return json.dumps(shown, indent=2, default=_as_written)
     rows = [(name, _cell(name, value), " ".join(filter(None, loaded.origins[name]))) for name, value in values.items()]
     return table(("SETTING", "VALUE", "FROM"), rows)
 
@@ -28,4 +29,9 @@ def _in_force(settings: Settings, name: str) -> Any:
 def _cell(name: str, value: Any) -> str:
     if value in (None, "", ()):
         return default_of(name)
-    return json.dumps(value) if isinstance(value, bool | tuple) else str(value)
+    return json.dumps(value, default=_as_written) if isinstance(value, bool | tuple) else str(value)
+
+
+def _as_written(value: Any) -> Any:
+    """A value as it stands in the settings file."""
+    return {"path": value.path, "readOnly": value.read_only} if isinstance(value, HostPath) else str(value)

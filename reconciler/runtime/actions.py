@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Iterator
 
 from docker.errors import APIError, ImageNotFound, NotFound
 from docker.utils import parse_repository_tag
@@ -26,13 +25,13 @@ from reconciler.model.actions import (
     TakeOverRestarts,
 )
 from reconciler.model.reasons import Reason
-from reconciler.model.spec import AppSpec
 from reconciler.model.version import Version
 from reconciler.ports import ActionError, Rejected, TryLater
 from reconciler.runtime.client import BoundedClient
 from reconciler.runtime.engine import Engine, sentence_of
 from reconciler.runtime.failures import explain
 from reconciler.runtime.images import HostImages
+from reconciler.runtime.mounts import MountPolicy
 from reconciler.runtime.network import ReplicaNetwork
 from reconciler.runtime.secrets import SecretsDirectory
 from reconciler.runtime.translate import (
@@ -83,7 +82,7 @@ class Performer:
         instance: str,
         network: ReplicaNetwork,
         secrets: SecretsDirectory,
-        allow_host_paths: Sequence[str],
+        mounts: MountPolicy,
         owned: Owned,
         images: HostImages,
     ) -> None:
@@ -91,7 +90,7 @@ class Performer:
         self._instance = instance
         self._network = network
         self._secrets = secrets
-        self._allowed = tuple(PurePosixPath(path) for path in allow_host_paths)
+        self._mounts = mounts
         self._owned = owned
         self._images = images
         self._pulling = True
@@ -170,7 +169,7 @@ class Performer:
     # --- create
 
     def _create(self, api: BoundedClient, action: CreateReplica) -> None:
-        self._check_host_paths(action.version.app.spec)
+        self._mounts.check(api, action.version)
         body = create_body(action, self._instance, self._network.name, self._secrets.value_of)
         archive = file_archive(action.version)
         try:
@@ -189,7 +188,7 @@ class Performer:
 
     def _check(self, api: BoundedClient, action: CreateReplica) -> None:
         """Create the replica but for its address, under another name and as nobody's replica; and remove it again."""
-        self._check_host_paths(action.version.app.spec)
+        self._mounts.check(api, action.version)
         body = create_body(action, self._instance, self._network.name, self._secrets.value_of)
         body |= {"Labels": ownership_labels(self._instance), "NetworkingConfig": {}}
         name = f"{action.name}-check"
@@ -222,20 +221,11 @@ class Performer:
             raise _explained(refusal, action.summary)
         _place_files_and_start(api, container["Id"], archive if container["State"]["Status"] == "created" else b"")
 
-    def _check_host_paths(self, spec: AppSpec) -> None:
-        for volume in spec.volumes:
-            if volume.host_path and not any(
-                PurePosixPath(volume.host_path).is_relative_to(allowed) for allowed in self._allowed
-            ):
-                allowed = ", ".join(map(str, self._allowed)) or "none are"
-                raise Rejected(
-                    Reason.HOST_PATH_REFUSED, f"hostPath {volume.host_path} is not among those allowed here ({allowed})"
-                )
-
     # --- what exists
 
     def _start(self, api: BoundedClient, action: StartReplica) -> None:
         self._owned.check(api, action.container_id)
+        self._mounts.check_again(api, action.container_id)
         try:
             api.start(action.container_id)
         except APIError as error:

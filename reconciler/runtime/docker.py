@@ -22,11 +22,14 @@ from reconciler.runtime.actions import Owned, Performer, remove_gracefully
 from reconciler.runtime.deaths import Deaths
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.events import EventWatch
+from reconciler.runtime.host_paths import AllowedPath, HostPaths
 from reconciler.runtime.images import HostImages
 from reconciler.runtime.looks import CloserLooks, last_log
+from reconciler.runtime.mounts import MountPolicy
 from reconciler.runtime.network import ReplicaNetwork
 from reconciler.runtime.secrets import SecretsDirectory
 from reconciler.runtime.translate import checks_left, ownership_labels, read_listing, without_secrets
+from reconciler.runtime.volumes import Volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,10 @@ class Removed:
 class DockerRuntime:
     """One instance's containers on one Engine, found by ``DOCKER_HOST``, ``DOCKER_TLS_VERIFY``, ``DOCKER_CERT_PATH``.
 
-    ``wake`` is called from the event thread, which runs from `prepare` to `close`. ``allow_host_paths`` are the
-    directories that volumes may name; ``concurrency`` is how many threads will call `perform` at a time. No method
-    calls the Engine before the first that needs it, so the Engine may come up later.
+    ``wake`` is called from the event thread, which runs from `prepare` to `close`. ``allow_host_paths`` are those
+    that volumes may name, ``allow_volumes`` volumes that are not ours and may be mounted, ``volume_record``
+    the file for `Volumes`; ``concurrency`` is how many threads will call `perform` at a time. No method calls the
+    Engine before the first that needs it, so the Engine may come up later.
     """
 
     def __init__(
@@ -56,7 +60,9 @@ class DockerRuntime:
         instance: str,
         network: str,
         secrets_dir: Path | None,
-        allow_host_paths: Sequence[str],
+        allow_host_paths: Sequence[AllowedPath],
+        allow_volumes: Sequence[str],
+        volume_record: Path | None,
         wake: Callable[[], None],
         concurrency: int,
     ) -> None:
@@ -72,9 +78,9 @@ class DockerRuntime:
         self._capacity: Capacity | None = None
         self._events = self._event_watch(wake)
         secrets = SecretsDirectory(secrets_dir)
-        self._performer = Performer(
-            self._engine, instance, self._network, secrets, allow_host_paths, self._owned, self._images
-        )
+        self._volumes = Volumes(instance, allow_volumes, volume_record)
+        mounts = MountPolicy(instance, self._volumes, HostPaths(allow_host_paths))
+        self._performer = Performer(self._engine, instance, self._network, secrets, mounts, self._owned, self._images)
 
     # The two ends at the outside, apart so that an Engine in memory can take their place.
 
@@ -88,6 +94,8 @@ class DockerRuntime:
         """See `ports.Runtime.prepare`; also begins to follow events. No call where the network is known to be there."""
         self._network.prepare()
         self.host_capacity()
+        with self._engine.read() as api:
+            self._volumes.take_stock(api)
         self._events.start()
 
     def survey(self) -> None:

@@ -11,7 +11,7 @@ import io
 import math
 import re
 import tarfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -110,18 +110,14 @@ def checks_left(entries: Iterable[Json], instance: str) -> list[str]:
 
 def _read_entry(entry: Json, instance: str, network: str) -> Container | None:
     """The replica that an entry of the list is, None where it is none of ours."""
-    labels: dict[str, str] = entry.get("Labels") or {}
-    if not is_ours(labels, instance):
+    if not is_replica(entry, instance):
         return None
-    app_name, slot = labels.get(APP), labels.get(REPLICA, "")
-    name = _own_name(entry)
-    if not app_name or not slot.isdecimal() or name != _of_instance(f"{app_name}-{slot}", instance):
-        return None
+    labels: dict[str, str] = entry["Labels"]
     return Container(
         id=entry["Id"],
-        name=name,
-        app_name=app_name,
-        slot=int(slot),
+        name=_own_name(entry),
+        app_name=labels[APP],
+        slot=int(labels[REPLICA]),
         spec_hash=labels.get(SPEC_HASH, ""),
         revision=labels.get(REVISION, ""),
         state=ContainerState(entry["State"]),
@@ -130,6 +126,20 @@ def _read_entry(entry: Json, instance: str, network: str) -> Container | None:
         image_id=entry["ImageID"],
         exit_code=exit_code_of(entry.get("Status", "")),
     )
+
+
+def is_replica(entry: Json, instance: str) -> bool:
+    """Whether an entry of the list of containers is a replica of this instance."""
+    labels: dict[str, str] = entry.get("Labels") or {}
+    app_name, slot = labels.get(APP), labels.get(REPLICA, "")
+    if not is_ours(labels, instance) or not app_name or not slot.isdecimal():
+        return False
+    return _own_name(entry) == _of_instance(f"{app_name}-{slot}", instance)
+
+
+def mounts_of(details: Json) -> Sequence[Json]:
+    """The mounts that a container, by what inspecting it tells, was created with: as `create_body` asks for them."""
+    return details["HostConfig"].get("Mounts") or ()
 
 
 def _own_name(entry: Json) -> str:

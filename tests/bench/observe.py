@@ -55,6 +55,8 @@ def measure(sizes: list[int]) -> dict[int, tuple[float, float, float]]:
             network=place.network,
             secrets_dir=None,
             allow_host_paths=(),
+            allow_volumes=(),
+            volume_record=None,
             wake=lambda: None,
             concurrency=4,
         )

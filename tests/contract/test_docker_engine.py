@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
+import tarfile
 import threading
 import time
 from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+from docker.errors import APIError
 
 from reconciler.model.actions import CreateReplica, EnsureImage, RemoveReplica
 from reconciler.model.image import resolved
 from reconciler.model.observed import Container, ContainerState
 from reconciler.ports import Rejected, TryLater, Unavailable
 from reconciler.runtime.docker import DockerRuntime
+from reconciler.runtime.host_paths import AllowedPath
 from tests.support.apps import version
 from tests.support.engine import client, demo_image
 from tests.support.http import fetch, serves
@@ -101,6 +105,40 @@ def test_a_program_that_can_not_be_started_is_rejected_and_leaves_nothing_behind
     with pytest.raises(Rejected):
         world.runtime.perform(creation(world, **spec))
     assert observe(world).containers == ()
+
+
+def test_a_replica_that_makes_a_link_in_a_shared_directory_leads_no_other_out_of_it(
+    world: World, tmp_path: Path
+) -> None:
+    runtime = world.another(allow_host_paths=[AllowedPath(PurePosixPath(tmp_path), subpaths=True)])
+    runtime.perform(creation(world, volumes=[{"hostPath": str(tmp_path), "mountPath": "/data"}]))
+    (container,) = observe(world).containers
+    world.api.put_archive(container.id, "/data", archived("esc", link_to="/"))
+    assert (tmp_path / "esc").is_symlink()
+    with pytest.raises(TryLater, match=f"{tmp_path}/esc is a symbolic link to /"):
+        runtime.perform(creation(world, 2, volumes=[{"hostPath": f"{tmp_path}/esc/etc", "mountPath": "/data"}]))
+    assert observe(world).containers == (container,)
+
+
+def test_a_host_path_that_may_only_be_read_can_not_be_written(world: World, tmp_path: Path) -> None:
+    volumes = [{"hostPath": str(tmp_path), "mountPath": "/data", "readOnly": True}]
+    runtime = world.another(allow_host_paths=[AllowedPath(PurePosixPath(tmp_path), read_only=True)])
+    runtime.perform(creation(world, volumes=volumes))
+    (container,) = observe(world).containers
+    with pytest.raises(APIError, match="read-only"):
+        world.api.put_archive(container.id, "/data", archived("file"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def archived(name: str, link_to: str = "") -> bytes:
+    """A tar archive that holds one empty file or, with ``link_to``, a symbolic link."""
+    member = tarfile.TarInfo(name)
+    if link_to:
+        member.type, member.linkname = tarfile.SYMTYPE, link_to
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(member)
+    return buffer.getvalue()
 
 
 def test_what_the_engine_refuses_is_rejected_in_its_own_words(world: World) -> None:

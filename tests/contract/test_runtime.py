@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -22,6 +22,8 @@ from reconciler.model.image import ResolvedImage, resolved
 from reconciler.model.observed import Container, ContainerState, Inventory
 from reconciler.model.version import Version
 from reconciler.ports import ActionError, Rejected, TryLater, Unavailable
+from reconciler.runtime.docker import DockerRuntime
+from reconciler.runtime.host_paths import AllowedPath
 from reconciler.runtime.translate import create_body, ownership_labels
 from tests.support.apps import app, version
 from tests.support.runtimes import (
@@ -77,6 +79,12 @@ def created(world: World, slot: int = 1, of: Version | None = None) -> Container
     action = creation(world, slot, of)
     world.runtime.perform(action)
     return found(world, action.name)
+
+
+def created_alone(world: World, action: CreateReplica) -> str:
+    """Have the Engine create the container of an action, and do nothing else of it; the container's id."""
+    body = create_body(action, world.place.instance, world.place.network, secret_of=lambda _: "")
+    return str(world.api.create(body, action.name))
 
 
 def found(world: World, name: str) -> Container:
@@ -230,8 +238,7 @@ def test_creating_a_replica_that_is_there_changes_nothing(ready: World) -> None:
 def test_a_creation_that_was_cut_off_is_finished(ready: World) -> None:
     """The controller died between creating the container and starting it."""
     action = creation(ready, of=with_file(ready))
-    body = create_body(action, ready.place.instance, ready.place.network, secret_of=lambda _: "")
-    container_id = ready.api.create(body, action.name)
+    container_id = created_alone(ready, action)
     assert found(ready, action.name).state is ContainerState.CREATED
     ready.runtime.perform(action)
     seen = found(ready, action.name)
@@ -308,14 +315,138 @@ def test_a_replica_whose_secret_is_missing_is_not_created(ready: World, tmp_path
     assert observe(ready).containers == ()
 
 
+# Host paths
+
+
+def mounting(world: World, path: Path, *, read_only: bool = False) -> CreateReplica:
+    """The creation of a replica that mounts a path of the host."""
+    volumes = [{"hostPath": str(path), "mountPath": "/data", "readOnly": read_only}]
+    return creation(world, of=demo(world, volumes=volumes))
+
+
+def allowing(world: World, path: Path, *, subpaths: bool = False, read_only: bool = False) -> DockerRuntime:
+    """A runtime whose settings allow a host path."""
+    return world.another(allow_host_paths=[AllowedPath(PurePosixPath(path), subpaths, read_only)])
+
+
 def test_a_host_path_needs_permission(ready: World, tmp_path: Path) -> None:
-    volumes = [{"hostPath": str(tmp_path), "mountPath": "/data"}]
-    action = creation(ready, of=demo(ready, volumes=volumes))
-    with pytest.raises(Rejected, match="none are") as error:
+    action = mounting(ready, tmp_path)
+    with pytest.raises(TryLater, match="none are") as error:
         ready.runtime.perform(action)
     assert error.value.reason == "HostPathRefused"
-    ready.another(allow_host_paths=[str(tmp_path.parent)]).perform(action)
+    allowing(ready, tmp_path.parent, subpaths=True).perform(action)
     assert names(ready) == [action.name]
+
+
+@pytest.mark.parametrize("inside", ["", "etc"])
+def test_a_link_that_leads_out_of_an_allowed_directory_is_not_mounted(
+    ready: World, tmp_path: Path, inside: str
+) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "esc").symlink_to("/")  # as whoever mounts x can make it
+    with pytest.raises(TryLater, match=f"{tmp_path}/x/esc is a symbolic link to /, and none is followed") as error:
+        allowing(ready, tmp_path, subpaths=True).perform(mounting(ready, tmp_path / "x" / "esc" / inside))
+    assert error.value.reason == "HostPathRefused"
+    assert names(ready) == []
+
+
+def test_an_allowed_directory_may_itself_be_a_link(ready: World, tmp_path: Path) -> None:
+    (tmp_path / "real" / "x").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    action = mounting(ready, tmp_path / "link" / "x")
+    allowing(ready, tmp_path / "link", subpaths=True).perform(action)
+    assert names(ready) == [action.name]
+
+
+def test_a_host_path_that_may_be_read_is_mounted_by_a_volume_that_only_reads(ready: World, tmp_path: Path) -> None:
+    runtime = allowing(ready, tmp_path, read_only=True)
+    with pytest.raises(TryLater, match="allowed here to be read only: give the volume readOnly: true"):
+        runtime.perform(mounting(ready, tmp_path))
+    action = mounting(ready, tmp_path, read_only=True)
+    runtime.perform(action)
+    (mount,) = ready.api.inspect_container(action.name)["HostConfig"]["Mounts"]
+    assert (mount["Source"], mount["ReadOnly"]) == (str(tmp_path), True)
+
+
+def test_a_replica_whose_host_path_has_become_a_link_is_not_started(ready: World, tmp_path: Path) -> None:
+    path, action = tmp_path / "x", mounting(ready, tmp_path / "x")
+    path.mkdir()
+    runtime = allowing(ready, tmp_path, subpaths=True)
+    runtime.perform(action)
+    container = found(ready, action.name)
+    ready.api.stop(container.id, timeout=1)
+    path.rename(tmp_path / "moved")
+    path.symlink_to("/")
+    with pytest.raises(TryLater, match=f"{path} is a symbolic link to /") as error:
+        runtime.perform(starting(container))
+    assert error.value.reason == "HostPathRefused"
+    assert found(ready, action.name).state is ContainerState.EXITED
+    path.unlink()
+    (tmp_path / "moved").rename(path)
+    runtime.perform(starting(container))
+    assert found(ready, action.name).state is ContainerState.RUNNING
+
+
+# Volumes
+
+DATA = [{"name": "data", "mountPath": "/data"}]
+
+
+def data_volume(world: World, labels: dict[str, str] | None = None) -> str:
+    """Make the volume that `DATA` names, by hand; the Engine's name for it."""
+    name = f"{world.place.name_prefix}data"
+    world.api.create_volume(name, labels=labels)
+    return name
+
+
+@pytest.mark.parametrize("labels", [None, {"orchestry.managed": "true", "orchestry.instance": "another"}])
+def test_a_volume_that_is_not_ours_is_neither_mounted_nor_changed(ready: World, labels: dict[str, str] | None) -> None:
+    before = ready.api.inspect_volume(data_volume(ready, labels))
+    with pytest.raises(TryLater, match=f"volume {before['Name']} is there and not labelled as ours") as error:
+        ready.runtime.perform(creation(ready, of=demo(ready, volumes=DATA)))
+    assert error.value.reason == "VolumeForeign"
+    assert names(ready) == []
+    assert ready.api.inspect_volume(before["Name"]) == before
+
+
+def test_a_volume_of_ours_is_mounted_again_by_the_next_replica(ready: World) -> None:
+    volumes = demo(ready, volumes=DATA)
+    ready.runtime.perform(removal(created(ready, of=volumes)))
+    assert created(ready, of=volumes).name in names(ready)
+
+
+def test_a_foreign_volume_that_a_setting_lends_us_is_mounted(ready: World) -> None:
+    name = data_volume(ready)
+    action = creation(ready, of=demo(ready, volumes=DATA))
+    ready.another(allow_volumes=[name]).perform(action)
+    assert volumes_of(ready, action.name) == [name]
+
+
+def test_a_foreign_volume_that_was_mounted_before_anybody_asked_stays_in_use(ready: World, tmp_path: Path) -> None:
+    name, record = data_volume(ready), tmp_path / "state" / "inherited-volumes.json"
+    action = creation(ready, of=demo(ready, volumes=DATA))
+    created_alone(ready, action)  # as by a version that asked nothing of volumes
+    ready.another(volume_record=record).prepare()
+    ready.runtime.perform(removal(found(ready, action.name)))
+    ready.another(volume_record=record).perform(action)
+    assert volumes_of(ready, action.name) == [name]
+
+
+def test_a_foreign_volume_does_not_become_ours_by_being_mounted_once(ready: World, tmp_path: Path) -> None:
+    name, record = data_volume(ready), tmp_path / "inherited-volumes.json"
+    action = creation(ready, of=demo(ready, volumes=DATA))
+    lent = ready.another(volume_record=record, allow_volumes=[name])
+    lent.prepare()
+    lent.perform(action)
+    unlent = ready.another(volume_record=record)
+    unlent.prepare()
+    ready.runtime.perform(removal(found(ready, action.name)))
+    with pytest.raises(TryLater, match=name):
+        unlent.perform(action)
+
+
+def volumes_of(world: World, container: str) -> list[str]:
+    return [mount["Source"] for mount in world.api.inspect_container(container)["HostConfig"]["Mounts"]]
 
 
 # Starting

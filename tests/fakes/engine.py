@@ -212,6 +212,7 @@ class FakeEngine:
             "Name": f"/{found.name}",
             "RestartCount": found.restart_count,
             "Config": {key: found.config.get(key) for key in ("Labels", "Env", "Image")},
+            "HostConfig": found.config["HostConfig"],
             "State": {
                 "Status": found.state,
                 "ExitCode": found.exit_code if found.state not in _RUNNING else 0,
@@ -393,7 +394,18 @@ class FakeEngine:
     def volumes(self, filters: Mapping[str, list[str]]) -> Json:
         self._called("list volumes")
         wanted = dict(label.partition("=")[::2] for label in filters["label"])
-        return {"Volumes": [v for v in self.named_volumes.values() if wanted.items() <= v["Labels"].items()]}
+        found = [v for v in self.named_volumes.values() if wanted.items() <= (v["Labels"] or {}).items()]
+        return {"Volumes": found or None}
+
+    def inspect_volume(self, name: str) -> Json:
+        self._called("inspect volume", name)
+        if name not in self.named_volumes:
+            raise refusal(404, f"get {name}: no such volume")
+        return self.named_volumes[name]
+
+    def create_volume(self, name: str, labels: Mapping[str, str] | None = None) -> Json:
+        self._called("create volume", name)
+        return self.named_volumes.setdefault(name, {"Name": name, "Labels": labels})
 
     def info(self) -> Json:
         self._called("info")

@@ -14,6 +14,7 @@ from reconciler.runtime.client import BoundedClient
 from reconciler.runtime.docker import DockerRuntime
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.events import EventWatch
+from reconciler.runtime.host_paths import AllowedPath
 from tests.fakes.engine import FakeEngine
 
 
@@ -58,7 +59,9 @@ class FakeRuntime(DockerRuntime):
         instance: str = "default",
         network: str = "orchestry",
         secrets_dir: Path | None = None,
-        allow_host_paths: Sequence[str] = (),
+        allow_host_paths: Sequence[AllowedPath] = (),
+        allow_volumes: Sequence[str] = (),
+        volume_record: Path | None = None,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.engine = engine
@@ -67,6 +70,8 @@ class FakeRuntime(DockerRuntime):
             network=network,
             secrets_dir=secrets_dir,
             allow_host_paths=allow_host_paths,
+            allow_volumes=allow_volumes,
+            volume_record=volume_record,
             wake=wake,
             concurrency=1,
         )

@@ -157,7 +157,8 @@ class DockerWorld:
         self.runtime = self.another()
 
     def another(self, **settings: Any) -> DockerRuntime:
-        defaults = {"secrets_dir": None, "allow_host_paths": (), "wake": self._wake, "concurrency": 4}
+        mounts = {"allow_host_paths": (), "allow_volumes": (), "volume_record": None}
+        defaults = {"secrets_dir": None, **mounts, "wake": self._wake, "concurrency": 4}
         chosen = {"instance": self.place.instance, "network": self.place.network, **defaults, **settings}
         self._runtimes.append(DockerRuntime(**chosen))
         return self._runtimes[-1]

@@ -62,6 +62,8 @@ def in_force(*arguments: str, **environment: str) -> dict[str, dict[str, Any]]:
 def other_than_default(name: str) -> Any:
     """A value that a setting may have, and hasn't by default."""
     default, type_ = getattr(Settings, name), get_type_hints(Settings)[name]
+    if name == "allow_host_path":
+        return [{"path": "/srv/shared", "readOnly": True}]
     if is_list(name):
         return ["some", "thing"]
     if isinstance(default, bool):
@@ -71,12 +73,19 @@ def other_than_default(name: str) -> Any:
     return next((choice for choice in reversed(get_args(type_)) if isinstance(choice, str)), "http-1234567")
 
 
+def as_toml(name: str, value: Any) -> str:
+    """The setting as the settings file has it."""
+    if isinstance(value, list) and isinstance(value[0], dict):
+        return "".join(f"[[{name}]]\n" + "".join(as_toml(key, item) for key, item in table.items()) for table in value)
+    return f"{name} = {json.dumps(value)}\n"
+
+
 @pytest.mark.parametrize("name", DECLARED)
 def test_a_setting_is_an_option_a_variable_a_key_of_the_file_and_a_row_of_the_readme(name: str, tmp_path: Path) -> None:
     value = "http://some.example" if DECLARED[name]["credential"] else other_than_default(name)
     text = value if isinstance(value, str) else json.dumps(value)
     file = tmp_path / "settings.toml"
-    file.write_text(f"{name} = {json.dumps(value)}\n")
+    file.write_text(as_toml(name, value))
     by_variable = in_force("settings", **{variable_of(name): text})
     assert by_variable[name] == {"value": value, "from": "variable", "where": variable_of(name)}
     by_file = in_force("settings", "--settings", str(file))

@@ -19,6 +19,20 @@ from reconciler.settings import BadSettings, Origin, Settings, load, redacted
         ("edge_test_command = [1]", r"setting edge_test_command\.0: found 1; input should be a valid string"),
         ("database = 7\nsource = 8", "setting source: found something else; .* setting database: found something else"),
         (
+            '[[allow_host_path]]\npath = "srv"',
+            r"setting allow_host_path\.0\.path: found 'srv'; string should match pattern '\^/'",
+        ),
+        (
+            '[[allow_host_path]]\npath = "/srv/../etc"',
+            r"setting allow_host_path: found '/srv/\.\./etc'; expected a path without \.\.",
+        ),
+        (
+            '[[allow_host_path]]\npath = "/srv"\ntick = 1',
+            r"setting allow_host_path\.0\.tick: there is no such setting; .* tables come last",
+        ),
+        ('[allow_host_path]\npath = "/srv"', r"setting allow_host_path: found .*; expected a list: .* in \[\[ \]\]"),
+        ('allow_host_path = ["/srv"]', r"setting allow_host_path\.0: found '/srv'; expected a table"),
+        (
             'edge = "external"\nedge_test_command = ["nginx", "-t"]',
             "edge = external needs edge_directory, edge_reload_command as well",
         ),
