@@ -18,6 +18,7 @@ from reconciler.decide.context import DecisionContext
 from reconciler.decide.reconcile import Reconciliation, reconcile
 from reconciler.decide.rollout.failure import deadline_of
 from reconciler.decide.rollout.rollout import advance
+from reconciler.decide.scaling import writers
 from reconciler.decide.scaling.counts import change_ended, decide_count
 from reconciler.decide.state.fold import fold
 from reconciler.decide.state.publication import after_publication, expecting
@@ -98,7 +99,8 @@ def decide(observed: Observed, state: State, settings: DecisionSettings) -> Deci
     _forget_gone_apps(draft, context, leaving)
     held_back = (folded.held_back,) if folded.held_back else ()
     draft.waits += [Wait(None, message) for message in held_back]
-    return _finish(draft, context, (*observed.desired.notices, *held_back))
+    kept_writers = writers.notices(app for name, app in draft.apps.items() if name not in leaving)
+    return _finish(draft, context, (*observed.desired.notices, *kept_writers, *held_back))
 
 
 def conclude(decision: Decision, publication: Publication | None, now: float) -> Conclusion:

@@ -201,7 +201,7 @@ class App(Part):
     def name(self) -> str:
         return self.metadata.name
 
-    # The two below are asked for every replica on every tick, and follow from what can't change.
+    # Those below are asked for every replica on every tick, and follow from what can't change.
     @cached_property
     def main_port(self) -> int | None:
         """The port that is routed (the first HTTP one) or, for ``tcp``, the first; None for a worker."""
@@ -215,12 +215,16 @@ class App(Part):
             return ()
         return (Route(path=f"/{self.name}"),) if self.spec.routes is None else self.spec.routes
 
+    @cached_property
+    def written(self) -> tuple[Volume, ...]:
+        """The volumes that it writes to."""
+        return tuple(volume for volume in self.spec.volumes if not volume.read_only)
+
     @property
     def rolls_stop_first(self) -> bool:
-        """Whether an old replica stops before a new one starts: an app that writes to a named volume must not run
-        beside its successor unless it says so."""
-        writes = any(volume.name and not volume.read_only for volume in self.spec.volumes)
-        return writes and self.spec.strategy.max_surge is None
+        """Whether an old replica stops before a new one starts: an app that writes to a volume must not run beside its
+        successor unless it says so."""
+        return bool(self.written) and self.spec.strategy.max_surge is None
 
     @property
     def max_surge(self) -> int | str:

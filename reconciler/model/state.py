@@ -356,6 +356,12 @@ class AppState:
         """A count was decided, for the reasons in ``decision``."""
         return replace(self, scaling=scaling, decision=decision)
 
+    def keeping_writers(self, count: int) -> AppState:
+        """So many of its replicas may go on writing to a volume together, as they did before one was the rule."""
+        if count == self.scaling.kept_writers:
+            return self
+        return replace(self, scaling=replace(self.scaling, kept_writers=count))
+
     def image_found(self, spec_hash: str) -> AppState:
         """The image of this version is on the host."""
         return replace(self, image_ready=spec_hash)
