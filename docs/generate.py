@@ -67,7 +67,10 @@ rollout, in healing, in a rollback. `orchestry validate` warns where several rep
 places at once is an error.
 
 **Files.** `spec.files` are read from the same commit as the spec, relative to it, never through a symbolic link, at
-most 1 MiB each. A changed file is a changed spec.
+most 1 MiB each. A changed file is a changed spec. Inside a volume that is `readOnly` none can be placed.
+
+**Labels.** `metadata.labels`, at most 64, reach containers with the next creation: a changed label alone recreates
+none. The controller's own labels, `orchestry.*`, win against those that an image brings.
 
 **Scaling.** For each metric with a target above 0, `factor = value / target`. Inside the cooldown: keep. Largest factor
 above `scaleOutThresholdPct`: add 3 where it is above 1.5, 2 above 1.2, else 1. All known and the largest below

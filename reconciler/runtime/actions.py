@@ -150,6 +150,7 @@ class Performer:
 
     def _create(self, api: BoundedClient, action: CreateReplica) -> None:
         self._check_host_paths(action.version.app.spec)
+        _check_files(action.version.app.spec)
         body = create_body(action, self._instance, self._network.name, self._secrets.value_of)
         archive = file_archive(action.version)
         try:
@@ -243,6 +244,17 @@ def remove_gracefully(api: BoundedClient, container_id: str, grace_seconds: floa
         if _explained(error).reason != Reason.REMOVAL_IN_PROGRESS:
             raise
         api.wait(container_id, condition="removed", timeout=_REMOVAL_PATIENCE_SECONDS)
+
+
+def _check_files(spec: AppSpec) -> None:
+    """Make sure that files can be placed. The Engine would only say that a file system is read-only, which may as well
+    be the host's trouble, and pass."""
+    for file in spec.files:
+        if volume := spec.read_only_around(file):
+            why = f"the volume at {volume.mount_path} is readOnly"
+            raise Rejected(
+                Reason.CREATE_REFUSED, f"file {file.mount_path} can't be placed, since {why}; correct the spec"
+            )
 
 
 def _explained(error: APIError, doing: str = "") -> ActionError:
