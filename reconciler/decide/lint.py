@@ -66,8 +66,14 @@ def _shared(one: App, other: App) -> Iterator[tuple[str, str]]:
     """Warnings of a directory that two apps write to, each for one of them."""
     pairs = ((mine, theirs) for mine in one.written for theirs in other.written if _overlap(mine, theirs))
     for mine, theirs in pairs:
-        yield one.name, f"writes to {naming_volumes([mine])}, and app {other.name} to {naming_volumes([theirs])}"
-        yield other.name, f"writes to {naming_volumes([theirs])}, and app {one.name} to {naming_volumes([mine])}"
+        yield one.name, _also_written(naming_volumes([mine]), other.name, naming_volumes([theirs]))
+        yield other.name, _also_written(naming_volumes([theirs]), one.name, naming_volumes([mine]))
+
+
+def _also_written(mine: str, other_name: str, theirs: str) -> str:
+    if mine == theirs:
+        return f"app {other_name} writes to {theirs} as well"
+    return f"app {other_name} writes to {theirs} and this one to {mine}, of which one lies inside the other"
 
 
 def _overlap(mine: Volume, theirs: Volume) -> bool:

@@ -393,5 +393,15 @@ def test_two_apps_that_write_to_one_directory_get_a_warning(
     messages = warned(writing({}, one, name="a"), writing({}, other, name="b"))
     assert [name for name, _ in messages] == (["a", "b"] if told else [])
     if told:
-        assert "and app b to" in messages[0][1]
-        assert "and app a to" in messages[1][1]
+        assert messages[0][1].startswith("app b writes to ")
+        assert messages[1][1].startswith("app a writes to ")
+
+
+def test_a_warning_of_two_apps_in_one_directory_names_both_places() -> None:
+    (_, message), _ = warned(writing(name="a"), writing(name="b"))
+    assert message == "app b writes to volume data as well"
+    inner = {**ON_HOST, "hostPath": "/srv/data/sub"}
+    (_, message), _ = warned(writing({}, ON_HOST, name="a"), writing({}, inner, name="b"))
+    assert message == (
+        "app b writes to hostPath /srv/data/sub and this one to hostPath /srv/data, of which one lies inside the other"
+    )
