@@ -56,14 +56,21 @@ certificates for one host, and `dependsOn` of an app that doesn't exist or in a 
 `port` of its own. `routes`, `edge` and `strategy.canary` are for `http` only.
 
 **Defaults that depend.** Without `healthCheck` a replica is well when its port accepts connections (a worker: when it
-runs). `resources` left out sets no limits; a `resources` block sets the ones it leaves out to 500m and 512Mi. An app
-that writes to a named volume is replaced stop-first unless it gives `strategy.maxSurge`.
+runs). `resources` left out sets no limits; a `resources` block sets the ones it leaves out to 500m and 512Mi.
+
+**One writer.** An app with a volume that isn't `readOnly` has one replica, unless its `scaling` gives `replicas`,
+`maxReplicas`, `pausedAt`, a `schedule`, or `minReplicas` above 1; `minReplicas` alone means just as many. It is
+replaced stop-first unless it gives `strategy.maxSurge`: the old container has ended before the new one starts, in a
+rollout, in healing, in a rollback. `orchestry validate` warns where several replicas, or two apps, write to one volume.
 
 **Two places.** `scaling` and `healthCheck` may also stand under `spec`, and `readiness` beside `healthCheck`; in both
 places at once is an error.
 
 **Files.** `spec.files` are read from the same commit as the spec, relative to it, never through a symbolic link, at
-most 1 MiB each. A changed file is a changed spec.
+most 1 MiB each. A changed file is a changed spec. Inside a volume that is `readOnly` none can be placed.
+
+**Labels.** `metadata.labels`, at most 64, reach containers with the next creation: a changed label alone recreates
+none. The controller's own labels, `orchestry.*`, win against those that an image brings.
 
 **Scaling.** For each metric with a target above 0, `factor = value / target`. Inside the cooldown: keep. Largest factor
 above `scaleOutThresholdPct`: add 3 where it is above 1.5, 2 above 1.2, else 1. All known and the largest below

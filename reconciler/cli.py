@@ -245,11 +245,11 @@ def validate(
     output: _Output = "text",
 ) -> None:
     """Check specs without applying them. Exit code: 0 all good, 1 problems found."""
-    from reconciler.decide.scaling.lint import warnings
+    from reconciler.decide.lint import warnings
     from reconciler.source import format_validation
     from reconciler.source import validate as check
 
-    validation = check(paths, warn=lambda document: warnings(document.scaling, document.spec.type))
+    validation = check(paths, warn=warnings)
     typer.echo(format_validation(validation, output))
     raise typer.Exit(1 if validation.problems else 0)
 

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from reconciler.decide.composition import Composition, composition_of, resolved, surge_of
 from reconciler.decide.phases import Replica
-from reconciler.decide.versions import is_change, target_of, version_for
+from reconciler.decide.versions import is_change, is_paused, target_of, version_for
 from reconciler.model.routes import AppRoutes
 from reconciler.model.spec import Scaling
 from reconciler.model.state import AppState
@@ -80,7 +80,7 @@ class AppView:
     @property
     def paused(self) -> bool:
         """Whether the rollout has failed and waits, as it is, for people."""
-        return self.app.failed is not None and self.app.failed.spec_hash == self.target.spec_hash
+        return is_paused(self.app, self.target)
 
     @property
     def suspended(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reconciler.decide.phases import Replica
-from reconciler.decide.versions import is_change, target_of
+from reconciler.decide.versions import is_change, is_paused, target_of
 from reconciler.model.reasons import Reason
 from reconciler.model.spec import Canary
 from reconciler.model.state import AppState, FailedVersion
@@ -51,7 +51,7 @@ def composition_of(app: AppState, replicas: Sequence[Replica]) -> Composition:
     target = target_of(app)
     if app.version.app.spec.suspend:
         return Composition(target, Counter(replica.spec_hash for replica in replicas))
-    if app.failed and app.stable and app.failed.spec_hash == target.spec_hash:
+    if app.failed and app.stable and is_paused(app, target):
         return _paused(app, app.stable, app.failed, replicas)
     canary = canary_of(app, target, replicas)
     if canary is None or app.stable is None:
@@ -72,8 +72,12 @@ def canary_of(app: AppState, target: Version, replicas: Sequence[Replica]) -> Ca
 
 
 def surge_of(app: AppState) -> int:
-    """How many replicas there may be above the wanted count, of whatever version."""
-    return resolved(target_of(app).app.max_surge, app.count, round_up=True)
+    """How many replicas there may be above the wanted count, of whatever version: none where one that is created would
+    write beside another."""
+    target = target_of(app)
+    if app.stable and is_paused(app, target) and app.stable.app.rolls_stop_first:
+        return 0
+    return resolved(target.app.max_surge, app.count, round_up=True)
 
 
 def resolved(amount: int | str, count: int, *, round_up: bool) -> int:

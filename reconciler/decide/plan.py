@@ -19,6 +19,7 @@ from reconciler.decide.context import DecisionContext
 from reconciler.decide.reconcile import reconcile
 from reconciler.decide.rollout.failure import deadline_of
 from reconciler.decide.rollout.rollout import advance
+from reconciler.decide.scaling import writers
 from reconciler.decide.scaling.counts import change_ended, decide_count
 from reconciler.decide.state import images
 from reconciler.decide.state.fold import fold
@@ -69,9 +70,9 @@ def decide(observed: Observed, state: State, settings: DecisionSettings) -> Deci
     remaining = {name: decision for name, decision in decisions.items() if name not in gone}
     held_back = (folded.held_back,) if folded.held_back else ()
     steps = replace(steps, waits=(*steps.waits, *(Wait(None, message) for message in held_back)))
-    moved = images.moved((decision.view.app for decision in decisions.values()), observed.inventory.images)
-    notices = (*observed.desired.notices, *held_back, *moved)
-    return Decision(_plan(context, remaining, steps, events, notices), remaining, observed)
+    staying = [decision.view.app for decision in decisions.values() if not decision.leaving]
+    told = (*writers.notices(staying), *held_back, *images.moved(staying, observed.inventory.images))
+    return Decision(_plan(context, remaining, steps, events, (*observed.desired.notices, *told)), remaining, observed)
 
 
 def conclude(decision: Decision, publication: Publication | None, now: float) -> Conclusion:

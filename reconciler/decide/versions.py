@@ -28,6 +28,11 @@ def is_change(app: AppState, target: Version) -> bool:
     return app.stable is not None and app.stable.spec_hash != target.spec_hash
 
 
+def is_paused(app: AppState, target: Version) -> bool:
+    """Whether the rollout to the target has failed and waits, as it is, for people."""
+    return app.failed is not None and app.failed.spec_hash == target.spec_hash
+
+
 def version_for(app: AppState, spec_hash: str) -> Version:
     """The version a container with this hash came from, as far as it is still known; else the newest."""
     if spec_hash == app.version.spec_hash:

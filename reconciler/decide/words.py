@@ -5,8 +5,10 @@ What may well be a secret is never told: of variables only names, of arguments o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from reconciler.model.spec import Volume
 from reconciler.model.version import Version, container_fields, short
 
 _PRIVATE = frozenset({"args", "command"})
@@ -15,6 +17,11 @@ _PRIVATE = frozenset({"args", "command"})
 def naming(version: Version) -> str:
     """A version in a few words."""
     return f"{version.app.spec.image} of revision {short(version.revision)} (spec {version.spec_hash})"
+
+
+def naming_volumes(volumes: Iterable[Volume]) -> str:
+    """Volumes by what people call them."""
+    return " and ".join(f"volume {v.name}" if v.name else f"hostPath {v.host_path}" for v in volumes)
 
 
 def exit_words(exit_code: int | None) -> str:

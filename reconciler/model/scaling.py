@@ -75,6 +75,15 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class FixedCount:
+    """A count that holds whatever the load. ``why`` it does stands after a colon; ``until`` is what would change it."""
+
+    count: int
+    why: str
+    until: str
+
+
+@dataclass(frozen=True, slots=True)
 class Headroom:
     """How many more replicas of one app the host can hold, and the sentence that says why no more."""
 
@@ -103,7 +112,9 @@ class ScalingState:
     ``count`` is the number of replicas decided last, ``scaled_at`` when it last changed and ``scaled_from`` what it
     was before. ``recommendations`` are counts and since when each was recommended, as far back as the stabilization
     window reaches, without those a later and higher one has made irrelevant: so they only ever fall.
-    ``before_scale_out`` is None unless the last change was a scale-out that load asked for.
+    ``before_scale_out`` is None unless the last change was a scale-out that load asked for. ``kept_writers`` is how
+    many replicas an app keeps that wrote to a volume together before one was the rule; 0 where it keeps none, None in
+    what an earlier version recorded, until it was looked at.
     """
 
     count: int
@@ -111,6 +122,7 @@ class ScalingState:
     recommendations: tuple[tuple[Moment, int], ...] = ()
     before_scale_out: Throughput | None = None
     scaled_from: int | None = None
+    kept_writers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +132,8 @@ class ScalingSituation:
     ``healthy`` counts the replicas fit for traffic now; ``load`` was measured over the policy's window.
     ``unsettled`` says why the measurements are no basis for a change just now (a rollout, replicas of the last change
     still starting), in words that follow "waiting for"; "" when they are. ``bounds`` are those of the schedule, None
-    where there is none in force. ``headroom`` is None where it isn't known what the host can hold.
+    where there is none in force; ``fixed`` is the count of an app that has to have this one, whatever its policy.
+    ``headroom`` is None where it isn't known what the host can hold.
     """
 
     state: ScalingState
@@ -128,6 +141,7 @@ class ScalingSituation:
     load: AppLoad = AppLoad()
     unsettled: str = ""
     bounds: Bounds | None = None
+    fixed: FixedCount | None = None
     headroom: Headroom | None = None
 
     @property

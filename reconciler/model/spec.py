@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -41,6 +42,7 @@ from reconciler.model.spec_types import (
     wrong,
 )
 
+MAX_LABELS = 64
 _LABEL_KEY = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,251}[A-Za-z0-9])?$")
 
 AppType = Literal["http", "tcp", "worker"]
@@ -52,8 +54,9 @@ class Metadata(Part):
     name: DnsLabel = Field(description="Names its containers, its upstream and its default route.")
     labels: dict[str, Text] = Field(
         {},
-        description="Labels of your own. `app`, where given, equals the name; `orchestry.*` is reserved.",
-        json_schema_extra={"propertyNames": {"pattern": _LABEL_KEY.pattern}},
+        description="Labels of your own, which containers get when they are created; a changed one recreates none. "
+        "`app`, where given, equals the name; `orchestry.*` is reserved.",
+        json_schema_extra={"propertyNames": {"pattern": _LABEL_KEY.pattern}, "maxProperties": MAX_LABELS},
     )
 
     @field_validator("labels")
@@ -104,6 +107,14 @@ class AppSpec(Part):
     depends_on: tuple[DnsLabel, ...] = Field((), description="Apps whose readiness the first start waits for.")
     restart_token: Token | None = Field(None, description="Anything; a changed value restarts all replicas.")
     suspend: bool = Field(False, description="Leave this app exactly as it is.")
+
+    def read_only_around(self, file: File) -> Volume | None:
+        """The read-only volume that a file lies in, so that it can't be placed. Of volumes inside each other the
+        innermost counts."""
+        path = PurePosixPath(file.mount_path)
+        around = (volume for volume in self.volumes if path.is_relative_to(volume.mount_path))
+        innermost = max(around, key=lambda volume: len(volume.mount_path), default=None)
+        return innermost if innermost and innermost.read_only else None
 
     @field_validator("ports")
     @classmethod
@@ -201,7 +212,7 @@ class App(Part):
     def name(self) -> str:
         return self.metadata.name
 
-    # The two below are asked for every replica on every tick, and follow from what can't change.
+    # Those below are asked for every replica on every tick, and follow from what can't change.
     @cached_property
     def main_port(self) -> int | None:
         """The port that is routed (the first HTTP one) or, for ``tcp``, the first; None for a worker."""
@@ -215,12 +226,16 @@ class App(Part):
             return ()
         return (Route(path=f"/{self.name}"),) if self.spec.routes is None else self.spec.routes
 
+    @cached_property
+    def written(self) -> tuple[Volume, ...]:
+        """The volumes that it writes to."""
+        return tuple(volume for volume in self.spec.volumes if not volume.read_only)
+
     @property
     def rolls_stop_first(self) -> bool:
-        """Whether an old replica stops before a new one starts: an app that writes to a named volume must not run
-        beside its successor unless it says so."""
-        writes = any(volume.name and not volume.read_only for volume in self.spec.volumes)
-        return writes and self.spec.strategy.max_surge is None
+        """Whether an old replica stops before a new one starts: an app that writes to a volume must not run beside its
+        successor unless it says so."""
+        return bool(self.written) and self.spec.strategy.max_surge is None
 
     @property
     def max_surge(self) -> int | str:
@@ -257,6 +272,7 @@ def _require_port(check: HealthCheck, port: ContainerPort | None) -> None:
 __all__ = [
     "DEFAULT_CPU",
     "DEFAULT_MEMORY",
+    "MAX_LABELS",
     "App",
     "AppSpec",
     "AppType",

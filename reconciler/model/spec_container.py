@@ -30,7 +30,7 @@ DEFAULT_CPU = "500m"
 class ContainerPort(Part):
     """A port the program listens on. The first HTTP port is the routed one."""
 
-    name: DnsLabel | None = Field(None, description="What the port is called; for people.")
+    name: DnsLabel | None = Field(None, description="What the port is called, for whoever reads the spec.")
     container_port: Port = Field(description="The port inside the container.")
     protocol: Literal["HTTP", "TCP"] = Field("TCP", description="What is spoken on it.")
 

@@ -23,6 +23,9 @@ BUILT_IN_METRICS = ("cpu", "memory", "rps", "latency", "connections")
 
 _NONE = (0, "0%", "00%")
 
+# Fields that say how many replicas there may be at most.
+_SAYS_MOST = frozenset({"replicas", "max_replicas", "paused_at"})
+
 
 class Canary(Part):
     """A step of a rollout at a share of the traffic, judged by its own requests against the old version's."""
@@ -48,7 +51,7 @@ class Strategy(Part):
     max_surge: CountOrPercent | None = Field(
         None,
         description="Replicas above the wanted count during a rollout. Left out: 1, or 0 (stop-first) for an app "
-        "that writes to a named volume.",
+        "that writes to a volume.",
     )
     max_unavailable: CountOrPercent | None = Field(
         None, description="Replicas below the wanted count during a rollout. Left out: 0, or 1 where maxSurge is 0."
@@ -120,7 +123,11 @@ class Scaling(Part):
     mode: Literal["auto", "manual"] = Field("auto", description="By load, or fixed.")
     replicas: Count | None = Field(None, description="The fixed count under `mode: manual`. Left out: minReplicas.")
     min_replicas: CountFromOne = Field(1, description="The least replicas.")
-    max_replicas: CountFromOne = Field(5, description="The most replicas.", validate_default=True)
+    max_replicas: CountFromOne = Field(
+        5,
+        description="The most replicas. Left out: 5, or as many as minReplicas for an app that writes to a volume.",
+        validate_default=True,
+    )
     target_rps_per_replica: Annotated[float, Field(ge=0, le=100_000)] = Field(
         50, description="Requests per second for one replica."
     )
@@ -184,6 +191,11 @@ class Scaling(Part):
     def manual_replicas(self) -> int:
         """The count under `mode: manual`."""
         return self.min_replicas if self.replicas is None else self.replicas
+
+    @property
+    def gives_most(self) -> bool:
+        """Whether it says, in so many words, how many replicas there may be at most."""
+        return bool(self.schedule) or not self.model_fields_set.isdisjoint(_SAYS_MOST)
 
 
 def _at_least_min(max_replicas: int, min_replicas: int | None) -> int:

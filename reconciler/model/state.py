@@ -385,6 +385,12 @@ class AppState:
         """A count was decided, for the reasons in ``decision``."""
         return replace(self, scaling=scaling, decision=decision)
 
+    def keeping_writers(self, count: int) -> AppState:
+        """So many of its replicas may go on writing to a volume together, as they did before one was the rule."""
+        if count == self.scaling.kept_writers:
+            return self
+        return replace(self, scaling=replace(self.scaling, kept_writers=count))
+
     def image_resolved(self, spec_hash: str, image: ResolvedImage) -> AppState:
         """What the image of this version is, is known from now on."""
 

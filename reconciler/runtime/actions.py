@@ -25,6 +25,7 @@ from reconciler.model.actions import (
     TakeOverRestarts,
 )
 from reconciler.model.reasons import Reason
+from reconciler.model.spec import AppSpec
 from reconciler.model.version import Version
 from reconciler.ports import ActionError, Rejected, TryLater
 from reconciler.runtime.client import BoundedClient
@@ -169,9 +170,7 @@ class Performer:
     # --- create
 
     def _create(self, api: BoundedClient, action: CreateReplica) -> None:
-        self._mounts.check(api, action.version)
-        body = create_body(action, self._instance, self._network.name, self._secrets.value_of)
-        archive = file_archive(action.version)
+        body, archive = self._wanted(api, action), file_archive(action.version)
         try:
             container_id = _create_container(api, body, action.version, action.name)
         except APIError as error:
@@ -186,10 +185,15 @@ class Performer:
                 api.remove_container(container_id, v=True, force=True)
             raise
 
+    def _wanted(self, api: BoundedClient, action: CreateReplica) -> Json:
+        """The request that creates the replica, once everything about it is allowed."""
+        self._mounts.check(api, action.version)
+        _check_files(action.version.app.spec)
+        return create_body(action, self._instance, self._network.name, self._secrets.value_of)
+
     def _check(self, api: BoundedClient, action: CreateReplica) -> None:
         """Create the replica but for its address, under another name and as nobody's replica; and remove it again."""
-        self._mounts.check(api, action.version)
-        body = create_body(action, self._instance, self._network.name, self._secrets.value_of)
+        body = self._wanted(api, action)
         body |= {"Labels": ownership_labels(self._instance), "NetworkingConfig": {}}
         name = f"{action.name}-check"
         with contextlib.suppress(NotFound):  # left by an earlier check that was cut off
@@ -271,6 +275,17 @@ def remove_gracefully(api: BoundedClient, container_id: str, grace_seconds: floa
         if _explained(error).reason != Reason.REMOVAL_IN_PROGRESS:
             raise
         api.wait(container_id, condition="removed", timeout=_REMOVAL_PATIENCE_SECONDS)
+
+
+def _check_files(spec: AppSpec) -> None:
+    """Make sure that files can be placed. The Engine would only say that a file system is read-only, which may as well
+    be the host's trouble, and pass."""
+    for file in spec.files:
+        if volume := spec.read_only_around(file):
+            why = f"the volume at {volume.mount_path} is readOnly"
+            raise Rejected(
+                Reason.CREATE_REFUSED, f"file {file.mount_path} can't be placed, since {why}; correct the spec"
+            )
 
 
 def _explained(error: APIError, doing: str = "") -> ActionError:

@@ -59,10 +59,13 @@ def is_ours(labels: Mapping[str, str] | None, instance: str) -> bool:
 
 
 def replica_labels(action: CreateReplica, instance: str) -> dict[str, str]:
-    """All labels of a new replica."""
+    """All labels of a new replica: those of its spec, and ours, which win against those and, all of them being given,
+    against any that its image brings."""
     variables = action.version.app.spec.environment
     secrets = [variable.name for variable in variables if isinstance(variable, SecretVariable)]
-    return ownership_labels(instance) | {
+    return {
+        **action.version.app.metadata.labels,
+        **ownership_labels(instance),
         APP: action.app_name,
         REPLICA: str(action.slot),
         SPEC_HASH: action.version.spec_hash,

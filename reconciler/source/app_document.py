@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from reconciler.model.desired import Problem
 from reconciler.model.spec import App
+from reconciler.source import later_rules
 from reconciler.source.document import Document, Fault, Path, read_documents
 from reconciler.source.errors import fault_of, shown, spelled, value_at, without_echoes
 from reconciler.source.schema import SECTIONS, describe, locate
@@ -77,7 +78,7 @@ def _read(path: str, yaml: Document) -> AppDocument:
         app, wrongs = _validated(value)
         faults += wrongs
     if app is not None:
-        faults += _schedule_faults(app)
+        faults += (*_schedule_faults(app), *later_rules.faults(app))
     name = _name(yaml.value)
     faults.sort(key=lambda fault: (fault.line or yaml.line(fault.path), spelled(fault.path)))
     return AppDocument(path, yaml, None if faults else app, name, _bounded(faults))

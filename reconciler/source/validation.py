@@ -41,11 +41,13 @@ class Validation:
     apps: tuple[str, ...]
 
 
-def validate(paths: Sequence[str | Path], *, warn: Callable[[App], Sequence[str]] = lambda _: ()) -> Validation:
+def validate(
+    paths: Sequence[str | Path], *, warn: Callable[[Sequence[App]], Mapping[str, Sequence[str]]] = lambda _: {}
+) -> Validation:
     """Check files, and directories with everything below them, as one source.
 
     Where single files are given there may be more apps than these, so their dependencies aren't looked for. ``warn``
-    says what is doubtful about a valid app.
+    says what is doubtful about the valid apps, by their names.
     """
     by_path = {Path(path): list(_documents(Path(path))) for path in paths}
     documents = list({location: document for below in by_path.values() for location, document in below}.values())
@@ -55,7 +57,8 @@ def validate(paths: Sequence[str | Path], *, warn: Callable[[App], Sequence[str]
     problems = sorted((*(p for d in documents for p in d.problems), *cross, *file_problems), key=order)
     bad = {problem.app_name for problem in problems}
     good = [(document.path, document.app) for document in documents if document.app and document.name not in bad]
-    warnings = [Caution(path, app.name, message) for path, app in good for message in warn(app)]
+    doubts = warn([app for _, app in good])
+    warnings = [Caution(path, app.name, message) for path, app in good for message in doubts.get(app.name, ())]
     warnings += [
         Caution(str(path), "", "no app in it") for path, below in by_path.items() if path.is_dir() and not below
     ]

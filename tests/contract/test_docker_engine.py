@@ -147,6 +147,20 @@ def test_what_the_engine_refuses_is_rejected_in_its_own_words(world: World) -> N
     assert error.value.reason == "CreateRefused"
 
 
+def test_labels_of_ours_win_against_those_of_an_image(world: World) -> None:
+    """Whoever commits a container of ours gets its labels with it."""
+    repository, tag = world.place.instance, "inherited"
+    world.api.commit(created(world).id, repository=repository, tag=tag)
+    try:
+        wanted = creation(world, slot=2, image=f"{repository}:{tag}")
+        world.runtime.perform(wanted)
+        seen = next(container for container in observe(world).containers if container.name == wanted.name)
+        assert (seen.slot, seen.address, seen.spec_hash) == (2, wanted.address, wanted.version.spec_hash)
+        world.runtime.perform(removal(seen, grace_seconds=0))
+    finally:
+        world.api.remove_image(f"{repository}:{tag}", force=True)
+
+
 def test_requests_in_flight_are_finished_before_a_replica_is_removed(world: World) -> None:
     container = created(world)
     eventually(lambda: serves(container.address))

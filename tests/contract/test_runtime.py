@@ -151,6 +151,21 @@ def test_labels_inherited_from_a_committed_image_make_no_replica(ready: World) -
     assert ready.api.inspect_container(copied)["State"]["Status"] == "running"
 
 
+def test_a_file_inside_a_read_only_volume_is_rejected_and_leaves_nothing_behind(ready: World) -> None:
+    volumes = [{"name": "data", "mountPath": "/data", "readOnly": True}]
+    mounts = [{"path": "a", "mountPath": "/data/a"}]
+    with pytest.raises(Rejected, match="file /data/a can't be placed, since the volume at /data is readOnly") as error:
+        ready.runtime.perform(creation(ready, of=demo(ready, volumes=volumes, mounts=mounts, files={"a": b"a"})))
+    assert error.value.reason == "CreateRefused"
+    assert names(ready) == []
+
+
+def test_labels_of_a_spec_are_the_containers_beside_ours(ready: World) -> None:
+    container = created(ready, of=demo(ready, labels={"team": "shop"}))
+    labels = ready.api.inspect_container(container.id)["Config"]["Labels"]
+    assert (labels["team"], labels["orchestry.app"]) == ("shop", "web")
+
+
 def test_a_stopped_replica_keeps_its_address(ready: World) -> None:
     container = created(ready)
     ready.api.stop(container.id, timeout=1)

@@ -13,7 +13,7 @@ from reconciler.model.version import Version
 def app(name: str = "web", *, replicas: int | None = 2, scaling: dict[str, Any] | None = None, **spec: Any) -> App:
     """An app from YAML-shaped values. ``replicas`` asks for manual scaling; None for the ``scaling`` given.
 
-    ``health_check`` goes to the document; ``strategy`` and everything else to ``spec``.
+    ``health_check`` goes to the document, ``labels`` to ``metadata``; ``strategy`` and everything else to ``spec``.
     """
     health_check = spec.pop("health_check", {"path": "/healthz"})
     spec.setdefault("image", "demo:1")
@@ -21,7 +21,8 @@ def app(name: str = "web", *, replicas: int | None = 2, scaling: dict[str, Any] 
         spec.setdefault("ports", [{"containerPort": 8080, "protocol": "HTTP"}])
     else:
         health_check = None
-    document: dict[str, Any] = {"apiVersion": "v1", "kind": "App", "metadata": {"name": name}, "spec": spec}
+    metadata = {"name": name, "labels": spec.pop("labels", {})}
+    document: dict[str, Any] = {"apiVersion": "v1", "kind": "App", "metadata": metadata, "spec": spec}
     document["scaling"] = scaling if replicas is None else {"mode": "manual", "replicas": replicas, **(scaling or {})}
     if health_check is not None:
         document["healthCheck"] = health_check

@@ -46,6 +46,8 @@ _RUNC = "failed to create shim task: OCI runtime create failed: runc create fail
         (500, _RUNC + "error during container init: cannot allocate memory: unknown", "StartFailed"),
         (400, _RUNC + "openat2 /sys/fs/cgroup/cpu/docker: no such file or directory: unknown", "StartFailed"),
         (500, "write /data: no space left on device", "DiskFull"),
+        # A disk of the host's: files inside a read-only volume of the spec's never get as far as the Engine.
+        (500, "Error processing tar file(exit status 1): open /data/a: read-only file system", "EngineFailed"),
         (
             500,
             "failed to create endpoint web-1 on network orchestry: adding interface veth1 to bridge br-1 failed: "

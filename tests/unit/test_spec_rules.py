@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -400,6 +401,60 @@ def test_names_of_apps_are_dns_labels(name: str, found: str) -> None:
 def test_labels_that_are_reserved_or_contradict_the_name_are_refused(labels: str, field: str, expected: str) -> None:
     text = web().replace("  name: web\n", f"  name: web\n  labels: {labels}\n")
     assert [(line, at, should) for line, at, _, should in told(text)] == [(5, field, expected)]
+
+
+@pytest.mark.parametrize(
+    ("count", "found"), [(64, []), (65, [(5, "metadata.labels", "65 labels", "at most 64 labels")])]
+)
+def test_an_app_has_at_most_64_labels(count: int, found: list[object]) -> None:
+    labels = ", ".join(f"l{number}: x" for number in range(count))
+    assert told(web().replace("  name: web\n", f"  name: web\n  labels: {{{labels}}}\n")) == found
+
+
+RULES_OF_LATER = [
+    {"metadata": {"name": "web", "labels": {f"l{number}": "x" for number in range(65)}}},
+    {
+        "spec": {
+            "type": "worker",
+            "image": "demo:1",
+            "volumes": [{"name": "data", "mountPath": "/data", "readOnly": True}],
+            "files": [{"path": "a", "mountPath": "/data/a"}],
+        }
+    },
+]
+
+
+@pytest.mark.parametrize("part", RULES_OF_LATER)
+def test_a_spec_on_record_that_breaks_a_rule_of_later_is_still_read(part: dict[str, object]) -> None:
+    spec = {"type": "worker", "image": "demo:1"}
+    document = {"apiVersion": "v1", "kind": "App", "metadata": {"name": "web"}, "spec": spec, **part}
+    assert App.model_validate_json(json.dumps(document)).name == "web"
+
+
+@pytest.mark.parametrize(
+    ("volumes", "path", "around"),
+    [
+        ("{name: a, mountPath: /data, readOnly: true}", "/data/app.ini", "/data"),
+        ("{hostPath: /srv, mountPath: /data, readOnly: true}", "/data/sub/app.ini", "/data"),
+        ("{name: a, mountPath: /data}", "/data/app.ini", None),
+        ("{name: a, mountPath: /data, readOnly: true}", "/database/app.ini", None),
+        (
+            "{name: a, mountPath: /data, readOnly: true}, {name: b, mountPath: /data/sub}",
+            "/data/sub/app.ini",
+            None,
+        ),
+        (
+            "{name: b, mountPath: /data/sub, readOnly: true}, {name: a, mountPath: /data}",
+            "/data/sub/app.ini",
+            "/data/sub",
+        ),
+    ],
+)
+def test_a_file_inside_a_read_only_volume_is_refused(volumes: str, path: str, around: str | None) -> None:
+    spec = f"volumes: [{volumes}]\nfiles:\n  - path: app.ini\n    mountPath: {path}"
+    field, expected = "spec.files[0].mountPath", "a path outside of volumes that are readOnly"
+    found = f'"{path}" inside the volume at {around}, which is readOnly'
+    assert told(web(spec=spec)) == ([] if around is None else [(12, field, found, expected)])
 
 
 @pytest.mark.parametrize(

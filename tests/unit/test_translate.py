@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from reconciler.model.actions import CreateReplica
 from reconciler.model.observed import Container, ContainerState
 from reconciler.model.version import Version
 from reconciler.ports import TryLater
+from reconciler.runtime import translate
 from reconciler.runtime.translate import (
     create_body,
     epoch_seconds,
@@ -186,6 +188,27 @@ def test_a_plain_app_is_created_with_little() -> None:
             }
         },
     }
+
+
+def test_labels_of_a_spec_reach_the_container_and_are_no_part_of_its_hash() -> None:
+    labels = body(labels={"team": "shop", "app": "web"})["Labels"]
+    assert labels == body()["Labels"] | {"team": "shop", "app": "web"}
+
+
+def test_every_label_of_ours_is_given_so_that_none_of_an_image_counts() -> None:
+    ours = {value for value in vars(translate).values() if isinstance(value, str) and value.startswith("orchestry.")}
+    assert ours
+    assert body()["Labels"].keys() == ours
+
+
+def test_labels_of_ours_win_against_those_of_a_spec() -> None:
+    wanted = version()
+    labels = {"orchestry.app": "other", "team": "shop"}
+    metadata = wanted.app.metadata.model_copy(update={"labels": labels})
+    forged = replace(wanted, app=wanted.app.model_copy(update={"metadata": metadata}))
+    action = CreateReplica("web", forged, 2, "web-2", "10.0.0.9", 3, cause="test")
+    made = create_body(action, "default", "orchestry", secret_of=lambda variable: "")["Labels"]
+    assert (made["orchestry.app"], made["team"]) == ("web", "shop")
 
 
 def test_command_arguments_and_directory_reach_the_container() -> None:

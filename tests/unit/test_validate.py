@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -93,8 +94,8 @@ def test_validate_tells_links_in_a_directory_as_problems(specs: Path) -> None:
 def test_validate_warns_of_valid_apps_only(specs: Path) -> None:
     (specs / "bad.yaml").write_text(worker("bad", spec="oops: 1"))
 
-    def warn(app: App) -> list[str]:
-        return [f"{app.spec.type} at {app.scaling.max_replicas}"]
+    def warn(apps: Sequence[App]) -> Mapping[str, Sequence[str]]:
+        return {app.name: [f"{app.spec.type} at {app.scaling.max_replicas}"] for app in apps}
 
     result = validate(["specs"], warn=warn)
     assert [(w.path, w.app_name, w.message) for w in result.warnings] == [
@@ -122,7 +123,7 @@ def test_validate_tells_a_directory_that_cannot_be_seen_as_a_problem(
 def test_validate_prints_text_for_people(specs: Path) -> None:
     assert format_validation(validate(["specs"]), "text") == "2 valid apps: a, b"
     (specs / "a.yaml").write_text(web("a", spec="suspend: yes\nreplicas: 2"))
-    text = format_validation(validate(["specs"], warn=lambda app: ["careful"]), "text")
+    text = format_validation(validate(["specs"], warn=lambda apps: {"b": ["careful"]}), "text")
     assert text.splitlines() == [
         "specs/a.yaml:9: spec.suspend: found yes without quotes; expected true or false",
         "specs/a.yaml:10: spec.replicas: found an unknown field; expected scaling.replicas",
@@ -133,7 +134,7 @@ def test_validate_prints_text_for_people(specs: Path) -> None:
 
 def test_validate_prints_json_for_machines(specs: Path) -> None:
     (specs / "a.yaml").write_text(web("a", spec="suspend: 1"))
-    result = json.loads(format_validation(validate(["specs"], warn=lambda app: ["careful"]), "json"))
+    result = json.loads(format_validation(validate(["specs"], warn=lambda apps: {"b": ["careful"]}), "json"))
     assert result == {
         "valid": False,
         "apps": ["b"],

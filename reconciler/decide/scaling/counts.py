@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import PENDING, Replica
 from reconciler.decide.scaling.recommend import recommend, remember
+from reconciler.decide.scaling.writers import fixed_count
 from reconciler.model.events import Event
 from reconciler.model.load import AppLoad
 from reconciler.model.observed import Capacity, Observed
@@ -85,6 +86,7 @@ def decide_count(view: AppView, observed: Observed, host_headroom: HostHeadroom)
         load=observed.loads.apps.get(app.name, _UNKNOWN),
         unsettled=_unsettled(view),
         bounds=observed.bounds.get(app.name),
+        fixed=fixed_count(app),
     )
     decision = recommend(scaling, situation, view.now)
     if decision.target > app.count and scaling.mode == "auto":

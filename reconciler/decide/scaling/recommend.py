@@ -2,7 +2,8 @@
 
 An algorithm turns factors into a number; then a list of guards, each of which may only bring that number closer to the
 present count, has its say in a fixed order. Whatever a guard changes is recorded. Counts that people set (manual mode,
-a pause, bounds that the present count lies outside of) hold at once: the guards are for what load asks for.
+a pause, bounds that the present count lies outside of), and the one that an app has to have, hold at once: the guards
+are for what load asks for.
 
 It must never scale in on what it doesn't know, read a clock, or remember anything itself: `remember` says what to keep.
 A clock that is set back makes the last change count as having happened just now, which costs one cooldown at most.
@@ -11,12 +12,21 @@ A clock that is set back makes the last change count as having happened just now
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from reconciler.decide.scaling.metrics import Case, seconds
 from reconciler.decide.scaling.next_step import next_step
 from reconciler.decide.scaling.strategies import propose
 from reconciler.decide.scaling.throughput import diminishing
-from reconciler.model.scaling import Bounds, Clamp, ScalingDecision, ScalingSituation, ScalingState, Throughput
+from reconciler.model.scaling import (
+    Bounds,
+    Clamp,
+    FixedCount,
+    ScalingDecision,
+    ScalingSituation,
+    ScalingState,
+    Throughput,
+)
 from reconciler.model.spec import Scaling
 
 Recommendations = tuple[tuple[float, int], ...]
@@ -26,16 +36,16 @@ def initial_count(scaling: Scaling, bounds: Bounds | None = None) -> int:
     """How many replicas an app starts with. ``bounds``: those of the schedule, where one is in force."""
     fixed = _fixed(scaling)
     if fixed is not None:
-        return fixed[0]
+        return fixed.count
     return bounds.min_replicas if bounds else scaling.min_replicas
 
 
 def recommend(scaling: Scaling, situation: ScalingSituation, now: float) -> ScalingDecision:
     """The count for this moment, with its reasons. ``now`` in epoch seconds."""
     case = Case.of(scaling, situation, now)
-    fixed = _fixed(scaling)
+    fixed = _fixed(scaling) or situation.fixed
     if fixed is not None:
-        return _set_by_people(case, *fixed)
+        return _whatever_the_load(case, fixed)
     bound = _bounds(case, case.current)
     if bound.after != case.current:
         return _decision(case, case.current, bound.after, (bound,), "bounds hold at once, whatever the load")
@@ -47,29 +57,35 @@ def recommend(scaling: Scaling, situation: ScalingSituation, now: float) -> Scal
 def remember(scaling: Scaling, situation: ScalingSituation, decision: ScalingDecision) -> ScalingState:
     """What the next decision has to know of this one. Equal to the last state as long as nothing happens."""
     state = situation.state
-    recommendations = _recommended(scaling, state, decision)
+    recommendations = _recommended(scaling, situation, decision)
     if decision.should_scale:
-        return ScalingState(
-            decision.target, decision.at, recommendations, _served_before(situation, decision), scaled_from=state.count
+        return replace(
+            state,
+            count=decision.target,
+            scaled_at=decision.at,
+            recommendations=recommendations,
+            before_scale_out=_served_before(situation, decision),
+            scaled_from=state.count,
         )
     # What the last scale-out brought is a question only for as long as load has asked for more ever since.
     before = state.before_scale_out if decision.raw > state.count else None
-    return ScalingState(state.count, state.scaled_at, recommendations, before, state.scaled_from)
+    return replace(state, recommendations=recommendations, before_scale_out=before)
 
 
-def _fixed(scaling: Scaling) -> tuple[int, str, str] | None:
-    """A count that needs no decision: the number, why, and what would change it."""
+def _fixed(scaling: Scaling) -> FixedCount | None:
+    """The count that people set, which needs no decision."""
     if scaling.paused_at is not None:
-        return scaling.paused_at, f"scaling.pausedAt holds it at {scaling.paused_at}", "a commit without pausedAt"
+        why = f"scaling.pausedAt holds it at {scaling.paused_at}"
+        return FixedCount(scaling.paused_at, why, "a commit without pausedAt")
     if scaling.mode == "manual":
         count = scaling.manual_replicas
-        return count, f"mode is manual and asks for {count}", "a commit with another scaling.replicas"
+        return FixedCount(count, f"mode is manual and asks for {count}", "a commit with another scaling.replicas")
     return None
 
 
-def _set_by_people(case: Case, count: int, why: str, following: str) -> ScalingDecision:
-    reason = f"{_headline(case.current, count)}: {why}"
-    return ScalingDecision(case.now, case.current, count, count, reason, None, case.factors, (), following)
+def _whatever_the_load(case: Case, fixed: FixedCount) -> ScalingDecision:
+    count, reason = fixed.count, f"{_headline(case.current, fixed.count)}: {fixed.why}"
+    return ScalingDecision(case.now, case.current, count, count, reason, None, case.factors, (), fixed.until)
 
 
 def _decision(case: Case, raw: int, target: int, clamps: tuple[Clamp, ...], why: str) -> ScalingDecision:
@@ -179,9 +195,10 @@ def _in_window(state: ScalingState, now: float, window_seconds: float) -> Recomm
     return tuple(history)
 
 
-def _recommended(scaling: Scaling, state: ScalingState, decision: ScalingDecision) -> Recommendations:
+def _recommended(scaling: Scaling, situation: ScalingSituation, decision: ScalingDecision) -> Recommendations:
     """The history with this recommendation. Only the highest counts of what follows matter, so lower ones go."""
-    if _fixed(scaling) is not None or scaling.stabilization_window_seconds == 0:
+    state = situation.state
+    if _fixed(scaling) or situation.fixed or scaling.stabilization_window_seconds == 0:
         return ()
     if decision.should_scale and decision.raw == decision.current:
         return ((decision.at, decision.target),)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
+from reconciler.decide.scaling import writers
 from reconciler.decide.scaling.recommend import initial_count
 from reconciler.decide.words import differences
 from reconciler.model.events import Event
@@ -40,7 +41,7 @@ def register(observed: Observed, state: State, settings: DecisionSettings) -> Re
     containers = _by_app(observed.containers)
     orphans = containers.keys() - state.apps.keys() - desired.apps.keys()
     events: list[Event] = []
-    apps = dict(state.apps)
+    apps = {name: writers.looked_at(app) for name, app in state.apps.items()}
     for name, version in sorted(desired.apps.items()):
         if (app := apps.get(name)) is not None:
             apps[name], happened = _follow(app, version, now)
@@ -70,6 +71,8 @@ def _follow(app: AppState, version: Version, now: float) -> tuple[AppState, list
     before = app.version
     if before.app is version.app and before.revision == version.revision and app.missing_since is None:
         return app, []
+    if not writers.same_policy(before.app.scaling, version.app.scaling):
+        app = app.keeping_writers(0)
     if before.spec_hash == version.spec_hash and before.app == version.app and before.files == version.files:
         return app.read_again(version.like(before)), []
     sibling = next((known for known in app.versions if known.spec_hash == version.spec_hash), version)
@@ -99,7 +102,8 @@ def _new(version: Version, containers: Sequence[Container], bounds: Bounds | Non
         count = min(max(len(containers), count), bounds.max_replicas if bounds else scaling.max_replicas)
     siblings = [container.defaults for container in containers if container.spec_hash == version.spec_hash]
     version = replace(version, defaults=min(siblings, default=version.defaults))
-    return AppState(version.name, version, registered_at=now, updated_at=now, scaling=ScalingState(count))
+    app = AppState(version.name, version, registered_at=now, updated_at=now, scaling=ScalingState(count))
+    return writers.looked_at(app)
 
 
 def _absent(observed: Observed, apps: Mapping[str, AppState], orphans: AbstractSet[str]) -> frozenset[str]:
