@@ -52,6 +52,10 @@ leaves its app as it was: the last good version keeps running, and the others ar
 **Several documents.** Two apps of one name, or two routes of one host and path, are errors in both. So are two
 certificates for one host, and `dependsOn` of an app that doesn't exist or in a circle.
 
+**Removing an app** takes removing its file, or its document from a file that keeps others. A file that was
+emptied, commented out or renamed to another spelling of its ending (`.YAML`) is an error where an app came from it, and
+the app stays.
+
 **By type.** `http` needs a port with `protocol: HTTP`; `tcp` needs a port; `worker` has none, and a check of it needs a
 `port` of its own. `routes`, `edge` and `strategy.canary` are for `http` only.
 

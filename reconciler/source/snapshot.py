@@ -42,6 +42,14 @@ def is_spec(path: str) -> bool:
     return path.endswith((".yaml", ".yml")) and not is_hidden(path)
 
 
+def misnamed(path: str) -> str:
+    """The path that a file should have to be a spec, where only its ending's spelling keeps it from being one; else
+    nothing."""
+    stem, dot, ending = path.rpartition(".")
+    meant = f"{stem}{dot}{ending.lower()}"
+    return meant if meant != path and is_spec(meant) else ""
+
+
 def is_hidden(path: str) -> bool:
     return path.startswith(".") or "/." in path
 

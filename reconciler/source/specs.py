@@ -10,14 +10,24 @@ import dataclasses
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from reconciler.model.desired import Desired, Problem
+from reconciler.model.desired import Blank, Desired, Problem
 from reconciler.model.spec import App
 from reconciler.model.version import Version
 from reconciler.ports import Unavailable
 from reconciler.source.app_document import AppDocument, read_file, unreadable
 from reconciler.source.conflicts import conflicts
 from reconciler.source.document import MAX_FILE_BYTES, brief
-from reconciler.source.snapshot import MAX_CONTENT_BYTES, MAX_TOTAL_BYTES, Entry, Snapshot, is_hidden, is_spec
+from reconciler.source.snapshot import (
+    MAX_CONTENT_BYTES,
+    MAX_TOTAL_BYTES,
+    Entry,
+    Snapshot,
+    is_hidden,
+    is_spec,
+    misnamed,
+)
+
+NO_DOCUMENT = ("no document", "an app spec; to remove an app, remove its file")
 
 
 class Specs:
@@ -25,11 +35,14 @@ class Specs:
 
     def __init__(self) -> None:
         self._documents: dict[tuple[str, str], tuple[AppDocument, ...]] = {}
+        self._held: Mapping[str, frozenset[str]] = {}
         self._versions: Mapping[str, Version] = {}
 
     def desired(self, snapshot: Snapshot) -> Desired:
         """What a snapshot asks for. Raises Unavailable when the snapshot's contents can't be had any more."""
-        documents = self._read(snapshot)
+        by_path = self._read(snapshot)
+        blanks = self._blanks(by_path)
+        documents = [document for path, below in by_path.items() if is_spec(path) for document in below]
         files, file_problems = placed_files(documents, _finder(snapshot), snapshot.contents)
         problems = (*(p for d in documents for p in d.problems), *conflicts(documents), *file_problems)
         bad = {problem.app_name for problem in problems}
@@ -38,10 +51,14 @@ class Specs:
             for document in documents
             if document.app and document.name not in bad
         }
-        return Desired(snapshot.revision, self._versions, tuple(sorted(problems, key=order)), _not_followed(snapshot))
+        in_order = tuple(sorted(problems, key=order))
+        return Desired(snapshot.revision, self._versions, in_order, _not_followed(snapshot), blanks)
 
-    def _read(self, snapshot: Snapshot) -> list[AppDocument]:
-        entries = sorted((e for e in snapshot.entries.values() if is_spec(e.path)), key=lambda e: e.path)
+    def _read(self, snapshot: Snapshot) -> Mapping[str, tuple[AppDocument, ...]]:
+        """The documents of all specs, and of files that are none for their ending's spelling only, in order of path."""
+        entries = sorted(
+            (e for e in snapshot.entries.values() if is_spec(e.path) or misnamed(e.path)), key=lambda e: e.path
+        )
         known = {
             (e.path, e.blob): self._documents[e.path, e.blob] for e in entries if (e.path, e.blob) in self._documents
         }
@@ -55,7 +72,17 @@ class Specs:
             documents = (unreadable(path, *refused),) if refused else read_file(path, contents[entry.path])
             known[entry.path, entry.blob] = documents
         self._documents = known
-        return [document for entry in entries for document in known[entry.path, entry.blob]]
+        return {entry.path: known[entry.path, entry.blob] for entry in entries}
+
+    def _blanks(self, by_path: Mapping[str, tuple[AppDocument, ...]]) -> tuple[Blank, ...]:
+        """The files that ask for no app. Which apps one held is remembered until it holds others."""
+        before = self._held
+        self._held = {path: _names(documents) or before.get(path, frozenset()) for path, documents in by_path.items()}
+        return tuple(
+            Blank(brief(path, 300), *why, self._held[path], misnamed(path) or path)
+            for path, documents in by_path.items()
+            if (why := why_blank(path, documents))
+        )
 
     def _version(self, app: App, path: str, revision: str, files: Mapping[str, Mapping[str, bytes]]) -> Version:
         contents = files.get(app.name, {})
@@ -63,6 +90,17 @@ class Specs:
         if before and before.app is app and before.path == path and before.files == contents:
             return dataclasses.replace(before, revision=revision)
         return Version.of(app, revision, path, contents)
+
+
+def why_blank(path: str, documents: Sequence[AppDocument]) -> tuple[str, str] | None:
+    """Found and expected where a file asks for no app, though people may think that it does."""
+    if meant := misnamed(path):
+        return f"the ending {posixpath.splitext(path)[1]}", f"the name {brief(posixpath.basename(meant), 300)}"
+    return None if documents else NO_DOCUMENT
+
+
+def _names(documents: Sequence[AppDocument]) -> frozenset[str]:
+    return frozenset(document.name for document in documents if document.name)
 
 
 def placed_files(

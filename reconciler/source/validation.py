@@ -17,8 +17,8 @@ from reconciler.source.app_document import AppDocument, read_file, unreadable
 from reconciler.source.conflicts import conflicts
 from reconciler.source.directory import Files, entry_at, look
 from reconciler.source.document import MAX_FILE_BYTES, brief
-from reconciler.source.snapshot import Entry, is_in_hidden_directory, is_spec
-from reconciler.source.specs import order, placed_files, refusal
+from reconciler.source.snapshot import Entry, is_in_hidden_directory, is_spec, misnamed
+from reconciler.source.specs import order, placed_files, refusal, why_blank
 
 _DISK = Files(Path())
 
@@ -78,7 +78,7 @@ def _spec_files(path: Path) -> Sequence[Path]:
     """The spec files that a path means. Raises Unavailable where not everything in a directory can be seen."""
     if not path.is_dir():
         return [path]
-    return [path / name for name in sorted(look(path).files) if is_spec(name)]
+    return [path / name for name in sorted(look(path).files) if is_spec(name) or misnamed(name)]
 
 
 def _read(path: Path) -> tuple[AppDocument, ...]:
@@ -89,9 +89,11 @@ def _read(path: Path) -> tuple[AppDocument, ...]:
     if refused := refusal(entry, MAX_FILE_BYTES):
         return (unreadable(name, *refused),)
     try:
-        return read_file(name, _DISK.read(str(path)))
+        documents = read_file(name, _DISK.read(str(path)))
     except Unavailable as error:
         return (unreadable(name, str(error), "a file that can be read"),)
+    why = why_blank(str(path), documents)
+    return (unreadable(name, *why),) if why else documents
 
 
 def _beside(directory: str, path: str) -> Entry | None:
