@@ -67,7 +67,9 @@ that writes to a named volume is replaced stop-first unless it gives `strategy.m
 places at once is an error.
 
 **Files.** `spec.files` are read from the same commit as the spec, relative to it, never through a symbolic link, at
-most 1 MiB each. A changed file is a changed spec.
+most 1 MiB each. A changed file is a changed spec. What only stands for a file is refused, since it would be deployed as
+it is: pointers of Git LFS, and files encrypted by git-crypt, SOPS or age. What is secret belongs in a
+[secret](operations.md#secrets).
 
 **Scaling.** For each metric with a target above 0, `factor = value / target`. Inside the cooldown: keep. Largest factor
 above `scaleOutThresholdPct`: add 3 where it is above 1.5, 2 above 1.2, else 1. All known and the largest below

@@ -26,6 +26,7 @@ from reconciler.source.snapshot import (
     is_spec,
     misnamed,
 )
+from reconciler.source.stand_ins import stand_in
 
 NO_DOCUMENT = ("no document", "an app spec; to remove an app, remove its file")
 
@@ -113,7 +114,7 @@ def placed_files(
     ``find`` is given a spec's directory and the path of a file relative to it.
     """
     problems: list[Problem] = []
-    wanted: list[tuple[str, str, Entry]] = []
+    wanted: list[tuple[AppDocument, int, str, Entry]] = []
     for document, index, path in _wanted_files(documents):
         directory = posixpath.dirname(document.path)
         entry = find(directory, path)
@@ -122,11 +123,13 @@ def placed_files(
         if refused:
             problems.append(document.problem(("spec", "files", index, "path"), *refused))
         elif entry:
-            wanted.append((document.name or "", path, entry))
-    contents = read(list({entry.path: entry for _, _, entry in wanted}.values()))
+            wanted.append((document, index, path, entry))
+    contents = read(list({entry.path: entry for *_, entry in wanted}.values()))
     files: dict[str, dict[str, bytes]] = {}
-    for name, path, entry in wanted:
-        files.setdefault(name, {})[path] = contents[entry.path]
+    for document, index, path, entry in wanted:
+        files.setdefault(document.name or "", {})[path] = contents[entry.path]
+        if why := stand_in(contents[entry.path]):
+            problems.append(document.problem(("spec", "files", index, "path"), f"{why[0]}: {brief(path)}", why[1]))
     return files, problems
 
 

@@ -49,7 +49,7 @@ def validate(paths: Sequence[str | Path], *, warn: Callable[[App], Sequence[str]
     """
     by_path = {Path(path): list(_documents(Path(path))) for path in paths}
     documents = list({location: document for below in by_path.values() for location, document in below}.values())
-    _, file_problems = placed_files(documents, _beside, _unread)
+    _, file_problems = placed_files(documents, _beside, _contents)
     elsewhere = any(not path.is_dir() for path in by_path)
     cross = conflicts(documents, names_elsewhere=elsewhere)
     problems = sorted((*(p for d in documents for p in d.problems), *cross, *file_problems), key=order)
@@ -103,9 +103,15 @@ def _beside(directory: str, path: str) -> Entry | None:
     return None if linked or is_in_hidden_directory(path) else entry_at(Path(directory, path))
 
 
-def _unread(entries: Sequence[Entry]) -> Mapping[str, bytes]:
-    """No contents of these files: that they are there is all that counts here."""
-    return {entry.path: b"" for entry in entries}
+def _contents(entries: Sequence[Entry]) -> Mapping[str, bytes]:
+    """The contents of these files; none of one that can't be read just now, since that it is there counts most."""
+    contents = {}
+    for entry in entries:
+        try:
+            contents[entry.path] = _DISK.read(entry.path)
+        except Unavailable:
+            contents[entry.path] = b""
+    return contents
 
 
 def format_validation(validation: Validation, output: str) -> str:
