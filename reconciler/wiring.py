@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from reconciler.edge import EdgeSettings, NginxEdge, NoEdge, open_edge
@@ -16,9 +16,11 @@ from reconciler.executor import Executor
 from reconciler.instance_lock import InstanceLock
 from reconciler.load import open_meter
 from reconciler.loop import Waker
+from reconciler.model.events import Event
 from reconciler.model.plan import DecisionSettings
 from reconciler.model.reasons import Reason
-from reconciler.ports import Rejected, Source
+from reconciler.model.state import State
+from reconciler.ports import Record, Rejected, Source
 from reconciler.probe import open_prober
 from reconciler.runtime.docker import DockerRuntime
 from reconciler.settings import Settings
@@ -132,15 +134,17 @@ def decision_settings(settings: Settings) -> DecisionSettings:
 
 
 def tear_down(settings: Settings) -> Iterator[str]:
-    """Remove what is labelled this instance's, and stop its nginx; yield a line for each.
+    """Remove what is labelled this instance's, and stop its nginx; yield a line for each. First of all its apps are
+    forgotten, so that nothing is made anew before the source asks for it.
 
     Raises AlreadyRunning while its controller runs, which would make everything anew, and Unavailable without the
-    Engine; nothing was touched then.
+    Engine or the database; nothing was touched then.
     """
     with ExitStack() as opened:
         runtime = open_runtime(settings, Waker())
         opened.callback(runtime.close)
         opened.callback(InstanceLock(runtime.engine_id(), settings.instance).release)
+        _forget_apps(settings)
         open_nginx(settings).shut_down()
         yield "stopped nginx"
         removed = runtime.remove_all()
@@ -148,3 +152,16 @@ def tear_down(settings: Settings) -> Iterator[str]:
     yield from (f"removed network {name}" for name in removed.networks)
     yield from (f"kept network {name}: other containers use it" for name in removed.kept_networks)
     yield from (f"kept volume {name}: remove it with `docker volume rm {name}`" for name in removed.kept_volumes)
+
+
+def _forget_apps(settings: Settings) -> None:
+    """Keep of the record what happened, and nothing that a controller could go on from."""
+    if not (settings.database or settings.directory.exists()):
+        return
+    store = open_store(settings.database, state_dir=settings.directory, instance=settings.instance)
+    with closing(store):
+        last, now = store.load(), SystemClock().now()
+        if last.apps:
+            event = Event(now, "controller", "torn down; nothing is made anew before the source asks for it")
+            state = State(last_address=last.last_address, as_of=now)
+            store.save(Record(now, state, statuses={}, events=(event,), notices=(), problems=()))
