@@ -24,7 +24,7 @@ from reconciler.ports import Record, Rejected, Source
 from reconciler.probe import open_prober
 from reconciler.runtime.docker import DockerRuntime
 from reconciler.settings import Settings
-from reconciler.source import open_source
+from reconciler.source import FIRST_FETCH_SECONDS, open_source
 from reconciler.store import open_store
 from reconciler.tick import World
 
@@ -80,7 +80,9 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
         )
 
 
-def open_spec_source(settings: Settings, waker: Waker, mirrors: Path) -> Source:
+def open_spec_source(
+    settings: Settings, waker: Waker, mirrors: Path, *, first_fetch_seconds: float | None = FIRST_FETCH_SECONDS
+) -> Source:
     """The source; a git URL is mirrored under ``mirrors``. Raises Rejected for one that can never be read."""
     try:
         return open_source(
@@ -90,6 +92,8 @@ def open_spec_source(settings: Settings, waker: Waker, mirrors: Path) -> Source:
             state_dir=mirrors,
             wake=waker.wake,
             fetch_interval_seconds=settings.fetch_interval,
+            fetch_silence_seconds=settings.fetch_silence,
+            first_fetch_seconds=first_fetch_seconds,
             allow_file_urls=settings.allow_file_urls,
         )
     except ValueError as error:

@@ -15,7 +15,7 @@ MAX_CONTENT_BYTES = 1024 * 1024
 MAX_TOTAL_BYTES = 64 * 1024 * 1024
 MAX_ENTRIES = 20_000
 
-Kind = Literal["file", "symbolic link", "submodule", "special file"]
+Kind = Literal["file", "symbolic link", "submodule", "special file", "file without its content"]
 
 
 @dataclass(frozen=True, slots=True)

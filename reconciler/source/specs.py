@@ -145,6 +145,8 @@ def _wanted_files(documents: Sequence[AppDocument]) -> Iterator[tuple[AppDocumen
 
 def refusal(entry: Entry, max_bytes: int) -> tuple[str, str] | None:
     """Found and expected where an entry is nothing to be read."""
+    if entry.kind == "file without its content":
+        return f"a {entry.kind}", "a repository that has it; in a partial clone check it out, in any other run git fsck"
     if entry.kind != "file":
         return f"a {entry.kind}", "a regular file"
     if entry.size_bytes > max_bytes:
