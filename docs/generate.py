@@ -52,6 +52,10 @@ leaves its app as it was: the last good version keeps running, and the others ar
 **Several documents.** Two apps of one name, or two routes of one host and path, are errors in both. So are two
 certificates for one host, and `dependsOn` of an app that doesn't exist or in a circle.
 
+**Removing an app** takes removing its file, or its document from a file that keeps others. A file that was
+emptied, commented out or renamed to another spelling of its ending (`.YAML`) is an error where an app came from it, and
+the app stays.
+
 **By type.** `http` needs a port with `protocol: HTTP`; `tcp` needs a port; `worker` has none, and a check of it needs a
 `port` of its own. `routes`, `edge` and `strategy.canary` are for `http` only.
 
@@ -67,7 +71,9 @@ rollout, in healing, in a rollback. `orchestry validate` warns where several rep
 places at once is an error.
 
 **Files.** `spec.files` are read from the same commit as the spec, relative to it, never through a symbolic link, at
-most 1 MiB each. A changed file is a changed spec. Inside a volume that is `readOnly` none can be placed.
+most 1 MiB each. A changed file is a changed spec. Inside a volume that is `readOnly` none can be placed. What only
+stands for a file is refused, since it would be deployed as it is: pointers of Git LFS, and files encrypted by
+git-crypt, SOPS or age. What is secret belongs in a [secret](operations.md#secrets).
 
 **Labels.** `metadata.labels`, at most 64, reach containers with the next creation: a changed label alone recreates
 none. The controller's own labels, `orchestry.*`, win against those that an image brings.

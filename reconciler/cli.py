@@ -270,7 +270,8 @@ def teardown(
     settings: Settings,
     yes: Annotated[bool, typer.Option("--yes", help="Really remove everything that is labelled ours.")] = False,
 ) -> None:
-    """Remove this instance's containers, network and nginx. Named volumes, state and foreign containers stay."""
+    """Remove this instance's containers, network and nginx. Named volumes, foreign containers and
+    the record of what happened stay."""
     from reconciler.wiring import tear_down
 
     if not yes:

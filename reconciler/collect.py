@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from reconciler.decide.blanks import judged
 from reconciler.decide.questions import Questions, last_desired, questions
 from reconciler.executor import Executor
 from reconciler.model.desired import Desired
@@ -66,7 +67,7 @@ def collect(observers: Observers, state: State, now: float) -> Observed | Blind:
 
 def _read(source: Source, state: State) -> tuple[Desired, tuple[Outage, ...]]:
     try:
-        return source.read(), ()
+        return judged(source.read(), state), ()
     except Unavailable as error:
         return last_desired(state), (Outage("source", str(error), "the last revision applied stays in force"),)
 

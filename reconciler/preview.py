@@ -52,9 +52,10 @@ def preview(settings: Settings) -> Preview:
 
 @contextmanager
 def _source(settings: Settings) -> Iterator[Source]:
-    """The source as it is now. A git URL is mirrored for the moment only: the controller's own mirror isn't ours."""
+    """The source as it is now. A git URL is mirrored for the moment only, however long it takes: the
+    controller's own mirror isn't ours."""
     with TemporaryDirectory(prefix="orchestry-plan-", ignore_cleanup_errors=True) as mirrors:
-        source = open_spec_source(settings, Waker(), Path(mirrors))
+        source = open_spec_source(settings, Waker(), Path(mirrors), first_fetch_seconds=None)
         try:
             yield source
         finally:

@@ -83,6 +83,7 @@ class Settings:
         None, "directory of the specs inside the repository", "plan", unset="the repository's top"
     )
     fetch_interval: float = setting(30, "seconds between fetches of a git URL", gt=0)
+    fetch_silence: float = setting(60, "seconds without a byte after which a fetch is given up", "plan", gt=0)
     allow_file_urls: bool = setting(False, "allow file:// as a git URL", "plan")
     database: str | None = setting(
         None, "database URL", shared=True, unset="SQLite under the state directory", credential=True

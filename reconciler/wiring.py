@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path, PurePosixPath
 
 from reconciler.edge import EdgeSettings, NginxEdge, NoEdge, open_edge
@@ -17,14 +17,16 @@ from reconciler.executor import Executor
 from reconciler.instance_lock import InstanceLock
 from reconciler.load import open_meter
 from reconciler.loop import Waker
+from reconciler.model.events import Event
 from reconciler.model.plan import DecisionSettings
 from reconciler.model.reasons import Reason
-from reconciler.ports import Rejected, Source
+from reconciler.model.state import State
+from reconciler.ports import Record, Rejected, Source
 from reconciler.probe import open_prober
 from reconciler.runtime.docker import DockerRuntime
 from reconciler.runtime.host_paths import AllowedPath
 from reconciler.settings import Settings
-from reconciler.source import open_source
+from reconciler.source import FIRST_FETCH_SECONDS, open_source
 from reconciler.store import open_store
 from reconciler.tick import World
 
@@ -89,7 +91,9 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
         )
 
 
-def open_spec_source(settings: Settings, waker: Waker, mirrors: Path) -> Source:
+def open_spec_source(
+    settings: Settings, waker: Waker, mirrors: Path, *, first_fetch_seconds: float | None = FIRST_FETCH_SECONDS
+) -> Source:
     """The source; a git URL is mirrored under ``mirrors``. Raises Rejected for one that can never be read."""
     try:
         return open_source(
@@ -99,6 +103,8 @@ def open_spec_source(settings: Settings, waker: Waker, mirrors: Path) -> Source:
             state_dir=mirrors,
             wake=waker.wake,
             fetch_interval_seconds=settings.fetch_interval,
+            fetch_silence_seconds=settings.fetch_silence,
+            first_fetch_seconds=first_fetch_seconds,
             allow_file_urls=settings.allow_file_urls,
         )
     except ValueError as error:
@@ -151,15 +157,17 @@ def decision_settings(settings: Settings) -> DecisionSettings:
 
 
 def tear_down(settings: Settings) -> Iterator[str]:
-    """Remove what is labelled this instance's, and stop its nginx; yield a line for each.
+    """Remove what is labelled this instance's, and stop its nginx; yield a line for each. First of all its apps are
+    forgotten, so that nothing is made anew before the source asks for it.
 
     Raises AlreadyRunning while its controller runs, which would make everything anew, and Unavailable without the
-    Engine; nothing was touched then.
+    Engine or the database; nothing was touched then.
     """
     with ExitStack() as opened:
         runtime = open_runtime(settings, Waker())
         opened.callback(runtime.close)
         opened.callback(InstanceLock(runtime.engine_id(), settings.instance).release)
+        _forget_apps(settings)
         open_nginx(settings).shut_down()
         yield "stopped nginx"
         removed = runtime.remove_all()
@@ -167,3 +175,16 @@ def tear_down(settings: Settings) -> Iterator[str]:
     yield from (f"removed network {name}" for name in removed.networks)
     yield from (f"kept network {name}: other containers use it" for name in removed.kept_networks)
     yield from (f"kept volume {name}: remove it with `docker volume rm {name}`" for name in removed.kept_volumes)
+
+
+def _forget_apps(settings: Settings) -> None:
+    """Keep of the record what happened, and nothing that a controller could go on from."""
+    if not (settings.database or settings.directory.exists()):
+        return
+    store = open_store(settings.database, state_dir=settings.directory, instance=settings.instance)
+    with closing(store):
+        last, now = store.load(), SystemClock().now()
+        if last.apps:
+            event = Event(now, "controller", "torn down; nothing is made anew before the source asks for it")
+            state = State(last_address=last.last_address, as_of=now)
+            store.save(Record(now, state, statuses={}, events=(event,), notices=(), problems=()))

@@ -32,14 +32,31 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Blank:
+    """A file of the source that asks for no app, though people may think that it does: one without any document, or
+    with an ending that isn't a spec's.
+
+    ``held`` names apps that the file holds, or held when it was last read and did; ``spec_path`` is where its apps
+    were read from, or would be.
+    """
+
+    path: str
+    found: str
+    expected: str
+    held: frozenset[str]
+    spec_path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Desired:
     """All that one snapshot of the source asks for.
 
     ``revision`` names the snapshot; ``notices`` are things people should know that are nobody's error, such as
-    uncommitted changes that were ignored.
+    uncommitted changes that were ignored. Whether ``blanks`` are errors only the record can tell (`decide.blanks`).
     """
 
     revision: str
     apps: Mapping[str, Version]
     problems: tuple[Problem, ...] = ()
     notices: tuple[str, ...] = ()
+    blanks: tuple[Blank, ...] = ()

@@ -100,8 +100,8 @@ class Version:
 
 
 def short(revision: str) -> str:
-    """A revision as people write it: the first twelve characters of a commit."""
-    return revision[:12] if len(revision) == 40 else revision
+    """A revision as people write it: the first twelve characters of a commit, be its name of 40 or of 64."""
+    return revision[:12] if len(revision) in (40, 64) else revision
 
 
 def container_fields(app: App) -> dict[str, Any]:

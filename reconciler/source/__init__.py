@@ -15,7 +15,7 @@ from reconciler.source.schema import json_schema
 from reconciler.source.validation import Caution, Validation, format_validation, validate
 
 # How long a start waits for the first reading: over the network it may never come, from a disk it hardly ever lasts.
-_FIRST_FETCH_SECONDS = 10.0
+FIRST_FETCH_SECONDS = 10.0
 _FIRST_LOOK_SECONDS = 120.0
 
 
@@ -27,14 +27,16 @@ def open_source(
     state_dir: Path,
     wake: Callable[[], None],
     fetch_interval_seconds: float = 30.0,
+    fetch_silence_seconds: float = 60.0,
+    first_fetch_seconds: float | None = FIRST_FETCH_SECONDS,
     allow_file_urls: bool = False,
 ) -> Source:
     """Open a directory, a git work tree or a git URL.
 
     ``path`` is a directory below it; ``wake`` is called, from any thread, when there is something new. It is read once
-    before this returns, unless that takes longer than ten seconds for a URL, two minutes for a path. Raises ValueError,
-    with the remedy, for a source that can never work; one that just can't be read now raises Unavailable when it is
-    read.
+    before this returns, unless that takes longer than two minutes for a path, ``first_fetch_seconds`` for a URL (None:
+    as long as it takes). Raises ValueError, with the remedy, for a source that can never work; one that just can't be
+    read now raises Unavailable when it is read.
     """
     # GitPython takes a tenth of a second to import; commands that only validate shouldn't pay for it.
     from reconciler.source.local import LocalSource
@@ -48,9 +50,20 @@ def open_source(
         local.wait_for_first_reading(_FIRST_LOOK_SECONDS)
         return local
     remote = checked_remote(source, allow_file=allow_file_urls)
-    opened = RemoteSource(remote, branch, checked_directory(path or ""), state_dir, wake, fetch_interval_seconds)
-    opened.wait_for_first_reading(_FIRST_FETCH_SECONDS)
+    directory = checked_directory(path or "")
+    opened = RemoteSource(
+        remote, branch, directory, state_dir, wake, fetch_interval_seconds, silence_seconds=fetch_silence_seconds
+    )
+    opened.wait_for_first_reading(first_fetch_seconds)
     return opened
 
 
-__all__ = ["Validation", "Caution", "format_validation", "json_schema", "open_source", "validate"]
+__all__ = [
+    "FIRST_FETCH_SECONDS",
+    "Caution",
+    "Validation",
+    "format_validation",
+    "json_schema",
+    "open_source",
+    "validate",
+]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,6 +22,7 @@ from reconciler.source import later_rules
 from reconciler.source.document import Document, Fault, Path, read_documents
 from reconciler.source.errors import fault_of, shown, spelled, value_at, without_echoes
 from reconciler.source.schema import SECTIONS, describe, locate
+from reconciler.source.stand_ins import stand_in
 
 MAX_FAULTS = 100
 
@@ -60,8 +61,11 @@ class AppDocument:
 
 
 def read_file(path: str, content: bytes) -> tuple[AppDocument, ...]:
-    """All documents of a file."""
-    return tuple(_read(path, yaml) for yaml in read_documents(content))
+    """All documents of a file. Of one that only stands for a spec they tell the names, where those can be read."""
+    documents = tuple(_read(path, yaml) for yaml in read_documents(content))
+    if why := stand_in(content):
+        return tuple(replace(document, app=None, faults=(Fault((), 0, *why),)) for document in documents)
+    return documents
 
 
 def unreadable(path: str, found: str, expected: str) -> AppDocument:

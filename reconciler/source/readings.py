@@ -65,15 +65,21 @@ class Readings:
         signal handlers call it too, and may interrupt another call. So it only puts into a queue."""
         self._requests.put(None)
 
-    def wait_for_first(self, timeout_seconds: float) -> None:
+    def meanwhile(self, answer: Desired | Unavailable) -> None:
+        """Answer this until the reading under way has finished; for the reading itself to call."""
+        self._answer = answer
+        self._wake()
+
+    def wait_for_first(self, timeout_seconds: float | None) -> None:
         """Wait until the first reading has finished, well or not. Raises RuntimeError where a bug has ended it."""
         self._first.wait(timeout_seconds)
         self._thread.check()
 
-    def close(self) -> None:
-        """Read no more. A reading under way ends by itself."""
+    def close(self, patience_seconds: float = 0.0) -> None:
+        """Read no more, and wait so long for the reading under way, which ends by itself."""
         self._closed = True
         self.begin()
+        self._thread.join(patience_seconds)
 
     def _run(self) -> None:
         while not self._closed:

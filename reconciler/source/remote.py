@@ -13,11 +13,15 @@ from pathlib import Path
 
 from reconciler.model.desired import Desired
 from reconciler.ports import Unavailable
-from reconciler.source.git import Mirror, RemoteUnreachable
+from reconciler.source.git import Unreadable
+from reconciler.source.mirror import Mirror
 from reconciler.source.readings import Readings
 from reconciler.source.snapshot import Snapshot
 from reconciler.source.specs import Specs
+from reconciler.source.transport import RemoteUnreachable
 from reconciler.source.urls import Remote
+
+_CLOSE_SECONDS = 5.0  # for git to be ended, and not to outlive us
 
 
 class RemoteSource:
@@ -31,9 +35,11 @@ class RemoteSource:
         state_dir: Path,
         wake: Callable[[], None],
         interval_seconds: float,
+        silence_seconds: float = 60.0,
     ) -> None:
         name = hashlib.sha256(f"{remote.url}\n{branch or ''}".encode()).hexdigest()[:16]
-        self._mirror = Mirror(state_dir / "source" / f"{name}.git")
+        mirror = state_dir / "source" / f"{name}.git"
+        self._mirror = Mirror(mirror, directory, silence_seconds=silence_seconds)
         self._remote, self._branch, self._directory = remote, branch, directory
         self._specs = Specs()
         self._good: Desired | None = None
@@ -53,17 +59,18 @@ class RemoteSource:
         """Fetch now rather than when the interval has passed. Doesn't wait for it."""
         self._readings.begin()
 
-    def wait_for_first_reading(self, timeout_seconds: float) -> None:
-        """Wait until the first fetch has ended, well or not."""
+    def wait_for_first_reading(self, timeout_seconds: float | None) -> None:
+        """Wait until the first fetch has ended, well or not. None: however long it takes."""
         self._readings.wait_for_first(timeout_seconds)
 
     def close(self) -> None:
-        """Fetch no more. A fetch under way ends by itself."""
-        self._readings.close()
+        """Fetch no more, and end the fetch under way."""
+        self._mirror.close()
+        self._readings.close(_CLOSE_SECONDS)
 
     def _fetched(self) -> Desired:
         try:
-            commit = self._mirror.fetch(self._remote, self._branch)
+            commit = self._mirror.fetch(self._remote, self._branch, self._tell)
             if self._good is None or self._good.revision != commit:
                 self._good = self._loaded(commit)
             return self._good
@@ -71,6 +78,9 @@ class RemoteSource:
             if self._good is None:
                 raise
             return self._kept(error, self._good)
+        except Unreadable as error:
+            self._mirror.discard()
+            raise Unavailable(f"{error}; the mirror of {self._remote.shown} is made anew") from error
         except OSError as error:
             why = f"{self._remote.shown} can't be mirrored in {self._mirror.git_dir}: {error.strerror}"
             raise Unavailable(why) from error
@@ -80,6 +90,12 @@ class RemoteSource:
         if self._directory and not entries:
             raise Unavailable(f"{self._directory} is not in commit {commit[:12]} of {self._remote.shown}; check --path")
         return self._specs.desired(Snapshot(commit, entries, self._mirror.contents))
+
+    def _tell(self, progress: str) -> None:
+        """Have people know of a fetch that takes long."""
+        good = self._good
+        notices = good and dataclasses.replace(good, notices=(*good.notices, progress))
+        self._readings.meanwhile(notices or Unavailable(progress))
 
     def _kept(self, error: RemoteUnreachable, good: Desired) -> Desired:
         notice = f"the last fetch failed, {good.revision[:12]} still counts: {error}"

@@ -15,7 +15,7 @@ MAX_CONTENT_BYTES = 1024 * 1024
 MAX_TOTAL_BYTES = 64 * 1024 * 1024
 MAX_ENTRIES = 20_000
 
-Kind = Literal["file", "symbolic link", "submodule", "special file"]
+Kind = Literal["file", "symbolic link", "submodule", "special file", "file without its content"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,14 @@ class Snapshot:
 
 def is_spec(path: str) -> bool:
     return path.endswith((".yaml", ".yml")) and not is_hidden(path)
+
+
+def misnamed(path: str) -> str:
+    """The path that a file should have to be a spec, where only its ending's spelling keeps it from being one; else
+    nothing."""
+    stem, dot, ending = path.rpartition(".")
+    meant = f"{stem}{dot}{ending.lower()}"
+    return meant if meant != path and is_spec(meant) else ""
 
 
 def is_hidden(path: str) -> bool:

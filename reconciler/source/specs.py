@@ -10,14 +10,25 @@ import dataclasses
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from reconciler.model.desired import Desired, Problem
+from reconciler.model.desired import Blank, Desired, Problem
 from reconciler.model.spec import App
 from reconciler.model.version import Version
 from reconciler.ports import Unavailable
 from reconciler.source.app_document import AppDocument, read_file, unreadable
 from reconciler.source.conflicts import conflicts
 from reconciler.source.document import MAX_FILE_BYTES, brief
-from reconciler.source.snapshot import MAX_CONTENT_BYTES, MAX_TOTAL_BYTES, Entry, Snapshot, is_hidden, is_spec
+from reconciler.source.snapshot import (
+    MAX_CONTENT_BYTES,
+    MAX_TOTAL_BYTES,
+    Entry,
+    Snapshot,
+    is_hidden,
+    is_spec,
+    misnamed,
+)
+from reconciler.source.stand_ins import stand_in
+
+NO_DOCUMENT = ("no document", "an app spec; to remove an app, remove its file")
 
 
 class Specs:
@@ -25,11 +36,14 @@ class Specs:
 
     def __init__(self) -> None:
         self._documents: dict[tuple[str, str], tuple[AppDocument, ...]] = {}
+        self._held: Mapping[str, frozenset[str]] = {}
         self._versions: Mapping[str, Version] = {}
 
     def desired(self, snapshot: Snapshot) -> Desired:
         """What a snapshot asks for. Raises Unavailable when the snapshot's contents can't be had any more."""
-        documents = self._read(snapshot)
+        by_path = self._read(snapshot)
+        blanks = self._blanks(by_path)
+        documents = [document for path, below in by_path.items() if is_spec(path) for document in below]
         files, file_problems = placed_files(documents, _finder(snapshot), snapshot.contents)
         problems = (*(p for d in documents for p in d.problems), *conflicts(documents), *file_problems)
         bad = {problem.app_name for problem in problems}
@@ -38,10 +52,14 @@ class Specs:
             for document in documents
             if document.app and document.name not in bad
         }
-        return Desired(snapshot.revision, self._versions, tuple(sorted(problems, key=order)), _not_followed(snapshot))
+        in_order = tuple(sorted(problems, key=order))
+        return Desired(snapshot.revision, self._versions, in_order, _not_followed(snapshot), blanks)
 
-    def _read(self, snapshot: Snapshot) -> list[AppDocument]:
-        entries = sorted((e for e in snapshot.entries.values() if is_spec(e.path)), key=lambda e: e.path)
+    def _read(self, snapshot: Snapshot) -> Mapping[str, tuple[AppDocument, ...]]:
+        """The documents of all specs, and of files that are none for their ending's spelling only, in order of path."""
+        entries = sorted(
+            (e for e in snapshot.entries.values() if is_spec(e.path) or misnamed(e.path)), key=lambda e: e.path
+        )
         known = {
             (e.path, e.blob): self._documents[e.path, e.blob] for e in entries if (e.path, e.blob) in self._documents
         }
@@ -55,7 +73,17 @@ class Specs:
             documents = (unreadable(path, *refused),) if refused else read_file(path, contents[entry.path])
             known[entry.path, entry.blob] = documents
         self._documents = known
-        return [document for entry in entries for document in known[entry.path, entry.blob]]
+        return {entry.path: known[entry.path, entry.blob] for entry in entries}
+
+    def _blanks(self, by_path: Mapping[str, tuple[AppDocument, ...]]) -> tuple[Blank, ...]:
+        """The files that ask for no app. Which apps one held is remembered until it holds others."""
+        before = self._held
+        self._held = {path: _names(documents) or before.get(path, frozenset()) for path, documents in by_path.items()}
+        return tuple(
+            Blank(brief(path, 300), *why, self._held[path], misnamed(path) or path)
+            for path, documents in by_path.items()
+            if (why := why_blank(path, documents))
+        )
 
     def _version(self, app: App, path: str, revision: str, files: Mapping[str, Mapping[str, bytes]]) -> Version:
         contents = files.get(app.name, {})
@@ -63,6 +91,17 @@ class Specs:
         if before and before.app is app and before.path == path and before.files == contents:
             return dataclasses.replace(before, revision=revision)
         return Version.of(app, revision, path, contents)
+
+
+def why_blank(path: str, documents: Sequence[AppDocument]) -> tuple[str, str] | None:
+    """Found and expected where a file asks for no app, though people may think that it does."""
+    if meant := misnamed(path):
+        return f"the ending {posixpath.splitext(path)[1]}", f"the name {brief(posixpath.basename(meant), 300)}"
+    return None if documents else NO_DOCUMENT
+
+
+def _names(documents: Sequence[AppDocument]) -> frozenset[str]:
+    return frozenset(document.name for document in documents if document.name)
 
 
 def placed_files(
@@ -75,7 +114,7 @@ def placed_files(
     ``find`` is given a spec's directory and the path of a file relative to it.
     """
     problems: list[Problem] = []
-    wanted: list[tuple[str, str, Entry]] = []
+    wanted: list[tuple[AppDocument, int, str, Entry]] = []
     for document, index, path in _wanted_files(documents):
         directory = posixpath.dirname(document.path)
         entry = find(directory, path)
@@ -84,11 +123,13 @@ def placed_files(
         if refused:
             problems.append(document.problem(("spec", "files", index, "path"), *refused))
         elif entry:
-            wanted.append((document.name or "", path, entry))
-    contents = read(list({entry.path: entry for _, _, entry in wanted}.values()))
+            wanted.append((document, index, path, entry))
+    contents = read(list({entry.path: entry for *_, entry in wanted}.values()))
     files: dict[str, dict[str, bytes]] = {}
-    for name, path, entry in wanted:
-        files.setdefault(name, {})[path] = contents[entry.path]
+    for document, index, path, entry in wanted:
+        files.setdefault(document.name or "", {})[path] = contents[entry.path]
+        if why := stand_in(contents[entry.path]):
+            problems.append(document.problem(("spec", "files", index, "path"), f"{why[0]}: {brief(path)}", why[1]))
     return files, problems
 
 
@@ -104,6 +145,8 @@ def _wanted_files(documents: Sequence[AppDocument]) -> Iterator[tuple[AppDocumen
 
 def refusal(entry: Entry, max_bytes: int) -> tuple[str, str] | None:
     """Found and expected where an entry is nothing to be read."""
+    if entry.kind == "file without its content":
+        return f"a {entry.kind}", "a repository that has it; in a partial clone check it out, in any other run git fsck"
     if entry.kind != "file":
         return f"a {entry.kind}", "a regular file"
     if entry.size_bytes > max_bytes:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass, field
+from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import unquote
 
-_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
 _USER = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _PATH = r"[^\s\x00-\x1f\x7f\\]+"
 _SCP = re.compile(rf"(?:{_USER}@)?{_HOST}:(?![/-]){_PATH}|(?:{_USER}@)?{_HOST}:/(?!/){_PATH}")
@@ -19,7 +20,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(://|::)")
 _SSH = re.compile(rf"ssh://(?:{_USER}@)?{_HOST}(?::[0-9]{{1,5}})?/{_PATH}")
 _HTTPS = re.compile(rf"https://{_HOST}(?::[0-9]{{1,5}})?/[^\s\x00-\x1f\x7f\\?#]+")
 _FILE = re.compile(rf"file:///{_PATH}")
-_BRANCH_PART = r"[A-Za-z0-9_#@=,][A-Za-z0-9_#@=,.+-]*"
+_BRANCH_PART = r"[A-Za-z0-9_#@=,\u0080-\U0010ffff][A-Za-z0-9_#@=,.+\u0080-\U0010ffff-]*"
 _BRANCH = re.compile(rf"{_BRANCH_PART}(/{_BRANCH_PART})*")
 
 
@@ -44,6 +45,7 @@ def is_url(source: str) -> bool:
 def checked_remote(source: str, *, allow_file: bool) -> Remote:
     """The remote of a URL. Raises ValueError with the remedy where it isn't allowed."""
     scheme = _SCHEME.match(source)
+    _check_literal(source)
     protocol = scheme[1].lower() if scheme and scheme[2] == "://" else "ssh" if not scheme else scheme[1]
     if protocol == "https":
         return _https(source)
@@ -55,6 +57,18 @@ def checked_remote(source: str, *, allow_file: bool) -> Remote:
         return Remote(source, "file")
     allowed = "https://HOST/PATH or ssh://USER@HOST/PATH" + (" or file:///PATH" if allow_file else "")
     raise ValueError(f"a {protocol} source of a form that isn't allowed; use {allowed}")
+
+
+def _check_literal(source: str) -> None:
+    """Raise ValueError where a host in brackets is no IPv6 address."""
+    literal = re.match(r"(?:[a-z]+://)?(?:[^/@]*@)?\[([^\]/]*)\]", source, re.IGNORECASE)
+    try:
+        if literal:
+            IPv6Address(literal[1])
+    except AddressValueError:
+        raise ValueError(
+            "a host in brackets that is no IPv6 address; use https://HOST/PATH, or [::1] for HOST"
+        ) from None
 
 
 def _https(source: str) -> Remote:
@@ -73,7 +87,8 @@ def _https(source: str) -> Remote:
 def checked_branch(branch: str) -> str:
     """The branch by its name. Raises ValueError where the text can't be a branch's name."""
     parts = branch.split("/")
-    if not _BRANCH.fullmatch(branch) or ".." in branch or any(p.endswith((".lock", ".")) for p in parts):
+    possible = _BRANCH.fullmatch(branch) and branch.isprintable() and ".." not in branch
+    if not possible or any(part.endswith((".lock", ".")) for part in parts):
         raise ValueError("a branch name of letters, digits and ._+-#@=,/ is needed")
     return branch
 

@@ -17,8 +17,8 @@ from reconciler.source.app_document import AppDocument, read_file, unreadable
 from reconciler.source.conflicts import conflicts
 from reconciler.source.directory import Files, entry_at, look
 from reconciler.source.document import MAX_FILE_BYTES, brief
-from reconciler.source.snapshot import Entry, is_in_hidden_directory, is_spec
-from reconciler.source.specs import order, placed_files, refusal
+from reconciler.source.snapshot import Entry, is_in_hidden_directory, is_spec, misnamed
+from reconciler.source.specs import order, placed_files, refusal, why_blank
 
 _DISK = Files(Path())
 
@@ -51,7 +51,7 @@ def validate(
     """
     by_path = {Path(path): list(_documents(Path(path))) for path in paths}
     documents = list({location: document for below in by_path.values() for location, document in below}.values())
-    _, file_problems = placed_files(documents, _beside, _unread)
+    _, file_problems = placed_files(documents, _beside, _contents)
     elsewhere = any(not path.is_dir() for path in by_path)
     cross = conflicts(documents, names_elsewhere=elsewhere)
     problems = sorted((*(p for d in documents for p in d.problems), *cross, *file_problems), key=order)
@@ -81,7 +81,7 @@ def _spec_files(path: Path) -> Sequence[Path]:
     """The spec files that a path means. Raises Unavailable where not everything in a directory can be seen."""
     if not path.is_dir():
         return [path]
-    return [path / name for name in sorted(look(path).files) if is_spec(name)]
+    return [path / name for name in sorted(look(path).files) if is_spec(name) or misnamed(name)]
 
 
 def _read(path: Path) -> tuple[AppDocument, ...]:
@@ -92,9 +92,11 @@ def _read(path: Path) -> tuple[AppDocument, ...]:
     if refused := refusal(entry, MAX_FILE_BYTES):
         return (unreadable(name, *refused),)
     try:
-        return read_file(name, _DISK.read(str(path)))
+        documents = read_file(name, _DISK.read(str(path)))
     except Unavailable as error:
         return (unreadable(name, str(error), "a file that can be read"),)
+    why = why_blank(str(path), documents)
+    return (unreadable(name, *why),) if why else documents
 
 
 def _beside(directory: str, path: str) -> Entry | None:
@@ -104,9 +106,15 @@ def _beside(directory: str, path: str) -> Entry | None:
     return None if linked or is_in_hidden_directory(path) else entry_at(Path(directory, path))
 
 
-def _unread(entries: Sequence[Entry]) -> Mapping[str, bytes]:
-    """No contents of these files: that they are there is all that counts here."""
-    return {entry.path: b"" for entry in entries}
+def _contents(entries: Sequence[Entry]) -> Mapping[str, bytes]:
+    """The contents of these files; none of one that can't be read just now, since that it is there counts most."""
+    contents = {}
+    for entry in entries:
+        try:
+            contents[entry.path] = _DISK.read(entry.path)
+        except Unavailable:
+            contents[entry.path] = b""
+    return contents
 
 
 def format_validation(validation: Validation, output: str) -> str:

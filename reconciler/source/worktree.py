@@ -109,16 +109,24 @@ class WorkTree:
                 return None
             self._files = self._files or Files(self._root, "sha1" if len(commit) == 40 else "sha256")
             present = self._files.entries(listing)
+            left_out = self._left_out(present)
         except Unavailable as error:
             self._unseen_at = commit if isinstance(error, TooLarge) else ""  # not looked through at every tick
             return (f"uncommitted changes can't be told: {error}",)
         self._last_look = (ref, listing) if self._files.settled(listing) else None
-        return tuple(self._notices(ref, present))
+        return tuple(self._notices(ref, present, left_out))
 
-    def _notices(self, ref: str, present: Mapping[str, Entry]) -> Iterator[str]:
+    def _left_out(self, present: Mapping[str, Entry]) -> frozenset[str]:
+        """Files that are missing from the work tree because the checkout is sparse, which is nobody's change."""
+        sparse = (self._git_dir / "info" / "sparse-checkout").exists()
+        complete = not sparse or self._committed.keys() <= present.keys()
+        return frozenset() if complete else self._repository.left_out(self._directory)
+
+    def _notices(self, ref: str, present: Mapping[str, Entry], left_out: frozenset[str]) -> Iterator[str]:
         if ref != "HEAD" and not self._branch:
             yield f"a rebase or bisection is under way; {_short(ref)} counts as it was before"
-        changed = [path for path, entry in self._committed.items() if _differs(entry, present.get(path))]
+        expected = (entry for path, entry in self._committed.items() if path in present or path not in left_out)
+        changed = [entry.path for entry in expected if _differs(entry, present.get(entry.path))]
         new = [path for path in present if is_spec(path) and path not in self._committed]
         if names := sorted(changed + new):
             more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""

@@ -596,7 +596,7 @@ def test_a_creation_that_is_checked_leaves_nothing_behind(ready: World) -> None:
 
 def test_a_check_tells_what_the_creation_would_be_refused_for(ready: World, tmp_path: Path) -> None:
     missing = demo(ready, volumes=[{"hostPath": str(tmp_path / "missing"), "mountPath": "/data"}])
-    runtime = ready.another(allow_host_paths=[str(tmp_path)])
+    runtime = ready.another(allow_host_paths=[AllowedPath(PurePosixPath(tmp_path), True, False)])
     with pytest.raises(ActionError) as error:
         runtime.perform(CheckCreation("web", creation(ready, of=missing, address=""), cause="test"))
     assert error.value.reason == "HostPathMissing"

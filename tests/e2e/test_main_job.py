@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import signal
 import threading
 import time
@@ -297,6 +298,25 @@ def test_foreign_container_of_the_same_name_is_left_alone(site: Site) -> None:
     site.command("teardown", "--yes")
     assert client().inspect_container(foreign)["State"]["Running"]
     assert site.containers() == {}
+
+
+@pytest.mark.parametrize("source", ["away", "empty"])
+def test_an_instance_that_was_torn_down_stays_so_until_the_source_asks_for_it(site: Site, source: str) -> None:
+    site.commit({"web.yaml": web()})
+    site.converge()
+    assert site.command("teardown", "--yes").returncode == 0
+    specs, away = site.repository, site.repository.with_name("away")
+    specs.rename(away)
+    if source == "empty":
+        (specs / "specs").mkdir(parents=True)
+    assert site.command("run", "--once").returncode == (1 if source == "away" else 0)
+    assert site.containers() == {}
+    assert "torn down; nothing is made anew" in site.command("events").stdout
+    if source == "empty":
+        shutil.rmtree(specs)
+    away.rename(specs)
+    site.converge()
+    assert sorted(site.containers()) == ["web-1", "web-2"]
 
 
 def test_refused_routes_leave_the_other_apps_served(site: Site) -> None:

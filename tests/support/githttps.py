@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import socket
 import ssl
 import subprocess
 import threading
@@ -19,12 +20,16 @@ USER, PASSWORD = "reader", "s3cr@t"
 
 
 @contextlib.contextmanager
-def served(repository: Repository, place: Path) -> Iterator[tuple[int, Path]]:
-    """Serve a repository as ``/specs.git``; gives the port on localhost and the certificate to trust."""
-    certificate = make_certificate(place / "tls", "localhost")
+def served(
+    repository: Repository, place: Path, host: str = "localhost", *, old: bool = False
+) -> Iterator[tuple[int, Path]]:
+    """Serve a repository as ``/specs.git``; gives the port on the host and the certificate to trust. An ``old`` server
+    knows version 0 of git's protocol only."""
+    certificate = make_certificate(place / "tls", host)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, place / "tls" / "tls.key")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(repository.path / ".git"))
+    kind = _ServerOfIPv6 if ":" in host else ThreadingHTTPServer
+    server = kind((host if ":" in host else "127.0.0.1", 0), _handler(repository.path / ".git", old))
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -36,7 +41,11 @@ def served(repository: Repository, place: Path) -> Iterator[tuple[int, Path]]:
         thread.join()
 
 
-def _handler(git_dir: Path) -> type[BaseHTTPRequestHandler]:
+class _ServerOfIPv6(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
+def _handler(git_dir: Path, old: bool) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self._serve()
@@ -68,13 +77,14 @@ def _handler(git_dir: Path) -> type[BaseHTTPRequestHandler]:
             for name, value in (fields | {"Content-Length": str(len(content))}).items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(content)
+            with contextlib.suppress(OSError):  # the client is gone
+                self.wfile.write(content)
 
         def _cgi(self, path: str, query: str) -> dict[str, str]:
             return os.environ | {
                 "GIT_PROJECT_ROOT": str(git_dir),
                 "GIT_HTTP_EXPORT_ALL": "1",
-                "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+                "GIT_PROTOCOL": "" if old else self.headers.get("Git-Protocol", ""),
                 "PATH_INFO": path.removeprefix("/specs.git"),
                 "QUERY_STRING": query,
                 "REQUEST_METHOD": self.command,

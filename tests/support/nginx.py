@@ -341,7 +341,8 @@ def make_certificate(secret: Path, host: str) -> Path:
     """A self-signed certificate and its key, as the files of a secret; the certificate's path."""
     secret.mkdir(parents=True, exist_ok=True)
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}", "-days", "2"]
+    kind = "IP" if ":" in host else "DNS"
+    command += ["-subj", "/CN=test", "-addext", f"subjectAltName={kind}:{host}", "-days", "2"]
     command += ["-keyout", str(secret / "tls.key"), "-out", str(secret / "tls.crt")]
     subprocess.run(command, check=True, capture_output=True, timeout=30)
     return secret / "tls.crt"

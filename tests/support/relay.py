@@ -1,4 +1,4 @@
-"""A relay between a client and a server's socket, so that a test can cut the line, and put TLS on it."""
+"""A relay between a client and a server's socket, so that a test can cut the line, slow it down, and put TLS on it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,21 +15,25 @@ Address = str | tuple[str, int]
 
 
 class Relay:
-    """Listens on a unix socket's path or on a loopback port, and passes everything on to a unix socket.
+    """Listens on a unix socket's path or on a loopback port, and passes everything on to another such socket.
 
-    Where ``refused`` is set, a client that sends anything with these bytes in it is cut off instead.
+    Where ``refused`` is set, a client that sends anything with these bytes in it is cut off instead. Answers come at
+    ``bytes_per_second``, ``answered_bytes`` have come altogether; where ``allowed_bytes`` is set, the line is cut after
+    so many more of them.
     """
 
     refused = b""
+    bytes_per_second: float = 0
+    answered_bytes = 0
+    allowed_bytes: int | None = None
 
-    def __init__(self, listen: Address, target: str, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, listen: Address, target: Address, tls: ssl.SSLContext | None = None) -> None:
         self._target = target
         self._tls = tls
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        family = socket.AF_UNIX if isinstance(listen, str) else socket.AF_INET
-        self._listener = socket.socket(family)
+        self._listener = socket.socket(_family(listen))
         self._listener.bind(listen)
         self._listener.listen(64)
         self.port = 0 if isinstance(listen, str) else int(self._listener.getsockname()[1])
@@ -67,22 +72,36 @@ class Relay:
             stack.enter_context(client)
             if self._tls is not None:
                 client = stack.enter_context(self._tls.wrap_socket(client, server_side=True))
-            server = stack.enter_context(socket.socket(socket.AF_UNIX))
+            server = stack.enter_context(socket.socket(_family(self._target)))
             server.connect(self._target)
             with self._lock:
                 self._open |= {client, server}
-            answers = threading.Thread(target=_copy, args=(server, client), daemon=True)
+            answers = threading.Thread(target=_copy, args=(server, client, self._answered), daemon=True)
             answers.start()
             _copy(client, server, lambda data: bool(self.refused) and self.refused in data)
             answers.join()
             with self._lock:
                 self._open -= {client, server}
 
+    def _answered(self, data: bytes) -> bool:
+        """Count an answer, and take the time for it; whether it is too much."""
+        with self._lock:
+            self.answered_bytes += len(data)
+            if self.allowed_bytes is not None:
+                self.allowed_bytes = max(0, self.allowed_bytes - len(data))
+        if self.bytes_per_second:
+            time.sleep(len(data) / self.bytes_per_second)
+        return self.allowed_bytes == 0
+
+
+def _family(address: Address) -> socket.AddressFamily:
+    return socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+
 
 def _copy(source: socket.socket, sink: socket.socket, refuse: Callable[[bytes], bool] = lambda _: False) -> None:
     """Until either end is over, or has sent something to refuse; then both are."""
     with contextlib.suppress(OSError):
-        while (data := source.recv(65536)) and not refuse(data):
+        while (data := source.recv(16384)) and not refuse(data):
             sink.sendall(data)
     for each in (source, sink):
         with contextlib.suppress(OSError):
@@ -90,7 +109,7 @@ def _copy(source: socket.socket, sink: socket.socket, refuse: Callable[[bytes], 
 
 
 @contextlib.contextmanager
-def relay(listen: Address, target: str, tls: ssl.SSLContext | None = None) -> Iterator[Relay]:
+def relay(listen: Address, target: Address, tls: ssl.SSLContext | None = None) -> Iterator[Relay]:
     made = Relay(listen, target, tls)
     try:
         yield made

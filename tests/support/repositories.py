@@ -10,10 +10,10 @@ from pathlib import Path
 class Repository:
     """A work tree in a directory, made by the real git."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, algorithm: str = "sha1") -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
-        self.git("init", "--quiet", "--initial-branch=main")
+        self.git("init", "--quiet", "--initial-branch=main", f"--object-format={algorithm}")
 
     def git(self, *arguments: str) -> str:
         done = subprocess.run(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from reconciler.ports import Source, Unavailable
-from reconciler.source import git, open_source
-from reconciler.source.git import Mirror, RemoteUnreachable
+from reconciler.source import mirror as mirror_module
+from reconciler.source import open_source
+from reconciler.source.mirror import MIRROR_REF, Mirror
 from reconciler.source.remote import RemoteSource
+from reconciler.source.transport import RemoteUnreachable
 from reconciler.source.urls import Remote, checked_branch, checked_directory, checked_remote, is_url
 from tests.support import githttps
 from tests.support.repositories import Repository
@@ -145,42 +148,68 @@ def test_two_branches_of_one_remote_have_mirrors_of_their_own(origin: Repository
     assert [list(opened(origin.url, branch=name).read().apps) for name in ("old", "main")] == [["web"], ["new"]]
 
 
-def test_a_mirror_that_a_killed_git_left_locked_is_made_anew(origin: Repository, tmp_path: Path) -> None:
-    mirror = Mirror(tmp_path / "mirror.git")
+def test_what_a_killed_git_leaves_in_a_mirror_is_in_nobodys_way(origin: Repository, tmp_path: Path) -> None:
+    place = tmp_path / "mirror.git"
     remote = checked_remote(origin.url, allow_file=True)
-    mirror.fetch(remote, None)
+    Mirror(place).fetch(remote, None)
+    left = [place / name for name in ("shallow.lock", f"{MIRROR_REF}.lock", "objects/pack/tmp_pack_x")]
+    for path in left:
+        path.touch()
     commit = origin.commit({"specs/web.yaml": web("other")})
-    (tmp_path / "mirror.git" / "shallow.lock").touch()
-    with pytest.raises(RemoteUnreachable):
-        mirror.fetch(remote, None)
-    assert mirror.fetch(remote, None) == commit
+    assert Mirror(place).fetch(remote, None) == commit
+    assert not any(path.exists() for path in left)
 
 
-def test_a_fetch_that_takes_too_long_is_ended(
-    origin: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slow = tmp_path / "ssh"
-    slow.write_text("#!/bin/sh\nexec sleep 60\n")
-    slow.chmod(0o755)
-    monkeypatch.setenv("GIT_SSH_COMMAND", str(slow))
-    monkeypatch.setattr(git, "FETCH_TIMEOUT_SECONDS", 0.3)
-    with pytest.raises(RemoteUnreachable, match=r"ssh://host\.invalid/x: Timeout"):
-        Mirror(tmp_path / "mirror.git").fetch(Remote("ssh://host.invalid/x", "ssh"), None)
+@pytest.mark.parametrize("damaged", ["HEAD", "pack"])
+def test_a_damaged_mirror_is_made_anew(origin: Repository, tmp_path: Path, opened: Opened, damaged: str) -> None:
+    opened(origin.url).close()
+    (mirror,) = (tmp_path / "state" / "source").iterdir()
+    for path in [mirror / "HEAD"] if damaged == "HEAD" else (mirror / "objects" / "pack").iterdir():
+        path.chmod(0o600)
+        path.write_bytes(b"")
+    source = opened(origin.url)
+    source.refresh()
+    assert list(eventually(lambda: getattr(answer(source.read), "apps", {}))) == ["web"]
 
 
-def test_reading_a_remote_never_waits_for_the_network(
-    tmp_path: Path, wakes: Wakes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hanging = tmp_path / "ssh"
-    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
-    hanging.chmod(0o755)
-    monkeypatch.setenv("GIT_SSH_COMMAND", str(hanging))
-    monkeypatch.setattr(git, "FETCH_TIMEOUT_SECONDS", 0.5)
-    source = RemoteSource(Remote("ssh://host.invalid/x", "ssh"), None, "", tmp_path, wakes, 3600)
+@pytest.fixture
+def silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Remote:
+    """A remote by ssh that never says anything; the pid of what calls it is in ``called``."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/called\nexec sleep 60\n")
+    ssh.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(ssh))
+    return Remote("ssh://host.invalid/x", "ssh")
+
+
+def is_running(pid: str) -> bool:
+    try:
+        return "sleep" in Path("/proc", pid, "cmdline").read_text()
+    except OSError:
+        return False
+
+
+def test_a_fetch_that_falls_silent_is_ended_with_all_it_has_started(silent: Remote, tmp_path: Path) -> None:
+    with pytest.raises(RemoteUnreachable, match=r"ssh://host\.invalid/x: nothing came for 0.4 s, after 0 KiB"):
+        Mirror(tmp_path / "mirror.git", silence_seconds=0.4).fetch(silent, None)
+    eventually(lambda: not is_running((tmp_path / "called").read_text().strip()))
+
+
+def test_closing_a_remote_ends_the_fetch_under_way(silent: Remote, tmp_path: Path, wakes: Wakes) -> None:
+    source = RemoteSource(silent, None, "", tmp_path, wakes, 3600)
+    pid = eventually(lambda: (tmp_path / "called").exists() and (tmp_path / "called").read_text().strip())
+    assert is_running(pid)
+    source.close()
+    assert not any(thread.name == "source-fetch" for thread in threading.enumerate())
+    eventually(lambda: not is_running(pid))
+
+
+def test_reading_a_remote_never_waits_for_the_network(silent: Remote, tmp_path: Path, wakes: Wakes) -> None:
+    source = RemoteSource(silent, None, "", tmp_path, wakes, 3600, silence_seconds=0.5)
     with pytest.raises(Unavailable, match=r"ssh://host\.invalid/x is being fetched for the first time"):
         source.read()
     source.wait_for_first_reading(20)
-    with pytest.raises(Unavailable, match="Timeout"):
+    with pytest.raises(Unavailable, match=r"nothing came for 0\.5 s"):
         source.read()
     source.close()
 
@@ -249,7 +278,43 @@ def test_nothing_is_left_of_a_mirror_but_its_branch(origin: Repository, opened: 
     (mirror,) = (tmp_path / "state" / "source").iterdir()
     shutil.copytree(mirror, tmp_path / "copy.git")
     refs = Repository(tmp_path / "reader").git("-C", str(tmp_path / "copy.git"), "for-each-ref", "--format=%(refname)")
-    assert refs == git.MIRROR_REF
+    assert refs == MIRROR_REF
+
+
+def test_the_commits_between_two_fetches_are_known(origin: Repository, tmp_path: Path) -> None:
+    for number in range(20):
+        origin.commit({"specs/web.yaml": web(), "n": str(number)}, f"before {number}")
+    mirror = Mirror(tmp_path / "mirror.git")
+    remote = checked_remote(origin.url, allow_file=True)
+
+    def known(revisions: str) -> list[str]:
+        log = ("-C", str(mirror.git_dir), "log", "--format=%s", revisions)
+        return Repository(tmp_path / "reader").git(*log).splitlines()
+
+    first = mirror.fetch(remote, None)
+    assert known(first) == ["before 19"], "the first fetch is shallow"
+    for number in range(5):
+        origin.commit({"specs/web.yaml": web(), "n": f"x{number}"}, f"after {number}")
+    second = mirror.fetch(remote, None)
+    assert known(second) == ["after 4"], "what is new comes first"
+    assert mirror.fetch(remote, None) == second
+    assert known(f"{first}..{second}") == [f"after {number}" for number in (4, 3, 2, 1, 0)]
+    assert len(known(second)) < 20, "no more of what was before than it takes"
+
+
+def test_a_branch_that_was_rewritten_brings_no_endless_history(
+    origin: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror_module, "MAX_HISTORY", 4)
+    mirror = Mirror(tmp_path / "mirror.git")
+    remote = checked_remote(origin.url, allow_file=True)
+    mirror.fetch(remote, None)
+    origin.git("switch", "--quiet", "--orphan", "rewritten")
+    commits = [origin.commit({"specs/web.yaml": web(), "n": str(number)}) for number in range(12)]
+    origin.git("branch", "--force", "main", commits[-1])
+    assert [mirror.fetch(remote, "main") for _ in range(2)] == [commits[-1]] * 2
+    log = Repository(tmp_path / "reader").git("-C", str(mirror.git_dir), "rev-list", commits[-1])
+    assert log.splitlines() == commits[:-5:-1]
 
 
 # ---- which URLs
@@ -264,6 +329,9 @@ def test_nothing_is_left_of_a_mirror_but_its_branch(origin: Repository, opened: 
         ("git@git.example:team/specs.git", "git@git.example:team/specs.git", "ssh"),
         ("git.example:/srv/specs.git", "git.example:/srv/specs.git", "ssh"),
         ("file:///srv/specs.git", "file:///srv/specs.git", "file"),
+        ("https://[::1]:8443/specs", "https://[::1]:8443/specs", "https"),
+        ("ssh://git@[2001:db8::1]/specs", "ssh://git@[2001:db8::1]/specs", "ssh"),
+        ("git@[2001:db8::1]:specs.git", "git@[2001:db8::1]:specs.git", "ssh"),
     ],
 )
 def test_the_protocol_of_an_allowed_git_url_is_known(source: str, url: str, protocol: str) -> None:
@@ -287,6 +355,9 @@ def test_the_protocol_of_an_allowed_git_url_is_known(source: str, url: str, prot
         "https://git.example/specs?x=1",
         "https://git.example/a\nb",
         "https://[::1/x",
+        "https://[1.2.3]/x",
+        "ssh://git@[]/x",
+        "git@[::g]:x",
         "https:///specs",
         "https://git.example",
         "file://host/specs",
@@ -324,14 +395,31 @@ def test_paths_are_no_git_urls(source: str) -> None:
     assert not is_url(source)
 
 
-@pytest.mark.parametrize("branch", ["main", "release/1.0", "feature/#12-x", "dependabot/pip/x-1.2"])
+@pytest.mark.parametrize("branch", ["main", "release/1.0", "feature/#12-x", "dependabot/pip/x-1.2", "größe", "日本/🚀"])
 def test_names_that_a_branch_can_have_are_taken(branch: str) -> None:
     assert checked_branch(branch) == branch
 
 
 @pytest.mark.parametrize(
     "branch",
-    ["", "-x", "--upload-pack=x", "a..b", "a b", "a~1", "a^", "a:b", "@{-1}", "/a", "a/", "a//b", "a.lock", ".a"],
+    [
+        "",
+        "-x",
+        "--upload-pack=x",
+        "a..b",
+        "a b",
+        "a~1",
+        "a^",
+        "a:b",
+        "@{-1}",
+        "/a",
+        "a/",
+        "a//b",
+        "a.lock",
+        ".a",
+        "ö ü",
+        "a\u202eb",
+    ],
 )
 def test_names_that_a_branch_can_not_have_are_refused(branch: str) -> None:
     with pytest.raises(ValueError, match="a branch name of letters, digits"):

@@ -321,12 +321,76 @@ def test_a_work_tree_of_another_user_is_read(repository: Repository, opened: Ope
     assert opened(repository.path / "specs").read().revision == commit
 
 
-def test_a_damaged_repository_is_unavailable(repository: Repository, opened: Opened) -> None:
-    repository.commit({"specs/a.yaml": web("a")})
+def test_a_content_that_is_missing_from_a_repository_costs_only_its_app(repository: Repository, opened: Opened) -> None:
+    repository.commit({"specs/a.yaml": web("a"), "specs/b.yaml": web("b")})
     blob = repository.git("rev-parse", "HEAD:specs/a.yaml")
     (repository.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
-    with pytest.raises(Unavailable, match="missing from the repository; run git fsck"):
+    desired = opened(repository.path / "specs").read()
+    assert names(desired) == ["b"]
+    assert [str(problem) for problem in desired.problems] == [
+        "a.yaml: found a file without its content; expected a repository that has it; "
+        "in a partial clone check it out, in any other run git fsck"
+    ]
+
+
+def test_a_damaged_repository_is_unavailable(repository: Repository, opened: Opened) -> None:
+    repository.commit({"specs/a.yaml": web("a")})
+    tree = repository.git("rev-parse", "HEAD:specs")
+    (repository.path / ".git" / "objects" / tree[:2] / tree[2:]).unlink()
+    with pytest.raises(Unavailable, match=r"git ls-tree in .*: error: Could not read"):
         opened(repository.path / "specs").read()
+
+
+@pytest.fixture
+def partial(repository: Repository, tmp_path: Path) -> Repository:
+    """A blobless clone whose checkout is sparse: nothing of ``elsewhere`` was ever fetched."""
+    repository.commit({"specs/a.yaml": web("a"), "elsewhere/b.yaml": web("b"), "elsewhere/c.txt": "c"})
+    repository.git("config", "uploadpack.allowFilter", "true")
+    clone = str(tmp_path / "partial")
+    repository.git("clone", "--quiet", "--filter=blob:none", "--sparse", repository.url, clone)
+    repository.git("-C", clone, "sparse-checkout", "set", "specs")
+    return Repository(tmp_path / "partial")
+
+
+def test_a_sparse_checkout_is_no_change_of_what_it_leaves_out(repository: Repository, opened: Opened) -> None:
+    commit = repository.commit({"specs/a.yaml": web("a"), "elsewhere/b.yaml": web("b")})
+    repository.git("sparse-checkout", "set", "specs")
+    source = opened(repository.path)
+    desired = source.read()
+    assert (desired.revision, names(desired), desired.notices) == (commit, ["b", "a"], ())
+    (repository.path / "specs" / "a.yaml").unlink()
+    assert source.read().notices == ("uncommitted changes are ignored: specs/a.yaml",)
+
+
+def test_a_partial_clone_is_read_where_its_contents_are(partial: Repository, opened: Opened) -> None:
+    desired = opened(partial.path / "specs").read()
+    assert (names(desired), desired.problems, desired.notices) == (["a"], (), ())
+
+
+def test_what_a_partial_clone_lacks_is_a_problem_and_never_fetched(partial: Repository, opened: Opened) -> None:
+    packs = sorted((partial.path / ".git" / "objects").rglob("*"))
+    desired = opened(partial.path).read()
+    assert (names(desired), desired.notices) == (["a"], ())
+    (problem,) = desired.problems
+    assert (problem.path, problem.found) == ("elsewhere/b.yaml", "a file without its content")
+    assert sorted((partial.path / ".git" / "objects").rglob("*")) == packs
+
+
+def test_a_repository_of_long_names_is_a_work_tree_like_any(tmp_path: Path, opened: Opened) -> None:
+    repository = Repository(tmp_path / "long", algorithm="sha256")
+    commit = repository.commit({"specs/a.yaml": web("a")})
+    source = opened(repository.path / "specs")
+    desired = source.read()
+    assert len(commit) == 64
+    assert (desired.revision, names(desired), desired.notices) == (commit, ["a"], ())
+    repository.write({"specs/a.yaml": web("b")})
+    assert source.read().notices == ("uncommitted changes are ignored: a.yaml",)
+
+
+def test_a_branch_may_have_a_name_beyond_ascii(repository: Repository, opened: Opened) -> None:
+    repository.commit({"specs/a.yaml": web("a")})
+    repository.git("branch", "größe/日本")
+    assert names(opened(repository.path / "specs", branch="größe/日本").read()) == ["a"]
 
 
 def test_a_git_directory_that_is_none_is_unavailable_rather_than_skipped(tmp_path: Path, opened: Opened) -> None:

@@ -150,3 +150,21 @@ def test_validate_prints_json_for_machines(specs: Path) -> None:
         ],
         "warnings": [{"path": "specs/sub/b.yml", "app_name": "b", "message": "careful"}],
     }
+
+
+@pytest.mark.parametrize("text", ["", "# all of it\n# commented out\n", "---\n"])
+def test_validate_finds_fault_with_a_spec_without_any_document(specs: Path, text: str) -> None:
+    (specs / "a.yaml").write_text(text)
+    for given in ("specs", "specs/a.yaml"):
+        result = validate([given])
+        assert [str(problem) for problem in result.problems] == [
+            "specs/a.yaml: found no document; expected an app spec; to remove an app, remove its file"
+        ]
+
+
+def test_validate_names_the_right_ending_of_a_spec(specs: Path) -> None:
+    (specs / "a.yaml").rename(specs / "a.YAML")
+    for given in ("specs", "specs/a.YAML"):
+        assert [str(problem) for problem in validate([given]).problems] == [
+            "specs/a.YAML: found the ending .YAML; expected the name a.yaml"
+        ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from reconciler.decide.words import differences
+from reconciler.model.version import short
 from tests.support.apps import version
 
 
@@ -18,3 +21,10 @@ def test_a_change_of_version_is_told_without_values_that_may_be_secret() -> None
 
 def test_a_change_of_version_is_told_with_values_that_are_no_secret() -> None:
     assert differences(version(), version(image="demo:2")) == ("spec.image: demo:1 → demo:2",)
+
+
+@pytest.mark.parametrize(
+    ("revision", "shown"), [("ab" * 20, "ab" * 6), ("ab" * 32, "ab" * 6), ("dir-0123456789ab", "dir-0123456789ab")]
+)
+def test_a_commit_is_shown_by_its_beginning_however_long_names_are(revision: str, shown: str) -> None:
+    assert short(revision) == shown

@@ -111,8 +111,8 @@ def _absent(observed: Observed, apps: Mapping[str, AppState], orphans: AbstractS
     broken_paths = {problem.path for problem in desired.problems}
     broken_apps = {problem.app_name for problem in desired.problems if problem.app_name}
     missing = (frozenset(apps) | orphans) - desired.apps.keys() - broken_apps
-    if desired.problems or any(outage.side == "source" for outage in observed.outages):
-        # An orphan's file is not known; while any file is broken, or none can be read, it may well be that one.
+    if desired.problems or desired.blanks or any(outage.side == "source" for outage in observed.outages):
+        # An orphan's file is not known; while any is broken or blank, or none can be read, it may well be that one.
         missing -= orphans - apps.keys()
     return frozenset(name for name in missing if name not in apps or apps[name].version.path not in broken_paths)
 
