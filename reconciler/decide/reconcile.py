@@ -92,12 +92,15 @@ def reconcile(view: AppView) -> Reconciliation:
     pull = missing > 0 and hindrance is None and view.app.image_ready != composition.leading.spec_hash
     surge_left = max(0, view.count + view.surge - len(view.existing))
     create = 0 if hindrance or pull else min(surge_left, missing)
-    retire = {replica.name: _surplus_cause(view) for replica in sets.surplus}
+    settling = settling_until(view) is not None
+    # Those that stay may not be routed before the step has settled: meanwhile nobody is too many who serves.
+    surplus = [replica for replica in sets.surplus if not (settling and replica.name in view.routed)]
+    retire = {replica.name: _surplus_cause(view) for replica in surplus}
     retire |= {replica.name: _misfit_cause(view, replica) for replica in sets.idle}
     spared = [r for r in sets.set_aside if not r.ready and r.phase is not Phase.LEAVING][: max(0, missing - surge_left)]
     retire |= {replica.name: "its place is needed by the version that serves" for replica in spared}
     going = _expendable(view, sets, healed, missing)
-    if hindrance or pull or settling_until(view):
+    if hindrance or pull or settling:
         # Nobody new takes over just now: only those that are on their way out already go on.
         going = [replica for replica in going if replica.state.traffic.left_at is not None]
     retire |= {replica.name: _misfit_cause(view, replica) for replica in going}
