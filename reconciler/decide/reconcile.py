@@ -128,10 +128,16 @@ def _paused(failed: FailedVersion) -> str:
 
 def _hindrance(view: AppView) -> Wait | None:
     """Why no replica can be created just now."""
-    backoff = view.app.pacing.creation
     if view.app.stable is None and view.unready_dependencies:
         names = ", ".join(view.unready_dependencies)
         return Wait(view.name, f"waiting for {names} to be ready first (dependsOn)")
+    return creation_backoff(view)
+
+
+def creation_backoff(view: AppView) -> Wait | None:
+    """The wait for the next attempt after creating failed, whichever replica that was of; None where nothing is to be
+    waited for."""
+    backoff = view.app.pacing.creation
     if backoff is None or not backoff.blocks(view.now):
         return None
     if backoff.until_changed:
