@@ -18,6 +18,7 @@ from reconciler.model.version import Version
 from reconciler.runtime.translate import ADDRESS, APP, SPEC_HASH
 from tests.fakes.engine import FakeContainer, FakeEngine
 from tests.scenarios.evidence import Evidence
+from tests.scenarios.patience import Patience
 from tests.scenarios.readings import Readings, lowest_count
 
 # Of so many changes of an app's containers the controller remembers what their version was.
@@ -50,6 +51,7 @@ class Witness:
         self.addresses: set[str] = set()
         self.readings = Readings()
         self.evidence = Evidence()
+        self.patience = Patience(engine.images)
         self.asked = 0
         self._tick = 0
         self._tick_ended = True
@@ -63,6 +65,9 @@ class Witness:
         self._answers: dict[tuple[str, str], _Answers] = {}
         self._trusted: frozenset[str] = frozenset()
         self._routed: dict[str, frozenset[tuple[str, str]]] = {}
+        self._supposed = [RouteTable()]
+        self._proven = False
+        self._written = True
         self._left_at: dict[str, float] = {}
         self._idle: set[str] = set()
         self._ended: set[str] = set()
@@ -73,11 +78,13 @@ class Witness:
     def another_controller(self) -> None:
         """What the one before had begun and not ended is not done any more."""
         self._in_flight.clear()
+        self.patience.cut_off()
         self._is_new = True
 
     def lose_database(self) -> None:
         self.readings.lose()
         self.evidence.lose()
+        self.patience.lose()
         self._trusted = frozenset(container.id for container in self.ours())
         self._answers.clear()
 
@@ -91,6 +98,7 @@ class Witness:
         for answers in () if self._tick_ended else self._answers.values():
             answers.doubtful |= answers.well_since == self._tick
         self._tick, self._tick_ended, self._seen = self._tick + 1, False, False
+        self._proven, self._written = False, True
         self.readings.begin_tick()
 
     def saw(self) -> None:
@@ -105,17 +113,22 @@ class Witness:
         if not self._seen:
             return
         self._tick_ended, self._looked_at = True, self._engine.now
+        if self._proven and self._written:
+            del self._supposed[:-1]
+        self.patience.record()
         for name in self.readings.end_tick():
             self.evidence.changed(name)
         for name in self.readings.history:
             if None in self.readings.going_by(name):
                 self.evidence.went(name)
+                self.patience.forget_app(name)
             versions = self.readings.wanted(name) if self.readings.is_known(name) else []
             containers = self.ours(name)
             for version in versions:
                 fit = (hash_of(c) == version.spec_hash and self._may_be_ready(c) for c in containers)
                 if len(containers) == version.app.scaling.manual_replicas and all(fit):
                     self.evidence.was_whole(name, version.spec_hash)
+                    self.patience.forget_app(name)
 
     # --- actions
 
@@ -126,14 +139,23 @@ class Witness:
         wanted = self.readings.wanted(action.app_name)
         if wanted and all(version.app.spec.suspend for version in wanted):
             self._accuse(f"{action.summary}: its app is suspended, and to be left as it is")
+        if self.readings.is_changed(action.app_name):
+            self.patience.forget_app(action.app_name)
+        if early := self.patience.missing_seconds(action, self.evidence.at):
+            self._accuse(f"{action.summary}: tried again {early:g} s too early after it failed")
         if isinstance(action, CreateReplica):
             self._check_creation(action, wanted)
+            self._check_address(action)
         elif isinstance(action, RemoveReplica):
             self._check_removal(action, wanted)
         self._in_flight[action.key] = action
 
     def performed(self, action: Action) -> None:
         self._in_flight.pop(action.key, None)
+
+    def came_to(self, action: Action, *, failed: bool) -> None:
+        """The action ended, and the controller will be told how."""
+        self.patience.came_to(action, self.evidence.at, failed=failed)
 
     def failed(self, app_name: str, *, refused: bool) -> None:
         self.evidence.failed(app_name, refused=refused)
@@ -176,6 +198,16 @@ class Witness:
         if action.name not in before and len(before) >= count + surge:
             self._accuse(f"{action.summary} beside {', '.join(sorted(before))}: {count} + {surge} are allowed")
 
+    def _check_address(self, action: CreateReplica) -> None:
+        """No address is given twice."""
+        making = [a for a in self._in_flight.values() if isinstance(a, CreateReplica)]
+        owners = {a.name for a in making if a.address == action.address}
+        for container in self._engine.containers_by_id.values():
+            label = container.config["Labels"].get(ADDRESS)
+            owners |= {container.name} if action.address in (label, container.address) else set()
+        if others := owners - {action.name}:
+            self._accuse(f"{action.summary} at {action.address}: that is of {', '.join(sorted(others))}")
+
     def _check_removal(self, action: RemoveReplica, wanted: list[Version]) -> None:
         container = self._engine.containers_by_id.get(action.container_id)
         if container is None or None in self.readings.going_by(action.app_name):
@@ -202,15 +234,27 @@ class Witness:
             return False
         return self._is_ready(container) and len(members) <= newest.app.scaling.manual_replicas
 
+    def not_written(self) -> None:
+        """The record is as it was, whatever becomes of this tick."""
+        self._written = False
+
     # --- routes
+
+    def proven(self) -> None:
+        """The controller was told which table is served."""
+        self._proven = True
 
     def served(self, before: RouteTable, after: RouteTable) -> None:
         """nginx serves another table from now on."""
         self._tell(f"served: {', '.join(sorted(after.routed_names())) or 'nobody'}")
         self._routed = {app.app_name: live_servers(after, app.app_name) for app in after.apps}
+        supposed = self._supposed
+        self._supposed = [*supposed, after]
         by_name = {container.name: container for container in self.ours()}
         for app in after.apps:
-            for name, address in self._routed[app.app_name] - live_servers(before, app.app_name):
+            # Of a table that is not on record the next controller supposes that one before it is still served.
+            already = {server for table in supposed for server in live_servers(table, app.app_name)}
+            for name, address in self._routed[app.app_name] - already:
                 self._check_entry(app.app_name, name, address, by_name.get(name))
         for app in before.apps:
             self._check_table(app.app_name, live_servers(before, app.app_name))
