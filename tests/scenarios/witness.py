@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.model.actions import Action, CreateReplica, RemoveReplica
@@ -18,8 +17,10 @@ from reconciler.model.version import Version
 from reconciler.runtime.translate import ADDRESS, APP, SPEC_HASH
 from tests.fakes.engine import FakeContainer, FakeEngine
 from tests.scenarios.evidence import Evidence
+from tests.scenarios.labels import address_of, app_of, hash_of
 from tests.scenarios.patience import Patience
 from tests.scenarios.readings import Readings, lowest_count
+from tests.scenarios.wellness import Wellness
 
 # Of so many changes of an app's containers the controller remembers what their version was.
 REMEMBERED_CHANGES = 5
@@ -27,19 +28,6 @@ REMEMBERED_CHANGES = 5
 ORPHAN_GRACE_SECONDS = 10.0
 # How long a replica that ended keeps its place while it comes back.
 IN_PLACE_SECONDS = 10.0
-FAILURES_THAT_CONDEMN = 3
-
-
-@dataclass
-class _Answers:
-    """What one run of a container has answered to one check. ``well_since`` is the tick since which all answers were
-    good; ``doubtful`` says that the first of them may have got lost with that tick."""
-
-    started_at: float
-    well_once: bool = False
-    failures: int = 0
-    well_since: int = 0
-    doubtful: bool = False
 
 
 class Witness:
@@ -52,18 +40,15 @@ class Witness:
         self.readings = Readings()
         self.evidence = Evidence()
         self.patience = Patience(engine.images)
+        self.wellness = Wellness(self.readings)
         self.asked = 0
-        self._tick = 0
         self._tick_ended = True
         self._seen = False
         self._looked_at = engine.now
         self._is_new = True
-        self._unnoticed: set[str] = set()
         self._engine = engine
         self._tell = tell
         self._in_flight: dict[str, Action] = {}
-        self._answers: dict[tuple[str, str], _Answers] = {}
-        self._trusted: frozenset[str] = frozenset()
         self._routed: dict[str, frozenset[tuple[str, str]]] = {}
         self._supposed = [RouteTable()]
         self._proven = False
@@ -85,8 +70,7 @@ class Witness:
         self.readings.lose()
         self.evidence.lose()
         self.patience.lose()
-        self._trusted = frozenset(container.id for container in self.ours())
-        self._answers.clear()
+        self.wellness.lose(self.ours())
 
     def clock_set(self, seconds: float) -> None:
         """Set forward, it lets drains that are under way be over; set back, it lets nothing be over sooner."""
@@ -95,9 +79,8 @@ class Witness:
             self._left_at.clear()
 
     def begin_tick(self) -> None:
-        for answers in () if self._tick_ended else self._answers.values():
-            answers.doubtful |= answers.well_since == self._tick
-        self._tick, self._tick_ended, self._seen = self._tick + 1, False, False
+        self.wellness.begin_tick(last_ended=self._tick_ended)
+        self._tick_ended, self._seen = False, False
         self._proven, self._written = False, True
         self.readings.begin_tick()
 
@@ -105,7 +88,7 @@ class Witness:
         """The controller was told which containers there are. At its first look, a program that ended and was started
         again since the look of the one before seems to have run all along."""
         if self._is_new:
-            self._unnoticed |= {c.id for c in self.ours() if (c.started_at or 0.0) >= self._looked_at}
+            self.wellness.not_noticed(c for c in self.ours() if (c.started_at or 0.0) >= self._looked_at)
         self._seen, self._is_new = True, False
 
     def end_tick(self) -> None:
@@ -125,7 +108,7 @@ class Witness:
             versions = self.readings.wanted(name) if self.readings.is_known(name) else []
             containers = self.ours(name)
             for version in versions:
-                fit = (hash_of(c) == version.spec_hash and self._may_be_ready(c) for c in containers)
+                fit = (hash_of(c) == version.spec_hash and self.wellness.may_be_ready(c) for c in containers)
                 if len(containers) == version.app.scaling.manual_replicas and all(fit):
                     self.evidence.was_whole(name, version.spec_hash)
                     self.patience.forget_app(name)
@@ -219,7 +202,7 @@ class Witness:
         else:
             leaving = {a.name for a in self._in_flight.values() if isinstance(a, RemoveReplica)} | {action.name}
             others = [c for c in self.ours(action.app_name) if c.name not in leaving]
-            if self._is_ready(container):
+            if self.wellness.is_ready(container):
                 self._check_loss(action.summary, action.app_name, others)
 
     def _is_as_asked_for(self, container: FakeContainer, wanted: list[Version]) -> bool:
@@ -232,7 +215,7 @@ class Witness:
         shared = newest.app.spec.strategy.canary is not None and len(hashes) > 1
         if not alone or shared or self.evidence.may_have_failed(newest):
             return False
-        return self._is_ready(container) and len(members) <= newest.app.scaling.manual_replicas
+        return self.wellness.is_ready(container) and len(members) <= newest.app.scaling.manual_replicas
 
     def not_written(self) -> None:
         """The record is as it was, whatever becomes of this tick."""
@@ -276,7 +259,7 @@ class Witness:
             self._accuse(f"{name} is served, and there is no such container")
         elif app_of(container) != app_name or address_of(container) != address:
             self._accuse(f"{name} at {address} is served for {app_name}, and is somebody else")
-        elif not self._has_been_well(container) and not self._was_just_served(container):
+        elif not self.wellness.has_been_well(container) and not self._was_just_served(container):
             self._accuse(f"{name} is served, and has never answered well")
 
     def _was_just_served(self, container: FakeContainer) -> bool:
@@ -290,7 +273,9 @@ class Witness:
         after = self._routed.get(app_name, frozenset())
         members = {(c.name, address_of(c)): c for c in self.ours(app_name)}
         lost = [
-            members[server].name for server in before - after if server in members and self._is_ready(members[server])
+            members[server].name
+            for server in before - after
+            if server in members and self.wellness.is_ready(members[server])
         ]
         if lost:
             serving = [container for server, container in members.items() if server in after]
@@ -303,7 +288,7 @@ class Witness:
         possible = [*wanted, *(v for h in hashes for v in self.readings.of_hash(app_name, h))]
         count = lowest_count(wanted)
         least = count - max(unavailable(version, count) for version in possible)
-        ready = sum(self._may_be_ready(container) for container in others)
+        ready = sum(self.wellness.may_be_ready(container) for container in others)
         if ready < least:
             self._accuse(f"{what}: {ready} ready ones are left of {app_name}, {least} were promised")
 
@@ -311,47 +296,12 @@ class Witness:
 
     def answered(self, container: FakeContainer, check: str, well: bool) -> None:
         """A probe was answered."""
-        answers = self._run(container, check)
-        if well and (answers.failures or answers.doubtful or not answers.well_once):
-            answers.well_since, answers.doubtful = self._tick, False
-        answers.well_once |= well
-        answers.failures = 0 if well else answers.failures + 1
+        self.wellness.answered(container, check, well)
         if not well:
             self.evidence.unwell(app_of(container), hash_of(container))
 
     def served_badly(self, app_name: str, spec_hash: str) -> None:
         self.evidence.unwell(app_name, spec_hash)
-
-    def _run(self, container: FakeContainer, check: str) -> _Answers:
-        answers = self._answers.get((container.id, check))
-        if answers is None or answers.started_at != container.started_at:
-            answers = self._answers[container.id, check] = _Answers(container.started_at or 0.0)
-        return answers
-
-    def _is_ready(self, container: FakeContainer) -> bool:
-        """Whether the controller knows that it is well: all its answers of late say so."""
-        checks = self._checks(container)
-        return container.state == "running" and all(
-            answers.well_once and not answers.failures and not answers.doubtful
-            for answers in (self._run(container, check) for check in checks)
-        )
-
-    def _may_be_ready(self, container: FakeContainer) -> bool:
-        """Whether the controller may believe that it is well."""
-        condemned = any(self._run(container, c).failures >= FAILURES_THAT_CONDEMN for c in ("health", "readiness"))
-        return container.state == "running" and self._has_been_well(container) and not condemned
-
-    def _has_been_well(self, container: FakeContainer) -> bool:
-        """Whether it was well since it started; one that served before the database was lost is trusted."""
-        if container.id in self._trusted | self._unnoticed or not self._checks(container):
-            return container.state == "running"
-        return container.state == "running" and self._run(container, "health").well_once
-
-    def _checks(self, container: FakeContainer) -> set[str]:
-        """The checks that any version it may be of has."""
-        versions = self.readings.of_hash(app_of(container), hash_of(container))
-        checked = {"health" for version in versions if version.app.health_check is not None}
-        return checked | {"readiness" for version in versions if version.app.spec.readiness is not None}
 
     # --- containers
 
@@ -365,9 +315,9 @@ class Witness:
         name, spec_hash = app_of(container), hash_of(container)
         graces = [v.app.spec.termination_grace_period_seconds for v in self.readings.of_hash(name, spec_hash)]
         forgotten = spec_hash not in self.readings.hashes(name)[-REMEMBERED_CHANGES:]
-        if forgotten or container.id in self._trusted:
+        if forgotten or container.id in self.wellness.trusted:
             graces += [v.app.spec.termination_grace_period_seconds for v in self.readings.wanted(name)]
-        if container.id in self._trusted and not self.readings.is_known(name):
+        if container.id in self.wellness.trusted and not self.readings.is_known(name):
             graces.append(ORPHAN_GRACE_SECONDS)
         return min(graces)
 
@@ -383,18 +333,6 @@ class Witness:
 
     def _accuse(self, what: str) -> None:
         self.broken.append(what)
-
-
-def app_of(container: FakeContainer) -> str:
-    return str(container.config["Labels"][APP])
-
-
-def hash_of(container: FakeContainer) -> str:
-    return str(container.config["Labels"][SPEC_HASH])
-
-
-def address_of(container: FakeContainer) -> str:
-    return str(container.config["Labels"][ADDRESS])
 
 
 def live_servers(table: RouteTable, app_name: str) -> frozenset[tuple[str, str]]:
