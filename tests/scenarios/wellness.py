@@ -19,11 +19,14 @@ FAILURES_THAT_CONDEMN = 3
 @dataclass
 class _Answers:
     """What one run of a container has answered to one check. ``well_since`` is the tick since which all answers were
-    good; ``doubtful`` says that the first of them may have got lost with that tick."""
+    good; ``doubtful`` says that the first of them may have got lost with that tick. Of the ``failures`` in a row all
+    but ``lost`` ones were heard for certain, and ``fresh`` ones of them are of this tick."""
 
     started_at: float
     well_once: bool = False
     failures: int = 0
+    lost: int = 0
+    fresh: int = 0
     well_since: int = 0
     doubtful: bool = False
 
@@ -40,8 +43,10 @@ class Wellness:
 
     def begin_tick(self, *, last_ended: bool) -> None:
         """A tick begins; the last one has ``last_ended``, or was cut off."""
-        for answers in () if last_ended else self._answers.values():
-            answers.doubtful |= answers.well_since == self._tick
+        for answers in self._answers.values():
+            answers.doubtful |= not last_ended and answers.well_since == self._tick
+            answers.lost += 0 if last_ended else answers.fresh
+            answers.fresh = 0
         self._tick += 1
 
     def answered(self, container: FakeContainer, check: str, well: bool) -> None:
@@ -50,7 +55,10 @@ class Wellness:
         if well and (answers.failures or answers.doubtful or not answers.well_once):
             answers.well_since, answers.doubtful = self._tick, False
         answers.well_once |= well
-        answers.failures = 0 if well else answers.failures + 1
+        if well:
+            answers.failures = answers.lost = answers.fresh = 0
+        else:
+            answers.failures, answers.fresh = answers.failures + 1, answers.fresh + 1
 
     def not_noticed(self, containers: Iterable[FakeContainer]) -> None:
         """These ended and were started again while nobody looked."""
@@ -71,7 +79,8 @@ class Wellness:
 
     def may_be_ready(self, container: FakeContainer) -> bool:
         """Whether the controller may believe that it is well."""
-        condemned = any(self._run(container, c).failures >= FAILURES_THAT_CONDEMN for c in ("health", "readiness"))
+        checks = [self._run(container, check) for check in ("health", "readiness")]
+        condemned = any(answers.failures - answers.lost >= FAILURES_THAT_CONDEMN for answers in checks)
         return container.state == "running" and self.has_been_well(container) and not condemned
 
     def has_been_well(self, container: FakeContainer) -> bool:
