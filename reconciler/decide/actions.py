@@ -177,6 +177,8 @@ def _finish_creating(view: AppView, replica: Replica) -> Action | Wait | None:
         return None
     if wait := creation_backoff(view):
         return replace(wait, message=f"{state.name} was never started: {wait.message}")
+    if view.app.image_ready != leading.spec_hash:
+        return Wait(view.name, f"{state.name} was never started: waiting for image {leading.app.spec.image}")
     cause = "created, but never started"
     action = CreateReplica(view.name, leading, state.slot, state.name, state.address, view.count, cause)
     return pause(view.app, action, "it still does not run", view.now) or action

@@ -89,7 +89,8 @@ def reconcile(view: AppView) -> Reconciliation:
     healed = healing.heal(view, sets.kept, sets.unhealthy)
     missing = max(0, composition.wanted - len(sets.kept) - healed.held)
     hindrance = _hindrance(view) if missing else None
-    pull = missing > 0 and hindrance is None and view.app.image_ready != composition.leading.spec_hash
+    lacks_image = view.app.image_ready != composition.leading.spec_hash
+    pull = lacks_image and (missing > 0 and hindrance is None or _is_to_be_finished(view, sets))
     surge_left = max(0, view.count + view.surge - len(view.existing))
     create = 0 if hindrance or pull else min(surge_left, missing)
     settling = settling_until(view) is not None
@@ -124,6 +125,11 @@ def settling_until(view: AppView) -> float | None:
 
 def _paused(failed: FailedVersion) -> str:
     return f"rollout paused, since {failed.message}; a changed spec or restartToken goes on"
+
+
+def _is_to_be_finished(view: AppView, sets: ReplicaSets) -> bool:
+    """Whether the creation of a replica that stays was cut off, and may go on now."""
+    return creation_backoff(view) is None and any(replica.phase is Phase.CREATED for replica in sets.kept)
 
 
 def _hindrance(view: AppView) -> Wait | None:

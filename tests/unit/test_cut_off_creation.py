@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reconciler.model.actions import EnsureImage
 from reconciler.model.observed import ContainerState
+from reconciler.model.reasons import Reason
 from tests.support.apps import desired, version
 from tests.support.stage import Stage, rejected, try_later
 
@@ -43,3 +45,12 @@ def test_a_creation_that_was_cut_off_and_is_refused_waits_for_another_spec() -> 
     stage.failing["web-1"] = rejected("StartRefused", "no such file")
     assert attempts(stage, 10) == [0.0]
     assert "waiting for a changed spec" in stage.text()
+
+
+def test_a_creation_that_was_cut_off_is_finished_once_its_image_is_there_again() -> None:
+    stage = cut_off()
+    stage.failing["web-1"] = try_later(Reason.IMAGE_MISSING, "no such image")
+    stage.until(lambda: stage.plan and any(isinstance(action, EnsureImage) for action in stage.plan.actions))
+    stage.failing.clear()
+    stage.settle()
+    assert stage.routed() == ["web-1"]
