@@ -7,13 +7,13 @@ request is left in it). What can't be done yet becomes a wait with its reason, s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from reconciler.decide.addresses import Addresses, NameOf, free_slots
 from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import RUNNING, Phase, Replica
-from reconciler.decide.reconcile import Reconciliation
+from reconciler.decide.reconcile import Reconciliation, creation_backoff
 from reconciler.decide.state.repetition import pause
 from reconciler.decide.words import exit_words
 from reconciler.model.actions import (
@@ -187,6 +187,10 @@ def _finish_creating(view: AppView, replica: Replica) -> Action | Wait | None:
     state, leading = replica.state, view.composition.leading
     if not replica.fits(leading.spec_hash, view.now):
         return None
+    if wait := creation_backoff(view):
+        return replace(wait, message=f"{state.name} was never started: {wait.message}")
+    if view.app.image_ready != leading.spec_hash:
+        return Wait(view.name, f"{state.name} was never started: waiting for image {leading.app.spec.image}")
     cause = "created, but never started"
     action = CreateReplica(view.name, leading, state.slot, state.name, state.address, view.count, cause)
     return pause(view.app, action, "it still does not run", view.now) or action

@@ -90,17 +90,21 @@ def reconcile(view: AppView) -> Reconciliation:
     healed = healing.heal(view, sets.kept, sets.unhealthy)
     missing = max(0, composition.wanted - len(sets.kept) - healed.held)
     hindrance = _hindrance(view) if missing else None
-    pull = missing > 0 and hindrance is None and view.app.image_ready != composition.leading.spec_hash
+    lacks_image = view.app.image_ready != composition.leading.spec_hash
+    pull = lacks_image and (missing > 0 and hindrance is None or _is_to_be_finished(view, sets))
     surge_left = max(0, view.count + view.surge - len(view.existing))
     create = 0 if hindrance or pull else min(surge_left, missing)
-    retire = {replica.name: _surplus_cause(view) for replica in sets.surplus}
+    settling = settling_until(view) is not None
+    # Those that stay may not be routed before the step has settled: meanwhile nobody is too many who serves.
+    surplus = [replica for replica in sets.surplus if not (settling and replica.name in view.routed)]
+    retire = {replica.name: _surplus_cause(view) for replica in surplus}
     retire |= {replica.name: _misfit_cause(view, replica) for replica in sets.idle}
     spared = [r for r in sets.set_aside if not r.ready and r.phase is not Phase.LEAVING][: max(0, missing - surge_left)]
     retire |= {replica.name: "its place is needed by the version that serves" for replica in spared}
     going = _expendable(view, sets, healed, missing)
     proven = _creation_is_proven(view, missing)
     check = bool(going) and not (proven or hindrance or pull or create)
-    if hindrance or pull or not proven or settling_until(view):
+    if hindrance or pull or not proven or settling:
         # Nobody new takes over just now: only those that are on their way out already go on.
         going = [replica for replica in going if replica.state.traffic.left_at is not None]
     retire |= {replica.name: _misfit_cause(view, replica) for replica in going}
@@ -138,12 +142,23 @@ def _paused(failed: FailedVersion) -> str:
     return f"rollout paused, since {failed.message}; a changed spec or restartToken goes on"
 
 
+def _is_to_be_finished(view: AppView, sets: ReplicaSets) -> bool:
+    """Whether the creation of a replica that stays was cut off, and may go on now."""
+    return creation_backoff(view) is None and any(replica.phase is Phase.CREATED for replica in sets.kept)
+
+
 def _hindrance(view: AppView) -> Wait | None:
     """Why no replica can be created just now."""
-    backoff = view.app.pacing.creation
     if view.app.stable is None and view.unready_dependencies:
         names = ", ".join(view.unready_dependencies)
         return Wait(view.name, f"waiting for {names} to be ready first (dependsOn)")
+    return creation_backoff(view)
+
+
+def creation_backoff(view: AppView) -> Wait | None:
+    """The wait for the next attempt after creating failed, whichever replica that was of; None where nothing is to be
+    waited for."""
+    backoff = view.app.pacing.creation
     if backoff is None or not backoff.blocks(view.now):
         return None
     return Wait(view.name, backoff.what_next, None if backoff.until_changed else backoff.next_at)

@@ -39,6 +39,7 @@ SUBJECTS = (
     "tests.support.stage",
     "tests.support.story",
     "tests.support.upgrade",
+    "tests.scenarios",
     "tests.simulation",
 )
 # Kills most, in three seconds; so it comes first, and alone.

@@ -12,7 +12,8 @@ from reconciler.model.desired import Desired
 from reconciler.model.routes import RouteTable
 from reconciler.model.version import Version
 from tests.fakes.engine import FakeContainer
-from tests.scenarios.witness import Witness, address_of, app_of, hash_of, live_servers
+from tests.scenarios.labels import address_of, app_of, hash_of
+from tests.scenarios.witness import Witness, live_servers
 
 
 def complaints(witness: Witness, desired: Desired, served: RouteTable) -> list[str]:

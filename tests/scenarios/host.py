@@ -7,8 +7,11 @@ promises are asked for, and whether the state can be at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from unittest.mock import patch
 
+from reconciler.decide.plan import Decision, decide
 from reconciler.model.desired import Desired
+from reconciler.model.observed import Observed
 from reconciler.model.plan import DecisionSettings
 from reconciler.model.state import State
 from reconciler.ports import Unavailable
@@ -37,12 +40,14 @@ QUIET_TICKS = 3
 FAILURES = ("fails its checks", "crashes", "can't be started", "is slow to start", "serves badly", "is not to be had")
 
 Undo = Callable[[], None]
+# Looks at one decision: at what it was made of, and at what was decided.
+Look = Callable[[Observed, State, Decision], None]
 
 
 class Host:
-    """``tell`` is told what happens, in words. ``before_tick`` is called before each tick."""
+    """``tell`` is told what happens, in words. ``look`` is shown every decision."""
 
-    def __init__(self, tell: Callable[[str], None], before_tick: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, tell: Callable[[str], None], look: Look) -> None:
         self.engine = FakeEngine(1_700_000_000.0)
         self.programs = {image: Program() for image in IMAGES}
         self.engine.images |= {"demo:1": self.programs["demo:1"]}
@@ -54,9 +59,9 @@ class Host:
         self.prober = SimulatedProber(self.engine, self.clock, self.witness)
         self.meter = SimulatedMeter(self.engine, self.witness)
         self.source = SimulatedSource(self.faults, self.witness, Desired("r0", {}))
-        self.store = SimulatedStore(self.faults)
+        self.store = SimulatedStore(self.faults, self.witness)
         self.foreign: set[str] = set()
-        self._tell, self._before_tick = tell, before_tick
+        self._tell, self._look = tell, look
         self._began_at = self.engine.now
         self._boot()
 
@@ -114,8 +119,8 @@ class Host:
         try:
             self.executor.pool.run(late=late, backwards=backwards)
             self.witness.begin_tick()
-            self._before_tick()
-            self.last = tick(self.world, self.last)
+            with patch("reconciler.tick.decide", self._decide):
+                self.last = tick(self.world, self.last)
             self.witness.end_tick()
         except Unavailable as error:
             self.tell(f"nothing is done: {error}")
@@ -133,6 +138,11 @@ class Host:
             else []
         )
         assert not bugs, bugs
+
+    def _decide(self, observed: Observed, state: State, settings: DecisionSettings) -> Decision:
+        decision = decide(observed, state, settings)
+        self._look(observed, state, decision)
+        return decision
 
     # --- the end
 

@@ -7,6 +7,7 @@ it is on record: then either may hold, and the witness allows for both.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from itertools import pairwise
 
 from reconciler.model.desired import Desired
 from reconciler.model.version import Version
@@ -68,6 +69,13 @@ class Readings:
     def wanted(self, name: str) -> list[Version]:
         """The same, without the possibility that it is to go."""
         return [version for version in self.going_by(name) if version is not None]
+
+    def is_changed(self, name: str) -> bool:
+        """Whether this very tick reads another spec of the app, scaling aside, or reads it for the first time."""
+        versions = self._remembered.get(name, [])
+        if self._fresh is None or name not in self._fresh.apps:
+            return False
+        return len(versions) == 1 or any(_differ(before, after) for before, after in pairwise(versions))
 
     def is_known(self, name: str) -> bool:
         """Whether the controller has the app on record for certain."""

@@ -17,7 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.control import currently_in_test_context
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, multiple, precondition, rule
 
+from reconciler.decide.plan import Decision
 from reconciler.model.desired import Desired, Problem
+from reconciler.model.observed import Observed
+from reconciler.model.state import State
 from reconciler.model.version import Version
 from tests.scenarios.faults import FAULTS, SIDES
 from tests.scenarios.host import FAILURES, IMAGES, Host, Undo
@@ -123,7 +126,7 @@ class Scenario(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.host = Host(self.tell, self.before_tick)
+        self.host = Host(self.tell, self.look)
         self.sound = True
         self.lasting: list[list[Any]] = []
         self._commits = 0
@@ -141,8 +144,8 @@ class Scenario(RuleBasedStateMachine):
         for _, undo in over:
             undo()
 
-    def before_tick(self) -> None:
-        """For whoever wants to look at the moments of a scenario."""
+    def look(self, observed: Observed, state: State, decision: Decision) -> None:
+        """For whoever wants to see each decision of a scenario."""
 
     def teardown(self) -> None:
         if self.sound:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.model.actions import Action, CreateReplica, RemoveReplica
@@ -18,7 +17,10 @@ from reconciler.model.version import Version
 from reconciler.runtime.translate import ADDRESS, APP, SPEC_HASH
 from tests.fakes.engine import FakeContainer, FakeEngine
 from tests.scenarios.evidence import Evidence
+from tests.scenarios.labels import address_of, app_of, hash_of
+from tests.scenarios.patience import Patience
 from tests.scenarios.readings import Readings, lowest_count
+from tests.scenarios.wellness import Wellness
 
 # Of so many changes of an app's containers the controller remembers what their version was.
 REMEMBERED_CHANGES = 5
@@ -26,19 +28,6 @@ REMEMBERED_CHANGES = 5
 ORPHAN_GRACE_SECONDS = 10.0
 # How long a replica that ended keeps its place while it comes back.
 IN_PLACE_SECONDS = 10.0
-FAILURES_THAT_CONDEMN = 3
-
-
-@dataclass
-class _Answers:
-    """What one run of a container has answered to one check. ``well_since`` is the tick since which all answers were
-    good; ``doubtful`` says that the first of them may have got lost with that tick."""
-
-    started_at: float
-    well_once: bool = False
-    failures: int = 0
-    well_since: int = 0
-    doubtful: bool = False
 
 
 class Witness:
@@ -50,19 +39,20 @@ class Witness:
         self.addresses: set[str] = set()
         self.readings = Readings()
         self.evidence = Evidence()
+        self.patience = Patience(engine.images)
+        self.wellness = Wellness(self.readings)
         self.asked = 0
-        self._tick = 0
         self._tick_ended = True
         self._seen = False
         self._looked_at = engine.now
         self._is_new = True
-        self._unnoticed: set[str] = set()
         self._engine = engine
         self._tell = tell
         self._in_flight: dict[str, Action] = {}
-        self._answers: dict[tuple[str, str], _Answers] = {}
-        self._trusted: frozenset[str] = frozenset()
         self._routed: dict[str, frozenset[tuple[str, str]]] = {}
+        self._supposed = [RouteTable()]
+        self._proven = False
+        self._written = True
         self._left_at: dict[str, float] = {}
         self._idle: set[str] = set()
         self._ended: set[str] = set()
@@ -73,13 +63,14 @@ class Witness:
     def another_controller(self) -> None:
         """What the one before had begun and not ended is not done any more."""
         self._in_flight.clear()
+        self.patience.cut_off()
         self._is_new = True
 
     def lose_database(self) -> None:
         self.readings.lose()
         self.evidence.lose()
-        self._trusted = frozenset(container.id for container in self.ours())
-        self._answers.clear()
+        self.patience.lose()
+        self.wellness.lose(self.ours())
 
     def clock_set(self, seconds: float) -> None:
         """Set forward, it lets drains that are under way be over; set back, it lets nothing be over sooner."""
@@ -88,16 +79,16 @@ class Witness:
             self._left_at.clear()
 
     def begin_tick(self) -> None:
-        for answers in () if self._tick_ended else self._answers.values():
-            answers.doubtful |= answers.well_since == self._tick
-        self._tick, self._tick_ended, self._seen = self._tick + 1, False, False
+        self.wellness.begin_tick(last_ended=self._tick_ended)
+        self._tick_ended, self._seen = False, False
+        self._proven, self._written = False, True
         self.readings.begin_tick()
 
     def saw(self) -> None:
         """The controller was told which containers there are. At its first look, a program that ended and was started
         again since the look of the one before seems to have run all along."""
         if self._is_new:
-            self._unnoticed |= {c.id for c in self.ours() if (c.started_at or 0.0) >= self._looked_at}
+            self.wellness.not_noticed(c for c in self.ours() if (c.started_at or 0.0) >= self._looked_at)
         self._seen, self._is_new = True, False
 
     def end_tick(self) -> None:
@@ -105,17 +96,22 @@ class Witness:
         if not self._seen:
             return
         self._tick_ended, self._looked_at = True, self._engine.now
+        if self._proven and self._written:
+            del self._supposed[:-1]
+        self.patience.record()
         for name in self.readings.end_tick():
             self.evidence.changed(name)
         for name in self.readings.history:
             if None in self.readings.going_by(name):
                 self.evidence.went(name)
+                self.patience.forget_app(name)
             versions = self.readings.wanted(name) if self.readings.is_known(name) else []
             containers = self.ours(name)
             for version in versions:
-                fit = (hash_of(c) == version.spec_hash and self._may_be_ready(c) for c in containers)
+                fit = (hash_of(c) == version.spec_hash and self.wellness.may_be_ready(c) for c in containers)
                 if len(containers) == version.app.scaling.manual_replicas and all(fit):
                     self.evidence.was_whole(name, version.spec_hash)
+                    self.patience.forget_app(name)
 
     # --- actions
 
@@ -126,14 +122,23 @@ class Witness:
         wanted = self.readings.wanted(action.app_name)
         if wanted and all(version.app.spec.suspend for version in wanted):
             self._accuse(f"{action.summary}: its app is suspended, and to be left as it is")
+        if self.readings.is_changed(action.app_name):
+            self.patience.forget_app(action.app_name)
+        if early := self.patience.missing_seconds(action, self.evidence.at):
+            self._accuse(f"{action.summary}: tried again {early:g} s too early after it failed")
         if isinstance(action, CreateReplica):
             self._check_creation(action, wanted)
+            self._check_address(action)
         elif isinstance(action, RemoveReplica):
             self._check_removal(action, wanted)
         self._in_flight[action.key] = action
 
     def performed(self, action: Action) -> None:
         self._in_flight.pop(action.key, None)
+
+    def came_to(self, action: Action, *, failed: bool) -> None:
+        """The action ended, and the controller will be told how."""
+        self.patience.came_to(action, self.evidence.at, failed=failed)
 
     def failed(self, app_name: str, *, refused: bool) -> None:
         self.evidence.failed(app_name, refused=refused)
@@ -176,6 +181,16 @@ class Witness:
         if action.name not in before and len(before) >= count + surge:
             self._accuse(f"{action.summary} beside {', '.join(sorted(before))}: {count} + {surge} are allowed")
 
+    def _check_address(self, action: CreateReplica) -> None:
+        """No address is given twice."""
+        making = [a for a in self._in_flight.values() if isinstance(a, CreateReplica)]
+        owners = {a.name for a in making if a.address == action.address}
+        for container in self._engine.containers_by_id.values():
+            label = container.config["Labels"].get(ADDRESS)
+            owners |= {container.name} if action.address in (label, container.address) else set()
+        if others := owners - {action.name}:
+            self._accuse(f"{action.summary} at {action.address}: that is of {', '.join(sorted(others))}")
+
     def _check_removal(self, action: RemoveReplica, wanted: list[Version]) -> None:
         container = self._engine.containers_by_id.get(action.container_id)
         if container is None or None in self.readings.going_by(action.app_name):
@@ -187,7 +202,7 @@ class Witness:
         else:
             leaving = {a.name for a in self._in_flight.values() if isinstance(a, RemoveReplica)} | {action.name}
             others = [c for c in self.ours(action.app_name) if c.name not in leaving]
-            if self._is_ready(container):
+            if self.wellness.is_ready(container):
                 self._check_loss(action.summary, action.app_name, others)
 
     def _is_as_asked_for(self, container: FakeContainer, wanted: list[Version]) -> bool:
@@ -200,17 +215,29 @@ class Witness:
         shared = newest.app.spec.strategy.canary is not None and len(hashes) > 1
         if not alone or shared or self.evidence.may_have_failed(newest):
             return False
-        return self._is_ready(container) and len(members) <= newest.app.scaling.manual_replicas
+        return self.wellness.is_ready(container) and len(members) <= newest.app.scaling.manual_replicas
+
+    def not_written(self) -> None:
+        """The record is as it was, whatever becomes of this tick."""
+        self._written = False
 
     # --- routes
+
+    def proven(self) -> None:
+        """The controller was told which table is served."""
+        self._proven = True
 
     def served(self, before: RouteTable, after: RouteTable) -> None:
         """nginx serves another table from now on."""
         self._tell(f"served: {', '.join(sorted(after.routed_names())) or 'nobody'}")
         self._routed = {app.app_name: live_servers(after, app.app_name) for app in after.apps}
+        supposed = self._supposed
+        self._supposed = [*supposed, after]
         by_name = {container.name: container for container in self.ours()}
         for app in after.apps:
-            for name, address in self._routed[app.app_name] - live_servers(before, app.app_name):
+            # Of a table that is not on record the next controller supposes that one before it is still served.
+            already = {server for table in supposed for server in live_servers(table, app.app_name)}
+            for name, address in self._routed[app.app_name] - already:
                 self._check_entry(app.app_name, name, address, by_name.get(name))
         for app in before.apps:
             self._check_table(app.app_name, live_servers(before, app.app_name))
@@ -232,7 +259,7 @@ class Witness:
             self._accuse(f"{name} is served, and there is no such container")
         elif app_of(container) != app_name or address_of(container) != address:
             self._accuse(f"{name} at {address} is served for {app_name}, and is somebody else")
-        elif not self._has_been_well(container) and not self._was_just_served(container):
+        elif not self.wellness.has_been_well(container) and not self._was_just_served(container):
             self._accuse(f"{name} is served, and has never answered well")
 
     def _was_just_served(self, container: FakeContainer) -> bool:
@@ -246,7 +273,9 @@ class Witness:
         after = self._routed.get(app_name, frozenset())
         members = {(c.name, address_of(c)): c for c in self.ours(app_name)}
         lost = [
-            members[server].name for server in before - after if server in members and self._is_ready(members[server])
+            members[server].name
+            for server in before - after
+            if server in members and self.wellness.is_ready(members[server])
         ]
         if lost:
             serving = [container for server, container in members.items() if server in after]
@@ -259,7 +288,7 @@ class Witness:
         possible = [*wanted, *(v for h in hashes for v in self.readings.of_hash(app_name, h))]
         count = lowest_count(wanted)
         least = count - max(unavailable(version, count) for version in possible)
-        ready = sum(self._may_be_ready(container) for container in others)
+        ready = sum(self.wellness.may_be_ready(container) for container in others)
         if ready < least:
             self._accuse(f"{what}: {ready} ready ones are left of {app_name}, {least} were promised")
 
@@ -267,47 +296,12 @@ class Witness:
 
     def answered(self, container: FakeContainer, check: str, well: bool) -> None:
         """A probe was answered."""
-        answers = self._run(container, check)
-        if well and (answers.failures or answers.doubtful or not answers.well_once):
-            answers.well_since, answers.doubtful = self._tick, False
-        answers.well_once |= well
-        answers.failures = 0 if well else answers.failures + 1
+        self.wellness.answered(container, check, well)
         if not well:
             self.evidence.unwell(app_of(container), hash_of(container))
 
     def served_badly(self, app_name: str, spec_hash: str) -> None:
         self.evidence.unwell(app_name, spec_hash)
-
-    def _run(self, container: FakeContainer, check: str) -> _Answers:
-        answers = self._answers.get((container.id, check))
-        if answers is None or answers.started_at != container.started_at:
-            answers = self._answers[container.id, check] = _Answers(container.started_at or 0.0)
-        return answers
-
-    def _is_ready(self, container: FakeContainer) -> bool:
-        """Whether the controller knows that it is well: all its answers of late say so."""
-        checks = self._checks(container)
-        return container.state == "running" and all(
-            answers.well_once and not answers.failures and not answers.doubtful
-            for answers in (self._run(container, check) for check in checks)
-        )
-
-    def _may_be_ready(self, container: FakeContainer) -> bool:
-        """Whether the controller may believe that it is well."""
-        condemned = any(self._run(container, c).failures >= FAILURES_THAT_CONDEMN for c in ("health", "readiness"))
-        return container.state == "running" and self._has_been_well(container) and not condemned
-
-    def _has_been_well(self, container: FakeContainer) -> bool:
-        """Whether it was well since it started; one that served before the database was lost is trusted."""
-        if container.id in self._trusted | self._unnoticed or not self._checks(container):
-            return container.state == "running"
-        return container.state == "running" and self._run(container, "health").well_once
-
-    def _checks(self, container: FakeContainer) -> set[str]:
-        """The checks that any version it may be of has."""
-        versions = self.readings.of_hash(app_of(container), hash_of(container))
-        checked = {"health" for version in versions if version.app.health_check is not None}
-        return checked | {"readiness" for version in versions if version.app.spec.readiness is not None}
 
     # --- containers
 
@@ -321,9 +315,9 @@ class Witness:
         name, spec_hash = app_of(container), hash_of(container)
         graces = [v.app.spec.termination_grace_period_seconds for v in self.readings.of_hash(name, spec_hash)]
         forgotten = spec_hash not in self.readings.hashes(name)[-REMEMBERED_CHANGES:]
-        if forgotten or container.id in self._trusted:
+        if forgotten or container.id in self.wellness.trusted:
             graces += [v.app.spec.termination_grace_period_seconds for v in self.readings.wanted(name)]
-        if container.id in self._trusted and not self.readings.is_known(name):
+        if container.id in self.wellness.trusted and not self.readings.is_known(name):
             graces.append(ORPHAN_GRACE_SECONDS)
         return min(graces)
 
@@ -339,18 +333,6 @@ class Witness:
 
     def _accuse(self, what: str) -> None:
         self.broken.append(what)
-
-
-def app_of(container: FakeContainer) -> str:
-    return str(container.config["Labels"][APP])
-
-
-def hash_of(container: FakeContainer) -> str:
-    return str(container.config["Labels"][SPEC_HASH])
-
-
-def address_of(container: FakeContainer) -> str:
-    return str(container.config["Labels"][ADDRESS])
 
 
 def live_servers(table: RouteTable, app_name: str) -> frozenset[tuple[str, str]]:

@@ -156,6 +156,7 @@ class SimulatedEdge:
             self.generation += 1
             self._witness.served(self.served, served)
             self.served = served
+        self._witness.proven()
         self._faults.may_kill("after publishing")
         refused = sorted(self.refuses & {app.app_name for app in table.apps})
         refusals = tuple(Refusal(name, "unknown directive") for name in refused)
@@ -291,10 +292,11 @@ class SimulatedStore:
     ``told`` counts the events that were to be kept.
     """
 
-    def __init__(self, faults: FaultInjector) -> None:
+    def __init__(self, faults: FaultInjector, witness: Witness) -> None:
         self.state = State()
         self.told = 0
         self._faults = faults
+        self._witness = witness
 
     def load(self) -> State:
         state = self.state
@@ -311,6 +313,7 @@ class SimulatedStore:
     def save(self, record: Record, *, checkpoint: bool = False) -> None:
         self._faults.may_kill("before saving")
         if "store" in self._faults.gone or self._faults.strikes("store can't be written"):
+            self._witness.not_written()
             raise Unavailable("the simulated database is away")
         self.state = record.state
         self.told += len(record.events)
@@ -339,7 +342,9 @@ class SteppedPool:
         for future, call, action in reversed(due) if backwards else due:
             self._witness.performed(action)
             try:
-                future.set_result(call(action))
+                outcome = call(action)
+                self._witness.came_to(action, failed=outcome.failure is not None)
+                future.set_result(outcome)
             except Exception as error:  # noqa: BLE001 - as a pool does: it surfaces where the future is asked
                 future.set_exception(error)
 

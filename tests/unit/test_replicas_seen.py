@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
 from reconciler.decide.state.replicas import follow
 from reconciler.model.events import Event
-from reconciler.model.health import Tally, Verdict
+from reconciler.model.health import Health, Tally, Verdict
 from reconciler.model.observed import Container, ContainerState, Inventory, Observed, ProbeSample
 from reconciler.model.state import ReplicaState, State
 from tests.support.apps import desired, version
@@ -20,12 +20,12 @@ RUNNING = Container("c0ffee", "web-1", "web", 1, "abc123", "r1", ContainerState.
 
 
 def seen(
-    container: Container, *answers: ProbeSample, before: ReplicaState | None = None
+    container: Container, *answers: ProbeSample, before: ReplicaState | None = None, **app: Any
 ) -> tuple[ReplicaState, list[Event]]:
     """The replica after this look at its container, and what is told of it."""
     replicas = {} if before is None else {"web-1": before}
     observed = Observed(NOW, desired(version()), Inventory((container,), NETWORK), samples=answers)
-    state, events = follow(State({"web": app_state()}, replicas), observed)
+    state, events = follow(State({"web": app_state(**app)}, replicas), observed)
     return state.replicas["web-1"], list(events)
 
 
@@ -53,6 +53,15 @@ def test_answers_of_a_container_that_runs_no_more_count_for_nothing(state: Conta
 def test_an_answer_of_a_container_that_runs_counts() -> None:
     replica, _ = seen(RUNNING, answer(False), before=remembered())
     assert (replica.health.verdict, replica.health.consecutive_failures) == (Verdict.HEALTHY, 1)
+
+
+def test_answers_to_two_checks_of_one_moment_are_told_in_one_order_whichever_came_first() -> None:
+    answers = answer(True), answer(True, "readiness")
+    context: dict[str, Any] = {
+        "before": replica_state("web-1", container_id="c0ffee", ready_at=None, health=Health()),
+        "version": version(readiness={"path": "/ready"}),
+    }
+    assert seen(RUNNING, *answers, **context) == seen(RUNNING, *reversed(answers), **context)
 
 
 def test_answers_are_counted_one_by_one() -> None:

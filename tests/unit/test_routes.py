@@ -67,6 +67,25 @@ def test_a_change_of_routes_does_not_wait_once_the_step_is_whole() -> None:
     assert stage.now - 0.25 == both_ready_at
 
 
+def test_a_replica_too_many_serves_until_one_that_stays_is_routed() -> None:
+    stage = Stage(desired(version(replicas=3)))
+    stage.settle()
+    for name in ("web-1", "web-2"):
+        stage.crash(name)
+    stage.held |= {"web-1", "web-2"}
+    stage.until(lambda: stage.routed() == ["web-3"])
+    stage.sicken("web-2")
+    stage.held.clear()  # Both start again at last, and web-2 takes its time.
+    stage.until(lambda: stage.state.replicas["web-1"].ready_at)
+    stage.desired = desired(version(replicas=1, revision="r2"), revision="r2")
+    served = []
+    for _ in range(20):
+        stage.tick(0.25)
+        served.append(stage.routed())
+    assert [] not in served
+    assert served[-1] == ["web-1"]
+
+
 def test_a_replica_counts_as_routed_before_the_edge_is_asked_to_route_to_it() -> None:
     stage = Stage(desired(version(replicas=1)), down=True)
     stage.until(lambda: stage.state.replicas.get("web-1") and stage.state.replicas["web-1"].ready_at)

@@ -58,7 +58,7 @@ def follow(state: State, observed: Observed) -> tuple[State, tuple[Event, ...]]:
 
 def _by_container(samples: Iterable[ProbeSample]) -> Mapping[str, list[ProbeSample]]:
     grouped: defaultdict[str, list[ProbeSample]] = defaultdict(list)
-    for sample in sorted(samples, key=attrgetter("at")):
+    for sample in sorted(samples, key=attrgetter("at", "check")):
         grouped[sample.container_id].append(sample)
     return grouped
 
