@@ -5,7 +5,7 @@ Values alone, so that a status repeats what was decided and decides nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.decide.app_view import AppView
 from reconciler.decide.reconcile import Reconciliation
@@ -16,7 +16,8 @@ from reconciler.model.routes import AppRoutes, Refusal
 
 @dataclass(frozen=True, slots=True)
 class AppDecision:
-    """What a tick has decided of one app. ``acting``: something is done about it now."""
+    """What a tick has decided of one app. ``acting``: something is done about it now; ``handover``: what it waits for
+    with routes that move to or from another app."""
 
     view: AppView
     reconciliation: Reconciliation
@@ -24,6 +25,12 @@ class AppDecision:
     acting: bool = False
     problems: tuple[Problem, ...] = ()
     leaving: bool = False
+    handover: str = ""
+
+    def handing_over(self, wait: Wait) -> AppDecision:
+        """The same while a route moves; an app that leaves waits for nothing else before."""
+        waits = (wait, *self.waits) if self.leaving else (*self.waits, wait)
+        return replace(self, waits=waits, handover=wait.message)
 
 
 @dataclass(frozen=True, slots=True)

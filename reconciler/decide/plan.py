@@ -15,6 +15,7 @@ from reconciler.decide.actions import AppActions, actions_of, remove_all
 from reconciler.decide.app_decision import AppDecision, Served
 from reconciler.decide.app_view import AppView
 from reconciler.decide.context import DecisionContext
+from reconciler.decide.handover import Handover, hand_over
 from reconciler.decide.reconcile import Reconciliation, reconcile
 from reconciler.decide.rollout.failure import deadline_of
 from reconciler.decide.rollout.rollout import advance
@@ -63,12 +64,20 @@ class _Draft:
     actions: list[Action] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
     created: dict[str, ReplicaState] = field(default_factory=dict)
-    parts: list[AppRoutes] = field(default_factory=list)
+    parts: dict[str, AppRoutes] = field(default_factory=dict)
 
     def add(self, more: AppActions) -> None:
         self.actions += more.actions
         self.waits += more.waits
         self.created |= more.created
+
+    def hand_over(self, handover: Handover) -> None:
+        """Hold routes that move from one app to another where they are to be until then, and tell people."""
+        parts: dict[str, AppRoutes | None] = {**self.parts, **handover.parts}
+        self.parts = {name: part for name, part in parts.items() if part is not None}
+        for name, wait in handover.waits.items():
+            self.decisions[name] = self.decisions[name].handing_over(wait)
+            self.waits.append(wait)
 
     def drop(self, broken: tuple[invariants.Violation, ...]) -> None:
         """Leave the apps alone whose actions would break an invariant; tell people, since it is a bug of ours."""
@@ -89,9 +98,13 @@ def decide(observed: Observed, state: State, settings: DecisionSettings) -> Deci
     context = DecisionContext.of(observed, folded.state, settings, draft.apps)
     for name in sorted(apps):
         if name in leaving:
-            _leave(draft, context, apps[name])
+            draft.decisions[name] = AppDecision(context.view(apps[name]), Reconciliation(), leaving=True)
         else:
             _stay(draft, context, apps[name])
+    handover = hand_over(draft.decisions, draft.parts, context.published)
+    for name in sorted(leaving & apps.keys()):
+        _leave(draft, context, draft.decisions[name].view, handover.parts.get(name))
+    draft.hand_over(handover)
     for name in sorted(leaving - apps.keys()):
         _remove_orphans(draft, context, name)
     _check(draft, context, leaving)
@@ -135,21 +148,23 @@ def _stay(draft: _Draft, context: DecisionContext, app: AppState) -> None:
     view = view.after(healing.paced(view, actions.actions))
     draft.apps[app.name] = view.app
     draft.events += (*scaled, *advanced.events)
-    draft.parts += [part] if part else []
+    draft.parts |= {app.name: part} if part else {}
     acting, problems = bool(actions.actions), context.problems_of(app)
     draft.decisions[app.name] = AppDecision(view, reconciliation, waits, acting, problems)
     draft.add(replace(actions, waits=waits))
 
 
-def _leave(draft: _Draft, context: DecisionContext, app: AppState) -> None:
-    """Take an app away: out of the route table by being no part of it, then drained, then removed."""
-    view = context.view(app)
+def _leave(draft: _Draft, context: DecisionContext, view: AppView, kept: AppRoutes | None) -> None:
+    """Take an app away: out of the route table by being no part of it, then drained, then removed; but for those that
+    serve routes that it has ``kept``."""
     cause = f"app removed at revision {short(context.observed.desired.revision)}"
-    actions = remove_all(view.existing, cause, view.grace_seconds, view.routed, context.observed)
+    serving = {server.name for server in kept.live} if kept else set()
+    going = [replica for replica in view.existing if replica.name not in serving]
+    actions = remove_all(going, cause, view.grace_seconds, view.routed, context.observed)
     if view.published and not view.existing:
-        actions = AppActions(waits=(Wait(app.name, "waiting for nginx to drop its routes"),))
-    acting = bool(actions.actions)
-    draft.decisions[app.name] = AppDecision(view, Reconciliation(), actions.waits, acting, leaving=True)
+        actions = AppActions(waits=(Wait(view.name, "waiting for nginx to drop its routes"),))
+    reconciliation, acting = Reconciliation(retire={replica.name: cause for replica in going}), bool(actions.actions)
+    draft.decisions[view.name] = AppDecision(view, reconciliation, actions.waits, acting, leaving=True)
     draft.add(actions)
 
 
@@ -179,7 +194,7 @@ def _forget_gone_apps(draft: _Draft, context: DecisionContext, leaving: frozense
 
 
 def _finish(draft: _Draft, context: DecisionContext, notices: tuple[str, ...]) -> Decision:
-    table = routes.table_of(draft.parts)
+    table = routes.table_of(draft.parts.values())
     replicas = expecting(_remembered(draft, context), table)
     state = replace(
         context.state,

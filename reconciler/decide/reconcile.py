@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from reconciler.decide import healing
 from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import PENDING, Phase, Replica
+from reconciler.decide.volumes import Writer, shared_by
 from reconciler.decide.words import differences, naming
 from reconciler.model.plan import Wait
 from reconciler.model.state import FailedVersion
@@ -27,7 +28,7 @@ class Reconciliation:
     """What is to become of an app's replicas.
 
     ``create`` so many more, for ``create_cause``, once their image is there (``pull``); let those in ``retire`` go,
-    each for its cause.
+    each for its cause. ``awaited`` are apps some of whose replicas have to end first.
     """
 
     create: int = 0
@@ -35,6 +36,7 @@ class Reconciliation:
     pull: bool = False
     retire: Mapping[str, str] = field(default_factory=dict)
     waits: tuple[Wait, ...] = ()
+    awaited: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,9 @@ def reconcile(view: AppView) -> Reconciliation:
     missing = max(0, composition.wanted - len(sets.kept) - healed.held)
     hindrance = _hindrance(view) if missing else None
     pull = missing > 0 and hindrance is None and view.app.image_ready != composition.leading.spec_hash
+    # Looked for last, so that whoever has to end goes on until this is all that is missing.
+    awaited = view.awaited_writers(composition.leading) if missing and not (hindrance or pull) else ()
+    hindrance = _until_ended(view, awaited) if awaited else hindrance
     surge_left = max(0, view.count + view.surge - len(view.existing))
     create = 0 if hindrance or pull else min(surge_left, missing)
     retire = {replica.name: _surplus_cause(view) for replica in sets.surplus}
@@ -102,7 +107,14 @@ def reconcile(view: AppView) -> Reconciliation:
         going = [replica for replica in going if replica.state.traffic.left_at is not None]
     retire |= {replica.name: _misfit_cause(view, replica) for replica in going}
     waits = (*paused, *healed.waits, *([hindrance] if hindrance else []))
-    return Reconciliation(create, _create_cause(view, sets, healed) if missing else "", pull, retire, waits)
+    return Reconciliation(
+        create,
+        _create_cause(view, sets, healed) if missing else "",
+        pull,
+        retire,
+        waits,
+        frozenset(w.app_name for w in awaited),
+    )
 
 
 def settling_until(view: AppView) -> float | None:
@@ -134,6 +146,11 @@ def _hindrance(view: AppView) -> Wait | None:
     if backoff.until_changed:
         return Wait(view.name, f"{backoff.message}; waiting for a changed spec")
     return Wait(view.name, f"{backoff.message}; trying again (attempt {backoff.attempts + 1})", backoff.next_at)
+
+
+def _until_ended(view: AppView, writers: tuple[Writer, ...]) -> Wait:
+    names, volume = ", ".join(writer.name for writer in writers), shared_by(writers[0], view.composition.leading.app)
+    return Wait(view.name, f"waiting for {names} to end first: both apps write to {volume}")
 
 
 def _expendable(view: AppView, sets: ReplicaSets, healed: healing.Healing, missing: int) -> list[Replica]:

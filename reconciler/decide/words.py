@@ -1,4 +1,4 @@
-"""Words: how versions, exits and changed fields are told to people, wherever a sentence needs them.
+"""Words: how versions, routes, exits and changed fields are told to people, wherever a sentence needs them.
 
 What may well be a secret is never told: of variables only names, of arguments only that they changed.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reconciler.model.spec import Route
 from reconciler.model.version import Version, container_fields, short
 
 _PRIVATE = frozenset({"args", "command"})
@@ -15,6 +16,11 @@ _PRIVATE = frozenset({"args", "command"})
 def naming(version: Version) -> str:
     """A version in a few words."""
     return f"{version.app.spec.image} of revision {short(version.revision)} (spec {version.spec_hash})"
+
+
+def route_text(route: Route) -> str:
+    """A route as people write it: ``shop.example.com/`` or ``*/web``."""
+    return f"{route.host or '*'}{route.path}"
 
 
 def exit_words(exit_code: int | None) -> str:
