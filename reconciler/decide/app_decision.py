@@ -5,20 +5,21 @@ Values alone, so that a status repeats what was decided and decides nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.decide.actions import AppActions
 from reconciler.decide.app_view import AppView
 from reconciler.decide.reconcile import Reconciliation
 from reconciler.model.desired import Problem
 from reconciler.model.events import Event
+from reconciler.model.plan import Wait
 from reconciler.model.routes import AppRoutes, Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class AppDecision:
     """What a tick has decided of one app. ``steps`` are what is done about it now, and what it waits for; ``part`` is
-    its part of the route table."""
+    its part of the route table. ``handover``: what it waits for with routes that move to or from another app."""
 
     view: AppView
     steps: AppActions
@@ -27,6 +28,12 @@ class AppDecision:
     events: tuple[Event, ...] = ()
     problems: tuple[Problem, ...] = ()
     leaving: bool = False
+    handover: str = ""
+
+    def handing_over(self, wait: Wait) -> AppDecision:
+        """The same while a route moves; an app that leaves waits for nothing else before."""
+        waits = (wait, *self.steps.waits) if self.leaving else (*self.steps.waits, wait)
+        return replace(self, steps=replace(self.steps, waits=waits), handover=wait.message)
 
 
 @dataclass(frozen=True, slots=True)

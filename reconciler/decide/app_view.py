@@ -12,6 +12,7 @@ from functools import cached_property
 from reconciler.decide.composition import Composition, composition_of, resolved, surge_of
 from reconciler.decide.phases import Replica
 from reconciler.decide.versions import is_change, is_paused, target_of, version_for
+from reconciler.decide.volumes import Writer, awaited_by
 from reconciler.model.routes import AppRoutes
 from reconciler.model.spec import Scaling
 from reconciler.model.state import AppState
@@ -23,7 +24,8 @@ class AppView:
     """One app at one moment: its state, its replicas, and its part of the route table that is being served.
 
     ``replicas`` are in the order of their slots, empty slots included; ``published`` is None where the app has no part.
-    ``unready_dependencies`` are apps that the first start has to wait for.
+    ``unready_dependencies`` are apps that the first start has to wait for; ``departing`` are replicas, of whatever app,
+    on their way out of a volume.
     """
 
     app: AppState
@@ -31,6 +33,7 @@ class AppView:
     published: AppRoutes | None
     now: float
     unready_dependencies: tuple[str, ...] = ()
+    departing: tuple[Writer, ...] = ()
 
     def after(self, app: AppState) -> AppView:
         """The view once the app is in this state."""
@@ -116,6 +119,11 @@ class AppView:
             replica.spec_hash == target.spec_hash and replica.available(min_ready_seconds, self.now)
             for replica in self.existing
         )
+
+    def awaited_writers(self, created: Version) -> tuple[Writer, ...]:
+        """The replicas of other apps that have to end before one of this version may be created here."""
+        existing = (version_for(self.app, replica.spec_hash).app for replica in self.existing)
+        return awaited_by(self.name, created.app, existing, self.departing)
 
     def grace_seconds(self, replica: Replica) -> float:
         """How long the replica may take to end, by the version that it is of."""

@@ -15,6 +15,7 @@ from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import Replica, classify
 from reconciler.decide.scaling.counts import HostHeadroom
 from reconciler.decide.versions import target_of
+from reconciler.decide.volumes import Writer, departing_writers
 from reconciler.model.desired import Problem
 from reconciler.model.observed import Observed
 from reconciler.model.plan import DecisionSettings
@@ -25,7 +26,8 @@ from reconciler.model.state import AppState, State
 @dataclass(frozen=True, slots=True)
 class DecisionContext:
     """What every app's decision looks at, and what apps share. ``state`` is the one that this observation was folded
-    into; ``replicas`` and ``published`` are by app name."""
+    into; ``replicas`` and ``published`` are by app name, ``departing`` are replicas on their way out of a
+    volume."""
 
     observed: Observed
     state: State
@@ -34,18 +36,21 @@ class DecisionContext:
     published: Mapping[str, AppRoutes]
     addresses: Addresses
     headroom: HostHeadroom
+    departing: tuple[Writer, ...]
 
     @classmethod
     def of(cls, observed: Observed, state: State, settings: DecisionSettings) -> Self:
         """The context of one tick."""
+        replicas = _by_app(state, observed)
         return cls(
             observed=observed,
             state=state,
             settings=settings,
-            replicas=_by_app(state, observed),
+            replicas=replicas,
             published={part.app_name: part for part in state.published.table.apps},
             addresses=Addresses(observed, state),
             headroom=HostHeadroom(observed.inventory.capacity, state.apps.values()),
+            departing=departing_writers(state.apps, replicas),
         )
 
     @property
@@ -56,7 +61,8 @@ class DecisionContext:
         """The app as it stands before anything is decided about it."""
         needed = target_of(app).app.spec.depends_on
         unready = tuple(name for name in needed if not self._serves(name)) if needed else ()
-        return AppView(app, self.replicas.get(app.name, ()), self.published.get(app.name), self.now, unready)
+        replicas, published = self.replicas.get(app.name, ()), self.published.get(app.name)
+        return AppView(app, replicas, published, self.now, unready, self.departing)
 
     def name_of(self, app: AppState) -> NameOf:
         """Names the replicas of the app: ``PREFIXAPP-SLOT``."""

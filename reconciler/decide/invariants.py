@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from reconciler.decide.app_view import AppView
+from reconciler.decide.volumes import shared_by
 from reconciler.model.actions import Action, CheckCreation, CreateReplica, EnsureImage, Preparation, RemoveReplica
 from reconciler.model.observed import ContainerState, Observed
 
@@ -38,7 +39,7 @@ def violations(
         by_app[action.app_name].append(action)
     for name, own in by_app.items():
         if name in views:
-            broken += _counts(views[name], own)
+            broken += [*_counts(views[name], own), *_one_writer(views[name], own)]
     return tuple(broken)
 
 
@@ -92,3 +93,13 @@ def _counts(view: AppView, actions: list[Action]) -> Iterable[Violation]:
     if removed & ready and len(ready - removed) < view.min_available:
         message = f"would leave {len(ready - removed)} ready replicas, at least {view.min_available} are promised"
         yield Violation(view.name, message)
+
+
+def _one_writer(view: AppView, actions: list[Action]) -> Iterable[Violation]:
+    """Nobody begins to write to a volume beside whoever is on the way out of it."""
+    for action in actions:
+        if isinstance(action, CreateReplica) and (writers := view.awaited_writers(action.version)):
+            volume = shared_by(writers[0], action.version.app)
+            yield Violation(
+                view.name, f"would create {action.name} beside {writers[0].name}, and both write to {volume}"
+            )

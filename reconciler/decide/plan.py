@@ -16,7 +16,8 @@ from reconciler.decide.actions import AppActions, actions_of, remove_all
 from reconciler.decide.app_decision import AppDecision, Served
 from reconciler.decide.app_view import AppView
 from reconciler.decide.context import DecisionContext
-from reconciler.decide.reconcile import reconcile
+from reconciler.decide.handover import Handover, hand_over
+from reconciler.decide.reconcile import Reconciliation, reconcile
 from reconciler.decide.rollout.failure import deadline_of
 from reconciler.decide.rollout.rollout import advance
 from reconciler.decide.scaling import writers
@@ -29,7 +30,7 @@ from reconciler.model.actions import CreateReplica
 from reconciler.model.events import Event
 from reconciler.model.observed import Observed
 from reconciler.model.plan import DecisionSettings, Plan, Wait
-from reconciler.model.routes import Publication
+from reconciler.model.routes import AppRoutes, Publication
 from reconciler.model.state import AppState, ReplicaState, State
 from reconciler.model.status import AppStatus
 from reconciler.model.version import short
@@ -61,7 +62,10 @@ def decide(observed: Observed, state: State, settings: DecisionSettings) -> Deci
     folded = fold(observed, state, settings)
     apps, leaving = folded.state.apps, folded.leaving
     context = DecisionContext.of(observed, folded.state, settings)
-    decisions = {name: (_leave if name in leaving else _stay)(context, app) for name, app in sorted(apps.items())}
+    alone = {name: _alone(context, app, leaving=name in leaving) for name, app in sorted(apps.items())}
+    parts = {name: decision.part for name, decision in alone.items() if decision.part}
+    handover = hand_over(alone, parts, context.published)
+    decisions = {name: _handed_over(context, decision, handover) for name, decision in alone.items()}
     orphans = [_remove_orphans(context, name) for name in sorted(leaving - apps.keys())]
     steps = _held_to_invariants(context, decisions.values(), orphans)
     gone = [name for name, decision in decisions.items() if decision.leaving and _is_gone(context, decision.view)]
@@ -95,6 +99,11 @@ def conclude(decision: Decision, publication: Publication | None, now: float) ->
 # -- one app --------------------------------------------------------------------------------------------------------
 
 
+def _alone(context: DecisionContext, app: AppState, *, leaving: bool) -> AppDecision:
+    """The decision of an app without regard to the others. Of one that leaves nothing can be said without them."""
+    return AppDecision(context.view(app), AppActions(), leaving=True) if leaving else _stay(context, app)
+
+
 def _stay(context: DecisionContext, app: AppState) -> AppDecision:
     """Decide an app that stays, in the order of these steps: count, rollout, replicas, actions, routes."""
     view, observed = context.view(app), context.observed
@@ -115,14 +124,26 @@ def _stay(context: DecisionContext, app: AppState) -> AppDecision:
     )
 
 
-def _leave(context: DecisionContext, app: AppState) -> AppDecision:
-    """Take an app away: out of the route table by being no part of it, then drained, then removed."""
-    view = context.view(app)
+def _handed_over(context: DecisionContext, alone: AppDecision, handover: Handover) -> AppDecision:
+    """The decision of an app, given which routes it keeps for another one, or another one for it."""
+    name = alone.view.name
+    part = handover.parts.get(name, alone.part)
+    decision = _leave(context, alone.view, part) if alone.leaving else replace(alone, part=part)
+    wait = handover.waits.get(name)
+    return decision.handing_over(wait) if wait else decision
+
+
+def _leave(context: DecisionContext, view: AppView, kept: AppRoutes | None) -> AppDecision:
+    """Take an app away: out of the route table by being no part of it, then drained, then removed; but for those that
+    serve routes that it has ``kept``."""
     cause = f"app removed at revision {short(context.observed.desired.revision)}"
-    steps = remove_all(view.existing, cause, view.grace_seconds, view.routed, context.observed)
+    serving = {server.name for server in kept.live} if kept else set()
+    going = [replica for replica in view.existing if replica.name not in serving]
+    steps = remove_all(going, cause, view.grace_seconds, view.routed, context.observed)
     if view.published and not view.existing:
-        steps = AppActions(waits=(Wait(app.name, "waiting for nginx to drop its routes"),))
-    return AppDecision(view, steps, leaving=True)
+        steps = AppActions(waits=(Wait(view.name, "waiting for nginx to drop its routes"),))
+    reconciliation = Reconciliation(retire={replica.name: cause for replica in going})
+    return AppDecision(view, steps, reconciliation, kept, leaving=True)
 
 
 def _is_gone(context: DecisionContext, view: AppView) -> bool:

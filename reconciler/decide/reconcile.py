@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from reconciler.decide import healing
 from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import PENDING, Phase, Replica
+from reconciler.decide.volumes import Writer, shared_by
 from reconciler.decide.words import differences, naming
 from reconciler.model.plan import Wait
 from reconciler.model.state import FailedVersion
@@ -27,7 +28,8 @@ class Reconciliation:
     """What is to become of an app's replicas.
 
     ``create`` so many more, for ``create_cause``, once their image is there (``pull``); let those in ``retire`` go,
-    each for its cause. ``check`` whether a replica can be created, before another ends for it.
+    each for its cause. ``check`` whether a replica can be created, before another ends for it. ``awaited`` are apps
+    some of whose replicas have to end first.
     """
 
     create: int = 0
@@ -36,6 +38,7 @@ class Reconciliation:
     check: bool = False
     retire: Mapping[str, str] = field(default_factory=dict)
     waits: tuple[Wait, ...] = ()
+    awaited: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,9 @@ def reconcile(view: AppView) -> Reconciliation:
     hindrance = _hindrance(view) if missing else None
     lacks_image = view.app.image_ready != composition.leading.spec_hash
     pull = lacks_image and (missing > 0 and hindrance is None or _is_to_be_finished(view, sets))
+    # Looked for last, so that whoever has to end goes on until this is all that is missing.
+    awaited = view.awaited_writers(composition.leading) if missing and not (hindrance or pull) else ()
+    hindrance = _until_ended(view, awaited) if awaited else hindrance
     surge_left = max(0, view.count + view.surge - len(view.existing))
     create = 0 if hindrance or pull else min(surge_left, missing)
     settling = settling_until(view) is not None
@@ -110,7 +116,8 @@ def reconcile(view: AppView) -> Reconciliation:
     retire |= {replica.name: _misfit_cause(view, replica) for replica in going}
     waits = (*paused, *healed.waits, *([hindrance] if hindrance else []))
     cause = _create_cause(view, sets, healed) if missing else ""
-    return Reconciliation(create, cause, pull, check, retire, waits)
+    awaited_apps = frozenset(writer.app_name for writer in awaited)
+    return Reconciliation(create, cause, pull, check, retire, waits, awaited_apps)
 
 
 def _creation_is_proven(view: AppView, missing: int) -> bool:
@@ -162,6 +169,11 @@ def creation_backoff(view: AppView) -> Wait | None:
     if backoff is None or not backoff.blocks(view.now):
         return None
     return Wait(view.name, backoff.what_next, None if backoff.until_changed else backoff.next_at)
+
+
+def _until_ended(view: AppView, writers: tuple[Writer, ...]) -> Wait:
+    names, volume = ", ".join(writer.name for writer in writers), shared_by(writers[0], view.composition.leading.app)
+    return Wait(view.name, f"waiting for {names} to end first: both apps write to {volume}")
 
 
 def _expendable(view: AppView, sets: ReplicaSets, healed: healing.Healing, missing: int) -> list[Replica]:

@@ -24,7 +24,7 @@ from reconciler.model.health import Verdict
 from reconciler.model.plan import Wait
 from reconciler.model.reasons import Reason
 from reconciler.model.routes import AppRoutes, RouteTable, Server
-from reconciler.model.spec import App
+from reconciler.model.spec import EdgeOptions, Route
 
 _COMING_BACK = PENDING | {Phase.RESTARTING, Phase.CRASHED, Phase.VANISHING, Phase.GONE}
 
@@ -37,15 +37,28 @@ def routes_of(view: AppView, reconciliation: Reconciliation) -> tuple[AppRoutes 
     if not app.routes:
         return None, ()
     live, waits = _live(view, reconciliation)
-    servers = sorted(_servers(view, live), key=attrgetter("name"))
-    if published and _same_for_requests(published, app, servers):
-        return published, waits
-    servers = sorted((*servers, *_draining(view, live)), key=attrgetter("name"))
-    return AppRoutes(view.name, app.routes, tuple(servers), app.spec.edge), waits
+    return _part(view, live, app.routes, app.spec.edge), waits
+
+
+def with_routes(
+    view: AppView, reconciliation: Reconciliation, routes: tuple[Route, ...], options: EdgeOptions
+) -> AppRoutes:
+    """The app's part of the table now, were these its routes and options."""
+    return _part(view, _live(view, reconciliation)[0], routes, options)
 
 
 def table_of(parts: Iterable[AppRoutes]) -> RouteTable:
     return RouteTable(tuple(sorted(parts, key=lambda part: part.app_name)))
+
+
+def _part(view: AppView, live: list[Replica], routes: tuple[Route, ...], options: EdgeOptions) -> AppRoutes:
+    """The part of these; the published one where requests would notice no difference, since that a server has drained
+    is no reason to reload."""
+    published, servers = view.published, sorted(_servers(view, live), key=attrgetter("name"))
+    if published and (published.live, published.routes, published.options) == (tuple(servers), routes, options):
+        return published
+    servers = sorted((*servers, *_draining(view, live)), key=attrgetter("name"))
+    return AppRoutes(view.name, routes, tuple(servers), options)
 
 
 def _live(view: AppView, reconciliation: Reconciliation) -> tuple[list[Replica], tuple[Wait, ...]]:
@@ -101,16 +114,12 @@ def _is_at_its_address(view: AppView, replica: Replica) -> bool:
 
 
 def _servers(view: AppView, live: list[Replica]) -> list[Server]:
+    """Those of them that have an address and, by their own version, a port."""
     weight_of = _weights(view, live)
     return [
-        Server(
-            name=r.name,
-            address=r.state.address,
-            port=version_for(view.app, r.spec_hash).app.main_port or 0,
-            weight=weight_of(r.spec_hash),
-        )
+        Server(name=r.name, address=r.state.address, port=port, weight=weight_of(r.spec_hash))
         for r in live
-        if r.state.address
+        if r.state.address and (port := version_for(view.app, r.spec_hash).app.main_port)
     ]
 
 
@@ -132,8 +141,3 @@ def _draining(view: AppView, live: list[Replica]) -> list[Server]:
     leaving = {r.name for r in view.existing} - staying
     servers = view.published.servers if view.published else ()
     return [replace(server, draining=True) for server in servers if server.name in leaving]
-
-
-def _same_for_requests(published: AppRoutes, app: App, servers: list[Server]) -> bool:
-    """Whether requests would notice no difference: that a server has drained is no reason to reload."""
-    return list(published.live) == servers and published.routes == app.routes and published.options == app.spec.edge

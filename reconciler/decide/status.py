@@ -15,10 +15,11 @@ from reconciler.decide.degraded import DegradedReason, degraded_reasons
 from reconciler.decide.phases import RUNNING, Phase, Replica
 from reconciler.decide.state.health import checks_of
 from reconciler.decide.versions import version_for
+from reconciler.decide.words import route_text
 from reconciler.model.health import Verdict
 from reconciler.model.load import ReplicaLoad
 from reconciler.model.reasons import Reason
-from reconciler.model.spec import App, Route
+from reconciler.model.spec import App
 from reconciler.model.state import ReplicaState
 from reconciler.model.status import AppStatus, Condition, ReplicaStatus, Vitals
 
@@ -51,11 +52,6 @@ def describe(
         routes=tuple(route_text(route) for route in view.target.app.routes),
         error="" if worst is None else "\n".join(filter(None, (worst.message, worst.details))),
     )
-
-
-def route_text(route: Route) -> str:
-    """A route as people write it: ``shop.example.com/`` or ``*/web``."""
-    return f"{route.host or '*'}{route.path}"
 
 
 def blinded(status: AppStatus, message: str, now: float) -> AppStatus:
@@ -103,7 +99,8 @@ def _readiness(decision: AppDecision, routed: frozenset[str]) -> Standing:
 
 def _progress(decision: AppDecision, routed: frozenset[str]) -> Standing:
     view = decision.view
-    waiting = decision.steps.waits[0].message if decision.steps.waits else ""
+    waits = decision.steps.waits
+    waiting = decision.handover or (waits[0].message if waits else "")
     if decision.leaving:
         return True, Reason.LEAVING, waiting or "acting"
     if view.suspended:
@@ -111,7 +108,7 @@ def _progress(decision: AppDecision, routed: frozenset[str]) -> Standing:
     if view.paused:
         return False, Reason.ROLLOUT_FAILED, waiting
     reached = all(_reached(view, r, routed) for r in view.available)
-    if view.complete and view.app.rollout is None and reached:
+    if view.complete and view.app.rollout is None and reached and not decision.handover:
         return False, Reason.IDLE, "nothing to do"
     reason = Reason.ROLLING_OUT if view.app.rollout else Reason.ACTING if decision.steps.actions else Reason.WAITING
     return True, reason, waiting or "acting"
@@ -147,7 +144,7 @@ def _replica(
 
 
 def _state(decision: AppDecision, replica: Replica, routed: frozenset[str]) -> Literal["ready", "draining", "down"]:
-    if decision.leaving or replica.name in decision.reconciliation.retire or replica.phase is Phase.LEAVING:
+    if replica.name in decision.reconciliation.retire or replica.phase is Phase.LEAVING:
         return "draining"
     return "ready" if replica.ready and _reached(decision.view, replica, routed) else "down"
 

@@ -1,4 +1,4 @@
-"""Words: how versions, exits and changed fields are told to people, wherever a sentence needs them.
+"""Words: how versions, routes, exits and changed fields are told to people, wherever a sentence needs them.
 
 What may well be a secret is never told: of variables only names, of arguments only that they changed.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from reconciler.model.spec import Volume
+from reconciler.model.spec import Route, Volume
 from reconciler.model.version import Version, container_fields, short
 
 _PRIVATE = frozenset({"args", "command"})
@@ -22,6 +22,11 @@ def naming(version: Version) -> str:
 def naming_volumes(volumes: Iterable[Volume]) -> str:
     """Volumes by what people call them."""
     return " and ".join(f"volume {v.name}" if v.name else f"hostPath {v.host_path}" for v in volumes)
+
+
+def route_text(route: Route) -> str:
+    """A route as people write it: ``shop.example.com/`` or ``*/web``."""
+    return f"{route.host or '*'}{route.path}"
 
 
 def exit_words(exit_code: int | None) -> str:

@@ -39,6 +39,11 @@ class Route(Part):
     strip_prefix: bool = Field(False, description="Whether `path` is taken off before the app sees the request.")
     tls: Tls | None = Field(None, description="Certificate and key, for https.")
 
+    @property
+    def claim(self) -> tuple[str | None, str]:
+        """Which requests it claims, by host and path: ``/web`` and ``/web/`` claim the same."""
+        return self.host, self.path.rstrip("/") or "/"
+
     @field_validator("path")
     @classmethod
     def _reachable(cls, path: str) -> str:

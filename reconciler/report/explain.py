@@ -220,7 +220,18 @@ def _published_routes(subject: Subject) -> Iterator[str]:
         yield f"routes {' '.join(routes)}, published {subject.ago(published.at)} as {published.generation}{edge}"
     else:
         yield f"routes {' '.join(routes)}, not published yet"
+    yield from _served_by_others(subject, routes)
     yield from (f"refused: {message}" for message in subject.refusals)
+
+
+def _served_by_others(subject: Subject, routes: tuple[str, ...]) -> Iterator[str]:
+    """Which of its routes go to other apps as yet."""
+    own = {text.rstrip("/") for text in routes}
+    for app in subject.published.table.apps:
+        for route in app.routes if app.app_name != subject.name else ():
+            text = f"{route.host or '*'}{route.path}"
+            if text.rstrip("/") in own:
+                yield f"{text} is served by {app.app_name} as yet"
 
 
 def _conditions(subject: Subject) -> Iterator[str]:

@@ -43,7 +43,7 @@ def _same_routes(documents: Sequence[AppDocument]) -> Iterator[Problem]:
     claims: dict[tuple[str | None, str], list[tuple[AppDocument, Path]]] = defaultdict(list)
     for document in documents:
         for index, route in enumerate(document.app.routes if document.app else ()):
-            claims[route.host, route.path.rstrip("/") or "/"].append((document, _route_field(document, index)))
+            claims[route.claim].append((document, _route_field(document, index)))
     for claim in [claim for claim, claimants in claims.items() if _follows_from_names(claimants)]:
         del claims[claim]
     return _contradictions(claims, lambda claim: (_route_text(*claim), "a host and path no other route has"))

@@ -644,6 +644,27 @@ def creation_cut_off(story: Story) -> None:
 
 
 @story
+def renamed_app_keeps_its_route(story: Story) -> None:
+    at_shop: dict[str, Any] = {"replicas": 1, "routes": [{"path": "/shop"}], "terminationGracePeriodSeconds": 3}
+    started(story, version("old", **at_shop))
+    story.stage.broken.add("demo:2")
+    story.commit(version("new", image="demo:2", **at_shop))
+    story.run(6)
+    story.tell("new has started at last")
+    story.stage.broken.clear()
+    story.settle()
+
+
+@story
+def renamed_app_that_writes_to_a_volume(story: Story) -> None:
+    volumes = [{"name": "data", "mountPath": "/data"}]
+    at_shop: dict[str, Any] = {"replicas": 1, "routes": [{"path": "/shop"}], "terminationGracePeriodSeconds": 3}
+    started(story, version("old", volumes=volumes, **at_shop))
+    story.commit(version("new", image="demo:2", volumes=volumes, **at_shop))
+    story.settle()
+
+
+@story
 def clock_set_back(story: Story) -> None:
     started(story, web())
     story.commit(web(replicas=1))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from reconciler.decide.plan import Decision, conclude, decide
+from reconciler.edge.insertion import with_routes_left
 from reconciler.model.actions import (
     Action,
     ActionFailure,
@@ -193,7 +194,8 @@ class Stage:
         if self.down:
             return None
         before = self.state.published
-        # As the real edge has it: what is refused stays as it was, with the replicas of now.
+        # As the real edge has it: what is refused stays as it was, with the replicas of now, and so does what it was
+        # to take over.
         servers = {app.app_name: app.servers for app in plan.routes.apps}
         kept = tuple(
             replace(app, servers=servers.get(app.app_name, ()))
@@ -201,7 +203,9 @@ class Stage:
             if app.app_name in self.refused
         )
         taken = tuple(app for app in plan.routes.apps if app.app_name not in self.refused)
-        table = RouteTable(tuple(sorted((*kept, *taken), key=lambda app: app.app_name)))
+        served = {app.app_name: app for app in before.table.apps}
+        apps = with_routes_left((*kept, *taken), plan.routes.apps, self.refused, served)
+        table = RouteTable(tuple(sorted(apps, key=lambda app: app.app_name)))
         wanted = {app.app_name for app in plan.routes.apps}
         refusals = tuple(Refusal(name, "no such variable") for name in sorted(self.refused & wanted))
         if table == before.table:

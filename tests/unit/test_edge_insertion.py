@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +36,11 @@ class Refusing:
 def app(name: str, path: str, *addresses: str) -> AppRoutes:
     servers = tuple(Server(f"{name}-{n}", address, 80) for n, address in enumerate(addresses, start=1))
     return AppRoutes(name, (Route(path=path),), servers)
+
+
+def on(name: str, *paths: str) -> AppRoutes:
+    """An app with one replica at these paths."""
+    return AppRoutes(name, tuple(Route(path=path) for path in paths), (Server(f"{name}-1", "10.0.0.9", 80),))
 
 
 def apps(count: int, broken: set[int]) -> Apps:
@@ -192,3 +199,30 @@ def test_whatever_apps_want_those_accepted_can_be_served_and_no_served_one_is_mi
     assert names == sorted(set(names))
     assert {app.app_name for app in ordered if app not in accepted} == complaints.keys()
     assert before.keys() & wanted.keys() <= set(names)
+
+
+def test_routes_that_a_refused_app_was_to_have_stay_with_whoever_serves_them() -> None:
+    leaving, giving = app("leaving", "/a", "10.0.0.1"), on("giving", "/b", "/c")
+    served = named(replace(leaving, routes=(*leaving.routes, Route(path="/gone"))), giving)
+    wanted = (on("giving", "/c"), on("heir", "/a", "/b", BROKEN))
+    for _ in range(2):  # Remembered as well.
+        accepted, refused = inserted(wanted, served)
+        assert accepted == (on("giving", "/c", "/b"), leaving)
+        assert refused == ["heir"]
+
+
+def test_routes_that_an_app_was_to_have_are_remembered_as_left_to_whoever_serves_them() -> None:
+    insertion, nginx, leaving = Insertion(), Refusing(), app("leaving", "/a", "10.0.0.1")
+    wanted, served = (on("heir", "/a", BROKEN),), named(leaving)
+    for _ in range(2):
+        assert insertion.accepted(wanted, served, {}, nginx.complaint)[0] == (leaving,)
+    assert nginx.sizes == [1, 0, 1, 1, 1], "and so they are tested once"
+
+
+def test_what_nginx_refuses_also_of_whoever_serves_it_is_left_out() -> None:
+    served = named(app("leaving", BROKEN, "10.0.0.1"))
+    assert inserted((on("heir", BROKEN),), served) == ((), ["heir"])
+
+
+def test_a_route_that_nobody_served_stays_with_nobody() -> None:
+    assert inserted((on("heir", "/a", BROKEN),), named(app("leaving", "/a"))) == ((), ["heir"])

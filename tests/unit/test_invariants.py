@@ -117,3 +117,13 @@ def test_an_app_whose_actions_break_an_invariant_is_left_alone_and_says_so(
     plan = stage.tick()
     assert {action.app_name for action in plan.actions} == {"other"}
     assert any("refused by an invariant, which is a bug" in wait.message for wait in plan.waits)
+
+
+def test_creating_a_writer_beside_one_on_its_way_out_breaks_an_invariant() -> None:
+    volumes = [{"name": "data", "mountPath": "/data"}]
+    stage = Stage(desired(version("old", replicas=1, volumes=volumes)))
+    stage.settle()
+    stage.desired = desired(version(volumes=volumes, revision="r2"), revision="r2")
+    stage.tick()
+    message = "would create web-1 beside old-1, and both write to volume data"
+    assert broken(stage, create(stage, 1, "10.0.0.8")) == [message]

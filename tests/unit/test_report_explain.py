@@ -143,6 +143,19 @@ def test_an_explanation_says_why_no_replica_is_routed() -> None:
     assert "not ours" not in text
 
 
+def test_an_explanation_says_which_app_serves_a_route_as_yet() -> None:
+    serving = published("web-1")
+    table = RouteTable((replace(serving.table.apps[0], app_name="old"),))
+    text = explained(
+        subject(
+            AppRecord("web", app_status(routes=("*/web/", "*/api")), app_state()),
+            published=replace(serving, table=table),
+        )
+    )
+    assert "*/web is served by old as yet" in text
+    assert "*/api is served" not in text
+
+
 def test_an_explanation_does_not_say_since_when_health_is_unknown() -> None:
     unseen = replica_status(health=replace(replica_status().health, verdict=Verdict.UNKNOWN))
     text = explained(subject(AppRecord("web", app_status(replicas=(unseen,)), app_state())))

@@ -19,6 +19,7 @@ local ffi = require "ffi"
 
 ffi.cdef "int kill(int pid, int sig);"
 local ESRCH = 3
+local OLD_WORKERS_SECONDS = 3600 -- for so long at the most an old worker may still choose by routes of before
 
 local replicas = ngx.shared.orchestry_replicas -- app -> its lines; "/digest" and "/version" beside them
 local requests = ngx.shared.orchestry_requests -- "ADDRESS:PORT" -> requests in flight; "PID/ADDRESS:PORT" -> a worker's
@@ -82,8 +83,8 @@ local function lines_by_app(text)
 end
 
 
--- Takes over a list of replicas. A whole one also forgets the apps it doesn't name.
-local function take(text, whole)
+-- Takes over a list of replicas. A whole one names all apps: `forget` is called with every other one.
+local function take(text, forget)
     local named = lines_by_app(text)
     for app, lines in pairs(named) do
         local ok, err = replicas:safe_set(app, lines)
@@ -94,10 +95,10 @@ local function take(text, whole)
             requests:add(replica.name, 0)
         end
     end
-    if whole then
+    if forget then
         for _, key in ipairs(replicas:get_keys(0)) do
             if not named[key] and key:sub(1, 1) ~= "/" then
-                replicas:delete(key)
+                forget(key)
             end
         end
     end
@@ -167,11 +168,11 @@ local function choose(list, tried, key)
 end
 
 
--- init_by_lua: what nginx starts with
+-- init_by_lua: what nginx starts with. In a reload the workers of before go on meanwhile, also with apps that it lacks.
 function M.seed(path)
     local file = io.open(path)
     if file then
-        assert(take(file:read("*a"), true))
+        assert(take(file:read("*a"), function(app) replicas:expire(app, OLD_WORKERS_SECONDS) end))
         file:close()
     end
 end
@@ -251,7 +252,7 @@ function M.push()
         return ngx.exit(412)
     end
     local text = ngx.req.get_body_data()
-    local ok, err = take(text or "", not base)
+    local ok, err = take(text or "", not base and function(app) replicas:delete(app) end)
     if not ok then
         ngx.status = 507
         ngx.say(err)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.model.spec import Route
 from tests.support.nginx import Front, app_routes, ask, front
 from tests.support.replicas import replicas
 from tests.support.waiting import eventually
@@ -18,6 +19,7 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.nginx
 
 CHANGES = 12
+WEB = Route(path="/web")
 
 
 @pytest.fixture(params=["auto", "off"], ids=["lua", "stock"])
@@ -47,6 +49,16 @@ def test_routes_change_and_no_new_connection_fails(process: Front) -> None:
         with _asking(process) as seen:
             for change in range(CHANGES // 2):
                 process.publish(app_routes("web", process.at(*running)), app_routes(f"app-{change}"))
+    assert seen["close"].keys() == {200}
+
+
+def test_a_route_moves_between_apps_and_no_new_connection_fails(process: Front) -> None:
+    with replicas("web-1", "web-2") as running:
+        holders = [app_routes(f"app-{n}", process.at(replica), WEB) for n, replica in enumerate(running)]
+        process.publish(holders[0])
+        with _asking(process) as seen:
+            for change in range(1, CHANGES + 1):
+                process.publish(holders[change % 2])
     assert seen["close"].keys() == {200}
 
 

@@ -1,0 +1,82 @@
+"""Volumes: which replicas of other apps have to end before an app may begin to write where they write.
+
+Where people ask for several apps that write to one volume, that is for them to know. Where one of them is on its way
+out, whoever comes newly to the volume waits for its end. It must never hold an app back from a volume that replicas
+of its own write to already, nor decide how versions of one app follow each other: that is its strategy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from reconciler.decide.phases import Replica
+from reconciler.decide.versions import version_for
+from reconciler.model.spec import App, Volume
+from reconciler.model.state import AppState
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A replica with the volumes that it writes to and its app no longer asks for."""
+
+    name: str
+    app_name: str
+    volumes: tuple[Volume, ...]
+
+
+def departing_writers(apps: Mapping[str, AppState], replicas: Mapping[str, Sequence[Replica]]) -> tuple[Writer, ...]:
+    """All replicas that write to a volume and are not to any more: the source lacks their app, or its newest spec does
+    without."""
+    return tuple(
+        Writer(replica.name, name, volumes)
+        for name, members in replicas.items()
+        if (app := apps.get(name)) is not None
+        for replica in members
+        if replica.exists and (volumes := _no_longer_asked_for(app, replica))
+    )
+
+
+def awaited_by(
+    app_name: str, created: App, existing: Iterable[App], departing: tuple[Writer, ...]
+) -> tuple[Writer, ...]:
+    """Those of the departing that have to end before an app may have a replica of ``created``. ``existing``: what its
+    replicas are of that are there already."""
+    others = [writer for writer in departing if writer.app_name != app_name]
+    if not others:
+        return ()
+    own = [volume for app in existing for volume in _written(app)]
+    new = [volume for volume in _written(created) if not _overlaps(volume, own)]
+    return tuple(writer for writer in others if any(_overlaps(volume, writer.volumes) for volume in new))
+
+
+def shared_by(writer: Writer, app: App) -> str:
+    """The volume that both write to, in words."""
+    volume = next(volume for volume in _written(app) if _overlaps(volume, writer.volumes))
+    return f"volume {volume.name}" if volume.name else str(volume.host_path)
+
+
+def _no_longer_asked_for(app: AppState, replica: Replica) -> tuple[Volume, ...]:
+    present = app.missing_since is None
+    if present and replica.spec_hash == app.version.spec_hash:
+        return ()
+    asked_for = _written(app.version.app) if present else ()
+    own = _written(version_for(app, replica.spec_hash).app)
+    return tuple(volume for volume in own if not _overlaps(volume, asked_for))
+
+
+def _written(app: App) -> tuple[Volume, ...]:
+    return tuple(volume for volume in app.spec.volumes if not volume.read_only)
+
+
+def _overlaps(volume: Volume, others: Iterable[Volume]) -> bool:
+    return any(_is_same(volume, other) for other in others)
+
+
+def _is_same(one: Volume, other: Volume) -> bool:
+    """Whether they are one: by name or, of paths on the host, where one is the other or lies in it."""
+    if one.host_path is None or other.host_path is None:
+        return one.name is not None and one.name == other.name
+    path, other_path = PurePosixPath(one.host_path), PurePosixPath(other.host_path)
+    return path.is_relative_to(other_path) or other_path.is_relative_to(path)
