@@ -74,7 +74,7 @@ class Reason(StrEnum):
 
 
 # An image is not to be had: over as soon as somebody has built, loaded or pulled it.
-NO_IMAGE = frozenset({Reason.IMAGE_MISSING, Reason.IMAGE_NOT_FOUND, Reason.IMAGE_PULL_FAILED})
+NO_IMAGE = frozenset({Reason.IMAGE_NOT_FOUND, Reason.IMAGE_PULL_FAILED})
 
 # Causes that lie outside the spec: no version is to blame for them, and trying again helps once they are gone.
 OUTSIDE = frozenset(
@@ -84,6 +84,7 @@ OUTSIDE = frozenset(
         Reason.ENGINE_UNAVAILABLE,
         Reason.HOST_PATH_MISSING,
         Reason.HOST_PATH_REFUSED,
+        Reason.IMAGE_MISSING,
         *NO_IMAGE,
         Reason.NAME_TAKEN,
         Reason.NETWORK_CHANGED,

@@ -126,6 +126,8 @@ class Performer:
             yield
         except APIError as error:
             failure = _explained(error, action.summary)
+            if failure.reason == Reason.IMAGE_MISSING:
+                self._images.forget()
             if failure.reason in (Reason.NETWORK_MISSING, Reason.NETWORK_CHANGED):
                 self._network.forget()
             raise failure from error
