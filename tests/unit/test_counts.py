@@ -130,9 +130,47 @@ def test_where_memory_is_scarcer_than_cpu_the_host_is_full_by_memory() -> None:
     assert "the host's memory holds 0 more of 100m and 256 MiB" in decision(stage).reason
 
 
-def test_a_count_that_people_raise_again_at_once_holds_at_once() -> None:
+def test_memory_that_one_app_got_no_other_can_have() -> None:
+    limits = {"resources": {"cpu": "100m", "memory": "256Mi"}}
+    stage = started(auto("a", **limits), auto("b", **limits), capacity=Capacity(64_000, 1024 * _MIB))
+    stage.loads = {"a": busy(1000), "b": busy(1000)}
+    stage.tick()
+    assert {name: app.count for name, app in stage.state.apps.items()} == {"a": 2, "b": 1}
+
+
+def test_an_app_that_was_scaled_out_takes_only_what_it_got_from_the_next() -> None:
+    limits = {"resources": {"cpu": "500m", "memory": "256Mi"}}
+    stage = started(
+        auto("a", scaling={"minReplicas": 2}, **limits), auto("b", **limits), capacity=Capacity(4000, 1 << 40)
+    )
+    stage.loads = {"a": busy(125), "b": busy(1000)}
+    stage.tick()
+    counts = {name: app.count for name, app in stage.state.apps.items()}
+    assert counts == {"a": 4, "b": 3}, "nine tenths of 4000 thousandths of a core hold seven replicas"
+
+
+def test_measurements_of_an_app_whose_count_people_set_are_kept_up_to_date() -> None:
     stage = started(version(replicas=2))
-    for replicas in (3, 4):
+    stage.loads["web"] = busy(80)
+    for _ in range(5):
+        stage.tick()
+    (rps,) = (factor for factor in decision(stage).factors if factor.metric == "rps")
+    assert rps.value == 40
+
+
+def test_a_decision_that_nothing_has_changed_about_is_kept_as_it_was() -> None:
+    stage = started(auto())
+    for _ in range(3):
+        stage.tick()
+    before = decision(stage)
+    stage.tick(600)
+    stage.tick()
+    assert decision(stage) is before
+
+
+def test_a_count_that_people_change_again_at_once_holds_at_once() -> None:
+    stage = started(version(replicas=2))
+    for replicas in (3, 4, 1):
         stage.desired = desired(version(replicas=replicas, revision=f"r{replicas}"), revision=f"r{replicas}")
         stage.tick(0)
         assert stage.state.apps["web"].count == replicas

@@ -56,3 +56,15 @@ def test_one_that_is_started_by_hand_while_it_is_being_removed_has_not_ended() -
     stage.containers["web-2"] = replace(stage.containers["web-2"], state=ContainerState.RUNNING)
     stage.until(lambda: stage.state.replicas["web-2"].ready_at is not None)
     assert stage.state.replicas["web-2"].exits.ended_at is None
+
+
+def test_a_replica_in_a_crash_loop_is_replaced_by_a_changed_version_and_not_called_dead() -> None:
+    stage = Stage(desired(version(replicas=2)))
+    stage.settle()
+    for _ in range(6):
+        stage.crash("web-1")
+        stage.until(lambda: stage.containers["web-1"].state is ContainerState.RUNNING)
+    stage.crash("web-1")
+    stage.desired = desired(version(replicas=2, image="demo:2", revision="r2"), revision="r2")
+    stage.until(lambda: "remove web-1" in stage.text())
+    assert "remove web-1: replaced by demo:2 of revision r2" in stage.text()

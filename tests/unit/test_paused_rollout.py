@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.model.actions import CreateReplica
+from reconciler.model.observed import ContainerState
 from tests.support.apps import desired, version
 from tests.support.stage import Stage
 
@@ -66,6 +67,14 @@ def test_the_old_version_is_scaled_while_a_rollout_is_paused(paused: Stage, repl
     assert failed in paused.names()
 
 
+def test_a_commit_that_changes_the_count_alone_tries_no_failed_version_again(paused: Stage) -> None:
+    failures = [event for event in paused.events if "failed" in event.message]
+    commit(paused, 5)
+    for _ in range(3):
+        paused.tick()
+    assert [event for event in paused.events if "failed" in event.message] == failures
+
+
 def test_a_canary_that_still_serves_beside_a_paused_failure_keeps_its_share() -> None:
     stage = Stage(desired(version(replicas=4)))
     stage.settle()
@@ -84,3 +93,30 @@ def test_a_canary_that_still_serves_beside_a_paused_failure_keeps_its_share() ->
     of_canary = [server for server in live if stage.containers[server.name].spec_hash == canary.spec_hash]
     assert (len(live), len(of_canary)) == (4, 2)
     assert sum(s.weight for s in of_canary) / sum(s.weight for s in live) == pytest.approx(0.4)
+
+
+def test_a_failed_replica_that_crashed_makes_room_while_a_rollout_is_paused(paused: Stage) -> None:
+    (failed,) = set(paused.names()) - set(paused.routed())
+    for _ in range(8):
+        paused.crash(failed)
+        paused.until(lambda: paused.containers[failed].state is ContainerState.RUNNING)
+    paused.crash(failed)
+    paused.sicken(paused.routed()[0])
+    paused.until(lambda: len(paused.hashes()) == 1, max_ticks=10)
+    paused.until(lambda: len(paused.routed()) == 3)
+
+
+def test_an_old_replica_is_replaced_beside_a_failed_one_that_has_come_to_serve_while_a_rollout_is_paused() -> None:
+    stage = Stage(desired(version(replicas=4, strategy=STRATEGY)))
+    stage.settle()
+    stage.broken.add("demo:2")
+    commit(stage, replicas=4)
+    stage.until(lambda: "rollout paused" in stage.text())
+    stage.broken.clear()
+    failed = next(c.name for c in stage.containers.values() if c.revision == "r2")
+    stage.until(lambda: failed in stage.routed() and len(stage.names()) == 4)
+    sick = next(name for name in stage.names() if name != failed)
+    before = stage.containers[sick].id
+    stage.sicken(sick)
+    stage.until(lambda: before not in {container.id for container in stage.containers.values()})
+    stage.until(lambda: len(stage.routed()) == 4)

@@ -123,6 +123,11 @@ def test_another_commit_that_changes_no_spec_tells_nothing_of_the_apps() -> None
     assert registration.state.apps["a"].version.revision == "r2"
 
 
+def test_a_revision_that_was_applied_is_told_once() -> None:
+    registration = register(observed(asked("a")), remembered("a"), SETTINGS)
+    assert register(observed(asked("a")), registration.state, SETTINGS).events == ()
+
+
 def test_more_of_an_app_that_is_scaled_by_load_may_have_been_there_before_us() -> None:
     auto = version("web", replicas=None, scaling={"minReplicas": 1, "maxReplicas": 3})
     seen = tuple(
@@ -140,7 +145,8 @@ def test_containers_of_unknown_apps_stay_while_the_source_cannot_be_read() -> No
     known = remembered("api", "shop", "jobs")
     unread = replace(unread, desired=last_desired(known))
     assert register(unread, known, SETTINGS).leaving == frozenset()
-    assert register(replace(unread, outages=()), known, SETTINGS).leaving == {"web"}
+    for outages in ((), (Outage("edge", "nginx does not answer"),)):
+        assert register(replace(unread, outages=outages), known, SETTINGS).leaving == {"web"}
 
 
 def test_an_app_that_comes_back_broken_is_not_absent_any_more() -> None:

@@ -77,3 +77,11 @@ def test_an_answer_to_a_check_that_is_asked_no_more_hides_none_that_came_later()
     answers = answer(True, "readiness", at=NOW - 1), answer(False, "health")
     replica, _ = seen(RUNNING, *answers, before=remembered())
     assert (replica.readiness.tally.checks, replica.health.tally.failures) == (0, 1)
+
+
+def test_an_answer_from_before_a_container_was_started_again_counts_for_nothing() -> None:
+    restarted = replace(RUNNING, started_at=NOW)
+    replica, _ = seen(restarted, answer(ok=False, at=NOW - 1), before=remembered())
+    assert replica.health.tally.failures == 0
+    replica, _ = seen(restarted, answer(ok=False, at=NOW), before=remembered())
+    assert replica.health.tally.failures == 1

@@ -53,3 +53,40 @@ def test_what_nginx_refuses_is_told_once() -> None:
     stage.run_for(3)
     told = [event.message for event in stage.events if "nginx refuses" in event.message]
     assert told == ["nginx refuses its configuration, which is left out: no such variable"]
+
+
+def test_a_route_that_a_commit_adds_is_published_though_the_replicas_stay_as_they_are() -> None:
+    stage = started()
+    routes = [{"path": "/web"}, {"host": "shop.example.com", "path": "/"}]
+    stage.desired = desired(version(replicas=3, routes=routes, revision="r2"), revision="r2")
+    stage.settle()
+    (part,) = stage.state.published.table.apps
+    assert [route.path for route in part.routes] == ["/web", "/"]
+
+
+def test_options_of_routes_that_a_commit_changes_are_published_though_the_replicas_stay_as_they_are() -> None:
+    stage = started()
+    stage.desired = desired(version(replicas=3, edge={"sticky": "cookie"}, revision="r2"), revision="r2")
+    stage.settle()
+    (part,) = stage.state.published.table.apps
+    assert part.options.sticky == "cookie"
+
+
+def test_a_server_that_has_drained_is_no_reason_to_publish_routes() -> None:
+    stage = started()
+    before = len(stage.published)
+    stage.desired = desired(version(replicas=2, revision="r2"), revision="r2")
+    stage.settle()
+    for _ in range(3):
+        stage.tick()
+    assert len(stage.published) == before + 1
+    assert servers(stage) == ["web-1", "web-2", "web-3"]
+
+
+def test_changes_of_routes_are_told_by_who_gets_requests_before_and_after() -> None:
+    stage = started()
+    for replicas in (1, 2):
+        stage.desired = desired(version(replicas=replicas, revision=f"r{replicas}"), revision=f"r{replicas}")
+        stage.settle()
+    told = [event.message.partition(": ")[2] for event in stage.events if event.type == "routes"]
+    assert told[-2:] == ["web-1, web-2, web-3 → web-1", "web-1 → web-1, web-2"]

@@ -91,3 +91,26 @@ def test_a_replica_counts_as_routed_before_the_edge_is_asked_to_route_to_it() ->
     stage.until(lambda: stage.state.replicas.get("web-1") and stage.state.replicas["web-1"].ready_at)
     assert stage.routed() == []
     assert stage.state.replicas["web-1"].traffic.routed, "nobody may live to record the answer"
+
+
+def test_replicas_whose_readiness_fails_altogether_stay_routed() -> None:
+    stage = Stage(desired(version(readiness={"path": "/ready", "periodSeconds": 1})))
+    stage.settle()
+    stage.sicken("web-1", "web-2", check="readiness")
+    stage.until(lambda: stage.statuses["web"].ready == 0)
+    assert stage.routed() == ["web-1", "web-2"]
+    assert "all 2 replicas are unwell; they stay routed" in stage.text()
+
+
+def test_old_replicas_that_are_all_unwell_serve_until_new_ones_do() -> None:
+    stage = Stage(desired(version()))
+    stage.settle()
+    stage.sicken("web-1", "web-2")
+    stage.desired = desired(version(image="demo:2", revision="r2"), revision="r2")
+    stage.broken.add("demo:2")
+    for _ in range(20):
+        stage.tick()
+        assert stage.routed() == ["web-1", "web-2"]
+    stage.broken.clear()
+    stage.settle()
+    assert len(stage.hashes()) == 1

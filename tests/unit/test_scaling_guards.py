@@ -95,6 +95,9 @@ class TestStabilization:
         idle = [(at, 0.0) for at in (0, 30, 59, 60, 61, 120, 121)]
         assert self.run(idle, ScalingState(5)) == [5, 5, 5, 4, 4, 4, 3]
 
+    def test_a_stabilization_window_is_over_though_nobody_looked_as_it_ended(self) -> None:
+        assert self.run([(0, 0.0), (59, 0.0), (65, 0.0)], ScalingState(5)) == [5, 5, 4]
+
     def test_one_busy_moment_starts_the_stabilization_window_anew(self) -> None:
         loads = [(0, 0.0), (50, 25.0), (60, 0.0), (109, 0.0), (120, 0.0)]
         assert self.run(loads, ScalingState(5)) == [5, 5, 5, 5, 4]
@@ -127,6 +130,14 @@ class TestStabilization:
             now = ScalingSituation(state, 5, AppLoad(rps=0 if at % 3 else 125))
             state = remember(self.POLICY, now, recommend(self.POLICY, now, NOW + at / 10))
             assert len(state.recommendations) <= 2
+
+    def test_of_recommendations_that_rise_again_only_those_above_the_last_are_kept(self) -> None:
+        state = ScalingState(9, None, ((NOW - 30, 9), (NOW - 20, 3)))
+        policy = self.POLICY.model_copy(update={"strategy": "proportional", "max_replicas": 20})
+        now = ScalingSituation(state, 9, AppLoad(rps=250))
+        decision = recommend(policy, now, NOW)
+        assert decision.raw == 5
+        assert remember(policy, now, decision).recommendations == ((NOW - 30, 9), (NOW - 20, 5))
 
     def test_bounds_that_moved_the_count_begin_a_new_history_of_recommendations(self) -> None:
         outside = ScalingSituation(ScalingState(9, None, ((NOW - 10, 9),)), 9, IDLE)
@@ -167,6 +178,12 @@ class TestDiminishingReturns:
         self, served: float, latency: float, before: Throughput | None, healthy: int
     ) -> None:
         assert self.decided(served, latency, before, healthy).target > 4
+
+    def test_scaling_out_is_held_against_the_metric_that_asked_for_it_and_no_other(self) -> None:
+        policy = only("cpu", "latency", max_replicas=20)
+        load = replace(load_at(policy, 4, cpu=0.1, latency=2.0), rps=62)
+        before = ScalingState(4, None, (), Throughput(2, 60, "latency", 2.0))
+        assert names(recommend(policy, ScalingSituation(before, 4, load), NOW)) == ["throughput"]
 
     def test_throughput_is_remembered_from_one_scale_out_until_the_pressure_ends(self) -> None:
         load = replace(load_at(self.POLICY, 2, latency=2.0), rps=60)

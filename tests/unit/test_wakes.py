@@ -59,3 +59,11 @@ def test_no_moment_that_has_come_wakes_anybody_again() -> None:
         wakes = wake_in(stage)
         assert wakes is None or wakes > 0
         stage.now += seconds
+
+
+def test_a_canary_is_looked_at_when_its_verdict_is_due() -> None:
+    stage = started()
+    strategy = {**STRATEGY, "canary": {"weight": 10, "holdSeconds": 30}}
+    stage.desired = desired(version(image="demo:2", strategy=strategy, revision="r2"), revision="r2")
+    stage.until(lambda: "before the verdict" in stage.text(), seconds=0)
+    assert wake_in(stage) == 30
