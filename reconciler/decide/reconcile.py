@@ -109,7 +109,8 @@ def reconcile(view: AppView) -> Reconciliation:
     retire |= {replica.name: "its place is needed by the version that serves" for replica in spared}
     going = _expendable(view, sets, healed, missing)
     proven = _creation_is_proven(view, missing)
-    check = bool(going) and not (proven or hindrance or pull or create)
+    creating = create or any(replica.phase is Phase.CREATING for replica in view.existing)  # which will tell
+    check = bool(going) and not (proven or hindrance or pull or creating)
     if hindrance or pull or not proven or settling:
         # Nobody new takes over just now: only those that are on their way out already go on.
         going = [replica for replica in going if replica.state.traffic.left_at is not None]
@@ -124,9 +125,8 @@ def _creation_is_proven(view: AppView, missing: int) -> bool:
     """Whether it is known that replicas can be created, so that others may end for them. Some of the leading version
     that are there prove it, as long as none has to end first."""
     leading, checked = view.composition.leading, view.app.checked
-    if not missing:
-        return True
-    if view.surge and any(r.container and r.spec_hash == leading.spec_hash for r in view.existing):
+    there = [replica.container is not None for replica in view.existing if replica.spec_hash == leading.spec_hash]
+    if all(there) and not missing or any(there) and view.surge:
         return True
     return checked is not None and checked.holds_for(leading.spec_hash, view.now)
 
