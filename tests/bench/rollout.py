@@ -127,7 +127,7 @@ def roll_ours(engine: PrivateEngine, rounds: int, extra: str) -> float:
                 )
                 times.append(wait())
             site.wait_converged(revision)
-            assert {c["Image"] for c in site.containers().values()} == {image}
+            assert site.images() == {image}
     return statistics.median(times)
 
 

@@ -151,7 +151,7 @@ class Ours:
 
     def kill_controller(self) -> None:
         revision = self._commit("1", REPLICAS)
-        self.site.wait(lambda: any(c["Image"] == "orchestry-demo:1" for c in self.site.containers().values()))
+        self.site.wait(lambda: "orchestry-demo:1" in self.site.images())
         self.site.stop(signal.SIGKILL)
         time.sleep(1)
         self.site.start()

@@ -6,12 +6,13 @@ One site is set up once: several apps get bad versions at the same time, and eac
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from tests.support.engine import demo_image
+from tests.support.engine import client, demo_image
 from tests.support.load import Load
 from tests.support.site import Site, web
 from tests.support.site import site as make_site
@@ -20,23 +21,24 @@ from tests.support.undisturbed import everybody, undisturbed
 pytestmark = [pytest.mark.engine, pytest.mark.nginx]
 
 DEADLINE = "  strategy: {progressDeadlineSeconds: 2}"
+STOP_FIRST = "  strategy: {maxSurge: 0, progressDeadlineSeconds: 2}"
 PAUSE = "  strategy: {progressDeadlineSeconds: 2, onFailure: pause}"
 # A server that dies a moment after its first good answer must not have cost an old replica by then.
 PATIENT = "  strategy: {progressDeadlineSeconds: 2, minReadySeconds: 1}"
-NO_IMAGE = "orchestry-demo:there-is-no-such-image"
+LATE_IMAGE = "orchestry-demo:is-there-only-later"
 UNWELL = {"image": "orchestry-demo:2", "HEALTH": "fail"}
 
-ROLLED_BACK = ("bad-image", "never-ready", "crashing")
+ROLLED_BACK = ("never-ready", "crashing")
 NAMES = (*ROLLED_BACK, "paused")
 GOOD = {
-    "bad-image": web("bad-image", extra=DEADLINE),
     "never-ready": web("never-ready", extra=DEADLINE),
     "crashing": web("crashing", extra=PATIENT),
     "paused": web("paused", extra=PAUSE),
     "retried": web("retried", extra=DEADLINE),
+    "waiting": web("waiting", extra=DEADLINE),
+    "alone": web("alone", replicas=1, extra=STOP_FIRST),
 }
 BAD = {
-    "bad-image": web("bad-image", extra=DEADLINE, image=NO_IMAGE),
     "never-ready": web("never-ready", extra=DEADLINE, **UNWELL),
     "crashing": web("crashing", extra=PATIENT, image="orchestry-demo:2", EXIT_AFTER_MS="50", EXIT_CODE="7"),
     "paused": web("paused", extra=PAUSE, **UNWELL),
@@ -107,7 +109,6 @@ def test_a_failed_rollout_is_never_reported_as_success(failed: Failed, name: str
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("bad-image", [NO_IMAGE]),
         ("never-ready", ["within 2 s", "503", "unwell, as asked", "listening on port 8080"]),
         ("crashing", ["code 7", "exiting with code 7"]),
         ("paused", ["within 2 s", "503"]),
@@ -153,9 +154,56 @@ def test_a_restart_token_tries_a_failed_version_again(failed: Failed) -> None:
 
 def test_a_broken_release_does_not_block_its_fix(failed: Failed) -> None:
     with undisturbed(failed.site, "retried"):
-        broken = failed.site.commit({"retried.yaml": web("retried", extra=DEADLINE, image=NO_IMAGE)})
+        broken = failed.site.commit(
+            {"retried.yaml": BAD["retried"].replace("spec:\n", "spec:\n  restartToken: more\n")}
+        )
         failed.revision_failed("retried", broken)
         failed.site.deploy({"retried.yaml": web("retried", extra=DEADLINE, image="orchestry-demo:2")}, "retried")
         assert {failed.site.get("/retried/version").text for _ in range(6)} == {"2\n"}
         failed.site.deploy({"retried.yaml": GOOD["retried"]}, "retried")
     failed.before["retried"] = failed.site.ids("retried")
+
+
+# -- causes outside the spec ----------------------------------------------------------------------------------------
+
+
+def waited_for(site: Site, name: str, reason: str) -> None:
+    """Wait until the app is Degraded for this reason, and for longer than its progress deadline."""
+    site.wait(lambda: site.condition("Degraded", name)["reason"] == reason)
+    since = time.monotonic()
+    site.wait(lambda: time.monotonic() - since > 4)
+    assert site.condition("Degraded", name)["reason"] == reason
+    assert site.app(name)["failed_version"] is None
+
+
+def test_an_image_that_is_there_only_after_the_deadline_is_rolled_out_then(failed: Failed) -> None:
+    site = failed.site
+    with undisturbed(site, "waiting"):
+        site.commit({"waiting.yaml": web("waiting", extra=DEADLINE, image=LATE_IMAGE)})
+        waited_for(site, "waiting", "ImageNotFound")
+        assert site.ids("waiting") == failed.before["waiting"]
+        client().tag(demo_image("2"), *LATE_IMAGE.split(":"))
+        try:
+            site.wait(lambda: site.get("/waiting/version").text == "2\n" and site.app("waiting")["converged"])
+        finally:
+            client().remove_image(LATE_IMAGE)
+
+
+def test_what_serves_does_not_end_for_a_version_that_can_not_be_created(failed: Failed) -> None:
+    site = failed.site
+    foreign = f"{site.place.instance}-not-ours"
+    client().create_volume(foreign)
+    try:
+        with undisturbed(site, "alone"):
+            mount = "\n  volumes: [{name: not-ours, mountPath: /data, readOnly: true}]"
+            site.commit({"alone.yaml": web("alone", replicas=1, extra=STOP_FIRST + mount)})
+            waited_for(site, "alone", "VolumeForeign")
+            missing = "\n    - {name: TOKEN, source: secret, key: later}"
+            spec = web("alone", replicas=1, extra=STOP_FIRST, SOME="thing")
+            site.commit({"alone.yaml": spec.replace("  environment:", f"  environment:{missing}", 1)})
+            waited_for(site, "alone", "SecretMissing")
+        assert site.ids("alone") == failed.before["alone"]
+        (site.secrets_dir / "later").write_text("by now")
+        site.wait(lambda: site.app("alone")["converged"] and site.ids("alone") != failed.before["alone"])
+    finally:
+        client().remove_volume(foreign)

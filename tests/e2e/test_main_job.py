@@ -237,14 +237,14 @@ def test_controller_killed_in_mid_change_goes_on_where_it_was(site: Site) -> Non
     site.wait_converged(site.git("rev-parse", "HEAD"))
     revision = site.commit({"web.yaml": web(replicas=3, image="orchestry-demo:2")})
     with clients(site) as failures:
-        site.wait(lambda: any(c["Image"] == "orchestry-demo:2" for c in site.containers().values()))
+        site.wait(lambda: "orchestry-demo:2" in site.images())
         site.stop(signal.SIGKILL)
         time.sleep(0.5)
         assert answers(site), "nginx and the apps go on without a controller"
         site.start()
         site.wait_converged(revision)
     assert failures == []
-    assert {c["Image"] for c in site.containers().values()} == {"orchestry-demo:2"}
+    assert site.images() == {"orchestry-demo:2"}
     assert len(site.containers()) == 3
 
 

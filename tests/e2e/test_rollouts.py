@@ -16,10 +16,6 @@ pytestmark = [pytest.mark.engine, pytest.mark.nginx]
 V1, V2, V3 = (f"orchestry-demo:{version}" for version in "123")
 
 
-def images(site: Site, name: str) -> set[str]:
-    return {c["Image"] for n, c in site.containers().items() if n in site.ids(name)}
-
-
 def test_requests_in_flight_finish_in_a_rollout_when_scaling_in_and_when_the_app_goes(shared: Site) -> None:
     names = ("rolled", "scaled", "removed")
     shared.deploy({f"{name}.yaml": web(name, grace=8) for name in names}, *names)
@@ -38,7 +34,7 @@ def test_requests_in_flight_finish_in_a_rollout_when_scaling_in_and_when_the_app
         shared.wait(lambda: shared.get("/removed/").status_code == 404)
         assert not any(answer.done() for answer in answers), "they were in flight when their replicas left the routes"
         assert {answer.result().status_code for answer in answers} == {200}
-    shared.wait(lambda: (images(shared, "rolled"), len(shared.ids("scaled")), shared.ids("removed")) == ({V2}, 1, {}))
+    shared.wait(lambda: (shared.images("rolled"), len(shared.ids("scaled")), shared.ids("removed")) == ({V2}, 1, {}))
 
 
 def test_a_revert_in_mid_rollout_recreates_no_old_replica(shared: Site) -> None:
@@ -51,7 +47,7 @@ def test_a_revert_in_mid_rollout_recreates_no_old_replica(shared: Site) -> None:
         shared.deploy({"revert.yaml": web("revert", replicas=4, grace=0)}, "revert")
     after = shared.ids("revert")
     assert len(set(before.values()) & set(after.values())) >= 2, "those that were still there stayed"
-    assert images(shared, "revert") == {V1}
+    assert shared.images("revert") == {V1}
 
 
 def test_a_commit_in_mid_rollout_retargets_it_at_once(shared: Site) -> None:
@@ -59,9 +55,9 @@ def test_a_commit_in_mid_rollout_retargets_it_at_once(shared: Site) -> None:
     shared.deploy({"retarget.yaml": web("retarget", replicas=3, grace=0)}, "retarget")
     with undisturbed(shared, "retarget"):
         shared.commit({"retarget.yaml": web("retarget", replicas=3, grace=0, image=V2, START_DELAY_MS="60000")})
-        shared.wait(lambda: V2 in images(shared, "retarget"))
+        shared.wait(lambda: V2 in shared.images("retarget"))
         shared.deploy({"retarget.yaml": web("retarget", replicas=3, grace=0, image=V3)}, "retarget")
-    assert images(shared, "retarget") == {V3}
+    assert shared.images("retarget") == {V3}
     done = [event.message for event in shared.events("retarget", "rollout") if "complete" in event.message]
     assert [V1 in done[0], V3 in done[1], len(done)] == [True, True, 2], "the one in between never counted"
 
@@ -122,7 +118,7 @@ def test_a_suspended_app_is_left_exactly_as_it_is(shared: Site) -> None:
     assert shared.get("/still/version").text == "1\n"
     shared.deploy({"still.yaml": changed}, "still")
     assert len(shared.ids("still")) == 3
-    assert images(shared, "still") == {V2}
+    assert shared.images("still") == {V2}
 
 
 def test_an_app_that_writes_to_a_volume_is_replaced_stop_first(shared: Site) -> None:
@@ -130,5 +126,21 @@ def test_an_app_that_writes_to_a_volume_is_replaced_stop_first(shared: Site) -> 
     shared.deploy({"writer.yaml": web("writer", replicas=1, grace=0, extra=volume)}, "writer")
     shared.deploy({"writer.yaml": web("writer", replicas=1, grace=0, extra=volume, image=V2)}, "writer")
     verbs = [event.message.split()[0] for event in shared.events("writer", "action")]
-    assert images(shared, "writer") == {V2}
+    assert shared.images("writer") == {V2}
     assert verbs.index("remove") < len(verbs) - 1 - verbs[::-1].index("create"), verbs
+
+
+def test_replicas_added_after_a_tag_was_moved_are_of_the_build_that_was_applied(shared: Site) -> None:
+    repository, tag = "orchestry-demo", "moves"
+    shared.api.tag(demo_image("1"), repository, tag)
+    try:
+        shared.deploy({"tagged.yaml": web("tagged", replicas=1, image=f"{repository}:{tag}")}, "tagged")
+        shared.api.tag(demo_image("2"), repository, tag)
+        shared.deploy({"tagged.yaml": web("tagged", replicas=3, image=f"{repository}:{tag}")}, "tagged")
+        assert shared.images("tagged") == {V1}
+        shared.wait(lambda: any("means" in notice and "tagged" in notice for notice in shared.status()["notices"]))
+        again = web("tagged", replicas=3, image=f"{repository}:{tag}", extra="  restartToken: again")
+        shared.deploy({"tagged.yaml": again}, "tagged")
+        assert shared.images("tagged") == {V2}
+    finally:
+        shared.api.remove_image(f"{repository}:{tag}", force=True)

@@ -82,6 +82,7 @@ class FakeContainer:
     log: str = ""
     files: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     image_id: str = ""
+    image_name: str = ""
 
     @property
     def network_name(self) -> str:
@@ -237,6 +238,7 @@ class FakeEngine:
         self._create_volumes(body)
         config = {"Labels": {}, "Env": [], **body}
         container = FakeContainer(self._new_id(), name, config, image, image_id=self._image_id(image))
+        container.image_name = next(known for known, program in self.images.items() if program is image)
         container.policy = body["HostConfig"].get("RestartPolicy", {}).get("Name", "no")
         self.containers_by_id[container.id] = container
         self._tell(container, "create")

@@ -235,7 +235,7 @@ class SimulatedProber:
         return ProbeSample(container.id, target.kind, self._clock.now(), well, "" if well else "answered 503")
 
     def _is_well(self, container: FakeContainer, kind: str) -> bool:
-        image = container.config["Image"]
+        image = container.image_name
         if image in self.broken or (container.id, kind) in self.sick:
             return False
         return self._engine.now - (container.started_at or 0.0) >= self.slow.get(image, 0.0)
@@ -252,7 +252,7 @@ class SimulatedMeter:
     def read(self, apps: Sequence[App], containers: Sequence[Container], healthy: Collection[str], now: float) -> Loads:
         loads = {}
         for container in containers:
-            bad = self._engine.containers_by_id[container.id].config["Image"] in self.bad
+            bad = self._engine.containers_by_id[container.id].image_name in self.bad
             loads[container.app_name, container.spec_hash] = VersionLoad(1000, 0.5 if bad else 0.0, 10.0, 60.0)
             if bad:
                 self._witness.served_badly(container.app_name, container.spec_hash)

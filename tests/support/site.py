@@ -154,6 +154,12 @@ class Site:
         mine = {n: c for n, c in self.containers().items() if c["Labels"]["orchestry.app"] == name}
         return {n: str(container["Id"]) for n, container in mine.items()}
 
+    def images(self, name: str = "web") -> set[str]:
+        """The images that the app's containers are of, by their tags: they are made from ids, which don't move."""
+        tags = {image["Id"]: tag for image in self.api.images() for tag in image["RepoTags"] or ()}
+        mine = self.ids(name)
+        return {tags.get(c["ImageID"], c["ImageID"]) for n, c in self.containers().items() if n in mine}
+
     def deploy(self, files: Mapping[str, str | None], *names: str, within_seconds: float = 60) -> str:
         """Commit, and wait until these apps are at that revision and in order; the commit's id."""
         revision = self.commit(files)
