@@ -60,7 +60,10 @@ class SecretsDirectory:
 
     def has_file_for(self, variable: SecretVariable) -> bool:
         """Whether there is a file for it, and no pipe or the like, which may have whoever reads it wait."""
-        return self._directory is not None and self._path_of(variable, self._directory).is_file()
+        try:
+            return self._directory is not None and self._path_of(variable, self._directory).is_file()
+        except OSError:  # for one, whoever makes a plan may not look into the directory
+            return False
 
     @staticmethod
     def _path_of(variable: SecretVariable, directory: Path) -> Path:
@@ -108,8 +111,8 @@ class Secrets:
         if names := changed(version.secrets, digests):
             raise TryLater(
                 Reason.SECRET_CHANGED,
-                f"secret {', '.join(names)} has changed, and the replicas of {version.name} still have it as it was; "
-                "as soon as it has stayed so for some seconds, all of them are replaced",
+                f"secret {', '.join(names)} has changed, and no replica gets another one than those "
+                "before it; once it has stayed so for some seconds, all of them are replaced",
             )
         return Given(
             {variable.name: value for variable, value in zip(variables, values, strict=True)}, combined(digests)

@@ -194,3 +194,7 @@ def test_digests_by_another_key_refuse_no_replica(tmp_path: Path) -> None:
     (tmp_path / "database").write_text("changed")
     given = secrets_of(tmp_path).of(wanted.with_changed_secrets(known))
     assert given.values == {"DB": "changed"}
+
+
+def test_a_directory_that_can_not_be_looked_into_has_no_secrets_to_see(tmp_path: Path) -> None:
+    assert secrets_of(tmp_path / ("x" * 300)).seen([USER], 0) == {}
