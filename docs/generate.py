@@ -75,6 +75,9 @@ most 1 MiB each. A changed file is a changed spec. Inside a volume that is `read
 stands for a file is refused, since it would be deployed as it is: pointers of Git LFS, and files encrypted by
 git-crypt, SOPS or age. What is secret belongs in a [secret](operations.md#secrets).
 
+**Secrets.** A changed secret replaces the replicas that have it in their environment, as a changed spec does, within 30
+seconds and one app after the other.
+
 **Labels.** `metadata.labels`, at most 64, reach containers with the next creation: a changed label alone recreates
 none. The controller's own labels, `orchestry.*`, win against those that an image brings.
 

@@ -61,6 +61,7 @@ def collect(observers: Observers, state: State, now: float) -> Observed | Blind:
         loads=_loads(observers.meter, asked, inventory, now),
         open_requests=observers.edge.requests_left(asked.drained) if observers.edge and asked.drained else {},
         bounds=_scheduled(asked.apps, now),
+        secrets=observers.runtime.secrets_of(asked.secret_users, now) if asked.secret_users else {},
         outages=outages,
     )
 

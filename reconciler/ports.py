@@ -14,7 +14,7 @@ from reconciler.model.actions import Action, Outcome
 from reconciler.model.desired import Desired, Problem
 from reconciler.model.events import Event, EventType
 from reconciler.model.load import Loads, LoadSample
-from reconciler.model.observed import Container, Inventory, ProbeSample
+from reconciler.model.observed import Container, Inventory, ProbeSample, SecretsSeen
 from reconciler.model.plan import ProbeTarget
 from reconciler.model.reasons import Reason
 from reconciler.model.recorded import ActionRecord, Recorded, RevisionRecord
@@ -91,6 +91,9 @@ class Runtime(Protocol):
     def log_of(self, container_id: str) -> str:
         """The last lines that one of our containers has written, without secrets; "" where there are none to be had.
         Raises Unavailable."""
+
+    def secrets_of(self, apps: Sequence[App], now: float) -> Mapping[str, SecretsSeen]:
+        """What is known of the secrets of these apps at this moment, by app; of none of which one can't be read."""
 
     def perform(self, action: Action) -> None:
         """Perform the action; return quietly when it is already so. Raises TryLater or Rejected. Safe to call

@@ -119,6 +119,7 @@ def open_runtime(settings: Settings, waker: Waker) -> DockerRuntime:
         allow_host_paths=allowed_host_paths(settings),
         allow_volumes=settings.allow_volumes,
         volume_record=settings.directory / "inherited-volumes.json",
+        secrets_key=settings.directory / "secrets.key",
         wake=waker.wake,
         concurrency=settings.concurrency,
     )

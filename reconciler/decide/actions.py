@@ -192,7 +192,7 @@ def _finish_creating(view: AppView, replica: Replica) -> Action | Wait | None:
     if view.app.image_ready != leading.spec_hash:
         return Wait(view.name, f"{state.name} was never started: waiting for image {leading.app.spec.image}")
     cause = "created, but never started"
-    action = CreateReplica(view.name, leading, state.slot, state.name, state.address, view.count, cause)
+    action = CreateReplica(view.name, view.version_to_create, state.slot, state.name, state.address, view.count, cause)
     return pause(view.app, action, "it still does not run", view.now) or action
 
 
@@ -208,8 +208,9 @@ def _pull(view: AppView, observed: Observed) -> Action | Wait:
 def _check(view: AppView, reconciliation: Reconciliation, observed: Observed, name_of: NameOf) -> Action | Wait:
     cause = "known before a replica ends for it"
     (slot,) = free_slots(1, {replica.slot for replica in view.existing}, name_of, observed.inventory.foreign_names)
-    leading = view.composition.leading
-    replica = CreateReplica(view.name, leading, slot, name_of(slot), "", view.count, reconciliation.create_cause)
+    replica = CreateReplica(
+        view.name, view.version_to_create, slot, name_of(slot), "", view.count, reconciliation.create_cause
+    )
     action = CheckCreation(view.name, replica, cause)
     if any(busy.key == action.key for busy in observed.in_flight):
         return Wait(view.name, "waiting to hear whether a replica could be created")
@@ -237,7 +238,7 @@ def _create(
         message = f"no address is left on network {addresses.network.name}; remove replicas, or use another"
         return Wait(view.name, message)
     cause = reconciliation.create_cause + _displaced(view, slot, name_of, observed.inventory.foreign_names)
-    action = CreateReplica(view.name, view.composition.leading, slot, name_of(slot), address, view.count, cause)
+    action = CreateReplica(view.name, view.version_to_create, slot, name_of(slot), address, view.count, cause)
     return pause(view.app, action, _differing(before, action.version.spec_hash), view.now) or action
 
 

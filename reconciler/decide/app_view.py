@@ -59,6 +59,12 @@ class AppView:
         return composition_of(self.app, self.existing)
 
     @cached_property
+    def version_to_create(self) -> Version:
+        """What replicas are created from: with the secrets of now, also where an older version leads."""
+        leading = self.composition.leading
+        return leading if leading is self.app.version else leading.with_secrets_of(self.app.version)
+
+    @cached_property
     def existing(self) -> tuple[Replica, ...]:
         """The replicas that have a container, or get one."""
         return tuple(replica for replica in self.replicas if replica.exists)

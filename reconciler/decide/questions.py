@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from reconciler.decide.rollout.failure import overdue
 from reconciler.model.desired import Desired
+from reconciler.model.secrets import secret_variables
 from reconciler.model.spec import App
 from reconciler.model.state import State
 
@@ -19,19 +20,21 @@ class Questions:
 
     ``apps`` are all that there are, to be measured and held against their schedules; ``measured`` names the replicas
     that an app's load is the mean of. ``logs`` are ids of containers whose last lines people will ask for, ``drained``
-    are addresses that a proven route table has left out.
+    are addresses that a proven route table has left out. ``secret_users`` are the apps whose secrets may change.
     """
 
     apps: tuple[App, ...]
     measured: frozenset[str]
     logs: frozenset[str]
     drained: frozenset[str]
+    secret_users: tuple[App, ...]
 
 
 def questions(desired: Desired, state: State, now: float) -> Questions:
     """What to look at, given what is asked for and what is remembered."""
+    apps = tuple(_apps(desired, state))
     return Questions(
-        apps=tuple(_apps(desired, state)),
+        apps=apps,
         measured=frozenset(name for name, replica in state.replicas.items() if replica.in_service),
         logs=overdue(state, now),
         drained=frozenset(
@@ -39,6 +42,7 @@ def questions(desired: Desired, state: State, now: float) -> Questions:
             for replica in state.replicas.values()
             if replica.address and replica.traffic.left_at is not None
         ),
+        secret_users=tuple(app for app in apps if secret_variables(app)),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from reconciler.model.secrets import changed as changed_secrets
 from reconciler.model.spec import Route, Volume
 from reconciler.model.version import Version, container_fields, short
 
@@ -35,7 +36,7 @@ def exit_words(exit_code: int | None) -> str:
 
 
 def differences(old: Version | None, new: Version) -> tuple[str, ...]:
-    """The container fields that differ, each as ``spec.image: web:1 → web:2``; empty where ``old`` is unknown."""
+    """What differs for containers, each field as ``spec.image: web:1 → web:2``; empty where ``old`` is unknown."""
     if old is None or old.spec_hash == new.spec_hash:
         return ()
     before, after = container_fields(old.app), container_fields(new.app)
@@ -46,7 +47,7 @@ def differences(old: Version | None, new: Version) -> tuple[str, ...]:
     ]
     paths = sorted(old.files.keys() | new.files.keys())
     changed += [f"file {path}: content" for path in paths if old.files.get(path) != new.files.get(path)]
-    return tuple(changed)
+    return (*changed, *(f"secret {name}: changed" for name in changed_secrets(old.secrets, new.secrets)))
 
 
 def _brief(field: str, before: Any, after: Any) -> str:

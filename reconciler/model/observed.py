@@ -38,7 +38,8 @@ class Container:
     """A container that carries our labels, as the Engine lists it.
 
     ``slot`` is the replica's number, from 1; ``address`` its IPv4 address on our network, None while it has none.
-    ``defaults`` is the edition of container defaults it was made with, ``image_id`` the id of the image.
+    ``defaults`` is the edition of container defaults it was made with, ``image_id`` the id of the image, ``secrets``
+    the combined digest of the secrets it was made with: "" without any, or where nobody has noted it.
     ``exit_code`` is known once it has exited. ``restart_count`` and ``started_at`` (epoch seconds) are known only
     for containers the adapter had reason to look at closely; ``last_log`` holds the last lines of one that died, or
     that keeps a rollout from going on.
@@ -54,6 +55,7 @@ class Container:
     address: str | None = None
     defaults: int = FIRST_EDITION
     image_id: str = ""
+    secrets: str = ""
     exit_code: int | None = None
     restart_count: int | None = None
     started_at: float | None = None
@@ -110,6 +112,15 @@ class ProbeSample:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretsSeen:
+    """The digests of an app's secrets, by reference. ``agreed``: an earlier look said the same, so that nobody is in
+    the midst of writing them."""
+
+    digests: Mapping[str, str]
+    agreed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Outage:
     """A side that could not be reached: ``error`` is what it said, ``meanwhile`` what holds until it can be again."""
 
@@ -128,7 +139,7 @@ class Observed:
     ``desired`` is what the source asks for by its last reading. ``in_flight`` are actions submitted earlier that have
     not finished; ``outcomes`` those that have.
     ``open_requests`` counts requests in flight by replica address, where the edge can tell. ``bounds`` are those that
-    an app's schedule puts in force now.
+    an app's schedule puts in force now. ``secrets`` are those of apps by name, where all of an app's can be read.
     """
 
     at: float
@@ -140,6 +151,7 @@ class Observed:
     loads: Loads = Loads()
     open_requests: Mapping[str, int] = field(default_factory=dict)
     bounds: Mapping[str, Bounds] = field(default_factory=dict)
+    secrets: Mapping[str, SecretsSeen] = field(default_factory=dict)
     outages: tuple[Outage, ...] = ()
 
     @property

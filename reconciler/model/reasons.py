@@ -53,6 +53,7 @@ class Reason(StrEnum):
     NETWORK_UNFIT = "NetworkUnfit"
     NOT_OURS = "NotOurs"
     REMOVAL_IN_PROGRESS = "RemovalInProgress"
+    SECRET_CHANGED = "SecretChanged"
     SECRET_MISSING = "SecretMissing"
     SECRET_UNREADABLE = "SecretUnreadable"
     START_FAILED = "StartFailed"
@@ -90,6 +91,7 @@ OUTSIDE = frozenset(
         Reason.NETWORK_CHANGED,
         Reason.NETWORK_MISSING,
         Reason.NETWORK_UNFIT,
+        Reason.SECRET_CHANGED,
         Reason.SECRET_MISSING,
         Reason.SECRET_UNREADABLE,
         Reason.STOPPING,

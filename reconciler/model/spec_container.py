@@ -69,7 +69,8 @@ class SdkVariable(Part):
 
 
 class SecretVariable(Part):
-    """An environment variable read from the controller's secrets directory: file `key`, or its `field`."""
+    """An environment variable read from the controller's secrets directory: file `key`, or its `field`. A changed one
+    replaces the replicas, one app after the other."""
 
     name: EnvName = Field(description="The variable's name.")
     source: Literal["secret"] = Field(description="The secrets directory.")

@@ -369,6 +369,10 @@ class AppState:
             former = (*former, self.version)[-KEPT_FORMER_VERSIONS:]
         return replace(self, version=version, former=former, missing_since=None, updated_at=at)
 
+    def secrets_recorded(self, digests: Mapping[str, str]) -> AppState:
+        """What its newest version's containers are created with, is known from now on."""
+        return replace(self, version=replace(self.version, secrets=digests))
+
     def given_a_new_chance(self) -> AppState:
         """What only another spec could mend may be mended."""
         return replace(self, failed=None, pacing=Pacing())

@@ -10,6 +10,7 @@ from typing import Any
 
 from reconciler.model.defaults import FIRST_EDITION, ContainerDefaults, defaults_of, latest_edition
 from reconciler.model.image import ResolvedImage
+from reconciler.model.secrets import combined
 from reconciler.model.spec import (
     App,
     AppSpec,
@@ -63,7 +64,8 @@ class Version:
     source; ``files`` the content of ``spec.files`` by path, taken from the same snapshot; ``spec_hash`` names
     what containers are created from, so equal hashes mean that nothing has to be recreated. ``defaults`` is the
     edition of container defaults they are created with; ``image`` is what its reference to an image meant when it was
-    applied, None before that is known.
+    applied, None before that is known. ``secrets`` are the digests of those they are created with, empty before those
+    are known; ``secrets_turn`` is how often they have changed under it, each time for another spec hash.
     """
 
     app: App
@@ -73,6 +75,8 @@ class Version:
     spec_hash: str = ""
     defaults: int = FIRST_EDITION
     image: ResolvedImage | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets_turn: int = 0
 
     @classmethod
     def of(cls, app: App, revision: str, path: str, files: Mapping[str, bytes] | None = None) -> Version:
@@ -85,9 +89,32 @@ class Version:
         return self.app.metadata.name
 
     def like(self, sibling: Version) -> Version:
-        """This version with what was recorded of one with the same spec hash: replicas of it are alike, whenever they
+        """This version with what was recorded of one whose spec says the same: replicas of it are alike, whenever they
         are made."""
-        return replace(self, defaults=sibling.defaults, image=sibling.image)
+        return replace(
+            self,
+            spec_hash=sibling.spec_hash,
+            defaults=sibling.defaults,
+            image=sibling.image,
+            secrets=sibling.secrets,
+            secrets_turn=sibling.secrets_turn,
+        )
+
+    @property
+    def text_hash(self) -> str:
+        """The spec hash by what the spec says alone, as a version has it that comes from the source."""
+        return _digest(container_fields(self.app), self.files) if self.secrets_turn else self.spec_hash
+
+    def with_changed_secrets(self, digests: Mapping[str, str]) -> Version:
+        """The version after its secrets have changed: its containers have to be created anew."""
+        spec_hash = hash_with_secrets(self.text_hash, combined(digests))
+        return replace(self, spec_hash=spec_hash, secrets=digests, secrets_turn=self.secrets_turn + 1)
+
+    def with_secrets_of(self, newest: Version) -> Version:
+        """This version, to be created with the secrets that were noticed for the newest: those of before are gone. On
+        others, which the newest doesn't use, nobody insists."""
+        noticed = {name: newest.secrets[name] for name in self.secrets if name in newest.secrets}
+        return self if noticed == self.secrets else replace(self, secrets=noticed)
 
     @property
     def image_reference(self) -> str:
@@ -97,6 +124,11 @@ class Version:
     @property
     def container_defaults(self) -> ContainerDefaults:
         return defaults_of(self.defaults)
+
+
+def hash_with_secrets(text_hash: str, secrets_digest: str) -> str:
+    """The spec hash of a version whose secrets have changed under it, to these."""
+    return hashlib.sha256(f"{text_hash} {secrets_digest}".encode()).hexdigest()[:12]
 
 
 def short(revision: str) -> str:

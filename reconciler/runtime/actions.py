@@ -34,7 +34,7 @@ from reconciler.runtime.failures import explain
 from reconciler.runtime.images import HostImages
 from reconciler.runtime.mounts import MountPolicy
 from reconciler.runtime.network import ReplicaNetwork
-from reconciler.runtime.secrets import SecretsDirectory
+from reconciler.runtime.secrets import Secrets
 from reconciler.runtime.translate import (
     ADDRESS,
     APP,
@@ -82,7 +82,7 @@ class Performer:
         engine: Engine,
         instance: str,
         network: ReplicaNetwork,
-        secrets: SecretsDirectory,
+        secrets: Secrets,
         mounts: MountPolicy,
         owned: Owned,
         images: HostImages,
@@ -191,7 +191,10 @@ class Performer:
         """The request that creates the replica, once everything about it is allowed."""
         self._mounts.check(api, action.version)
         _check_files(action.version.app.spec)
-        return create_body(action, self._instance, self._network.name, self._secrets.value_of)
+        secrets = self._secrets.of(action.version)
+        return create_body(
+            action, self._instance, self._network.name, lambda variable: secrets.values[variable.name], secrets.digest
+        )
 
     def _check(self, api: BoundedClient, action: CreateReplica) -> None:
         """Create the replica but for its address, under another name and as nobody's replica; and remove it again."""

@@ -6,7 +6,7 @@ the Engine offers to hold on to between two calls is held here: the connection, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,13 @@ from typing import Any
 from docker.errors import NotFound
 
 from reconciler.model.actions import Action
-from reconciler.model.observed import Capacity, Inventory
+from reconciler.model.observed import Capacity, Inventory, SecretsSeen
 from reconciler.model.reasons import Reason
+from reconciler.model.spec import App
 from reconciler.ports import TryLater, Unavailable
 from reconciler.runtime.actions import Owned, Performer, remove_gracefully
 from reconciler.runtime.deaths import Deaths
+from reconciler.runtime.digest_key import DigestKey
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.events import EventWatch
 from reconciler.runtime.host_paths import AllowedPath, HostPaths
@@ -27,7 +29,7 @@ from reconciler.runtime.images import HostImages
 from reconciler.runtime.looks import CloserLooks, last_log
 from reconciler.runtime.mounts import MountPolicy
 from reconciler.runtime.network import ReplicaNetwork
-from reconciler.runtime.secrets import SecretsDirectory
+from reconciler.runtime.secrets import Secrets, SecretsDirectory
 from reconciler.runtime.translate import checks_left, ownership_labels, read_listing, without_secrets
 from reconciler.runtime.volumes import Volumes
 
@@ -50,8 +52,8 @@ class DockerRuntime:
 
     ``wake`` is called from the event thread, which runs from `prepare` to `close`. ``allow_host_paths`` are those
     that volumes may name, ``allow_volumes`` volumes that are not ours and may be mounted, ``volume_record``
-    the file for `Volumes`; ``concurrency`` is how many threads will call `perform` at a time. No method calls the
-    Engine before the first that needs it, so the Engine may come up later.
+    the file for `Volumes`, ``secrets_key`` that for `DigestKey`; ``concurrency`` is how many threads will call
+    `perform` at a time. No method calls the Engine before the first that needs it, so the Engine may come up later.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class DockerRuntime:
         allow_host_paths: Sequence[AllowedPath],
         allow_volumes: Sequence[str],
         volume_record: Path | None,
+        secrets_key: Path | None,
         wake: Callable[[], None],
         concurrency: int,
     ) -> None:
@@ -77,10 +80,12 @@ class DockerRuntime:
         self._owned = Owned(instance)
         self._capacity: Capacity | None = None
         self._events = self._event_watch(wake)
-        secrets = SecretsDirectory(secrets_dir)
+        self._secrets = Secrets(SecretsDirectory(secrets_dir), DigestKey(secrets_key))
         self._volumes = Volumes(instance, allow_volumes, volume_record)
         mounts = MountPolicy(instance, self._volumes, HostPaths(allow_host_paths))
-        self._performer = Performer(self._engine, instance, self._network, secrets, mounts, self._owned, self._images)
+        self._performer = Performer(
+            self._engine, instance, self._network, self._secrets, mounts, self._owned, self._images
+        )
 
     # The two ends at the outside, apart so that an Engine in memory can take their place.
 
@@ -93,6 +98,7 @@ class DockerRuntime:
     def prepare(self) -> None:
         """See `ports.Runtime.prepare`; also begins to follow events. No call where the network is known to be there."""
         self._network.prepare()
+        self._secrets.begin()
         self.host_capacity()
         with self._engine.read() as api:
             self._volumes.take_stock(api)
@@ -130,6 +136,10 @@ class DockerRuntime:
                 return last_log(api.inspect_container(container_id), api)
             except NotFound:
                 return ""
+
+    def secrets_of(self, apps: Sequence[App], now: float) -> Mapping[str, SecretsSeen]:
+        """See `ports.Runtime.secrets_of`. Before `prepare`, which may make the key, none may be told."""
+        return self._secrets.seen(apps, now)
 
     def redactor_of(self, container_id: str) -> Callable[[str], str]:
         """The redactor of a container: it makes the values of its secrets unreadable in a text. Raises Unavailable."""

@@ -19,6 +19,7 @@ from typing import Any
 from reconciler.model.actions import CreateReplica
 from reconciler.model.defaults import edition_of
 from reconciler.model.observed import Container, ContainerState
+from reconciler.model.secrets import secret_variables
 from reconciler.model.spec import PlainVariable, SdkVariable, SecretVariable, Volume
 from reconciler.model.version import Version
 
@@ -31,6 +32,8 @@ REVISION = "orchestry.revision"
 # Where the Engine forgets the address of a container that does not run, and which variables its log must not show.
 ADDRESS = "orchestry.address"
 SECRETS = "orchestry.secrets"
+# One keyed digest of all secrets it was made with; always set, so that no label of an image stands in for it.
+SECRETS_DIGEST = "orchestry.secrets-digest"
 # Which edition of container defaults it was made with; without it, the first.
 DEFAULTS = "orchestry.defaults"
 # The image it was made from, by digest or id; for people, since the Engine tells the id itself.
@@ -58,11 +61,10 @@ def is_ours(labels: Mapping[str, str] | None, instance: str) -> bool:
     return labels is not None and ownership_labels(instance).items() <= labels.items()
 
 
-def replica_labels(action: CreateReplica, instance: str) -> dict[str, str]:
+def replica_labels(action: CreateReplica, instance: str, secrets_digest: str = "") -> dict[str, str]:
     """All labels of a new replica: those of its spec, and ours, which win against those and, all of them being given,
     against any that its image brings."""
-    variables = action.version.app.spec.environment
-    secrets = [variable.name for variable in variables if isinstance(variable, SecretVariable)]
+    secrets = [variable.name for variable in secret_variables(action.version.app)]
     return {
         **action.version.app.metadata.labels,
         **ownership_labels(instance),
@@ -72,6 +74,7 @@ def replica_labels(action: CreateReplica, instance: str) -> dict[str, str]:
         REVISION: action.version.revision,
         ADDRESS: action.address,
         SECRETS: ",".join(secrets),
+        SECRETS_DIGEST: secrets_digest,
         DEFAULTS: str(action.version.defaults),
         IMAGE: action.version.image_reference,
     }
@@ -127,6 +130,7 @@ def _read_entry(entry: Json, instance: str, network: str) -> Container | None:
         address=_address_on(entry, network) or labels.get(ADDRESS),
         defaults=edition_of(labels.get(DEFAULTS, "")),
         image_id=entry["ImageID"],
+        secrets=labels.get(SECRETS_DIGEST, ""),
         exit_code=exit_code_of(entry.get("Status", "")),
     )
 
@@ -181,13 +185,19 @@ def without_secrets(text: str, config: Json) -> str:
 # --- what is asked for
 
 
-def create_body(action: CreateReplica, instance: str, network: str, secret_of: Callable[[SecretVariable], str]) -> Json:
+def create_body(
+    action: CreateReplica,
+    instance: str,
+    network: str,
+    secret_of: Callable[[SecretVariable], str],
+    secrets_digest: str = "",
+) -> Json:
     """The request that creates a replica. ``secret_of`` may raise; whatever it raises is passed on."""
     spec = action.version.app.spec
     body: Json = {
         "Image": action.version.image_reference,
         "Env": [f"{name}={value}" for name, value in _environment(action, secret_of)],
-        "Labels": replica_labels(action, instance),
+        "Labels": replica_labels(action, instance, secrets_digest),
         "ExposedPorts": {f"{port.container_port}/tcp": {} for port in spec.ports},
         "StopTimeout": math.ceil(spec.termination_grace_period_seconds),
         "HostConfig": _host_config(action.version, instance, network),

@@ -57,6 +57,7 @@ def measure(sizes: list[int]) -> dict[int, tuple[float, float, float]]:
             allow_host_paths=(),
             allow_volumes=(),
             volume_record=None,
+            secrets_key=None,
             wake=lambda: None,
             concurrency=4,
         )

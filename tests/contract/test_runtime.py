@@ -20,6 +20,7 @@ from reconciler.model.actions import (
 )
 from reconciler.model.image import ResolvedImage, resolved
 from reconciler.model.observed import Container, ContainerState, Inventory
+from reconciler.model.secrets import combined
 from reconciler.model.version import Version
 from reconciler.ports import ActionError, Rejected, TryLater, Unavailable
 from reconciler.runtime.docker import DockerRuntime
@@ -328,6 +329,36 @@ def test_a_replica_whose_secret_is_missing_is_not_created(ready: World, tmp_path
         ready.another(secrets_dir=tmp_path).perform(creation(ready, of=demo(ready, environment=[variable])))
     assert error.value.reason == "SecretMissing"
     assert observe(ready).containers == ()
+
+
+DATABASE = {"name": "DB_PASSWORD", "source": "secret", "key": "database"}
+
+
+def test_a_replica_gets_no_other_secret_than_those_before_it(ready: World, tmp_path: Path) -> None:
+    (tmp_path / "database").write_text("swordfish\n")
+    runtime, user = ready.another(secrets_dir=tmp_path), demo(ready, environment=[DATABASE])
+    user = replace(user, secrets=runtime.secrets_of([user.app], now=0)["web"].digests)
+    runtime.perform(creation(ready, of=user))
+    (tmp_path / "database").write_text("changed\n")
+    for action in (creation(ready, 2, of=user), CheckCreation("web", creation(ready, 3, of=user), "test")):
+        with pytest.raises(TryLater, match="secret database has changed") as error:
+            runtime.perform(action)
+        assert error.value.reason == "SecretChanged"
+    assert len(observe(ready).containers) == 1
+
+
+def test_a_replica_tells_by_a_digest_which_secrets_it_was_made_with(ready: World, tmp_path: Path) -> None:
+    (tmp_path / "database").write_text("swordfish\n")
+    runtime, user = ready.another(secrets_dir=tmp_path), demo(ready, environment=[DATABASE])
+    seen = runtime.secrets_of([user.app], now=0)["web"]
+    runtime.perform(creation(ready, of=user))
+    runtime.perform(creation(ready, 2, of=demo(ready)))
+    assert [c.secrets for c in sorted(observe(ready).containers, key=lambda c: c.slot)] == [combined(seen.digests), ""]
+
+
+def test_a_secret_that_can_not_be_read_is_not_seen(ready: World, tmp_path: Path) -> None:
+    runtime, user = ready.another(secrets_dir=tmp_path), demo(ready, environment=[DATABASE])
+    assert runtime.secrets_of([user.app], now=0) == {}
 
 
 # Host paths

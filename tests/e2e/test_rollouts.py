@@ -93,6 +93,35 @@ def test_a_changed_restart_token_restarts_every_replica(shared: Site) -> None:
     assert not set(before.values()) & set(shared.ids("token").values())
 
 
+def test_a_changed_secret_rolls_the_apps_that_use_it_one_after_the_other(shared: Site) -> None:
+    names, secret = ("cashier", "porter"), shared.secrets_dir / "till"
+    secret.write_text("first-code\n")
+    variable = "    - {name: CODE, source: secret, key: till}"
+    shared.deploy({f"{name}.yaml": web(name, grace=0, extra=variable) for name in names}, *names)
+    with undisturbed(shared, *names):
+        secret.write_text("second-code\n")
+        for name in names:
+            shared.wait(lambda name=name: set(codes(shared, name)) == {"CODE=second-code"}, within_seconds=30)
+        shared.wait(lambda: not any(shared.condition("Progressing", name).get("status") for name in names))
+    told = [(e.message.split()[0], e.app_name) for e in shared.events(type="rollout") if e.app_name in names][-4:]
+    assert told == [(word, name) for name in names for word in ("rolling", "rollout")], (
+        "one was done before the other began"
+    )
+    for name in names:
+        events = [event.message for event in shared.events(name)]
+        assert "secrets changed: till" in events
+        assert any(event.startswith("create") and "secret till: changed" in event for event in events), events
+        assert not any("second-code" in event for event in events)
+
+
+def codes(site: Site, name: str) -> list[str]:
+    """The secret, as each replica of an app was given it."""
+    environments = (
+        site.api.inspect_container(container_id)["Config"]["Env"] for container_id in site.ids(name).values()
+    )
+    return [variable for environment in environments for variable in environment if variable.startswith("CODE=")]
+
+
 def test_the_first_start_waits_for_what_it_depends_on(shared: Site) -> None:
     files = {
         "first.yaml": web("first", START_DELAY_MS="1500"),

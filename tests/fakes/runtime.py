@@ -62,6 +62,7 @@ class FakeRuntime(DockerRuntime):
         allow_host_paths: Sequence[AllowedPath] = (),
         allow_volumes: Sequence[str] = (),
         volume_record: Path | None = None,
+        secrets_key: Path | None = None,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.engine = engine
@@ -72,6 +73,7 @@ class FakeRuntime(DockerRuntime):
             allow_host_paths=allow_host_paths,
             allow_volumes=allow_volumes,
             volume_record=volume_record,
+            secrets_key=secrets_key,
             wake=wake,
             concurrency=1,
         )

@@ -157,7 +157,7 @@ class DockerWorld:
         self.runtime = self.another()
 
     def another(self, **settings: Any) -> DockerRuntime:
-        mounts = {"allow_host_paths": (), "allow_volumes": (), "volume_record": None}
+        mounts = {"allow_host_paths": (), "allow_volumes": (), "volume_record": None, "secrets_key": None}
         defaults = {"secrets_dir": None, **mounts, "wake": self._wake, "concurrency": 4}
         chosen = {"instance": self.place.instance, "network": self.place.network, **defaults, **settings}
         self._runtimes.append(DockerRuntime(**chosen))

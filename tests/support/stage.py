@@ -28,9 +28,19 @@ from reconciler.model.desired import Desired
 from reconciler.model.events import Event
 from reconciler.model.image import Image
 from reconciler.model.load import AppLoad, Loads, VersionLoad
-from reconciler.model.observed import Capacity, Container, ContainerState, Inventory, Network, Observed, ProbeSample
+from reconciler.model.observed import (
+    Capacity,
+    Container,
+    ContainerState,
+    Inventory,
+    Network,
+    Observed,
+    ProbeSample,
+    SecretsSeen,
+)
 from reconciler.model.plan import DecisionSettings, Plan, ProbeTarget
 from reconciler.model.routes import Publication, Refusal, RouteTable
+from reconciler.model.secrets import changed, combined
 from reconciler.model.state import State
 from reconciler.model.status import AppStatus
 from reconciler.report.plan import format_plan
@@ -61,6 +71,7 @@ class Stage:
     open_requests: dict[str, int] = field(default_factory=dict)
     capacity: Capacity | None = None
     images: dict[str, Image] = field(default_factory=dict)
+    secrets: dict[str, SecretsSeen] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
     in_flight: dict[str, Action] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
@@ -93,6 +104,7 @@ class Stage:
             in_flight=tuple(self.in_flight.values()),
             loads=Loads(self.loads, versions=self.version_loads),
             open_requests=self.open_requests,
+            secrets=self.secrets,
         )
 
     def tick(self, seconds: float = 1.0) -> Plan:
@@ -240,6 +252,10 @@ class Stage:
         match action:
             case CreateReplica() if action.name in self.foreign_names or action.address in self.foreign_addresses:
                 return try_later("AddressTaken", f"{action.summary}: somebody else has its name or address")
+            case CreateReplica() if action.app_name in self.secrets and changed(
+                action.version.secrets, self.secrets[action.app_name].digests
+            ):
+                return try_later("SecretChanged", f"{action.summary}: its secrets have changed")
             case CreateReplica():
                 self._create(action)
             case StartReplica():
@@ -269,6 +285,7 @@ class Stage:
             address=action.address,
             defaults=action.version.defaults,
             image_id=action.version.image.id if action.version.image else "",
+            secrets=combined(self.secrets[action.app_name].digests) if action.app_name in self.secrets else "",
         )
 
 

@@ -5,7 +5,7 @@ Values are built field by field from their annotations, so that a field added to
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -65,7 +65,10 @@ def apps(draw: st.DrawFn) -> App:
 @st.composite
 def versions(draw: st.DrawFn) -> Version:
     files = draw(st.dictionaries(_texts, st.binary(max_size=40), max_size=2))
-    return Version.of(draw(apps()), draw(_texts), draw(_texts), files)
+    secrets = draw(st.dictionaries(_texts, _texts, max_size=2))
+    return replace(
+        Version.of(draw(apps()), draw(_texts), draw(_texts), files), secrets=secrets, secrets_turn=draw(_counts)
+    )
 
 
 _by_hint: dict[str, st.SearchStrategy[Any]] = {

@@ -40,3 +40,11 @@ def test_an_app_that_the_source_lacks_is_looked_at_by_its_last_good_spec() -> No
     state = State({"web": app_state("web", version=old), "gone": app_state("gone")})
     counts = {app.name: app.scaling.manual_replicas for app in asked(state, new).apps}
     assert counts == {"web": 5, "gone": 2}
+
+
+def test_secrets_are_looked_at_for_apps_whose_newest_version_uses_any() -> None:
+    secret = [{"name": "A", "source": "secret", "key": "a"}]
+    old, new = version("web", environment=secret), version("jobs", environment=secret)
+    state = State({"web": app_state("web", version=old), "gone": app_state("gone", version=old)})
+    apps = asked(state, version("web"), new).secret_users
+    assert apps == (old.app, new.app)

@@ -170,6 +170,7 @@ def test_a_plain_app_is_created_with_little() -> None:
         | {
             "orchestry.spec-hash": version(image="demo:1").spec_hash,
             "orchestry.secrets": "",
+            "orchestry.secrets-digest": "",
             "orchestry.defaults": "1",
             "orchestry.image": "demo:1",
             "orchestry.replica": "2",

@@ -6,7 +6,7 @@ if the snapshot was good, nothing suggests that its file is merely broken, and t
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from reconciler.model.observed import Container, Observed
 from reconciler.model.plan import DecisionSettings
 from reconciler.model.scaling import Bounds, ScalingState
 from reconciler.model.state import AppState, State
-from reconciler.model.version import Version, short
+from reconciler.model.version import Version, hash_with_secrets, short
 
 BUDGET_APPLIES_FROM_APPS = 4
 
@@ -73,9 +73,9 @@ def _follow(app: AppState, version: Version, now: float) -> tuple[AppState, list
         return app, []
     if not writers.same_policy(before.app.scaling, version.app.scaling):
         app = app.keeping_writers(0)
-    if before.spec_hash == version.spec_hash and before.app == version.app and before.files == version.files:
+    if before.text_hash == version.spec_hash and before.app == version.app and before.files == version.files:
         return app.read_again(version.like(before)), []
-    sibling = next((known for known in app.versions if known.spec_hash == version.spec_hash), version)
+    sibling = next((known for known in app.versions if known.text_hash == version.spec_hash), version)
     return _change(app, version.like(sibling), now)
 
 
@@ -100,10 +100,24 @@ def _new(version: Version, containers: Sequence[Container], bounds: Bounds | Non
     count = initial_count(scaling, bounds)
     if scaling.mode == "auto" and scaling.paused_at is None:
         count = min(max(len(containers), count), bounds.max_replicas if bounds else scaling.max_replicas)
+    version = _as_changed(version, containers)
     siblings = [container.defaults for container in containers if container.spec_hash == version.spec_hash]
     version = replace(version, defaults=min(siblings, default=version.defaults))
     app = AppState(version.name, version, registered_at=now, updated_at=now, scaling=ScalingState(count))
     return writers.looked_at(app)
+
+
+def _as_changed(version: Version, containers: Sequence[Container]) -> Version:
+    """The version as its containers have it where its secrets had changed under it."""
+    hashes = Counter(
+        container.spec_hash
+        for container in containers
+        if container.secrets and container.spec_hash == hash_with_secrets(version.spec_hash, container.secrets)
+    )
+    if not hashes:
+        return version
+    ((spec_hash, _),) = hashes.most_common(1)
+    return replace(version, spec_hash=spec_hash, secrets_turn=1)
 
 
 def _absent(observed: Observed, apps: Mapping[str, AppState], orphans: AbstractSet[str]) -> frozenset[str]:

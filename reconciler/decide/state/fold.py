@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide.state import images, outcomes, replicas
+from reconciler.decide.state import images, outcomes, replicas, secrets
 from reconciler.decide.state.apps import Registration, register
 from reconciler.decide.state.clock import without_future
 from reconciler.model.observed import Observed
@@ -20,5 +20,6 @@ def fold(observed: Observed, state: State, settings: DecisionSettings) -> Regist
     state, finished = outcomes.absorb(without_future(state, observed.at), observed.outcomes, observed.at)
     registration = register(observed, state, settings)
     state, happened = replicas.follow(registration.state, observed)
-    state = replace(state, apps=images.noted(state.apps, observed))
-    return replace(registration, state=state, events=(*finished, *registration.events, *happened))
+    apps, changes = secrets.noticed(images.noted(state.apps, observed), observed)
+    state = replace(state, apps=apps)
+    return replace(registration, state=state, events=(*finished, *registration.events, *happened, *changes))
