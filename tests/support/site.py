@@ -156,7 +156,7 @@ class Site:
 
     def images(self, name: str = "web") -> set[str]:
         """The images that the app's containers are of, by their tags: they are made from ids, which don't move."""
-        tags = {image["Id"]: tag for image in self.api.images() for tag in image["RepoTags"] or ()}
+        tags = {image["Id"]: min(image["RepoTags"]) for image in self.api.images() if image["RepoTags"]}
         mine = self.ids(name)
         return {tags.get(c["ImageID"], c["ImageID"]) for n, c in self.containers().items() if n in mine}
 
