@@ -196,8 +196,9 @@ class Site:
             return session.get(f"http://127.0.0.1:{self.port}{path}", timeout=10, **options)
 
     def containers(self) -> dict[str, dict[str, Any]]:
-        """The instance's containers as the Engine lists them, by name without the instance's prefix."""
-        found = self.api.containers(all=True, filters={"label": f"orchestry.instance={self.place.instance}"})
+        """The instance's replicas as the Engine lists them, by name without the instance's prefix."""
+        labels = [f"orchestry.instance={self.place.instance}", "orchestry.app"]
+        found = self.api.containers(all=True, filters={"label": labels})
         return {c["Names"][0].lstrip("/").removeprefix(self.place.name_prefix): c for c in found}
 
     def close(self) -> None:
