@@ -119,9 +119,10 @@ class Witness:
         """The controller asks its executor for this."""
         self.asked += 1
         self._tell(f"{action.summary}: {action.cause}")
-        wanted = self.readings.wanted(action.app_name)
-        if wanted and all(version.app.spec.suspend for version in wanted):
+        held_for = self.readings.going_by(action.app_name)  # one that is to go is suspended no longer
+        if held_for and all(version is not None and version.app.spec.suspend for version in held_for):
             self._accuse(f"{action.summary}: its app is suspended, and to be left as it is")
+        wanted = self.readings.wanted(action.app_name)
         if self.readings.is_changed(action.app_name):
             self.patience.forget_app(action.app_name)
         if early := self.patience.missing_seconds(action, self.evidence.at):
