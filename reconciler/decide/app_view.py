@@ -128,8 +128,10 @@ class AppView:
 
     def awaited_writers(self, created: Version) -> tuple[Writer, ...]:
         """The replicas of other apps that have to end before one of this version may be created here."""
-        existing = (version_for(self.app, replica.spec_hash).app for replica in self.existing)
-        return awaited_by(self.name, created.app, existing, self.departing)
+        app = self.app
+        existing = [version_for(app, replica.spec_hash).app for replica in self.existing]
+        before = [version.app for version in (app.stable, app.version if app.missing_since else None) if version]
+        return awaited_by(self.name, created.app, existing, before, self.departing)
 
     def grace_seconds(self, replica: Replica) -> float:
         """How long the replica may take to end, by the version that it is of."""

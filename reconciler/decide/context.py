@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Self
 
@@ -39,8 +40,8 @@ class DecisionContext:
     departing: tuple[Writer, ...]
 
     @classmethod
-    def of(cls, observed: Observed, state: State, settings: DecisionSettings) -> Self:
-        """The context of one tick."""
+    def of(cls, observed: Observed, state: State, settings: DecisionSettings, leaving: AbstractSet[str]) -> Self:
+        """The context of one tick, in which these apps are being removed."""
         replicas = _by_app(state, observed)
         return cls(
             observed=observed,
@@ -50,7 +51,7 @@ class DecisionContext:
             published={part.app_name: part for part in state.published.table.apps},
             addresses=Addresses(observed, state),
             headroom=HostHeadroom(observed.inventory.capacity, state.apps.values()),
-            departing=departing_writers(state.apps, replicas),
+            departing=departing_writers(state.apps, replicas, leaving),
         )
 
     @property

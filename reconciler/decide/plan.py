@@ -61,7 +61,7 @@ def decide(observed: Observed, state: State, settings: DecisionSettings) -> Deci
     """What to do now. The same arguments always give the same decision."""
     folded = fold(observed, state, settings)
     apps, leaving = folded.state.apps, folded.leaving
-    context = DecisionContext.of(observed, folded.state, settings)
+    context = DecisionContext.of(observed, folded.state, settings, leaving)
     alone = {name: _alone(context, app, leaving=name in leaving) for name, app in sorted(apps.items())}
     parts = {name: decision.part for name, decision in alone.items() if decision.part}
     handover = hand_over(alone, parts, context.published)

@@ -2,12 +2,14 @@
 
 Where people ask for several apps that write to one volume, that is for them to know. Where one of them is on its way
 out, whoever comes newly to the volume waits for its end. It must never hold an app back from a volume that replicas
-of its own write to already, nor decide how versions of one app follow each other: that is its strategy's.
+of its own write to already, nor for an end that may never come where it has written there before; nor decide how
+versions of one app follow each other: that is its strategy's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -19,18 +21,22 @@ from reconciler.model.state import AppState
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """A replica with the volumes that it writes to and its app no longer asks for."""
+    """A replica with the volumes that it writes to and its app no longer asks for. ``held_back``: its app's deletion
+    waits for people, and so may its end for ever."""
 
     name: str
     app_name: str
     volumes: tuple[Volume, ...]
+    held_back: bool
 
 
-def departing_writers(apps: Mapping[str, AppState], replicas: Mapping[str, Sequence[Replica]]) -> tuple[Writer, ...]:
+def departing_writers(
+    apps: Mapping[str, AppState], replicas: Mapping[str, Sequence[Replica]], leaving: AbstractSet[str]
+) -> tuple[Writer, ...]:
     """All replicas that write to a volume and are not to any more: the source lacks their app, or its newest spec does
-    without."""
+    without. ``leaving`` are the apps that are being removed."""
     return tuple(
-        Writer(replica.name, name, volumes)
+        Writer(replica.name, name, volumes, held_back=app.missing_since is not None and name not in leaving)
         for name, members in replicas.items()
         if (app := apps.get(name)) is not None
         for replica in members
@@ -39,16 +45,15 @@ def departing_writers(apps: Mapping[str, AppState], replicas: Mapping[str, Seque
 
 
 def awaited_by(
-    app_name: str, created: App, existing: Iterable[App], departing: tuple[Writer, ...]
+    app_name: str, created: App, existing: Sequence[App], before: Sequence[App], departing: tuple[Writer, ...]
 ) -> tuple[Writer, ...]:
     """Those of the departing that have to end before an app may have a replica of ``created``. ``existing``: what its
-    replicas are of that are there already."""
+    replicas are of that are there already; ``before``: what it had replicas of."""
     others = [writer for writer in departing if writer.app_name != app_name]
     if not others:
         return ()
-    own = [volume for app in existing for volume in _written(app)]
-    new = [volume for volume in _written(created) if not _overlaps(volume, own)]
-    return tuple(writer for writer in others if any(_overlaps(volume, writer.volumes) for volume in new))
+    new, never = _new(created, existing), _new(created, (*existing, *before))
+    return tuple(w for w in others if any(_overlaps(volume, w.volumes) for volume in (never if w.held_back else new)))
 
 
 def shared_by(writer: Writer, app: App) -> str:
@@ -64,6 +69,12 @@ def _no_longer_asked_for(app: AppState, replica: Replica) -> tuple[Volume, ...]:
     asked_for = _written(app.version.app) if present else ()
     own = _written(version_for(app, replica.spec_hash).app)
     return tuple(volume for volume in own if not _overlaps(volume, asked_for))
+
+
+def _new(created: App, others: Iterable[App]) -> list[Volume]:
+    """The volumes that this one writes to, and none of the others."""
+    own = [volume for app in others for volume in _written(app)]
+    return [volume for volume in _written(created) if not _overlaps(volume, own)]
 
 
 def _written(app: App) -> tuple[Volume, ...]:

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from reconciler.model.backoff import Backoff
 from reconciler.model.health import Health, Tally
+from reconciler.model.image import ResolvedImage
 from reconciler.model.routes import AppRoutes, Refusal, RouteTable, Server
 from reconciler.model.scaling import Clamp, Factor, ScalingDecision, ScalingState, Throughput
 from reconciler.model.spec import App, EdgeOptions, Route
 from reconciler.model.state import (
     AppState,
+    Checked,
     Exits,
     FailedVersion,
     Pacing,
@@ -65,9 +67,11 @@ def apps(draw: st.DrawFn) -> App:
 @st.composite
 def versions(draw: st.DrawFn) -> Version:
     files = draw(st.dictionaries(_texts, st.binary(max_size=40), max_size=2))
-    secrets = draw(st.dictionaries(_texts, _texts, max_size=2))
     return replace(
-        Version.of(draw(apps()), draw(_texts), draw(_texts), files), secrets=secrets, secrets_turn=draw(_counts)
+        Version.of(draw(apps()), draw(_texts), draw(_texts), files),
+        image=draw(st.none() | st.builds(ResolvedImage, _texts, _texts)),
+        secrets=draw(st.dictionaries(_texts, _texts, max_size=2)),
+        secrets_turn=draw(_counts),
     )
 
 
@@ -106,7 +110,7 @@ def _whole(type_: type[Any], **given: st.SearchStrategy[Any]) -> st.SearchStrate
 # Parts before wholes.
 for _part in (Tally, Health, Backoff, Factor, Clamp, Throughput, Rollout, FailedVersion, Repetition, Condition, Server):
     _whole(_part)
-for _part in (Traffic, Exits, Restarts, Pacing):
+for _part in (Traffic, Exits, Restarts, Pacing, Checked):
     _whole(_part)
 for _part in (ScalingDecision, ScalingState, Refusal, AppRoutes, RouteTable, Published, ReplicaState, AppState):
     _whole(_part)

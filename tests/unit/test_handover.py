@@ -513,6 +513,24 @@ def test_a_renamed_worker_that_writes_to_a_volume_ends_before_the_new_one_begins
     assert stage.names("new") == ["new-1"]
 
 
+def test_an_app_is_healed_beside_another_one_that_shares_its_volume_and_whose_deletion_is_held_back() -> None:
+    stage = serving(on("one", "/x", volumes=DATA), on("two", "/y", volumes=DATA))
+    commit(stage)  # of nothing: both deletions are held back
+    stage.tick()
+    stage.remove("one-1")
+    stage.until(lambda: stage.names("one") == ["one-1"], max_ticks=10)
+
+
+def test_a_new_writer_waits_also_for_one_whose_deletion_is_held_back() -> None:
+    names = [f"old-{letter}" for letter in "abcd"]
+    stage = serving(*(on(name, f"/{name}", volumes=DATA) for name in names))
+    commit(stage, on("new", "/x", volumes=DATA))
+    run(stage, 20)
+    assert stage.names("new") == []
+    assert "waiting for old-a-1, old-b-1, old-c-1, old-d-1 to end first" in stage.text()
+    assert "restart the controller with --confirm-deletions" in stage.text()
+
+
 def test_an_app_that_gives_up_its_volume_is_rolled_out_before_another_one_gets_it() -> None:
     stage = serving(on("old", "/x", volumes=DATA))
     old = stage.hashes("old")
