@@ -72,7 +72,7 @@ TIME = st.fixed_dictionaries(
         "ticks": st.sampled_from([2, 3, 4, 6, 0]),
         "seconds": st.sampled_from([0.05, 0.3, 3.0, 12.0]),
         "faults": st.dictionaries(
-            st.sampled_from(FAULTS), st.sets(st.integers(0, 9), min_size=1, max_size=3), max_size=2
+            st.sampled_from(FAULTS), st.sets(st.sampled_from(range(10)), min_size=1, max_size=3), max_size=2
         ),
         "late": st.sampled_from([0, 0, 0, 1, 3]),
         "backwards": st.booleans(),
@@ -96,7 +96,7 @@ def happening(*, lasts: bool = False, **arguments: Any) -> Callable[[Callable[..
             self.sound = True
             return None if lasts else result
 
-        lasting = {"steps": st.integers(1, 6)} if lasts else {}
+        lasting = {"steps": st.sampled_from(range(1, 7))} if lasts else {}
         wrapped: Callable[..., Any] = rule(then=TIME, **lasting, **arguments)(step)
         return wrapped
 
@@ -172,7 +172,7 @@ class Scenario(RuleBasedStateMachine):
         self._change_image(name, image)
 
     @precondition(lambda self: self.host.source.desired.apps)
-    @happening(name=_one_of(lambda self: list(self.host.source.desired.apps)), replicas=st.integers(0, 4))
+    @happening(name=_one_of(lambda self: list(self.host.source.desired.apps)), replicas=st.sampled_from(range(5)))
     def scale(self, name: str, replicas: int) -> None:
         before = self.host.source.desired.apps[name]
         scaling = before.app.scaling.model_copy(update={"replicas": replicas})
