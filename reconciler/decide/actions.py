@@ -29,7 +29,7 @@ from reconciler.model.actions import (
 from reconciler.model.observed import Observed
 from reconciler.model.plan import Wait
 from reconciler.model.reasons import Reason
-from reconciler.model.state import ReplicaState, Traffic
+from reconciler.model.replica_state import ReplicaState, Traffic
 
 DRAIN_POLL_SECONDS = 0.25
 

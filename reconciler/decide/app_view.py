@@ -13,9 +13,9 @@ from reconciler.decide.composition import Composition, composition_of, resolved,
 from reconciler.decide.phases import Replica
 from reconciler.decide.versions import is_change, is_paused, target_of, version_for
 from reconciler.decide.volumes import Writer, awaited_by
+from reconciler.model.app_state import AppState
 from reconciler.model.routes import AppRoutes
 from reconciler.model.spec import Scaling
-from reconciler.model.state import AppState
 from reconciler.model.version import Version
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 from reconciler.decide.phases import Replica
 from reconciler.decide.versions import is_change, is_paused, target_of
+from reconciler.model.app_state import AppState, FailedVersion
 from reconciler.model.reasons import Reason
 from reconciler.model.spec import Canary
-from reconciler.model.state import AppState, FailedVersion
 from reconciler.model.version import Version
 
 

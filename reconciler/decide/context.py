@@ -17,11 +17,12 @@ from reconciler.decide.phases import Replica, classify
 from reconciler.decide.scaling.counts import HostHeadroom
 from reconciler.decide.versions import target_of
 from reconciler.decide.volumes import Writer, departing_writers
+from reconciler.model.app_state import AppState
 from reconciler.model.desired import Problem
 from reconciler.model.observed import Observed
 from reconciler.model.plan import DecisionSettings
 from reconciler.model.routes import AppRoutes
-from reconciler.model.state import AppState, State
+from reconciler.model.state import State
 
 
 @dataclass(frozen=True, slots=True)

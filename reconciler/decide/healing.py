@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import PENDING, Phase, Replica
 from reconciler.model.actions import Action, RemoveReplica
+from reconciler.model.app_state import AppState
 from reconciler.model.backoff import FORGOTTEN_AFTER_SECONDS, after_failure
 from reconciler.model.plan import Wait
 from reconciler.model.reasons import Reason
-from reconciler.model.state import AppState
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from reconciler.model.actions import Action, CreateReplica, RemoveReplica
 from reconciler.model.health import Verdict
 from reconciler.model.observed import Container, ContainerState
-from reconciler.model.state import ReplicaState
+from reconciler.model.replica_state import ReplicaState
 
 
 class Phase(StrEnum):

@@ -27,11 +27,13 @@ from reconciler.decide.state.fold import fold
 from reconciler.decide.state.publication import after_publication, expecting
 from reconciler.decide.words import differences
 from reconciler.model.actions import CreateReplica
+from reconciler.model.app_state import AppState
 from reconciler.model.events import Event
 from reconciler.model.observed import Observed
 from reconciler.model.plan import DecisionSettings, Plan, Wait
+from reconciler.model.replica_state import ReplicaState
 from reconciler.model.routes import AppRoutes, Publication
-from reconciler.model.state import AppState, ReplicaState, State
+from reconciler.model.state import State
 from reconciler.model.status import AppStatus
 from reconciler.model.version import short
 

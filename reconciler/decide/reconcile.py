@@ -15,8 +15,8 @@ from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import PENDING, Phase, Replica
 from reconciler.decide.volumes import Writer, shared_by
 from reconciler.decide.words import differences, naming
+from reconciler.model.app_state import FailedVersion
 from reconciler.model.plan import Wait
-from reconciler.model.state import FailedVersion
 from reconciler.model.version import short
 
 # How long the first replicas of a step that became ready wait for the others, to share one change of routes.
@@ -168,7 +168,7 @@ def creation_backoff(view: AppView) -> Wait | None:
     backoff = view.app.pacing.creation
     if backoff is None or not backoff.blocks(view.now):
         return None
-    return Wait(view.name, backoff.what_next, None if backoff.until_changed else backoff.next_at)
+    return Wait(view.name, backoff.what_next, None if backoff.is_final else backoff.next_at)
 
 
 def _until_ended(view: AppView, writers: tuple[Writer, ...]) -> Wait:

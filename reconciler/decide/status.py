@@ -19,8 +19,8 @@ from reconciler.decide.words import route_text
 from reconciler.model.health import Verdict
 from reconciler.model.load import ReplicaLoad
 from reconciler.model.reasons import Reason
+from reconciler.model.replica_state import ReplicaState
 from reconciler.model.spec import App
-from reconciler.model.state import ReplicaState
 from reconciler.model.status import AppStatus, Condition, ReplicaStatus, Vitals
 
 _NO_LOAD = ReplicaLoad()

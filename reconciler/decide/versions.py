@@ -5,7 +5,7 @@ Both follow from the state alone. That a version has failed is decided elsewhere
 
 from __future__ import annotations
 
-from reconciler.model.state import AppState
+from reconciler.model.app_state import AppState
 from reconciler.model.version import Version
 
 

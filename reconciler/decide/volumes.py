@@ -15,8 +15,8 @@ from pathlib import PurePosixPath
 
 from reconciler.decide.phases import Replica
 from reconciler.decide.versions import version_for
+from reconciler.model.app_state import AppState
 from reconciler.model.spec import App, Volume
-from reconciler.model.state import AppState
 
 
 @dataclass(frozen=True, slots=True)

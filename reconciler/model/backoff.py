@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reconciler.model.moments import Moment
-from reconciler.model.reasons import Reason
+from reconciler.model.reasons import OUTSIDE, Reason
 
 FIRST_DELAY_SECONDS = 1.0
 MAX_DELAY_SECONDS = 300.0
@@ -41,12 +41,17 @@ class Backoff:
     @property
     def what_next(self) -> str:
         """What failed last, and what is to come."""
-        coming = "waiting for a changed spec" if self.until_changed else f"trying again (attempt {self.attempts + 1})"
+        coming = "waiting for a changed spec" if self.is_final else f"trying again (attempt {self.attempts + 1})"
         return f"{self.message}; {coming}"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether only another spec helps. An earlier version took some causes outside the spec for that."""
+        return self.until_changed and self.reason not in OUTSIDE
 
     def blocks(self, now: float) -> bool:
         """Whether trying again has to wait."""
-        return self.until_changed or now < self.next_at
+        return self.is_final or now < self.next_at
 
 
 def after_failure(

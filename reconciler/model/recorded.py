@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from reconciler.model.app_state import AppState
 from reconciler.model.desired import Problem
-from reconciler.model.state import AppState, Published, ReplicaState
+from reconciler.model.replica_state import ReplicaState
+from reconciler.model.state import Published
 from reconciler.model.status import AppStatus
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from reconciler.model.app_state import AppState
 from reconciler.model.backoff import Backoff
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Verdict
 from reconciler.model.recorded import AppRecord, Controller, Recorded
-from reconciler.model.state import AppState, ReplicaState
+from reconciler.model.replica_state import ReplicaState
 from reconciler.model.status import AppStatus, Condition, ReplicaStatus
 from reconciler.ports import CHECKPOINT_SECONDS, NothingRecorded, StatusReader
 from reconciler.report import contract
@@ -145,7 +146,7 @@ def _check(health: Health) -> contract.Check:
 
 def backoff(value: Backoff, now: float) -> contract.Backoff:
     """A back-off with when it ends, as long as it does by itself."""
-    ends = not value.until_changed
+    ends = not value.is_final
     next_in_seconds = _span(value.next_at - now) if ends else None
     next_at = rfc3339(value.next_at) if ends else None
     return _like(contract.Backoff, value, next_at=next_at, next_in_seconds=next_in_seconds)

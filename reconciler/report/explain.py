@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.model.app_state import AppState, Rollout
 from reconciler.model.backoff import Backoff
 from reconciler.model.events import Event
 from reconciler.model.health import Verdict
 from reconciler.model.recorded import AppRecord, Controller
 from reconciler.model.routes import AppRoutes
 from reconciler.model.scaling import ScalingDecision
-from reconciler.model.state import AppState, Published, Rollout
+from reconciler.model.state import Published
 from reconciler.model.status import AppStatus, ReplicaStatus
 from reconciler.model.version import short
 from reconciler.ports import NothingRecorded, StatusReader
@@ -203,7 +204,7 @@ def _why(subject: Subject, replica: ReplicaStatus) -> str:
 
 def _backoff(subject: Subject, backoff: Backoff) -> str:
     when = "not again until the spec changes"
-    if not backoff.until_changed:
+    if not backoff.is_final:
         left = backoff.next_at - subject.now
         when = f"next try in {age(left)}" if left > 0 else "next try now"
     return f"{backoff.reason}: {backoff.message} (attempt {backoff.attempts}, {when})"

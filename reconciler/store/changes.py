@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from reconciler.model.app_state import AppState
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health
+from reconciler.model.replica_state import ReplicaState
 from reconciler.model.scaling import ScalingDecision
-from reconciler.model.state import AppState, Published, ReplicaState
+from reconciler.model.state import Published
 from reconciler.model.status import AppStatus, ReplicaStatus
 from reconciler.ports import Record
 

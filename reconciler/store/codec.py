@@ -11,9 +11,11 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from reconciler.model.app_state import AppState
 from reconciler.model.desired import Problem
+from reconciler.model.replica_state import ReplicaState
 from reconciler.model.scaling import ScalingDecision
-from reconciler.model.state import AppState, Published, ReplicaState
+from reconciler.model.state import Published
 from reconciler.model.status import AppStatus, ReplicaStatus
 
 T = TypeVar("T")

@@ -1,15 +1,17 @@
 """Consistency: what no state may say, since the world can't be so.
 
-Nothing in the controller asks: the transitions of `model.state` keep it. Tests ask after every tick, of every state
-that a story or chance leads to.
+Nothing in the controller asks: the transitions of `model.app_state` and `model.replica_state` keep it. Tests ask after
+every tick, of every state that a story or chance leads to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from reconciler.model.app_state import AppState
 from reconciler.model.health import Health, Verdict
-from reconciler.model.state import AppState, ReplicaState, State
+from reconciler.model.replica_state import ReplicaState
+from reconciler.model.state import State
 
 
 def inconsistencies(state: State) -> tuple[str, ...]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from reconciler.model.app_state import AppState
 from reconciler.model.health import Health, Tally, Verdict
 from reconciler.model.reasons import Reason
+from reconciler.model.replica_state import ReplicaState
 from reconciler.model.routes import AppRoutes, RouteTable, Server
 from reconciler.model.scaling import Factor, ScalingDecision, ScalingState
 from reconciler.model.spec import Route
-from reconciler.model.state import AppState, Published, ReplicaState, State
+from reconciler.model.state import Published, State
 from reconciler.model.status import AppStatus, Condition, ReplicaStatus, Vitals
 from reconciler.ports import Record
 from tests.support.apps import version

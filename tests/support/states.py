@@ -10,26 +10,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from reconciler.model.app_state import AppState, Checked, FailedVersion, Pacing, Repetition, Rollout
 from reconciler.model.backoff import Backoff
 from reconciler.model.health import Health, Tally
 from reconciler.model.image import ResolvedImage
+from reconciler.model.replica_state import Exits, ReplicaState, Restarts, Traffic
 from reconciler.model.routes import AppRoutes, Refusal, RouteTable, Server
 from reconciler.model.scaling import Clamp, Factor, ScalingDecision, ScalingState, Throughput
 from reconciler.model.spec import App, EdgeOptions, Route
-from reconciler.model.state import (
-    AppState,
-    Checked,
-    Exits,
-    FailedVersion,
-    Pacing,
-    Published,
-    Repetition,
-    ReplicaState,
-    Restarts,
-    Rollout,
-    State,
-    Traffic,
-)
+from reconciler.model.state import Published, State
 from reconciler.model.status import Condition
 from reconciler.model.version import Version
 from tests.support.apps import app

@@ -19,13 +19,15 @@ from alembic import command
 from alembic.config import Config
 
 from reconciler.decide.plan import conclude, decide
+from reconciler.model.app_state import AppState, Rollout
 from reconciler.model.backoff import Backoff
 from reconciler.model.desired import Desired
 from reconciler.model.health import Health
 from reconciler.model.load import AppLoad, Loads, ReplicaLoad, VersionLoad
 from reconciler.model.observed import Capacity, Container, ContainerState, Inventory, Network, Observed, ProbeSample
 from reconciler.model.plan import DecisionSettings, Plan
-from reconciler.model.state import AppState, ReplicaState, Rollout, State
+from reconciler.model.replica_state import ReplicaState
+from reconciler.model.state import State
 from reconciler.model.status import AppStatus
 from reconciler.ports import StatusReader
 from reconciler.report.explain import explain

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.decide.rollout.canary import analyse, weights
+from reconciler.model.app_state import FailedVersion
 from reconciler.model.load import VersionLoad
 from reconciler.model.spec import Canary
-from reconciler.model.state import FailedVersion
 from tests.support.apps import desired, version
 from tests.support.stage import Stage
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from reconciler.model.app_state import FailedVersion, Rollout
 from reconciler.model.health import Health, Tally, Verdict
 from reconciler.model.reasons import Reason
+from reconciler.model.replica_state import Exits, Traffic
 from reconciler.model.scaling import ScalingState
-from reconciler.model.state import Exits, FailedVersion, Rollout, State, Traffic
+from reconciler.model.state import State
 from tests.support.apps import version
 from tests.support.consistency import inconsistencies
 from tests.support.records import NOW, app_state, published, replica_state

@@ -9,11 +9,12 @@ import pytest
 from reconciler.decide.app_view import AppView
 from reconciler.decide.healing import Healing, heal, most_are_unhealthy
 from reconciler.decide.phases import Phase, Replica
+from reconciler.model.app_state import Pacing
 from reconciler.model.backoff import Backoff
 from reconciler.model.observed import Container, ContainerState
 from reconciler.model.reasons import Reason
+from reconciler.model.replica_state import ReplicaState
 from reconciler.model.scaling import ScalingState
-from reconciler.model.state import Pacing, ReplicaState
 from tests.support.apps import desired, version
 from tests.support.records import NOW, app_state
 from tests.support.stage import Stage

@@ -8,11 +8,11 @@ import pytest
 
 from reconciler.decide.state.images import noted
 from reconciler.model.actions import CreateReplica, EnsureImage, FailureKind
+from reconciler.model.app_state import AppState, Pacing
 from reconciler.model.backoff import Backoff
 from reconciler.model.image import Image, ResolvedImage, familiar, resolved
 from reconciler.model.observed import Observed
 from reconciler.model.reasons import Reason
-from reconciler.model.state import AppState, Pacing
 from reconciler.model.version import Version
 from tests.support.apps import desired, version
 from tests.support.records import NOW, app_state
@@ -203,6 +203,13 @@ def test_attempts_at_an_image_that_is_not_to_be_had_are_at_most_five_minutes_apa
     gaps = [later - earlier for earlier, later in zip(attempts, attempts[1:], strict=False)]
     assert max(gaps) <= 301
     assert len(attempts) > 12
+
+
+def test_a_refusal_that_a_setting_can_mend_is_tried_again_though_an_earlier_version_gave_it_up() -> None:
+    given_up = Backoff(3, NOW, Reason.HOST_PATH_REFUSED, "not allowed", until_changed=True)
+    assert given_up.blocks(NOW + 3)
+    assert not given_up.blocks(NOW + 5)
+    assert Backoff(3, NOW, Reason.CREATE_REFUSED, "no such user", until_changed=True).blocks(NOW + 5)
 
 
 def test_a_pull_under_way_holds_the_deadline_back() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from reconciler.decide.questions import Questions, questions
-from reconciler.model.state import State, Traffic
+from reconciler.model.replica_state import Traffic
+from reconciler.model.state import State
 from reconciler.model.version import Version
 from tests.support.apps import desired, version
 from tests.support.records import NOW, app_state, replica_state

@@ -11,7 +11,8 @@ from reconciler.decide.state.replicas import follow
 from reconciler.model.events import Event
 from reconciler.model.health import Health, Tally, Verdict
 from reconciler.model.observed import Container, ContainerState, Inventory, Observed, ProbeSample
-from reconciler.model.state import ReplicaState, State
+from reconciler.model.replica_state import ReplicaState
+from reconciler.model.state import State
 from tests.support.apps import desired, version
 from tests.support.records import NOW, app_state, replica_state
 from tests.support.stage import NETWORK

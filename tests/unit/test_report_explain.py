@@ -6,14 +6,16 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from reconciler.model.app_state import FailedVersion, Pacing, Rollout
 from reconciler.model.backoff import Backoff
 from reconciler.model.events import Event
 from reconciler.model.health import Health, Verdict
 from reconciler.model.reasons import Reason
 from reconciler.model.recorded import AppRecord, Controller
+from reconciler.model.replica_state import ReplicaState, Restarts
 from reconciler.model.routes import Refusal, RouteTable
 from reconciler.model.scaling import Clamp, Factor, ScalingState
-from reconciler.model.state import FailedVersion, Pacing, Published, ReplicaState, Restarts, Rollout
+from reconciler.model.state import Published
 from reconciler.report.explain import Subject, explained
 from tests.support.apps import version
 from tests.support.golden import assert_golden

@@ -11,12 +11,13 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
+from reconciler.model.app_state import FailedVersion, Rollout
 from reconciler.model.backoff import Backoff
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Verdict
 from reconciler.model.reasons import Reason
 from reconciler.model.recorded import AppRecord, Controller, Recorded
-from reconciler.model.state import Exits, FailedVersion, Restarts, Rollout
+from reconciler.model.replica_state import Exits, Restarts
 from reconciler.ports import NothingRecorded
 from reconciler.report import BadRequest, contract
 from reconciler.report.dump import status_of

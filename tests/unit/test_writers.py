@@ -253,6 +253,23 @@ def test_several_writers_are_kept_through_a_rollout() -> None:
     assert (len(stage.names()), len(notices(stage))) == (3, 1)
 
 
+@pytest.mark.parametrize(
+    ("of", "told"),
+    [
+        (writer(volume=ON_HOST), 1),
+        (writer(volume=ON_HOST, strategy={"maxSurge": 1}), 0),
+        (writer(volume=NAMED), 0),  # replaced stop-first ever since
+        (writer(volume={**ON_HOST, "readOnly": True}), 0),
+    ],
+)
+def test_that_an_app_is_replaced_stop_first_by_now_is_told_once(of: Version, told: int) -> None:
+    stage = before(1, of)
+    minutes(stage, 1)
+    events = [event.message for event in stage.events if "stop-first from this version" in event.message]
+    assert len(events) == told
+    assert all("it writes to hostPath /srv/data; strategy.maxSurge: 1 lets" in message for message in events)
+
+
 def test_one_writer_that_ran_before_is_none_that_is_kept() -> None:
     stage = before(1, writer())
     minutes(stage)

@@ -13,8 +13,10 @@ from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import Phase, Replica
 from reconciler.decide.versions import target_of
 from reconciler.decide.words import exit_words
+from reconciler.model.app_state import AppState, FailedVersion
 from reconciler.model.reasons import OUTSIDE, Reason
-from reconciler.model.state import AppState, FailedVersion, ReplicaState, State
+from reconciler.model.replica_state import ReplicaState
+from reconciler.model.state import State
 from reconciler.model.version import Version
 
 
@@ -37,7 +39,7 @@ def failure_of(view: AppView) -> RolloutFailure | None:
         own = replica.state.restarts.backoff
         if own and own.reason is Reason.CRASH_LOOP:
             return RolloutFailure(own.reason, f"{replica.name} {own.message}", replica)
-    if backoff and backoff.until_changed:
+    if backoff and backoff.is_final:
         return RolloutFailure(backoff.reason, backoff.message)
     deadline = deadline_of(view.app, view.target)
     return None if deadline is None or view.now < deadline else _past_deadline(view, deadline)

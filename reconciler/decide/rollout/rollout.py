@@ -13,12 +13,12 @@ from reconciler.decide.rollout import canary as canary_analysis
 from reconciler.decide.rollout.failure import RolloutFailure, details_of, failure_of, recorded
 from reconciler.decide.versions import is_change
 from reconciler.decide.words import differences, naming
+from reconciler.model.app_state import AppState, Rollout
 from reconciler.model.events import Event
 from reconciler.model.load import VersionLoad
 from reconciler.model.plan import Wait
 from reconciler.model.reasons import Reason
 from reconciler.model.spec import Canary
-from reconciler.model.state import AppState, Rollout
 from reconciler.model.version import Version
 
 

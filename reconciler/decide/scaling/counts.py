@@ -14,12 +14,12 @@ from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import PENDING, Replica
 from reconciler.decide.scaling.recommend import recommend, remember
 from reconciler.decide.scaling.writers import fixed_count
+from reconciler.model.app_state import AppState
 from reconciler.model.events import Event
 from reconciler.model.load import AppLoad
 from reconciler.model.observed import Capacity, Observed
 from reconciler.model.scaling import Headroom, ScalingDecision, ScalingSituation
 from reconciler.model.spec import Resources
-from reconciler.model.state import AppState
 
 # Measurements alone, without another decision, are kept this often; the store writes them at checkpoints only.
 REFRESH_SECONDS = 2.0

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from reconciler.decide.words import naming_volumes
+from reconciler.model.app_state import AppState
+from reconciler.model.events import Event
 from reconciler.model.scaling import FixedCount
 from reconciler.model.spec import Scaling, Volume
-from reconciler.model.state import AppState
 
 
 def sole_count(scaling: Scaling, written: tuple[Volume, ...]) -> int | None:
@@ -44,6 +45,20 @@ def looked_at(app: AppState) -> AppState:
     count = sole_count(app.version.app.scaling, _written(app))
     kept = app.count if kept is None else kept
     return app.keeping_writers(0 if count is None or kept <= count else kept)
+
+
+def told_once(app: AppState, now: float) -> tuple[Event, ...]:
+    """What people should know of an app that an earlier version recorded: one that writes to paths of the host alone
+    was replaced start-first by that version. None of an app that this version has looked at before."""
+    written = _written(app)
+    named = any(volume.name for volume in written)
+    if app.scaling.kept_writers is not None or named or not app.version.app.rolls_stop_first:
+        return ()
+    message = (
+        f"{app.name} is replaced stop-first from this version of the controller on: it writes to "
+        f"{naming_volumes(written)}; strategy.maxSurge: 1 lets old and new replica write at once, as before"
+    )
+    return (Event(now, "app", message, app.name),)
 
 
 def same_policy(before: Scaling, after: Scaling) -> bool:

@@ -10,15 +10,17 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from reconciler.decide.scaling import writers
 from reconciler.decide.scaling.recommend import initial_count
 from reconciler.decide.words import differences
+from reconciler.model.app_state import AppState
 from reconciler.model.events import Event
 from reconciler.model.observed import Container, Observed
 from reconciler.model.plan import DecisionSettings
 from reconciler.model.scaling import Bounds, ScalingState
-from reconciler.model.state import AppState, State
+from reconciler.model.state import State
 from reconciler.model.version import Version, hash_with_secrets, short
 
 BUDGET_APPLIES_FROM_APPS = 4
@@ -40,7 +42,7 @@ def register(observed: Observed, state: State, settings: DecisionSettings) -> Re
     desired, now = observed.desired, observed.at
     containers = _by_app(observed.containers)
     orphans = containers.keys() - state.apps.keys() - desired.apps.keys()
-    events: list[Event] = []
+    events = list(chain.from_iterable(writers.told_once(app, now) for app in state.apps.values()))
     apps = {name: writers.looked_at(app) for name, app in state.apps.items()}
     for name, version in sorted(desired.apps.items()):
         if (app := apps.get(name)) is not None:

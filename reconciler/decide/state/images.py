@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from reconciler.decide.versions import leading_of
+from reconciler.model.app_state import AppState
 from reconciler.model.image import Image, familiar, resolved, resolved_id
 from reconciler.model.observed import Container, Observed
-from reconciler.model.state import AppState
 from reconciler.model.version import Version
 
 

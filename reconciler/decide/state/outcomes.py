@@ -23,10 +23,12 @@ from reconciler.model.actions import (
     StartReplica,
     TakeOverRestarts,
 )
+from reconciler.model.app_state import AppState
 from reconciler.model.backoff import after_failure
 from reconciler.model.events import Event
 from reconciler.model.reasons import Reason
-from reconciler.model.state import AppState, ReplicaState, State
+from reconciler.model.replica_state import ReplicaState
+from reconciler.model.state import State
 
 
 def absorb(state: State, outcomes: tuple[Outcome, ...], now: float) -> tuple[State, tuple[Event, ...]]:

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from reconciler.model.events import Event
+from reconciler.model.replica_state import ReplicaState
 from reconciler.model.routes import AppRoutes, Publication, RouteTable
-from reconciler.model.state import Published, ReplicaState, State
+from reconciler.model.state import Published, State
 
 
 def expecting(replicas: Mapping[str, ReplicaState], table: RouteTable) -> dict[str, ReplicaState]:

@@ -7,9 +7,9 @@ removes each container just after it was made, or an Engine that reports another
 from __future__ import annotations
 
 from reconciler.model.actions import CreateReplica, EnsureImage
+from reconciler.model.app_state import AppState, Repetition
 from reconciler.model.backoff import delay_seconds
 from reconciler.model.plan import Wait
-from reconciler.model.state import AppState, Repetition
 
 REPEATS_ALLOWED = 5
 

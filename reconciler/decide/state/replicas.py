@@ -14,13 +14,15 @@ from reconciler.decide.state.health import after_sample, checks_of, trusted
 from reconciler.decide.versions import version_for
 from reconciler.decide.words import exit_words
 from reconciler.model.actions import RemoveReplica
+from reconciler.model.app_state import AppState
 from reconciler.model.backoff import FORGOTTEN_AFTER_SECONDS, after_failure, delay_seconds
 from reconciler.model.events import Event
 from reconciler.model.health import CheckKind, Health, Verdict
 from reconciler.model.observed import Container, ContainerState, Observed, ProbeSample
 from reconciler.model.reasons import Reason
+from reconciler.model.replica_state import ReplicaState, Restarts, Traffic
 from reconciler.model.spec import HealthCheck
-from reconciler.model.state import AppState, ReplicaState, Restarts, State, Traffic
+from reconciler.model.state import State
 
 Checks = Mapping[CheckKind, HealthCheck]
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from reconciler.decide.rollout.failure import deadline_of
+from reconciler.model.app_state import AppState
 from reconciler.model.events import Event
 from reconciler.model.observed import Observed
 from reconciler.model.reasons import Reason
 from reconciler.model.secrets import changed
-from reconciler.model.state import AppState
 from reconciler.model.version import Version
 
 

@@ -1,0 +1,208 @@
+"""What is remembered of one replica, and what may happen to it.
+
+A value; each transition has a name here, and leaves a state that can be (`tests.support.consistency` says which can't).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from reconciler.model.backoff import Backoff
+from reconciler.model.health import CheckKind, Health
+from reconciler.model.moments import Moment
+
+# So many exits within this time are a crash loop; no more of them are kept.
+CRASH_LOOP_EXITS = 3
+CRASH_WINDOW_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Whether requests reach a replica: never so far, now, or no longer.
+
+    ``entered`` is true from the moment a route table with it may have been served; ``left_at`` is when a successfully
+    published table first lacked it, None while it is in one or never was.
+    """
+
+    entered: bool = False
+    left_at: Moment | None = None
+
+    @property
+    def routed(self) -> bool:
+        return self.entered and self.left_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Exits:
+    """How a replica's program has ended: ``recent`` times of it, and of the last one its exit code and last lines.
+
+    ``ended_at`` is when it was last seen to have ended, None while it runs.
+    """
+
+    recent: tuple[Moment, ...] = ()
+    ended_at: Moment | None = None
+    code: int | None = None
+    log: str = ""
+
+    @property
+    def looping(self) -> bool:
+        """Whether it ended so often of late that it is in a crash loop."""
+        return len(self.recent) >= CRASH_LOOP_EXITS
+
+
+@dataclass(frozen=True, slots=True)
+class Restarts:
+    """Who starts a replica again, and how soon: the Engine at once or, ``by_controller``, we after a back-off.
+
+    ``by_engine`` is how often the Engine did so, as it counts.
+    """
+
+    by_controller: bool = False
+    by_engine: int = 0
+    backoff: Backoff | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaState:
+    """What is remembered of one replica, by its name. A new container in the same slot starts anew, but for its
+    back-off.
+
+    ``container_id`` is "" while there is no container. ``ready_at`` is when it last became fit for traffic, None while
+    it is not; ``disturbed_at`` when it last ended or vanished, None once it is ready again. ``removal`` paces attempts
+    to remove it.
+    """
+
+    name: str
+    app_name: str
+    slot: int
+    container_id: str
+    address: str
+    spec_hash: str
+    created_at: Moment
+    health: Health = Health()
+    readiness: Health = Health()
+    ready_at: Moment | None = None
+    disturbed_at: Moment | None = None
+    traffic: Traffic = Traffic()
+    exits: Exits = Exits()
+    restarts: Restarts = Restarts()
+    removal: Backoff | None = None
+
+    @property
+    def in_service(self) -> bool:
+        """Whether it takes its share of the load: fit for traffic, and not taken out of it."""
+        return self.ready_at is not None and self.traffic.left_at is None
+
+    def successor(self, container_id: str, address: str, spec_hash: str, at: float) -> ReplicaState:
+        """A new container in its slot: requests still reach it where they reached the old one and, unless its spec
+        differs, it takes over how its predecessor crashed."""
+        same_spec = self.spec_hash == spec_hash
+        return ReplicaState(
+            name=self.name,
+            app_name=self.app_name,
+            slot=self.slot,
+            container_id=container_id,
+            address=address,
+            spec_hash=spec_hash,
+            created_at=at,
+            traffic=self.traffic,
+            disturbed_at=self.disturbed_at,
+            exits=Exits(self.exits.recent) if same_spec else Exits(),
+            restarts=Restarts(backoff=self.restarts.backoff) if same_spec else Restarts(),
+        )
+
+    def at(self, address: str) -> ReplicaState:
+        """Its container has this address."""
+        return self if address == self.address else replace(self, address=address)
+
+    def health_by(self, check: CheckKind) -> Health:
+        """What a check says of it."""
+        return self.health if check == "health" else self.readiness
+
+    @property
+    def last_failed_answer(self) -> str:
+        """The last failed answer that it gave; "" where there was none."""
+        return self.health.detail or self.readiness.detail
+
+    def checked(self, check: CheckKind, health: Health) -> ReplicaState:
+        """A check says this of it."""
+        return replace(self, health=health) if check == "health" else replace(self, readiness=health)
+
+    def crashed(self, at: float, *, ended: bool, code: int | None, log: str, restarts: int | None) -> ReplicaState:
+        """Its program ended, and may have been ``ended`` or started again since; None is what the Engine didn't say."""
+        recent = (*(exit_at for exit_at in self.exits.recent if at - exit_at < CRASH_WINDOW_SECONDS), at)
+        exits = Exits(
+            recent=recent[-CRASH_LOOP_EXITS:],
+            ended_at=at if ended else None,
+            code=self.exits.code if code is None else code,
+            log=log or self.exits.log,
+        )
+        return replace(
+            self,
+            health=_begun_anew(self.health),
+            readiness=_begun_anew(self.readiness),
+            ready_at=None,
+            disturbed_at=at,
+            exits=exits,
+            restarts=self.restarts if restarts is None else replace(self.restarts, by_engine=restarts),
+        )
+
+    def runs_again(self) -> ReplicaState:
+        """Its program was started: found ended at the next look, it has ended once more."""
+        return self if self.exits.ended_at is None else replace(self, exits=replace(self.exits, ended_at=None))
+
+    def restarted_by_engine(self, count: int) -> ReplicaState:
+        """The Engine counts so many restarts of its own."""
+        restarts = self.restarts
+        return self if count == restarts.by_engine else replace(self, restarts=replace(restarts, by_engine=count))
+
+    def disturbed(self, at: float) -> ReplicaState:
+        """Somebody began to remove it."""
+        return self if self.disturbed_at is not None else replace(self, disturbed_at=at)
+
+    def vanished(self, at: float) -> ReplicaState:
+        """Its container is gone, and not by our doing."""
+        exits = replace(self.exits, ended_at=at)
+        return replace(self, container_id="", ready_at=None, disturbed_at=at, exits=exits)
+
+    def removed(self) -> ReplicaState:
+        """We removed its container."""
+        return replace(self, container_id="", ready_at=None, removal=None)
+
+    def not_removed(self, removal: Backoff) -> ReplicaState:
+        """An attempt to remove its container failed."""
+        return replace(self, removal=removal)
+
+    def held_back(self, backoff: Backoff) -> ReplicaState:
+        """It keeps crashing, or could not be started: the next start has to wait."""
+        return replace(self, restarts=replace(self.restarts, backoff=backoff))
+
+    def restarts_taken_over(self, by_controller: bool) -> ReplicaState:
+        """From now on the controller starts it again, or else the Engine."""
+        return replace(self, restarts=replace(self.restarts, by_controller=by_controller))
+
+    def crash_loop_over(self) -> ReplicaState:
+        """It has been well for so long that its crashes are forgotten."""
+        exits, restarts = replace(self.exits, recent=()), replace(self.restarts, backoff=None)
+        return replace(self, exits=exits, restarts=restarts)
+
+    def became_ready(self, at: float) -> ReplicaState:
+        """It is fit for traffic, so it runs."""
+        return self if self.ready_at is not None else replace(self.runs_again(), ready_at=at, disturbed_at=None)
+
+    def became_unready(self) -> ReplicaState:
+        """It is fit for traffic no longer."""
+        return self if self.ready_at is None else replace(self, ready_at=None)
+
+    def entered_traffic(self) -> ReplicaState:
+        """A route table with it may be served from now on."""
+        return self if self.traffic.routed else replace(self, traffic=Traffic(entered=True))
+
+    def left_traffic(self, at: float) -> ReplicaState:
+        """A route table without it is served: it drains from here."""
+        return replace(self, traffic=replace(self.traffic, left_at=at)) if self.traffic.routed else self
+
+
+def _begun_anew(health: Health) -> Health:
+    """The health of a program that was started again: only its totals are what they were."""
+    return Health(tally=replace(health.tally, consecutive_successes=0))
