@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from pathlib import PurePosixPath
 
 from reconciler.decide.composition import resolved
 from reconciler.decide.scaling import lint
 from reconciler.decide.scaling.writers import sole_count
 from reconciler.decide.words import naming_volumes
-from reconciler.model.spec import App, Volume
+from reconciler.model.spec import App
 
 
 def warnings(apps: Sequence[App]) -> Mapping[str, Sequence[str]]:
@@ -64,7 +63,7 @@ def _most(app: App) -> int:
 
 def _shared(one: App, other: App) -> Iterator[tuple[str, str]]:
     """Warnings of a directory that two apps write to, each for one of them."""
-    pairs = ((mine, theirs) for mine in one.written for theirs in other.written if _overlap(mine, theirs))
+    pairs = ((mine, theirs) for mine in one.written for theirs in other.written if mine.overlaps(theirs))
     for mine, theirs in pairs:
         yield one.name, _also_written(naming_volumes([mine]), other.name, naming_volumes([theirs]))
         yield other.name, _also_written(naming_volumes([theirs]), one.name, naming_volumes([mine]))
@@ -74,11 +73,3 @@ def _also_written(mine: str, other_name: str, theirs: str) -> str:
     if mine == theirs:
         return f"app {other_name} writes to {theirs} as well"
     return f"app {other_name} writes to {theirs} and this one to {mine}, of which one lies inside the other"
-
-
-def _overlap(mine: Volume, theirs: Volume) -> bool:
-    """Whether two volumes are one, or one lies inside the other."""
-    if mine.host_path is None or theirs.host_path is None:
-        return mine.name is not None and mine.name == theirs.name
-    here, there = PurePosixPath(mine.host_path), PurePosixPath(theirs.host_path)
-    return here.is_relative_to(there) or there.is_relative_to(here)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from reconciler.decide.phases import Replica
 from reconciler.decide.versions import version_for
@@ -82,12 +81,4 @@ def _written(app: App) -> tuple[Volume, ...]:
 
 
 def _overlaps(volume: Volume, others: Iterable[Volume]) -> bool:
-    return any(_is_same(volume, other) for other in others)
-
-
-def _is_same(one: Volume, other: Volume) -> bool:
-    """Whether they are one: by name or, of paths on the host, where one is the other or lies in it."""
-    if one.host_path is None or other.host_path is None:
-        return one.name is not None and one.name == other.name
-    path, other_path = PurePosixPath(one.host_path), PurePosixPath(other.host_path)
-    return path.is_relative_to(other_path) or other_path.is_relative_to(path)
+    return any(volume.overlaps(other) for other in others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -124,6 +125,13 @@ class Volume(Part):
         if self.name is not None and self.host_path is not None:
             raise wrong("one of name and hostPath", found="both name and hostPath")
         return self
+
+    def overlaps(self, other: Volume) -> bool:
+        """Whether both are one: by name or, of paths on the host, where one is the other or lies in it."""
+        if self.host_path is None or other.host_path is None:
+            return self.name is not None and self.name == other.name
+        here, there = PurePosixPath(self.host_path), PurePosixPath(other.host_path)
+        return here.is_relative_to(there) or there.is_relative_to(here)
 
 
 class File(Part):
