@@ -191,5 +191,7 @@ def test_a_database_of_version_1_0_0_is_upgraded_in_place(postgres_url: str, tmp
         store.save(Record(moment["now"], held, {}, events=(EVENT,)))
         assert store.notices == ()
     case = moment["decisions"]["at once"]
-    assert json.loads(json.dumps(upgrade.decided(held, moment["seen"], case))) == case["decided"]
+    decided = upgrade.decided(held, moment["seen"], case)
+    assert upgrade.told_once(decided) == ["mailer"]
+    assert json.loads(json.dumps(decided)) == case["decided"]
     assert reader.state() == held

@@ -130,6 +130,13 @@ def decided(state: State, seen: Plain, case: Plain) -> Plain:
     return _told(decision.plan, conclusion.statuses) | {"events": [_event(event) for event in events]}
 
 
+def told_once(decided: Plain) -> list[str]:
+    """The apps of which a decision says that the upgrade changes what is to come; what is said is taken from it."""
+    news = [event for event in decided["events"] if "from this version of the controller on" in event[3]]
+    decided["events"] = [event for event in decided["events"] if event not in news]
+    return [app_name for _, _, app_name, _, _ in news]
+
+
 def _app(app: AppState) -> Plain:
     told = {
         "path": app.version.path,
