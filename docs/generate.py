@@ -67,6 +67,10 @@ runs). `resources` left out sets no limits; a `resources` block sets the ones it
 replaced stop-first unless it gives `strategy.maxSurge`: the old container has ended before the new one starts, in a
 rollout, in healing, in a rollback. `orchestry validate` warns where several replicas, or two apps, write to one volume.
 
+**A changed check** touches no container, and costs none its place: while no replica has answered it yet, one that was
+well by the check before and fails it proves the check wrong. With `onFailure: rollback` the check before it is in force
+again, and the app is Degraded with the fields that changed and their commit; with `pause` the new check stays.
+
 **Two places.** `scaling` and `healthCheck` may also stand under `spec`, and `readiness` beside `healthCheck`; in both
 places at once is an error.
 

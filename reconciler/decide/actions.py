@@ -12,8 +12,10 @@ from itertools import chain
 
 from reconciler.decide.addresses import Addresses, NameOf, free_slots
 from reconciler.decide.app_view import AppView
+from reconciler.decide.differences import changed_checks
 from reconciler.decide.phases import RUNNING, Phase, Replica
 from reconciler.decide.reconcile import Reconciliation, creation_backoff
+from reconciler.decide.state.checks import on_trial
 from reconciler.decide.state.repetition import pause
 from reconciler.decide.words import exit_words
 from reconciler.model.actions import (
@@ -179,7 +181,8 @@ def _unready(view: AppView, replica: Replica) -> Wait | None:
     if view.now < state.ready_at + min_seconds:
         message = f"waiting for {state.name} to have been ready for {min_seconds:g} s (minReadySeconds)"
         return Wait(view.name, message, state.ready_at + min_seconds)
-    return Wait(view.name, f"waiting for {state.name} to answer its check for the first time")
+    changed = f": {changed_checks(view.app.stable, view.app.version)}" if on_trial(view.app) else ""
+    return Wait(view.name, f"waiting for {state.name} to answer its check for the first time{changed}")
 
 
 def _finish_creating(view: AppView, replica: Replica) -> Action | Wait | None:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from reconciler.decide.app_decision import AppDecision, Served
 from reconciler.decide.app_view import AppView
+from reconciler.decide.differences import changed_checks
 from reconciler.decide.phases import Phase
 from reconciler.decide.rollout.failure import deadline_of, evidence
+from reconciler.decide.state.checks import on_trial
 from reconciler.decide.state.repetition import REPEATS_ALLOWED
 from reconciler.model.reasons import Reason
 from reconciler.model.version import short
@@ -65,7 +67,8 @@ def _of_replicas(decision: AppDecision) -> Iterable[DegradedReason]:
     ]
     if unhealthy:
         names = ", ".join(r.name for r in unhealthy)
-        yield DegradedReason(Reason.UNHEALTHY, f"{names} unhealthy: {unhealthy[0].state.health.detail}")
+        change = f"; {changed_checks(view.app.stable, view.app.version)}" if on_trial(view.app) else ""
+        yield DegradedReason(Reason.UNHEALTHY, f"{names} unhealthy: {unhealthy[0].state.health.detail}{change}")
     yield from _of_rollout(view)
 
 

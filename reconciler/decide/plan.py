@@ -16,6 +16,7 @@ from reconciler.decide.actions import AppActions, actions_of, remove_all
 from reconciler.decide.app_decision import AppDecision, Served
 from reconciler.decide.app_view import AppView
 from reconciler.decide.context import DecisionContext
+from reconciler.decide.differences import differences
 from reconciler.decide.handover import Handover, hand_over
 from reconciler.decide.reconcile import Reconciliation, reconcile
 from reconciler.decide.rollout.failure import deadline_of
@@ -25,7 +26,6 @@ from reconciler.decide.scaling.counts import change_ended, decide_count
 from reconciler.decide.state import images
 from reconciler.decide.state.fold import fold
 from reconciler.decide.state.publication import after_publication, expecting
-from reconciler.decide.words import differences
 from reconciler.model.actions import CreateReplica
 from reconciler.model.app_state import AppState
 from reconciler.model.events import Event
@@ -200,7 +200,7 @@ def _plan(
         events=events,
         notices=notices,
         wake_at=_wake_at(views, steps.waits, now),
-        differences={name: fields for name, fields in changed.items() if fields},
+        differences={name: tuple(map(str, fields)) for name, fields in changed.items() if fields},
     )
 
 

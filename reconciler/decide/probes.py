@@ -9,22 +9,23 @@ from collections.abc import Iterable
 
 from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import Phase, Replica
+from reconciler.decide.state.checks import on_trial
 from reconciler.decide.state.health import checks_of
 from reconciler.decide.versions import version_for
+from reconciler.model.app_state import AppState
 from reconciler.model.observed import ContainerState
 from reconciler.model.plan import ProbeTarget
-from reconciler.model.spec import App
 
 
 def targets(views: Iterable[AppView]) -> tuple[ProbeTarget, ...]:
     """Every check of every replica that runs. A replica that has not been well yet is asked quickly, so that it serves
-    without delay."""
+    without delay; but one that serves, and has not answered a changed check yet, as that check says."""
     return tuple(
         target
         for view in views
         for replica in view.existing
         if _answers(replica)
-        for target in _of_replica(replica, version_for(view.app, replica.spec_hash).app)
+        for target in _of_replica(view.app, replica)
     )
 
 
@@ -33,11 +34,13 @@ def _answers(replica: Replica) -> bool:
     return container is not None and container.state is ContainerState.RUNNING and not leaving and not replica.busy
 
 
-def _of_replica(replica: Replica, app: App) -> Iterable[ProbeTarget]:
-    state = replica.state
+def _of_replica(app_state: AppState, replica: Replica) -> Iterable[ProbeTarget]:
+    state, app = replica.state, version_for(app_state, replica.spec_hash).app
+    trial = on_trial(app_state)
     for kind, check in checks_of(app).items():
         port = check.port or app.main_port
         if port is not None and state.address:
-            quick = not state.health_by(kind).has_answered_well
+            health = state.health_by(kind)
+            quick = not health.has_answered_well and not (trial and health.on_trust)
             first_at = state.created_at + check.initial_delay_seconds
             yield ProbeTarget(state.container_id, kind, state.address, port, check, quick, first_at)

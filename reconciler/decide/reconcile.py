@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, fields
 
 from reconciler.decide import healing
 from reconciler.decide.app_view import AppView
+from reconciler.decide.differences import recreating, told
 from reconciler.decide.phases import PENDING, Phase, Replica
 from reconciler.decide.volumes import Writer, shared_by
-from reconciler.decide.words import differences, naming
+from reconciler.decide.words import naming
 from reconciler.model.app_state import FailedVersion
 from reconciler.model.plan import Wait
 from reconciler.model.version import short
@@ -231,6 +232,6 @@ def _create_cause(view: AppView, sets: ReplicaSets, healed: healing.Healing) -> 
     if view.app.stable is None:
         return f"first deploy at revision {short(leading.revision)}"
     if view.is_change and leading is view.target:
-        changed = "; ".join(differences(view.app.stable, leading))
+        changed = told(recreating(view.app.stable, leading))
         return f"changed at revision {short(leading.revision)}: {changed}"
     return f"{_wanted(view)}, {there} there"

@@ -19,8 +19,7 @@ def target_of(app: AppState) -> Version:
 def leading_of(app: AppState) -> Version:
     """The version that replicas are created from: the target or, while its failed rollout is paused, the one before."""
     target = target_of(app)
-    paused = app.failed is not None and app.failed.spec_hash == target.spec_hash
-    return app.stable if paused and app.stable is not None else target
+    return app.stable if is_paused(app, target) and app.stable is not None else target
 
 
 def is_change(app: AppState, target: Version) -> bool:
@@ -29,12 +28,14 @@ def is_change(app: AppState, target: Version) -> bool:
 
 
 def is_paused(app: AppState, target: Version) -> bool:
-    """Whether the rollout to the target has failed and waits, as it is, for people."""
-    return app.failed is not None and app.failed.spec_hash == target.spec_hash
+    """Whether the rollout to the target has failed and waits, as it is, for people. One that was rolled back may have
+    differed from the target by its check alone."""
+    return app.failed is not None and app.failed.spec_hash == target.spec_hash and target is app.version
 
 
 def version_for(app: AppState, spec_hash: str) -> Version:
     """The version a container with this hash came from, as far as it is still known; else the newest."""
-    if spec_hash == app.version.spec_hash:
-        return app.version
+    target = target_of(app)
+    if spec_hash == target.spec_hash:
+        return target
     return next((version for version in app.versions if version.spec_hash == spec_hash), app.version)

@@ -12,6 +12,7 @@ from typing import Literal
 from reconciler.model.moments import Moment
 
 CheckKind = Literal["health", "readiness"]
+KINDS: tuple[CheckKind, ...] = ("health", "readiness")
 
 
 class Verdict(StrEnum):

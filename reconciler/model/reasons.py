@@ -29,6 +29,7 @@ class Reason(StrEnum):
     NO_PROGRESS = "NoProgress"
     UNHEALTHY = "Unhealthy"
     ROLLOUT_FAILED = "RolloutFailed"
+    CHECK_FAILED = "CheckFailed"
     CRASH_LOOP = "CrashLoopBackOff"
     DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     CANARY_FAILED = "CanaryFailed"

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from reconciler.model.app_state import AppState
 from reconciler.model.health import Health, Verdict
+from reconciler.model.reasons import Reason
 from reconciler.model.replica_state import ReplicaState
 from reconciler.model.state import State
 
@@ -34,7 +35,8 @@ def _of_app(name: str, app: AppState) -> Iterable[str]:
         yield "its canary was promoted before it was in traffic"
     if app.failed and app.stable is None:
         yield "a version failed though there was none to return to"
-    if app.failed and app.stable and app.failed.spec_hash == app.stable.spec_hash:
+    by_its_check = app.failed and app.failed.reason is Reason.CHECK_FAILED  # its containers are those of before
+    if app.failed and app.stable and app.failed.spec_hash == app.stable.spec_hash and not by_its_check:
         yield "its stable version is the failed one"
     if app.count < 0:
         yield f"wants {app.count} replicas"

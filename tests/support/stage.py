@@ -51,8 +51,9 @@ NETWORK = Network("orchestry", "10.0.0.2", "10.0.255.254")
 
 @dataclass
 class Stage:
-    """``broken`` are images whose replicas don't get well. ``failing`` says how an action fails, by its key; ``held``
-    are keys of actions that stay in flight. The edge is ``down``, or has ``refused`` these apps."""
+    """``broken`` are images whose replicas don't get well, ``unserved`` paths of checks that no program answers.
+    ``failing`` says how an action fails, by its key; ``held`` are keys of actions that stay in flight. The edge is
+    ``down``, or has ``refused`` these apps."""
 
     desired: Desired
     now: float = 1000.0
@@ -60,6 +61,7 @@ class Stage:
     state: State = field(default_factory=State)
     containers: dict[str, Container] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    unserved: set[str] = field(default_factory=set)
     failing: dict[str, ActionFailure] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     down: bool = False
@@ -236,7 +238,7 @@ class Stage:
                 yield ProbeSample(container.id, probe.kind, self.now, well, "" if well else "answered 503")
 
     def _is_well(self, container: Container, probe: ProbeTarget) -> bool:
-        if self._images.get(container.id) in self.broken:
+        if self._images.get(container.id) in self.broken or probe.check.path in self.unserved:
             return False
         return (container.id, probe.kind) not in self._sick
 

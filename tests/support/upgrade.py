@@ -7,6 +7,7 @@ today's classes, and today's decision becomes what can be compared with the reco
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -39,6 +40,10 @@ PLACE = GOLDEN / "upgrade"
 NAME = "state-0"
 
 Plain = dict[str, Any]
+
+_FIELDS = re.compile(
+    r'((?:spec changed at|changed at revision|rolling out [^"]* of revision) [\w-]+(?: \(spec \w+\))?)(: [^"]*)?'
+)
 
 
 def recorded(suffix: str) -> Path:
@@ -135,6 +140,13 @@ def told_once(decided: Plain) -> list[str]:
     news = [event for event in decided["events"] if "from this version of the controller on" in event[3]]
     decided["events"] = [event for event in decided["events"] if event not in news]
     return [app_name for _, _, app_name, _, _ in news]
+
+
+def comparable(decided: Plain) -> Plain:
+    """A decision without the fields that it names as changed, which are told otherwise by now."""
+    text = json.dumps({key: value for key, value in decided.items() if key != "differences"}, ensure_ascii=False)
+    plain: Plain = json.loads(_FIELDS.sub(r"\1", text))
+    return plain
 
 
 def _app(app: AppState) -> Plain:

@@ -50,7 +50,7 @@ def test_a_changed_secret_replaces_every_replica_with_its_cause() -> None:
     put(stage, "key1second")
     stage.until(lambda: created(stage))
     (create,) = created(stage)
-    assert create.cause == "changed at revision r1: secret database.password: changed"
+    assert create.cause == "changed at revision r1: secret database.password: (changed)"
     stage.settle()
     assert not ids(stage) & before
     assert not stage.hashes() & spec_hash

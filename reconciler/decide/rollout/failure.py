@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.decide.app_view import AppView
+from reconciler.decide.differences import changed_checks
 from reconciler.decide.phases import Phase, Replica
 from reconciler.decide.versions import target_of
 from reconciler.decide.words import exit_words
@@ -118,7 +119,9 @@ def _past_deadline(view: AppView, deadline: float) -> RolloutFailure | None:
         waited = f"its canary has no verdict after {deadline - rollout.analysis_since:g} s"
         return replace(failure, reason=Reason.CANARY_FAILED, message=f"{waited}: {failure.message}")
     seconds = view.target.app.spec.strategy.progress_deadline_seconds
-    return replace(failure, message=f"no further replica became ready within {seconds:g} s: {failure.message}")
+    message = f"no further replica became ready within {seconds:g} s: {failure.message}"
+    asked = changed_checks(view.app.stable, view.target) if failure.replica else ""
+    return replace(failure, message="; ".join(filter(None, (message, asked))))
 
 
 def _known_against_it(view: AppView, deadline: float) -> RolloutFailure | None:

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.decide.app_view import AppView
+from reconciler.decide.differences import recreating, told
 from reconciler.decide.rollout import canary as canary_analysis
 from reconciler.decide.rollout.failure import RolloutFailure, details_of, failure_of, recorded
+from reconciler.decide.state.checks import on_trial
 from reconciler.decide.versions import is_change
-from reconciler.decide.words import differences, naming
+from reconciler.decide.words import naming
 from reconciler.model.app_state import AppState, Rollout
 from reconciler.model.events import Event
 from reconciler.model.load import VersionLoad
@@ -37,7 +39,7 @@ def advance(view: AppView, loads: Mapping[tuple[str, str], VersionLoad]) -> Adva
     if view.suspended:
         return Advance(app)
     if app.rollout is None and app.stable is not None and not view.is_change:
-        return Advance(_settled(view))
+        return _settled(view)
     if app.rollout is None or app.rollout.to_hash != target.spec_hash:
         return _started(view)
     if view.complete:
@@ -50,11 +52,13 @@ def advance(view: AppView, loads: Mapping[tuple[str, str], VersionLoad]) -> Adva
     return _analyse(progressed, loads)
 
 
-def _settled(view: AppView) -> AppState:
-    """The app while no rollout is under way: the stable version is what the newest spec makes of it, and old failures
-    are over."""
+def _settled(view: AppView) -> Advance:
+    """An advance while no rollout is under way: the stable version is what the newest spec makes of it, once its checks
+    were answered, and old failures are over."""
+    if on_trial(view.app):
+        return Advance(view.app)
     app = view.app.stable_at(view.target)
-    return app.settled() if view.complete else app
+    return Advance(app.settled() if view.complete else app)
 
 
 def _started(view: AppView) -> Advance:
@@ -70,7 +74,7 @@ def _start(app: AppState, target: Version, now: float) -> Advance:
     if app.stable is None:
         message = f"first rollout: {naming(target)}"
     elif is_change(app, target):
-        message = f"rolling out {naming(target)}: {'; '.join(differences(app.stable, target))}"
+        message = f"rolling out {naming(target)}: {told(recreating(app.stable, target))}"
     else:
         message = f"{'rolling' if app.failed else 'going'} back to {naming(target)}"
     return Advance(app.rollout_started(target, now), (Event(now, "rollout", message, app.name),))

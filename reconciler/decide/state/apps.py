@@ -12,9 +12,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from reconciler.decide.differences import differences, told
 from reconciler.decide.scaling import writers
 from reconciler.decide.scaling.recommend import initial_count
-from reconciler.decide.words import differences
 from reconciler.model.app_state import AppState
 from reconciler.model.events import Event
 from reconciler.model.observed import Container, Observed
@@ -84,7 +84,7 @@ def _follow(app: AppState, version: Version, now: float) -> tuple[AppState, list
 def _change(app: AppState, version: Version, now: float) -> tuple[AppState, list[Event]]:
     before = app.version
     fields = differences(before, version)
-    message = f"spec changed at {short(version.revision)}" + (f": {'; '.join(fields)}" if fields else "")
+    message = f"spec changed at {short(version.revision)}" + (f": {told(fields)}" if fields else "")
     event = Event(now, "app", message, app.name, {"revision": version.revision})
     app = app.changed(version, now)
     return (app if _only_scaling_differs(before, version) else app.given_a_new_chance()), [event]

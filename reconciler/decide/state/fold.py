@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide.state import images, outcomes, replicas, secrets
+from reconciler.decide.state import checks, images, outcomes, replicas, secrets
 from reconciler.decide.state.apps import Registration, register
 from reconciler.decide.state.clock import without_future
 from reconciler.model.observed import Observed
@@ -19,7 +19,9 @@ def fold(observed: Observed, state: State, settings: DecisionSettings) -> Regist
     """The state after this observation, which apps are to leave, and all that happened since the last one."""
     state, finished = outcomes.absorb(without_future(state, observed.at), observed.outcomes, observed.at)
     registration = register(observed, state, settings)
+    before, events = state.apps, (*finished, *registration.events)
     state, happened = replicas.follow(registration.state, observed)
+    state, failed = checks.tried(before, state, observed.at)
     apps, changes = secrets.noticed(images.noted(state.apps, observed), observed)
     state = replace(state, apps=apps)
-    return replace(registration, state=state, events=(*finished, *registration.events, *happened, *changes))
+    return replace(registration, state=state, events=(*events, *happened, *failed, *changes))
