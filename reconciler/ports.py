@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.model.actions import Action, Outcome
-from reconciler.model.desired import Desired, Problem
+from reconciler.model.desired import Desired
 from reconciler.model.events import Event, EventType
 from reconciler.model.load import Loads, LoadSample
 from reconciler.model.observed import Container, Inventory, ProbeSample, SecretsSeen
@@ -156,8 +156,8 @@ class Edge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All that a tick wants kept, in one transaction. ``notices``, ``problems``, ``edge`` and ``source`` stay as they
-    were saved last where they are None."""
+    """All that a tick wants kept, in one transaction. ``notices``, ``edge`` and ``source`` stay as they were saved
+    last where they are None."""
 
     at: float
     state: State
@@ -167,7 +167,6 @@ class Record:
     outcomes: tuple[Outcome, ...] = ()
     notices: tuple[str, ...] | None = None
     edge: str | None = None
-    problems: tuple[Problem, ...] | None = None
     samples: tuple[LoadSample, ...] = ()
     source: str | None = None
 

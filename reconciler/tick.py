@@ -131,7 +131,6 @@ def _record(
         events=(*(unrecorded.events if unrecorded else ()), *conclusion.events),
         outcomes=unrecorded.outcomes if unrecorded else (),
         notices=(*map(str, result.outages), *result.plan.notices, *observed.loads.notices),
-        problems=observed.desired.problems,
         samples=samples,
         edge=world.edge.describe(),
         source=world.source_name,
@@ -153,7 +152,7 @@ def _blind(world: World, last: TickResult, blind: Blind, *, checkpoint: bool) ->
     """The result of a tick that could not see: replicas are unknown, not unhealthy, and nothing is done."""
     notices = tuple(map(str, blind.outages))
     statuses = {name: blinded(status, notices[-1], blind.at) for name, status in last.statuses.items()}
-    problems, edge = blind.desired.problems, world.edge.describe()
-    record = Record(blind.at, last.state, statuses, notices=notices, problems=problems, edge=edge)
+    shown = replace(last.state, problems=blind.desired.problems)
+    record = Record(blind.at, shown, statuses, notices=notices, edge=world.edge.describe())
     world.store.save(record, checkpoint=checkpoint)
     return replace(last, statuses=statuses, plan=None, events=(), outages=blind.outages)

@@ -188,4 +188,4 @@ def _forget_apps(settings: Settings) -> None:
         if last.apps:
             event = Event(now, "controller", "torn down; nothing is made anew before the source asks for it")
             state = State(last_address=last.last_address, as_of=now)
-            store.save(Record(now, state, statuses={}, events=(event,), notices=(), problems=()))
+            store.save(Record(now, state, statuses={}, events=(event,), notices=()))

@@ -47,9 +47,9 @@ def questions(desired: Desired, state: State, now: float) -> Questions:
 
 
 def last_desired(state: State) -> Desired:
-    """What was asked for last: the desired state while the source can't be read."""
+    """What was asked for last, and was wrong with it: the desired state while the source can't be read."""
     present = {name: app.version for name, app in state.apps.items() if app.missing_since is None}
-    return Desired(state.revision, present)
+    return Desired(state.revision, present, state.problems)
 
 
 def _apps(desired: Desired, state: State) -> list[App]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.app_state import AppState
+from reconciler.model.desired import Problem
 from reconciler.model.moments import Moment
 from reconciler.model.replica_state import ReplicaState
 from reconciler.model.routes import Refusal, RouteTable
@@ -28,13 +29,14 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything that is remembered, ``as_of`` the moment at which it was so. ``revision`` is the last one applied;
-    ``last_address`` the last one given to a replica, so that addresses are not reused while an old nginx worker may
-    still know them."""
+    """Everything that is remembered, ``as_of`` the moment at which it was so. ``revision`` is the last one applied,
+    ``problems`` are those of the last reading of the source; ``last_address`` is the last one given to a replica, so
+    that addresses are not reused while an old nginx worker may still know them."""
 
     apps: Mapping[str, AppState] = field(default_factory=dict)
     replicas: Mapping[str, ReplicaState] = field(default_factory=dict)
     published: Published = Published()
     revision: str = ""
+    problems: tuple[Problem, ...] = ()
     last_address: str = ""
     as_of: Moment = field(default=0.0, compare=False)

@@ -141,9 +141,10 @@ def _replica_rows(record: Record, before: Mapping[str, ReplicaRow]) -> dict[str,
 
 
 def _header(record: Record, before: Header) -> Header:
-    given = {name: getattr(record, name) for name in ("source", "edge", "notices", "problems")}
+    given = {name: getattr(record, name) for name in ("source", "edge", "notices")}
     news = {name: value for name, value in given.items() if value is not None}
-    return replace(before, revision=record.state.revision, last_address=record.state.last_address, **news)
+    state = record.state
+    return replace(before, revision=state.revision, last_address=state.last_address, problems=state.problems, **news)
 
 
 # -- what is worth a write --------------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ class Held:
             replicas={name: row.state for name, row in self.present.replicas.items() if row.state},
             published=self.present.published,
             revision=self.present.header.revision,
+            problems=self.present.header.problems,
             last_address=self.present.header.last_address,
             as_of=self.controller.seen_at if self.controller else 0.0,
         )

@@ -102,7 +102,7 @@ def test_an_app_that_is_no_more_or_never_was_good_is_told_from_an_unknown_one(pl
     problem = Problem("bad.yaml", 3, "spec.image", "nothing", "an image", "bad")
     events = (Event(NOW, "rollout", "first rollout", "gone"), Event(NOW + 5, "app", "removed; bye", "gone"))
     store = place.store()
-    store.save(replace(record(events=events), problems=(problem,)))
+    store.save(record(events=events, state=state(problems=(problem,))))
     store.close()
     with pytest.raises(NothingRecorded, match="no app 'gone' any more; .* UTC: removed; bye"):
         explain(place.reader(), "gone", now=NOW)
@@ -138,8 +138,8 @@ def test_revisions_are_listed_with_what_was_wrong_with_each(place: Place) -> Non
     bad, whole = replace(web, path="bad.yaml", app_name="bad"), replace(web, path="odd.yaml", app_name=None)
     store = place.store()
     for at, revision, problems in ((0, "one", (web, bad)), (60, "two", (bad, whole)), (120, "three", ())):
-        kept = state(revision=revision)
-        store.save(replace(record(NOW + at, state=kept), problems=problems, notices=("mind the gap",)))
+        kept = state(revision=revision, problems=problems)
+        store.save(record(NOW + at, state=kept, notices=("mind the gap",)))
     store.close()
 
     def listed(*asked: str | None, limit: int = 100) -> list[tuple[str, list[str]]]:

@@ -203,7 +203,7 @@ def test_the_same_decision_made_again_waits_for_a_checkpoint(place: Place) -> No
 def test_what_a_record_says_nothing_of_stays(place: Place) -> None:
     problem = Problem("web.yaml", 3, "spec.image", "nothing", "an image")
     store = place.store()
-    saved = record(notices=("mind the gap",), problems=(problem,))
+    saved = record(notices=("mind the gap",), state=state(problems=(problem,)))
     store.save(saved)
     store.save(Record(NOW + 1, replace(saved.state, revision="next"), {}))
     recorded = place.reader().recorded()
@@ -305,7 +305,7 @@ def test_every_revision_applied_is_listed_once(place: Place) -> None:
     problem = Problem("web.yaml", 3, "spec.image", "nothing", "an image", "web")
     store = place.store()
     for at, revision in ((NOW, "one"), (NOW + 1, "one"), (NOW + 2, "two"), (NOW + 3, "one")):
-        store.save(record(at, state=state(revision=revision), problems=(problem,)))
+        store.save(record(at, state=state(revision=revision, problems=(problem,))))
     found = place.reader().revisions()
     assert [(one.revision, one.applied_at) for one in found] == [("one", NOW + 3), ("two", NOW + 2), ("one", NOW)]
     assert found[0].problems == (problem,)

@@ -121,7 +121,6 @@ def record(at: float = NOW, apps: int = 1, replicas: int = 2, **changes: Any) ->
         state=kept,
         statuses={name: app_status(name, replicas) for name in kept.apps},
         notices=(),
-        problems=(),
         edge="nginx 1.22.1 (process), changes by reload",
         source="/srv/specs",
     )

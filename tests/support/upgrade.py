@@ -41,6 +41,7 @@ NAME = "state-0"
 
 Plain = dict[str, Any]
 
+_NEWS = re.compile(r"^(problem|mended): |is in the source again$")
 _FIELDS = re.compile(
     r'((?:spec changed at|changed at revision|rolling out [^"]* of revision) [\w-]+(?: \(spec \w+\))?)(: [^"]*)?'
 )
@@ -143,8 +144,10 @@ def told_once(decided: Plain) -> list[str]:
 
 
 def comparable(decided: Plain) -> Plain:
-    """A decision without the fields that it names as changed, which are told otherwise by now."""
-    text = json.dumps({key: value for key, value in decided.items() if key != "differences"}, ensure_ascii=False)
+    """A decision without what is told otherwise by now: fields that changed, problems, and that a spec is back."""
+    events = [event for event in decided["events"] if not _NEWS.search(event[3])]
+    known = {key: value for key, value in decided.items() if key != "differences"}
+    text = json.dumps(known | {"events": events}, ensure_ascii=False)
     plain: Plain = json.loads(_FIELDS.sub(r"\1", text))
     return plain
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.decide.questions import last_desired
-from reconciler.decide.state.apps import register
+from reconciler.decide.state.apps import TOLD_PROBLEMS, register
 from reconciler.model.desired import Desired, Problem
 from reconciler.model.observed import Container, ContainerState, Inventory, Observed, Outage
 from reconciler.model.plan import DecisionSettings
@@ -169,3 +169,34 @@ def test_an_app_that_is_found_running_goes_on_with_the_defaults_of_containers_of
     assert registration.state.apps["web"].version.defaults == 7
     registration = register(observed(desired(web), *seen[1:3]), State(), SETTINGS)
     assert registration.state.apps["web"].version.defaults == web.defaults
+
+
+def test_a_broken_spec_is_told_when_it_breaks_and_when_it_is_mended() -> None:
+    problem = Problem("a.yaml", 1, "spec", "a mess", "a spec", "a")
+    broken = register(observed(asked("b", "c", problems=(problem,))), remembered("a", "b", "c"), SETTINGS)
+    told = [(event.type, event.app_name, event.message) for event in broken.events]
+    assert ("source", "a", "problem: a.yaml:1: spec: found a mess; expected a spec") in told
+    again = register(observed(asked("b", "c", problems=(problem,))), broken.state, SETTINGS)
+    assert again.events == ()
+    unread = replace(observed(last_desired(broken.state)), outages=(Outage("source", "the host is down"),))
+    assert register(unread, broken.state, SETTINGS).events == ()
+    mended = register(observed(asked("a", "b", "c")), broken.state, SETTINGS)
+    assert [event.message for event in mended.events] == ["mended: a.yaml:1: spec: found a mess; expected a spec"]
+
+
+def test_of_many_problems_the_first_are_told_and_how_many_there_are_besides() -> None:
+    problems = tuple(Problem("a.yaml", line, "spec", "a mess", "a spec") for line in range(1, TOLD_PROBLEMS + 3))
+    events = register(observed(asked("a", problems=problems)), remembered("a"), SETTINGS).events
+    assert sum(event.message.startswith("problem: ") for event in events) == TOLD_PROBLEMS
+    assert events[-1].message == "and 2 more problems, new or mended: see status"
+
+
+def test_a_deletion_that_is_held_back_is_told_once_and_again_when_it_is_off() -> None:
+    names = ("a", "b", "c", "d")
+    held = register(observed(asked("a")), remembered(*names), SETTINGS)
+    assert [event.message for event in held.events if "--confirm-deletions" in event.message] == [held.held_back]
+    assert register(observed(asked("a")), held.state, SETTINGS).events == ()
+    back = register(observed(asked(*names)), held.state, SETTINGS)
+    assert [(event.app_name, event.message) for event in back.events] == [
+        (name, "its spec is in the source again") for name in names[1:]
+    ]

@@ -7,7 +7,7 @@ if the snapshot was good, nothing suggests that its file is merely broken, and t
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -16,6 +16,7 @@ from reconciler.decide.differences import differences, told
 from reconciler.decide.scaling import writers
 from reconciler.decide.scaling.recommend import initial_count
 from reconciler.model.app_state import AppState
+from reconciler.model.desired import Problem
 from reconciler.model.events import Event
 from reconciler.model.observed import Container, Observed
 from reconciler.model.plan import DecisionSettings
@@ -24,6 +25,7 @@ from reconciler.model.state import State
 from reconciler.model.version import Version, hash_with_secrets, short
 
 BUDGET_APPLIES_FROM_APPS = 4
+TOLD_PROBLEMS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,15 @@ def register(observed: Observed, state: State, settings: DecisionSettings) -> Re
         events.append(Event(now, "app", f"registered from {version.path} at {short(version.revision)}", name))
     if desired.revision != state.revision:
         events.append(Event(now, "source", f"revision {short(desired.revision)} applied"))
+    events += _news_of_problems(state.problems, desired.problems, now)
     absent = _absent(observed, apps, orphans)
     known = frozenset(apps) | orphans
     held_back = _over_budget(absent, known, desired.revision, settings)
+    if held_back and any(name in apps and apps[name].missing_since is None for name in absent):
+        events.append(Event(now, "source", held_back))
     for name in apps.keys() - desired.apps.keys():
         apps[name] = apps[name].absent(now) if name in absent else apps[name].found_broken()
-    state = replace(state, apps=apps, revision=desired.revision)
+    state = replace(state, apps=apps, revision=desired.revision, problems=desired.problems)
     return Registration(state, frozenset() if held_back else absent, tuple(events), held_back)
 
 
@@ -73,12 +78,24 @@ def _follow(app: AppState, version: Version, now: float) -> tuple[AppState, list
     before = app.version
     if before.app is version.app and before.revision == version.revision and app.missing_since is None:
         return app, []
+    back = [Event(now, "source", "its spec is in the source again", app.name)] if app.missing_since is not None else []
     if not writers.same_policy(before.app.scaling, version.app.scaling):
         app = app.keeping_writers(0)
     if before.text_hash == version.spec_hash and before.app == version.app and before.files == version.files:
-        return app.read_again(version.like(before)), []
+        return app.read_again(version.like(before)), back
     sibling = next((known for known in app.versions if known.text_hash == version.spec_hash), version)
-    return _change(app, version.like(sibling), now)
+    app, changes = _change(app, version.like(sibling), now)
+    return app, [*back, *changes]
+
+
+def _news_of_problems(before: Sequence[Problem], now_there: Sequence[Problem], now: float) -> Iterator[Event]:
+    """What is wrong with the source that wasn't, and what is no longer wrong."""
+    told = [(problem, f"problem: {problem}") for problem in now_there if problem not in before]
+    told += [(problem, f"mended: {problem}") for problem in before if problem not in now_there]
+    for problem, message in told[:TOLD_PROBLEMS]:
+        yield Event(now, "source", message, problem.app_name)
+    if len(told) > TOLD_PROBLEMS:
+        yield Event(now, "source", f"and {len(told) - TOLD_PROBLEMS} more problems, new or mended: see status")
 
 
 def _change(app: AppState, version: Version, now: float) -> tuple[AppState, list[Event]]:
