@@ -67,6 +67,12 @@ runs). `resources` left out sets no limits; a `resources` block sets the ones it
 replaced stop-first unless it gives `strategy.maxSurge`: the old container has ended before the new one starts, in a
 rollout, in healing, in a rollback. `orchestry validate` warns where several replicas, or two apps, write to one volume.
 
+**A name on the network.** Apps of an instance share one Docker network, and reach each other on the port the program
+listens on. `db` stands for every container of the app `db` that runs, **ready or not**, the new beside the old during a
+rollout, in no particular order; `db-1` is one replica, for as long as there is one of that number. Neither is balanced,
+checked or drained: that is what routes through nginx are for. So a client of a `tcp` app should try again, as it must
+when the app restarts, and what `http` apps ask of each other is best asked through nginx, by the route.
+
 **A changed check** touches no container, and costs none its place: while no replica has answered it yet, one that was
 well by the check before and fails it proves the check wrong. With `onFailure: rollback` the check before it is in force
 again, and the app is Degraded with the fields that changed and their commit; with `pause` the new check stays.
