@@ -102,7 +102,10 @@ class Executor:
     def _perform(self, action: Action) -> Outcome:
         started_at = self._clock.now()
         failure: ActionFailure | None = None
+        log = ""
         try:
+            if isinstance(action, RemoveReplica) and action.keeps_log:
+                log = self._runtime.log_of(action.container_id)  # before it is gone
             self._runtime.perform(action)
         except TryLater as error:
             failure = ActionFailure(FailureKind.TRY_LATER, error.reason, str(error))
@@ -110,7 +113,7 @@ class Executor:
             failure = ActionFailure(FailureKind.REJECTED, error.reason, str(error))
         except Unavailable as error:
             failure = ActionFailure(FailureKind.TRY_LATER, Reason.ENGINE_UNAVAILABLE, str(error))
-        return Outcome(action, started_at, self._clock.now(), failure)
+        return Outcome(action, started_at, self._clock.now(), failure, log)
 
     def _landed(self, _: Future[Outcome]) -> None:
         with self._lock:
