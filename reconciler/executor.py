@@ -102,10 +102,8 @@ class Executor:
     def _perform(self, action: Action) -> Outcome:
         started_at = self._clock.now()
         failure: ActionFailure | None = None
-        log = ""
+        log = self._log_before(action)
         try:
-            if isinstance(action, RemoveReplica) and action.keeps_log:
-                log = self._runtime.log_of(action.container_id)  # before it is gone
             self._runtime.perform(action)
         except TryLater as error:
             failure = ActionFailure(FailureKind.TRY_LATER, error.reason, str(error))
@@ -114,6 +112,16 @@ class Executor:
         except Unavailable as error:
             failure = ActionFailure(FailureKind.TRY_LATER, Reason.ENGINE_UNAVAILABLE, str(error))
         return Outcome(action, started_at, self._clock.now(), failure, log)
+
+    def _log_before(self, action: Action) -> str:
+        """The last lines that an action asks to be kept, of a container that is about to be gone. An Engine that
+        doesn't say them holds up nothing."""
+        if not isinstance(action, RemoveReplica) or not action.keeps_log:
+            return ""
+        try:
+            return self._runtime.log_of(action.container_id)
+        except Unavailable as error:
+            return f"(no log: {error})"
 
     def _landed(self, _: Future[Outcome]) -> None:
         with self._lock:

@@ -211,9 +211,12 @@ class ReplicaState:
         self, by_engine: int | None, started_at: float | None, now: float, *, running: bool
     ) -> ReplicaState:
         """The Engine tells how often it restarted it, and when it was started last; None is what it didn't say."""
-        count = self.restarts.by_engine if by_engine is None else by_engine
-        restarts = self.restarts.counted(count, started_at, now, running=running)
-        return self if restarts == self.restarts else replace(self, restarts=restarts)
+        before = self.restarts
+        count = before.by_engine if by_engine is None else by_engine
+        if running and count == before.by_engine and before.ran_by is not None and started_at in (None, before.ran_by):
+            return self
+        restarts = before.counted(count, started_at, now, running=running)
+        return self if restarts == before else replace(self, restarts=restarts)
 
     def started(self, at: float) -> ReplicaState:
         """We started its program again."""

@@ -65,7 +65,9 @@ class CloserLooks:
         self._there_before = before & left
         self._deaths.settle({died: death for died, death in deaths.items() if died not in left})
         fresh = {container.id for container in due} - left
-        return tuple(self._known(container, container.id in fresh) for container in listed.values()), bool(left)
+        # What was true of those left, before something happened to them, is not told of them now.
+        known = (c if c.id in left else self._known(c, c.id in fresh) for c in listed.values())
+        return tuple(known), bool(left)
 
     def _is_stale(self, container: Container) -> bool:
         """Whether the list tells something that the last look did not see."""

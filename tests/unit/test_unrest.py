@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from reconciler.model.unrest import MAX_TIMES, UNREST_SECONDS, Unrest
 from reconciler.store import codec
 from tests.support.apps import desired, version
@@ -51,6 +53,23 @@ def test_an_app_whose_replicas_are_started_again_and_again_says_so() -> None:
     replace_one(stage)
     replace_one(stage)
     assert stage.statuses["web"].unrest == "replaced 2 times and restarted 2 times in the last hour"
+
+
+@pytest.mark.parametrize(
+    ("away_seconds", "ago_seconds", "restarted"),
+    [(600, 60, 4), (UNREST_SECONDS * 5, 60, 1), (UNREST_SECONDS * 5, UNREST_SECONDS * 2, 0)],
+)
+def test_of_restarts_while_nobody_looked_those_count_that_were_of_late(
+    away_seconds: float, ago_seconds: float, restarted: int
+) -> None:
+    stage = Stage(desired(version(replicas=2)))
+    stage.settle()
+    stage.now += away_seconds - ago_seconds
+    stage.restart_unseen("web-1", times=4)
+    stage.now += ago_seconds
+    stage.tick()
+    assert stage.state.replicas["web-1"].restarts.total == 4
+    assert stage.statuses["web"].restarted == restarted
 
 
 def test_another_version_begins_without_the_unrest_of_the_one_before() -> None:

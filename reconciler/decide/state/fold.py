@@ -23,7 +23,7 @@ def fold(observed: Observed, state: State, settings: DecisionSettings) -> Regist
     before, events = state.apps, (*finished, *registration.events)
     state, happened = replicas.follow(registration.state, observed)
     state, failed = checks.tried(before, state, observed.at)
-    apps = unrest.noted(state.apps, earlier.replicas, state.replicas, observed.at)
+    apps = unrest.noted(state, earlier, observed.at)
     apps, changes = secrets.noticed(images.noted(apps, observed), observed)
     state = replace(state, apps=apps)
     return replace(registration, state=state, events=(*events, *happened, *failed, *changes))

@@ -9,21 +9,29 @@ from collections import Counter
 from collections.abc import Mapping
 
 from reconciler.model.app_state import AppState
-from reconciler.model.replica_state import ReplicaState
+from reconciler.model.replica_state import Restarts
+from reconciler.model.state import State
+from reconciler.model.unrest import UNREST_SECONDS
 
 
-def noted(
-    apps: Mapping[str, AppState], before: Mapping[str, ReplicaState], replicas: Mapping[str, ReplicaState], now: float
-) -> Mapping[str, AppState]:
+def noted(state: State, before: State, now: float) -> Mapping[str, AppState]:
     """The apps with the restarts that were counted since ``before``. Those of a version that was given up are no
     trouble of what serves."""
     restarts: Counter[str] = Counter()
-    for name, replica in replicas.items():
-        old = before.get(name)
-        if old is None or replica is old or replica.container_id != old.container_id:
+    for name, replica in state.replicas.items():
+        old, app = before.replicas.get(name), state.apps.get(replica.app_name)
+        if old is None or replica is old or replica.container_id != old.container_id or app is None:
             continue
-        app = apps.get(replica.app_name)
-        if app is not None and not (app.failed and app.failed.spec_hash == replica.spec_hash):
-            restarts[replica.app_name] += max(0, replica.restarts.total - old.restarts.total)
-    restless = {name: apps[name].restless(now, restarted=count) for name, count in restarts.items() if count}
-    return {**apps, **restless} if restless else apps
+        if app.failed is None or app.failed.spec_hash != replica.spec_hash:
+            restarts[app.name] += _restarts_of_late(replica.restarts, old.restarts, before.as_of, now)
+    restless = {name: state.apps[name].restless(now, restarted=count) for name, count in restarts.items() if count}
+    return {**state.apps, **restless} if restless else state.apps
+
+
+def _restarts_of_late(restarts: Restarts, before: Restarts, as_of: float, now: float) -> int:
+    """How many of the restarts since ``as_of`` were in the time that unrest is told for. Of those that were counted
+    after the controller was away for longer, only of the last one it is known when that was."""
+    times = restarts.total - before.total
+    if times <= 0 or restarts.last_at is None or now - restarts.last_at >= UNREST_SECONDS:
+        return 0
+    return times if now - as_of < UNREST_SECONDS else 1
