@@ -76,7 +76,7 @@ def actions_of(
     for replica in _in_turn(view):
         cause = reconciliation.retire.get(replica.name)
         if cause or replica.phase is Phase.LEAVING:
-            unwell = replica.unwell or _is_failed(view, replica)
+            unwell = replica.unwell or view.app.has_given_up(replica.spec_hash)
             step = retire(replica, cause or "", view.grace_seconds(replica), view.routed, observed, keeps_log=unwell)
             steps.append(step)
         elif not view.suspended:
@@ -127,11 +127,6 @@ def retire(
     if draining := _draining(replica, grace_seconds, observed):
         return draining
     return RemoveReplica(state.app_name, state.name, replica.container.id, cause, grace_seconds, keeps_log)
-
-
-def _is_failed(view: AppView, replica: Replica) -> bool:
-    """Whether the replica is of a version that was given up."""
-    return view.app.failed is not None and replica.spec_hash == view.app.failed.spec_hash
 
 
 def _draining(replica: Replica, grace_seconds: float, observed: Observed) -> Wait | None:

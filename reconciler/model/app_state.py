@@ -155,6 +155,12 @@ class AppState:
         """Every version that is known of it, the newest first."""
         return (self.version, *((self.stable,) if self.stable else ()), *self.former)
 
+    def has_given_up(self, spec_hash: str) -> bool:
+        """Whether replicas of this hash are of a version that was given up, and of no other: a version may fail by its
+        checks alone, and have the containers of the one that serves."""
+        stable = self.stable.spec_hash if self.stable else ""
+        return self.failed is not None and spec_hash == self.failed.spec_hash != stable
+
     def read_again(self, version: Version) -> AppState:
         """The source has it, as it was: at most at another revision."""
         return replace(self, version=version, missing_since=None)

@@ -98,6 +98,23 @@ def test_the_crashes_of_a_version_that_was_given_up_are_no_unrest_of_the_one_tha
     assert stage.statuses["web"].unrest == ""
 
 
+def test_crashes_count_where_only_the_check_of_a_version_was_given_up() -> None:
+    """The containers that serve have the hash of the version that failed."""
+    stage = Stage(desired(version(replicas=2, health_check={"path": "/healthz"})), unserved={"/gone"})
+    stage.settle()
+    stage.desired = desired(version(replicas=2, health_check={"path": "/gone"}, revision="r2"), revision="r2")
+    stage.until(lambda: stage.state.apps["web"].failed)
+    for _ in range(2):
+        stage.restart("web-1")
+        stage.run_for(30)
+    assert stage.statuses["web"].unrest == "restarted 2 times in the last hour"
+    stage.desired = desired(version(replicas=1, health_check={"path": "/gone"}, revision="r3"), revision="r3")
+    stage.until(lambda: len(stage.containers) == 1)
+    stage.tick()
+    (removed,) = [event for event in stage.events if event.message.startswith("remove")]
+    assert "log" not in removed.details
+
+
 def test_a_removal_that_is_tried_again_replaces_nobody_twice() -> None:
     stage = Stage(desired(version(replicas=2)))
     stage.settle()

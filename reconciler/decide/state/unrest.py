@@ -22,7 +22,7 @@ def noted(state: State, before: State, now: float) -> Mapping[str, AppState]:
         old, app = before.replicas.get(name), state.apps.get(replica.app_name)
         if old is None or replica is old or replica.container_id != old.container_id or app is None:
             continue
-        if app.failed is None or app.failed.spec_hash != replica.spec_hash:
+        if not app.has_given_up(replica.spec_hash):
             restarts[app.name] += _restarts_of_late(replica.restarts, old.restarts, before.as_of, now)
     restless = {name: state.apps[name].restless(now, restarted=count) for name, count in restarts.items() if count}
     return {**state.apps, **restless} if restless else state.apps
