@@ -60,7 +60,8 @@ the app stays.
 `port` of its own. `routes`, `edge` and `strategy.canary` are for `http` only.
 
 **Defaults that depend.** Without `healthCheck` a replica is well when its port accepts connections (a worker: when it
-runs). `resources` left out sets no limits; a `resources` block sets the ones it leaves out to 500m and 512Mi.
+runs). An image's own `HEALTHCHECK` is shown and decides nothing. `resources` left out sets no limits; a `resources`
+block sets the ones it leaves out to 500m and 512Mi.
 
 **One writer.** An app with a volume that isn't `readOnly` has one replica, unless its `scaling` gives `replicas`,
 `maxReplicas`, `pausedAt`, a `schedule`, or `minReplicas` above 1; `minReplicas` alone means just as many. It is

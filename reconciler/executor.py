@@ -102,6 +102,7 @@ class Executor:
     def _perform(self, action: Action) -> Outcome:
         started_at = self._clock.now()
         failure: ActionFailure | None = None
+        log = self._log_before(action)
         try:
             self._runtime.perform(action)
         except TryLater as error:
@@ -110,7 +111,17 @@ class Executor:
             failure = ActionFailure(FailureKind.REJECTED, error.reason, str(error))
         except Unavailable as error:
             failure = ActionFailure(FailureKind.TRY_LATER, Reason.ENGINE_UNAVAILABLE, str(error))
-        return Outcome(action, started_at, self._clock.now(), failure)
+        return Outcome(action, started_at, self._clock.now(), failure, log)
+
+    def _log_before(self, action: Action) -> str:
+        """The last lines that an action asks to be kept, of a container that is about to be gone. An Engine that
+        doesn't say them holds up nothing."""
+        if not isinstance(action, RemoveReplica) or not action.keeps_log:
+            return ""
+        try:
+            return self._runtime.log_of(action.container_id)
+        except Unavailable as error:
+            return f"(no log: {error})"
 
     def _landed(self, _: Future[Outcome]) -> None:
         with self._lock:

@@ -76,7 +76,9 @@ def actions_of(
     for replica in _in_turn(view):
         cause = reconciliation.retire.get(replica.name)
         if cause or replica.phase is Phase.LEAVING:
-            steps.append(retire(replica, cause or "", view.grace_seconds(replica), view.routed, observed))
+            unwell = replica.unwell or view.app.has_given_up(replica.spec_hash)
+            step = retire(replica, cause or "", view.grace_seconds(replica), view.routed, observed, keeps_log=unwell)
+            steps.append(step)
         elif not view.suspended:
             steps.append(_recover(view, replica))
     if reconciliation.pull:
@@ -103,9 +105,16 @@ def remove_all(
 
 
 def retire(
-    replica: Replica, cause: str, grace_seconds: float, routed: frozenset[str], observed: Observed
+    replica: Replica,
+    cause: str,
+    grace_seconds: float,
+    routed: frozenset[str],
+    observed: Observed,
+    *,
+    keeps_log: bool = False,
 ) -> Action | Wait:
-    """Remove the replica if nothing reaches it any more; else say what is still to happen first."""
+    """Remove the replica if nothing reaches it any more; else say what is still to happen first. ``keeps_log``: what
+    it said last goes on record."""
     state, removal = replica.state, replica.state.removal
     if replica.phase in (Phase.LEAVING, Phase.VANISHING):
         return Wait(state.app_name, f"waiting for {state.name} to be gone")
@@ -117,7 +126,7 @@ def retire(
         return Wait(state.app_name, f"{state.name} is not removed: {removal.what_next}", removal.next_at)
     if draining := _draining(replica, grace_seconds, observed):
         return draining
-    return RemoveReplica(state.app_name, state.name, replica.container.id, cause, grace_seconds)
+    return RemoveReplica(state.app_name, state.name, replica.container.id, cause, grace_seconds, keeps_log)
 
 
 def _draining(replica: Replica, grace_seconds: float, observed: Observed) -> Wait | None:
@@ -166,7 +175,7 @@ def _recover(view: AppView, replica: Replica) -> Action | Wait | None:
         return Wait(view.name, message, backoff.next_at)
     if replica.phase is Phase.CREATED:
         return _finish_creating(view, replica)
-    return StartReplica(view.name, state.name, container.id, exit_words(state.exits.code))
+    return StartReplica(view.name, state.name, container.id, exit_words(state.exits.code, state.exits.out_of_memory))
 
 
 def _unready(view: AppView, replica: Replica) -> Wait | None:

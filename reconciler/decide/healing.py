@@ -47,10 +47,17 @@ def most_are_unhealthy(replicas: Sequence[Replica]) -> bool:
 
 
 def paced(view: AppView, actions: tuple[Action, ...]) -> AppState:
-    """The app after these actions: an unhealthy replica that is removed slows the next replacement down."""
+    """The app after these actions: an unhealthy replica that is removed slows the next replacement down, and is counted
+    where it was to stay but for that."""
     app, before = view.app, view.app.pacing.replacement
-    removed = {action.name for action in actions if isinstance(action, RemoveReplica)}
-    if any(replica.phase is Phase.UNHEALTHY and replica.name in removed for replica in view.existing):
+    names = {action.name for action in actions if isinstance(action, RemoveReplica)}
+    removed = [replica for replica in view.existing if replica.phase is Phase.UNHEALTHY and replica.name in names]
+    leading = view.composition.leading.spec_hash
+    # An attempt to remove it that failed was counted before.
+    replaced = sum(replica.spec_hash == leading and replica.state.removal is None for replica in removed)
+    if replaced:
+        app = app.restless(view.now, replaced=replaced)
+    if removed:
         return app.replacement_paced(after_failure(before, Reason.UNHEALTHY, "replaced", view.now))
     if before and view.now - before.next_at > FORGOTTEN_AFTER_SECONDS:
         return app.replacement_paced(None)

@@ -43,6 +43,8 @@ RUNNING = frozenset({Phase.READY, Phase.UNREADY, Phase.UNHEALTHY, Phase.STARTING
 # Of no use to any version: whoever wants its place may have it.
 _UNFIT = frozenset({Phase.LEAVING, Phase.GONE, Phase.DEAD, Phase.DISPLACED, Phase.UNHEALTHY})
 
+_UNWELL = frozenset({Phase.DEAD, Phase.RESTARTING, Phase.CRASHED, Phase.UNHEALTHY, Phase.UNREADY})
+
 _STOPPED = frozenset({ContainerState.CREATED, ContainerState.EXITED})
 
 _BY_STATE = {
@@ -89,6 +91,13 @@ class Replica:
     @property
     def ready(self) -> bool:
         return self.phase is Phase.READY
+
+    @property
+    def unwell(self) -> bool:
+        """Whether something is known against it, so that people may ask what it said last."""
+        state = self.state
+        known = state.restarts.backoff is not None or state.last_failed_answer or state.exits.recent
+        return self.phase in _UNWELL or (not self.ready and bool(known))
 
     @property
     def in_place_until(self) -> float | None:

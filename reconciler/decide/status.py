@@ -15,15 +15,19 @@ from reconciler.decide.degraded import DegradedReason, degraded_reasons
 from reconciler.decide.phases import RUNNING, Phase, Replica
 from reconciler.decide.state.health import checks_of
 from reconciler.decide.versions import version_for
-from reconciler.decide.words import route_text
+from reconciler.decide.words import exit_words, route_text
 from reconciler.model.health import Verdict
 from reconciler.model.load import ReplicaLoad
 from reconciler.model.reasons import Reason
 from reconciler.model.replica_state import ReplicaState
 from reconciler.model.spec import App
 from reconciler.model.status import AppStatus, Condition, ReplicaStatus, Vitals
+from reconciler.model.unrest import UNREST_SECONDS
 
 _NO_LOAD = ReplicaLoad()
+
+# Whoever doesn't run can't be asked how they are: what they answered last says nothing of now.
+_MUTE = frozenset(Phase) - RUNNING - {Phase.LEAVING}
 
 # Of a condition: whether it holds, its reason in one CamelCase word, and a message for people.
 Standing = tuple[bool, Reason, str]
@@ -51,6 +55,9 @@ def describe(
         ),
         routes=tuple(route_text(route) for route in view.target.app.routes),
         error="" if worst is None else "\n".join(filter(None, (worst.message, worst.details))),
+        replaced=view.app.unrest.replaced_lately(view.now),
+        restarted=view.app.unrest.restarted_lately(view.now),
+        unrest=view.app.unrest.words(view.now),
     )
 
 
@@ -91,7 +98,7 @@ def _readiness(decision: AppDecision, routed: frozenset[str]) -> Standing:
     view = decision.view
     serving = sum(r.ready and _reached(view, r, routed) for r in view.existing)
     ready = serving >= view.count and not decision.leaving
-    message = f"{serving} of {view.count} replicas ready"
+    message = "; ".join(filter(None, (f"{serving} of {view.count} replicas ready", view.app.unrest.words(view.now))))
     if not ready and decision.steps.waits:
         message += f"; {decision.steps.waits[0].message}"
     return ready, Reason.REPLICAS_READY if ready else Reason.REPLICAS_NOT_READY, message
@@ -137,9 +144,11 @@ def _replica(
         state=_state(decision, replica, routed),
         phase=str(replica.phase),
         note=_note(decision, replica, own, routed),
-        health=state.health,
-        restarts=state.restarts.by_engine,
+        health=state.health if replica.phase not in _MUTE else replace(state.health, verdict=Verdict.UNKNOWN),
+        restarts=state.restarts.total,
         vitals=Vitals(load.cpu_percent, load.memory_percent, view.now if replica.container else None),
+        last_restarted_at=state.restarts.last_at,
+        engine_health=replica.container.engine_health if replica.container else "",
     )
 
 
@@ -156,15 +165,24 @@ def _note(decision: AppDecision, replica: Replica, own: App, routed: frozenset[s
         return f"leaving: {cause}"
     if (backoff := state.restarts.backoff) and not replica.ready:
         return f"{backoff.reason}: {backoff.message}"
+    ended = exit_words(state.exits.code, state.exits.out_of_memory)
+    if replica.phase in (Phase.CRASHED, Phase.RESTARTING):
+        return ended
     if replica.phase is Phase.STARTING:
-        return _not_ready_yet(state, own)
+        return _not_ready_yet(state, own) + (f"; it {ended}" if state.exits.out_of_memory else "")
     if replica.phase is Phase.UNHEALTHY:
         return f"unhealthy: {state.health.detail}" + (", but still routed" if replica.name in routed else "")
     if replica.phase is Phase.UNREADY:
         return f"readiness fails: {state.readiness.detail}"
     if replica.ready and own.routes and replica.name not in routed:
         return "ready, waiting for the route table"
+    if replica.ready and state.exits.out_of_memory and _is_recent(state.restarts.last_at, decision.view.now):
+        return f"restarted: it {ended}"
     return ""
+
+
+def _is_recent(at: float | None, now: float) -> bool:
+    return at is not None and now - at < UNREST_SECONDS
 
 
 def _not_ready_yet(state: ReplicaState, own: App) -> str:

@@ -23,6 +23,19 @@ def route_text(route: Route) -> str:
     return f"{route.host or '*'}{route.path}"
 
 
-def exit_words(exit_code: int | None) -> str:
-    """How a program ended."""
-    return "exited" if exit_code is None else f"exited with code {exit_code}"
+def exit_words(exit_code: int | None, out_of_memory: str = "") -> str:
+    """How a program ended. ``out_of_memory``: what is to be said where the kernel ended it for want of memory."""
+    words = "exited" if exit_code is None else f"exited with code {exit_code}"
+    return f"{words}, {out_of_memory}" if out_of_memory else words
+
+
+def out_of_memory_words(limit_bytes: int | None) -> str:
+    """How it came that the kernel ended a program for want of memory, by the limit that it has."""
+    if limit_bytes is None:
+        return "OOMKilled: the host had no memory left, and it has no limit of its own (spec.resources.memory)"
+    return f"OOMKilled: it needed more than its limit of {_size(limit_bytes)} (spec.resources.memory)"
+
+
+def _size(size_bytes: int) -> str:
+    units = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+    return next((f"{size_bytes // unit} {name}" for unit, name in units if size_bytes % unit == 0), f"{size_bytes} B")

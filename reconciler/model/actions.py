@@ -110,10 +110,14 @@ class StartReplica(_OnContainer):
 
 @dataclass(frozen=True, slots=True)
 class RemoveReplica(_OnContainer):
-    """Remove a container: SIGTERM, up to ``grace_seconds`` to obey, SIGKILL, then removal (never of named volumes)."""
+    """Remove a container: SIGTERM, up to ``grace_seconds`` to obey, SIGKILL, then removal (never of named volumes).
+
+    ``keeps_log``: it was unwell, and its last lines go on record, since nobody can read them afterwards.
+    """
 
     verb: ClassVar[str] = "remove"
     grace_seconds: float
+    keeps_log: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +168,11 @@ class ActionFailure:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one action ended; ``failure`` is None when what it asked for is so. Times in epoch seconds."""
+    """How one action ended; ``failure`` is None when what it asked for is so. Times in epoch seconds. ``log`` are the
+    last lines of a container that was removed, where the action asked for them."""
 
     action: Action
     started_at: float
     finished_at: float
     failure: ActionFailure | None = None
+    log: str = ""

@@ -14,6 +14,7 @@ from reconciler.model.moments import Moment
 from reconciler.model.reasons import NO_IMAGE, OUTSIDE, Reason
 from reconciler.model.scaling import ScalingDecision, ScalingState
 from reconciler.model.status import Condition
+from reconciler.model.unrest import Unrest
 from reconciler.model.version import Version
 
 KEPT_FORMER_VERSIONS = 5
@@ -119,7 +120,7 @@ class AppState:
     ``former`` are further versions that some replica still runs; ``failed`` says that ``version`` is not tried (again).
     ``scaling`` holds the number of replicas decided last, ``decision`` how it came about; ``image_ready`` is the spec
     hash whose image is known to be on the host, ``checked`` that of which replicas can be created. ``missing_since`` is
-    when the app was first absent from the source.
+    when the app was first absent from the source; ``unrest`` what keeps happening to replicas of this version.
     """
 
     name: str
@@ -137,6 +138,7 @@ class AppState:
     pacing: Pacing = Pacing()
     missing_since: Moment | None = None
     conditions: tuple[Condition, ...] = ()
+    unrest: Unrest = Unrest()
 
     @property
     def count(self) -> int:
@@ -153,16 +155,22 @@ class AppState:
         """Every version that is known of it, the newest first."""
         return (self.version, *((self.stable,) if self.stable else ()), *self.former)
 
+    def has_given_up(self, spec_hash: str) -> bool:
+        """Whether replicas of this hash are of a version that was given up, and of no other: a version may fail by its
+        checks alone, and have the containers of the one that serves."""
+        stable = self.stable.spec_hash if self.stable else ""
+        return self.failed is not None and spec_hash == self.failed.spec_hash != stable
+
     def read_again(self, version: Version) -> AppState:
         """The source has it, as it was: at most at another revision."""
         return replace(self, version=version, missing_since=None)
 
     def changed(self, version: Version, at: float) -> AppState:
         """The source has another spec of it."""
-        former = self.former
+        former, unrest = self.former, self.unrest
         if version.spec_hash != self.version.spec_hash:
-            former = (*former, self.version)[-KEPT_FORMER_VERSIONS:]
-        return replace(self, version=version, former=former, missing_since=None, updated_at=at)
+            former, unrest = (*former, self.version)[-KEPT_FORMER_VERSIONS:], Unrest()
+        return replace(self, version=version, former=former, unrest=unrest, missing_since=None, updated_at=at)
 
     def secrets_recorded(self, digests: Mapping[str, str]) -> AppState:
         """What its newest version's containers are created with, is known from now on."""
@@ -232,6 +240,10 @@ class AppState:
         """An unhealthy replica was replaced, which slows the next one down; None: that is long ago."""
         return replace(self, pacing=replace(self.pacing, replacement=backoff))
 
+    def restless(self, at: float, *, replaced: int = 0, restarted: int = 0) -> AppState:
+        """So many of its replicas were replaced as unhealthy, or started again."""
+        return replace(self, unrest=self.unrest.once_more(at, replaced=replaced, restarted=restarted))
+
     def repeated(self, repetitions: tuple[Repetition, ...]) -> AppState:
         """Actions succeeded once more."""
         return replace(self, pacing=replace(self.pacing, repetitions=repetitions))
@@ -264,4 +276,4 @@ class AppState:
 
     def rollout_failed(self, failed: FailedVersion) -> AppState:
         """The version is not tried any more."""
-        return replace(self, failed=failed, pacing=Pacing(replacement=self.pacing.replacement))
+        return replace(self, failed=failed, pacing=Pacing(replacement=self.pacing.replacement), unrest=Unrest())

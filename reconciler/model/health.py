@@ -13,6 +13,8 @@ from reconciler.model.moments import Moment
 
 CheckKind = Literal["health", "readiness"]
 KINDS: tuple[CheckKind, ...] = ("health", "readiness")
+# What the Engine's own check of a container says, "" where it has none. It decides nothing here.
+EngineHealth = Literal["", "starting", "healthy", "unhealthy"]
 
 
 class Verdict(StrEnum):

@@ -15,7 +15,7 @@ from typing import Literal
 from reconciler.model.actions import Action, Outcome
 from reconciler.model.defaults import FIRST_EDITION
 from reconciler.model.desired import Desired
-from reconciler.model.health import CheckKind
+from reconciler.model.health import CheckKind, EngineHealth
 from reconciler.model.image import Image
 from reconciler.model.load import Loads
 from reconciler.model.scaling import Bounds
@@ -42,7 +42,8 @@ class Container:
     the combined digest of the secrets it was made with: "" without any, or where nobody has noted it.
     ``exit_code`` is known once it has exited. ``restart_count`` and ``started_at`` (epoch seconds) are known only
     for containers the adapter had reason to look at closely; ``last_log`` holds the last lines of one that died, or
-    that keeps a rollout from going on.
+    that keeps a rollout from going on, and ``out_of_memory`` says that the kernel ended it, the last time, for want of
+    memory. ``engine_health`` is what the Engine's own check of it (HEALTHCHECK) says, "" where it has none.
     """
 
     id: str
@@ -60,6 +61,8 @@ class Container:
     restart_count: int | None = None
     started_at: float | None = None
     last_log: str = ""
+    out_of_memory: bool = False
+    engine_health: EngineHealth = ""
 
 
 @dataclass(frozen=True, slots=True)

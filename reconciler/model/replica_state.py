@@ -14,6 +14,8 @@ from reconciler.model.moments import Moment
 # So many exits within this time are a crash loop; no more of them are kept.
 CRASH_LOOP_EXITS = 3
 CRASH_WINDOW_SECONDS = 60.0
+# A list of containers tells that a program runs, not since when: it was begun at most so long after we began to ask.
+LIST_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,15 @@ class Traffic:
 class Exits:
     """How a replica's program has ended: ``recent`` times of it, and of the last one its exit code and last lines.
 
-    ``ended_at`` is when it was last seen to have ended, None while it runs.
+    ``ended_at`` is when it was last seen to have ended, None while it runs. ``out_of_memory`` says how it came that the
+    kernel ended it for want of memory, "" where it did not.
     """
 
     recent: tuple[Moment, ...] = ()
     ended_at: Moment | None = None
     code: int | None = None
     log: str = ""
+    out_of_memory: str = ""
 
     @property
     def looping(self) -> bool:
@@ -52,14 +56,52 @@ class Exits:
 
 @dataclass(frozen=True, slots=True)
 class Restarts:
-    """Who starts a replica again, and how soon: the Engine at once or, ``by_controller``, we after a back-off.
+    """Who starts a replica again, and how soon: the Engine at once or, ``by_controller``, we after a back-off; and how
+    often it was started again since its version was applied.
 
-    ``by_engine`` is how often the Engine did so, as it counts.
+    ``by_engine`` is how often the Engine did so to the container that is there, as it counts: anew whenever somebody
+    else starts it. ``earlier`` are all the others, whoever started it, a new container in its place included, and
+    ``last_at`` is when it was last. By ``ran_by``, as the Engine's clock has it, the program that runs now had been
+    started; None where that is not known, or another was started since that is counted already.
     """
 
     by_controller: bool = False
     by_engine: int = 0
     backoff: Backoff | None = None
+    earlier: int = 0
+    last_at: Moment | None = None
+    ran_by: float | None = None
+
+    @property
+    def total(self) -> int:
+        """How often it was started again since its version was applied, whoever did so."""
+        return self.earlier + self.by_engine
+
+    def counted(self, by_engine: int, started_at: float | None, now: float, *, running: bool) -> Restarts:
+        """The Engine counts so many restarts of its own, the last start having been at ``started_at``, as far as it
+        says so."""
+        if started_at is not None and started_at > now:  # the clock was set back since
+            started_at = None
+        anew = started_at is not None and self.ran_by is not None and started_at > self.ran_by
+        earlier = self.earlier + (self.by_engine if by_engine < self.by_engine else 0)
+        if anew and by_engine <= self.by_engine:
+            earlier += 1  # by somebody else, and not by us: what we start is counted when it is done
+        restarted = earlier + by_engine > self.total
+        ran_by = self.ran_by
+        if running:
+            ran_by = started_at if started_at is not None else now + LIST_SECONDS if ran_by is None else ran_by
+        elif restarted:
+            ran_by = None  # what is about to be started is counted already
+        last_at = (started_at if running and started_at is not None else now) if restarted else self.last_at
+        return replace(self, by_engine=by_engine, earlier=earlier, last_at=last_at, ran_by=ran_by)
+
+    def by_us(self, at: float) -> Restarts:
+        """We started it."""
+        return replace(self, earlier=self.earlier + 1, last_at=at, ran_by=None)
+
+    def container_gone(self, *, had_run: bool) -> Restarts:
+        """The container is gone: another one in its place is one more start of the program, if this one ever ran."""
+        return replace(self, by_engine=0, earlier=self.total + had_run, ran_by=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +150,18 @@ class ReplicaState:
             traffic=self.traffic,
             disturbed_at=self.disturbed_at,
             exits=Exits(self.exits.recent) if same_spec else Exits(),
-            restarts=Restarts(backoff=self.restarts.backoff) if same_spec else Restarts(),
+            restarts=self._restarts_of_successor(container_id, at) if same_spec else Restarts(),
         )
+
+    def _restarts_of_successor(self, container_id: str, at: float) -> Restarts:
+        before = self._without_container() if self.container_id else self.restarts
+        last_at = at if container_id and before.earlier else before.last_at
+        return Restarts(backoff=before.backoff, earlier=before.earlier, last_at=last_at)
+
+    def _without_container(self) -> Restarts:
+        restarts = self.restarts
+        had_run = restarts.ran_by is not None or restarts.by_engine > 0 or self.exits.ended_at is not None
+        return restarts.container_gone(had_run=had_run)
 
     def at(self, address: str) -> ReplicaState:
         """Its container has this address."""
@@ -128,7 +180,7 @@ class ReplicaState:
         """A check says this of it."""
         return replace(self, health=health) if check == "health" else replace(self, readiness=health)
 
-    def crashed(self, at: float, *, ended: bool, code: int | None, log: str, restarts: int | None) -> ReplicaState:
+    def crashed(self, at: float, *, ended: bool, code: int | None, log: str, out_of_memory: str = "") -> ReplicaState:
         """Its program ended, and may have been ``ended`` or started again since; None is what the Engine didn't say."""
         recent = (*(exit_at for exit_at in self.exits.recent if at - exit_at < CRASH_WINDOW_SECONDS), at)
         exits = Exits(
@@ -136,6 +188,7 @@ class ReplicaState:
             ended_at=at if ended else None,
             code=self.exits.code if code is None else code,
             log=log or self.exits.log,
+            out_of_memory=out_of_memory,
         )
         return replace(
             self,
@@ -144,17 +197,30 @@ class ReplicaState:
             ready_at=None,
             disturbed_at=at,
             exits=exits,
-            restarts=self.restarts if restarts is None else replace(self.restarts, by_engine=restarts),
         )
+
+    def found_out_of_memory(self, words: str, log: str) -> ReplicaState:
+        """It is told only now that the kernel ended it, the last time, for want of memory."""
+        return replace(self, exits=replace(self.exits, out_of_memory=words, log=log or self.exits.log))
 
     def runs_again(self) -> ReplicaState:
         """Its program was started: found ended at the next look, it has ended once more."""
         return self if self.exits.ended_at is None else replace(self, exits=replace(self.exits, ended_at=None))
 
-    def restarted_by_engine(self, count: int) -> ReplicaState:
-        """The Engine counts so many restarts of its own."""
-        restarts = self.restarts
-        return self if count == restarts.by_engine else replace(self, restarts=replace(restarts, by_engine=count))
+    def restarts_counted(
+        self, by_engine: int | None, started_at: float | None, now: float, *, running: bool
+    ) -> ReplicaState:
+        """The Engine tells how often it restarted it, and when it was started last; None is what it didn't say."""
+        before = self.restarts
+        count = before.by_engine if by_engine is None else by_engine
+        if running and count == before.by_engine and before.ran_by is not None and started_at in (None, before.ran_by):
+            return self
+        restarts = before.counted(count, started_at, now, running=running)
+        return self if restarts == before else replace(self, restarts=restarts)
+
+    def started(self, at: float) -> ReplicaState:
+        """We started its program again."""
+        return replace(self.runs_again(), restarts=self.restarts.by_us(at))
 
     def disturbed(self, at: float) -> ReplicaState:
         """Somebody began to remove it."""
@@ -162,12 +228,12 @@ class ReplicaState:
 
     def vanished(self, at: float) -> ReplicaState:
         """Its container is gone, and not by our doing."""
-        exits = replace(self.exits, ended_at=at)
-        return replace(self, container_id="", ready_at=None, disturbed_at=at, exits=exits)
+        exits, restarts = replace(self.exits, ended_at=at), self._without_container()
+        return replace(self, container_id="", ready_at=None, disturbed_at=at, exits=exits, restarts=restarts)
 
     def removed(self) -> ReplicaState:
         """We removed its container."""
-        return replace(self, container_id="", ready_at=None, removal=None)
+        return replace(self, container_id="", ready_at=None, removal=None, restarts=self._without_container())
 
     def not_removed(self, removal: Backoff) -> ReplicaState:
         """An attempt to remove its container failed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from reconciler.model.health import Health
+from reconciler.model.health import EngineHealth, Health
 from reconciler.model.moments import Moment
 from reconciler.model.reasons import Reason
 
@@ -39,6 +39,8 @@ class ReplicaStatus:
     """The status of one replica. ``state``: ``ready`` (routed), ``draining`` (leaving), ``down`` (anything else).
 
     ``phase`` is the word of `decide.phases` for where it stands (``starting``, ``crashed``, …), ``note`` why.
+    ``restarts`` counts since its version was applied, whoever started it again. ``engine_health`` is what the Engine's
+    own check of it says, "" without one.
     """
 
     name: str
@@ -53,12 +55,15 @@ class ReplicaStatus:
     health: Health
     restarts: int = 0
     vitals: Vitals = Vitals()
+    last_restarted_at: Moment | None = None
+    engine_health: EngineHealth = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AppStatus:
     """The status of one app. ``current`` counts running replicas, ``ready`` those fit for traffic, ``routed`` those
-    getting it."""
+    getting it; ``replaced`` and ``restarted`` those replaced as unhealthy and started again in the last hour, and
+    ``unrest`` is what of that people should know, "" where there is nothing."""
 
     name: str
     revision: str
@@ -72,6 +77,9 @@ class AppStatus:
     replicas: tuple[ReplicaStatus, ...]
     routes: tuple[str, ...]
     error: str = ""
+    replaced: int = 0
+    restarted: int = 0
+    unrest: str = ""
 
     @property
     def converged(self) -> bool:

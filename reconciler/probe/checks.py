@@ -4,7 +4,9 @@ Every failure to answer is a failed check with a readable detail, never an excep
 misbehaving app must not be able to disturb more than its own verdict. So nothing here follows a redirect, keeps a
 cookie, reads the environment's proxies, decompresses, or reads on for longer or further than its bounds.
 
-What a failing app said is shown without the values of its secrets, and not at all while nobody can tell what those are.
+Every answer begins with what was asked, so that people can ask the same: method, address and path, and nothing of what
+a spec's headers and body hold. What a failing app said is shown without the values of its secrets, and not at all while
+nobody can tell what those are.
 """
 
 from __future__ import annotations
@@ -28,13 +30,14 @@ from reconciler.probe.sockets import Connections
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_DETAIL_LENGTH = 200
+MAX_CODES_SHOWN = 8
 _CHUNK_BYTES = 16 * 1024
 _HEADERS = {"User-Agent": "orchestry-probe", "Accept": "*/*", "Connection": "close"}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a check: whether it passed, and what was found, in at most a line of printable text."""
+    """The answer to a check: whether it passed, and what was asked and found, in at most a line of printable text."""
 
     ok: bool
     detail: str
@@ -54,6 +57,12 @@ def check_for(target: ProbeTarget, connections: Connections, redactor_of: Redact
     return HttpCheck(target, connections, redactor_of)
 
 
+def asked_of(target: ProbeTarget) -> str:
+    """What a check asks, as people would write it: ``GET http://172.18.0.4:8080/healthz``, ``tcp 172.18.0.4:5432``."""
+    place, check = f"{target.address}:{target.port}", target.check
+    return f"tcp {place}" if check.protocol == "TCP" else _cut_off(f"{check.method} http://{place}{check.path}")
+
+
 class TcpCheck:
     """A check that passes when the port accepts a connection."""
 
@@ -63,11 +72,12 @@ class TcpCheck:
 
     def __call__(self) -> Answer:
         target = self._target
+        asked = asked_of(target)
         try:
             self._connections.open(target.address, target.port, target.check.timeout_seconds).close()
         except OSError as error:
-            return Answer(False, _explain(error, target.check.timeout_seconds) or str(error))
-        return Answer(True, f"port {target.port} accepts connections")
+            return Answer(False, f"{asked}: {_explain(error, target.check.timeout_seconds) or error}")
+        return Answer(True, f"{asked}: accepts connections")
 
 
 class HttpCheck:
@@ -78,6 +88,7 @@ class HttpCheck:
         self._target = target
         self._redactor_of = redactor_of
         self._redactor: Redactor | None = None
+        self._asked = asked_of(target)
         self._adapter = _BoundedAdapter(target, connections)
         self._request: requests.PreparedRequest | None = None
 
@@ -87,7 +98,7 @@ class HttpCheck:
             status, body = self._exchange(timeout_seconds)
         except Exception as error:  # noqa: BLE001 whatever bytes make the libraries raise, it is a failed check
             detail = _explain(error, timeout_seconds) or self._shown(str(error)) or type(error).__name__
-            return Answer(False, detail)
+            return Answer(False, f"{self._asked}: {detail}")
         return self._judge(status, body)
 
     def _exchange(self, timeout_seconds: float) -> tuple[int, bytes]:
@@ -102,11 +113,12 @@ class HttpCheck:
             return response.status_code, _read_body(response.raw)
 
     def _judge(self, status: int, body: bytes) -> Answer:
-        expected = self._target.check.expected_status_codes
+        expected, answered = self._target.check.expected_status_codes, f"{self._asked}: answered {status}"
         if status in expected if expected else 200 <= status <= 299:
-            return Answer(True, f"answered {status}")
+            return Answer(True, answered)
         excerpt = self._shown(body.decode(errors="replace"))
-        return Answer(False, f"answered {status}: {excerpt}" if excerpt else f"answered {status}")
+        wrong = f"{answered}, expected {' or '.join(map(str, expected[:MAX_CODES_SHOWN])) or '2xx'}"
+        return Answer(False, f"{wrong}: {excerpt}" if excerpt else wrong)
 
     def _shown(self, text: str) -> str:
         """The first line of what the app said, printable and without its secrets."""
@@ -169,7 +181,7 @@ def _explain(error: BaseException, timeout_seconds: float) -> str:
     for cause in _causes(error):
         match cause:
             case TimeoutError():
-                return f"timed out after {timeout_seconds:g} s"
+                return f"no answer within {timeout_seconds:g} s"
             case ConnectionRefusedError():
                 return "connection refused"
             case RemoteDisconnected() | IncompleteRead() | ConnectionResetError() | BrokenPipeError():
@@ -191,4 +203,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _printable(text: str) -> str:
     shown = "".join(letter if letter.isprintable() else " " for letter in text[: 2 * MAX_DETAIL_LENGTH]).strip()
-    return shown if len(shown) <= MAX_DETAIL_LENGTH else shown[: MAX_DETAIL_LENGTH - 1] + "…"
+    return _cut_off(shown)
+
+
+def _cut_off(text: str) -> str:
+    return text if len(text) <= MAX_DETAIL_LENGTH else text[: MAX_DETAIL_LENGTH - 1] + "…"

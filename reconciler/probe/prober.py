@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from reconciler.loud_thread import LoudThread
 from reconciler.model.observed import ProbeSample
 from reconciler.model.plan import ProbeTarget
-from reconciler.probe.checks import Answer, Check, RedactorOf, check_for
+from reconciler.probe.checks import Answer, Check, RedactorOf, asked_of, check_for
 from reconciler.probe.sockets import Connections
 
 QUICK_FIRST_SECONDS = 0.1
@@ -231,4 +231,5 @@ class BackgroundProber:
 
 
 def _refusal(target: ProbeTarget) -> Check:
-    return lambda: Answer(False, f"{target.address} is not an address of a replica, so it is not asked")
+    words = f"{asked_of(target)}: {target.address} is not an address of a replica, so it is not asked"
+    return lambda: Answer(False, words)

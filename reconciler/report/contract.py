@@ -126,11 +126,19 @@ class Instance(Part):
     readiness_check: Check | None
     """None where there is no readiness check, or it has not answered yet."""
     restarts: int
+    """How often it was started again since its version was applied: by the Engine, by the controller, or in a new
+    container."""
+    last_restarted_at: Time | None
+    last_restarted_age_seconds: float | None
+    engine_health: Literal["starting", "healthy", "unhealthy"] | None
+    """What the Engine's own check of it (HEALTHCHECK) says, which decides nothing; None without one."""
     cpu_percent: float | None
     memory_percent: float | None
     seen_at: Time | None
     created_at: Time | None
     exit_code: int | None
+    out_of_memory: bool
+    """The kernel ended it, the last time, for want of memory."""
     last_log: str
     """The last lines of a container that died."""
     backoff: Backoff | None
@@ -190,6 +198,13 @@ class App(Part):
     created_at: Time | None
     updated_at: Time | None
     last_scaled_at: Time | None
+    replaced_last_hour: int
+    """Replicas that were replaced as unhealthy in the last hour."""
+    restarted_last_hour: int
+    """How often replicas were started again in the last hour, in their places."""
+    unrest: str
+    """What of that people should know, "" where it is nothing: an app that is healed again and again is ready now and
+    then."""
     rollout: Rollout | None
     failed_version: FailedVersion | None
     backoff: Backoff | None

@@ -89,6 +89,8 @@ def app_dump(record: AppRecord, now: float) -> contract.App:
         created_at=state and rfc3339(state.registered_at),
         updated_at=state and rfc3339(state.updated_at),
         last_scaled_at=_time(state.scaled_at) if state else None,
+        replaced_last_hour=status.replaced,
+        restarted_last_hour=status.restarted,
         rollout=_like(contract.Rollout, state.rollout) if state and state.rollout else None,
         failed_version=_like(contract.FailedVersion, state.failed) if state and state.failed else None,
         backoff=backoff(state.pacing.creation, now) if state and state.pacing.creation else None,
@@ -121,6 +123,7 @@ def _condition(condition: Condition, now: float) -> contract.Condition:
 def _instance(replica: ReplicaStatus, state: ReplicaState | None, now: float) -> contract.Instance:
     readiness = state.readiness if state else Health()
     held_back = state.restarts.backoff if state else None
+    restarted_at = replica.last_restarted_at
     return _like(
         contract.Instance,
         replica,
@@ -128,11 +131,15 @@ def _instance(replica: ReplicaStatus, state: ReplicaState | None, now: float) ->
         failures=replica.health.consecutive_failures,
         health_check=_check(replica.health),
         readiness_check=_check(readiness) if readiness.verdict is not Verdict.UNKNOWN else None,
+        last_restarted_at=_time(replica.last_restarted_at),
+        last_restarted_age_seconds=None if restarted_at is None else _span(now - restarted_at),
+        engine_health=replica.engine_health or None,
         cpu_percent=replica.vitals.cpu_percent,
         memory_percent=replica.vitals.memory_percent,
         seen_at=_time(replica.vitals.seen_at),
         created_at=state and rfc3339(state.created_at),
         exit_code=state.exits.code if state else None,
+        out_of_memory=bool(state and state.exits.out_of_memory),
         last_log=state.exits.log if state else "",
         backoff=backoff(held_back, now) if held_back else None,
     )

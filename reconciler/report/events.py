@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 from reconciler.model.events import Event, EventType
@@ -41,9 +41,20 @@ def event_table(events: Iterable[Event]) -> str:
 
 
 def _message(event: Event) -> str:
-    """What happened and, where a container died of it, its last words."""
-    log = event.details.get("log", "")
-    return f"{event.message}\n{indented(log)}" if log else event.message
+    """What happened and, below it, what else is known of a container that ended: how, its last failed answers, and its
+    last lines."""
+    details = event.details
+    below = [before + known for before, known in _known(details) if known and known not in event.message]
+    return "\n".join((event.message, *(indented(text) for text in (*below, details.get("log", "")) if text)))
+
+
+def _known(details: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What an event's details tell of a container that ended, but for its log, each with the words before it."""
+    if (code := details.get("exit_code", "None")) != "None":
+        yield "", f"exited with code {code}"
+    yield "", details.get("out_of_memory", "")
+    yield "last failed answer: ", details.get("answer", "")
+    yield "last failed answer of its readiness: ", details.get("readiness_answer", "")
 
 
 def event_document(event: Event) -> dict[str, Any]:

@@ -29,6 +29,8 @@ from reconciler.report.tables import indented, printable, table
 from reconciler.report.times import age, clock, rfc3339
 
 _EVENTS = 10
+# The phases of a replica whose program runs, and which isn't ready.
+_RUNNING = ("starting", "unready", "unhealthy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,9 @@ def _replicas(subject: Subject) -> Iterator[str]:
     )
     since = state.scaled_at if state.scaled_at is not None else state.registered_at
     yield f"{state.count} since {rfc3339(since)} ({subject.ago(since)})"
+    if status.unrest:
+        last = max((*state.unrest.replaced, *state.unrest.restarted), default=subject.now)
+        yield f"{status.unrest}, last {subject.ago(last)}"
 
 
 def _scaling(subject: Subject) -> Iterator[str]:
@@ -194,17 +199,29 @@ def _routed(subject: Subject, replica: ReplicaStatus) -> str:
 def _why(subject: Subject, replica: ReplicaStatus) -> str:
     state, health = subject.record.replicas.get(replica.name), replica.health
     parts = [replica.note] if replica.note else []
-    if state and state.restarts.backoff:
-        why = _backoff(subject, state.restarts.backoff)
+    if state and state.restarts.backoff and replica.phase != "ready":  # until it is ready: from there on it is over
+        why = _backoff(subject, state.restarts.backoff, runs=replica.phase in _RUNNING)
         parts = [part for part in parts if not why.startswith(part)] + [why]
     if not parts and health.since is not None and health.verdict is not Verdict.UNKNOWN:
         parts.append(f"{health.verdict.value} since {subject.ago(health.since)}")
+    if replica.last_restarted_at is not None:
+        parts.append(_restarts(subject, replica, replica.last_restarted_at))
+    if replica.engine_health:
+        parts.append(f"the Engine's own HEALTHCHECK says {replica.engine_health}, which decides nothing here")
     return "; ".join(parts)
 
 
-def _backoff(subject: Subject, backoff: Backoff) -> str:
+def _restarts(subject: Subject, replica: ReplicaStatus, last_at: float) -> str:
+    times = "once" if replica.restarts == 1 else f"{replica.restarts} times, last"
+    return f"restarted {times} {subject.ago(last_at)}"
+
+
+def _backoff(subject: Subject, backoff: Backoff, *, runs: bool = False) -> str:
+    """Failures in a row, and what comes next; ``runs``: the next attempt is under way."""
     when = "not again until the spec changes"
-    if not backoff.is_final:
+    if runs and not backoff.is_final:
+        when = "the next is under way"
+    elif not backoff.is_final:
         left = backoff.next_at - subject.now
         when = f"next try in {age(left)}" if left > 0 else "next try now"
     return f"{backoff.reason}: {backoff.message} (attempt {backoff.attempts}, {when})"

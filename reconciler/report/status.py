@@ -112,9 +112,10 @@ def _standing(app: contract.App) -> tuple[str, str]:
     if "Degraded" in true:
         return "Degraded", app.error or true["Degraded"].message
     if "Progressing" in true:
-        return "Progressing", f"{true['Progressing'].message} ({age(true['Progressing'].age_seconds)})"
+        message = f"{true['Progressing'].message} ({age(true['Progressing'].age_seconds)})"
+        return "Progressing", "; ".join(filter(None, (message, app.unrest)))
     if "Ready" in true:
-        return "Ready", ""
+        return "Ready", app.unrest
     unready = next((condition for condition in app.conditions if condition.type == "Ready"), None)
     return "NotReady", unready.message if unready else "not looked at yet"
 
@@ -129,9 +130,9 @@ def _replica_table(replicas: Sequence[contract.Instance]) -> str:
             f"{replica.address or '-'}:{replica.port}" if replica.port else replica.address,
             replica.state,
             replica.phase,
-            replica.health,
+            _health(replica),
             replica.failures,
-            replica.restarts,
+            _restarts(replica),
             _percent(replica.cpu_percent),
             _percent(replica.memory_percent),
             replica.note,
@@ -140,6 +141,17 @@ def _replica_table(replicas: Sequence[contract.Instance]) -> str:
     ]
     names = ("INSTANCE", "CONTAINER", "ADDRESS", "STATE", "PHASE", "HEALTH", "FAILURES", "RESTARTS", "CPU", "MEMORY")
     return table((*names, "NOTE"), rows)
+
+
+def _health(replica: contract.Instance) -> str:
+    """The verdict of our checks and, beside it, of the Engine's own where there is one."""
+    return f"{replica.health} (Engine: {replica.engine_health})" if replica.engine_health else replica.health
+
+
+def _restarts(replica: contract.Instance) -> str:
+    """How often it was started again, and when last: ``3 (last 2 min ago)``."""
+    ago = replica.last_restarted_age_seconds
+    return str(replica.restarts) if ago is None else f"{replica.restarts} (last {age(ago)} ago)"
 
 
 def _one_app(status: contract.Status) -> str:

@@ -2,7 +2,8 @@
 
 The list of all containers says none of this, and inspecting every container on every tick would cost a hundred times
 the list. So only those are inspected that an event named, or whose listed state tells that something happened to them
-since the last look; the answer is kept until then.
+since the last look; the answer is kept until then. Those that were there before us are looked at once, since nobody
+has told us what happened to them.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class _Look:
     started_at: float | None
     exit_code: int | None
     last_log: str
+    out_of_memory: bool = False
 
 
 class CloserLooks:
@@ -43,6 +45,7 @@ class CloserLooks:
     def __init__(self, deaths: Deaths) -> None:
         self._deaths = deaths
         self._looks: dict[str, _Look] = {}
+        self._there_before: frozenset[str] | None = None  # and not looked at yet; None before the first list
 
     def add_to(
         self, containers: Iterable[Container], deaths: dict[str, Death], api: BoundedClient
@@ -52,14 +55,19 @@ class CloserLooks:
         ``deaths`` are those that were new before the containers were listed.
         """
         listed = {container.id: container for container in containers}
-        due = [container for container in listed.values() if container.id in deaths or self._is_stale(container)]
+        before = frozenset(listed) if self._there_before is None else self._there_before
+        due = [c for c in listed.values() if c.id in deaths or c.id in before or self._is_stale(c)]
+        due.sort(key=lambda container: container.id not in deaths)
         for container in due[:LOOKS_AT_ONCE]:
             self._look(container, deaths.get(container.id), api)
         left = {container.id for container in due[LOOKS_AT_ONCE:]}
         self._looks = {container_id: look for container_id, look in self._looks.items() if container_id in listed}
+        self._there_before = before & left
         self._deaths.settle({died: death for died, death in deaths.items() if died not in left})
         fresh = {container.id for container in due} - left
-        return tuple(self._known(container, container.id in fresh) for container in listed.values()), bool(left)
+        # What was true of those left, before something happened to them, is not told of them now.
+        known = (c if c.id in left else self._known(c, c.id in fresh) for c in listed.values())
+        return tuple(known), bool(left)
 
     def _is_stale(self, container: Container) -> bool:
         """Whether the list tells something that the last look did not see."""
@@ -85,6 +93,7 @@ class CloserLooks:
             restart_count=look.restart_count,
             started_at=look.started_at,
             last_log=look.last_log,
+            out_of_memory=look.out_of_memory,
         )
 
 
@@ -100,18 +109,18 @@ def _read(details: Json, death: Death | None, before: _Look | None, api: Bounded
     if look.state in _DOWN:
         look = replace(look, exit_code=state["ExitCode"])
     elif death is None and before is not None:  # up again, after the death that was looked at before
-        return replace(look, exit_code=before.exit_code, last_log=before.last_log)
+        return replace(look, exit_code=before.exit_code, last_log=before.last_log, out_of_memory=before.out_of_memory)
     troubled = look.state is ContainerState.RESTARTING or look.exit_code not in (0, None)
-    out_of_memory = death is not None and death.out_of_memory
-    return replace(look, last_log=last_log(details, api, out_of_memory)) if troubled else look
+    if not troubled:
+        return look
+    # The Engine's own flag is not enough: since version 25 it is down again as soon as the container was restarted.
+    out_of_memory = (death is not None and death.out_of_memory) or bool(state["OOMKilled"])
+    return replace(look, last_log=last_log(details, api, out_of_memory), out_of_memory=out_of_memory)
 
 
 def last_log(details: Json, api: BoundedClient, out_of_memory: bool = False) -> str:
-    """The end of its log, with what the Engine itself has to say, and without its secrets.
-
-    ``out_of_memory``: events told so. The Engine's own flag is not enough: since version 25 it is down again as soon as
-    the container was restarted.
-    """
+    """The end of its log, with what the Engine itself has to say, and without its secrets. ``out_of_memory``: events
+    told so."""
     try:
         log = api.logs(details["Id"], tail=LOG_LINES).decode(errors="replace").rstrip("\n")
     except NotFound:

@@ -14,10 +14,11 @@ import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from reconciler.model.actions import CreateReplica
 from reconciler.model.defaults import edition_of
+from reconciler.model.health import EngineHealth
 from reconciler.model.observed import Container, ContainerState
 from reconciler.model.secrets import secret_variables
 from reconciler.model.spec import PlainVariable, SdkVariable, SecretVariable, Volume
@@ -42,6 +43,7 @@ IMAGE = "orchestry.image"
 Json = dict[str, Any]
 
 _ENDED = re.compile(r"^(?:Exited|Restarting) \((\d+)\)")
+_CHECKED = re.compile(r"^Up .*\((?:health: )?(starting|healthy|unhealthy)\)$")
 
 
 # --- labels
@@ -132,6 +134,7 @@ def _read_entry(entry: Json, instance: str, network: str) -> Container | None:
         image_id=entry["ImageID"],
         secrets=labels.get(SECRETS_DIGEST, ""),
         exit_code=exit_code_of(entry.get("Status", "")),
+        engine_health=engine_health_of(entry.get("Status", "")),
     )
 
 
@@ -164,6 +167,12 @@ def exit_code_of(status: str) -> int | None:
     """The exit code in the sentence that the Engine lists: ``Exited (137) 3 seconds ago``."""
     match = _ENDED.match(status)
     return int(match[1]) if match else None
+
+
+def engine_health_of(status: str) -> EngineHealth:
+    """What the Engine's own check says, in the sentence that the Engine lists: ``Up 5 minutes (unhealthy)``."""
+    match = _CHECKED.match(status)
+    return cast(EngineHealth, match[1]) if match else ""
 
 
 def epoch_seconds(timestamp: str) -> float | None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from reconciler.model.plan import ProbeTarget
 from reconciler.model.spec import HealthCheck
 from reconciler.ports import Prober, Unavailable
 from reconciler.probe import open_prober
-from reconciler.probe.checks import check_for
+from reconciler.probe.checks import asked_of, check_for
 from reconciler.probe.prober import HEARD_WITHIN_SECONDS
 from reconciler.probe.sockets import BoundedSocket, Connections
 from tests.support.tcp import Script, answer, never_accepting, serving, unused_port
@@ -68,7 +69,15 @@ def target_of(port: int, *, container_id: str = "c1", quick: bool = True, **chec
 
 def ask(watched: Watched, script: Script, **check: Any) -> ProbeSample:
     with serving(script) as server:
-        return watched.first(target_of(server.port, **check))
+        target = target_of(server.port, **check)
+        return without_what_was_asked(watched.first(target), target)
+
+
+def without_what_was_asked(sample: ProbeSample, target: ProbeTarget) -> ProbeSample:
+    """The sample with what came of it alone: that it begins with what was asked, is part of every answer."""
+    asked = f"{asked_of(target)}: "
+    assert sample.detail.startswith(asked)
+    return replace(sample, detail=sample.detail.removeprefix(asked))
 
 
 # What is asked, and what counts as an answer
@@ -116,8 +125,9 @@ def test_a_tcp_probe_passes_when_the_port_accepts(watched: Watched) -> None:
 
 
 def test_a_tcp_probe_fails_when_the_port_refuses(watched: Watched) -> None:
-    sample = watched.first(target_of(unused_port(), protocol="TCP"))
-    assert (sample.ok, sample.detail) == (False, "connection refused")
+    port = unused_port()
+    sample = watched.first(target_of(port, protocol="TCP"))
+    assert (sample.ok, sample.detail) == (False, f"tcp 127.0.0.1:{port}: connection refused")
 
 
 def test_nothing_but_an_allowed_address_is_probed() -> None:
@@ -126,7 +136,8 @@ def test_nothing_but_an_allowed_address_is_probed() -> None:
     )
     with serving(_OK) as server:
         watched = Watched(prober, [])
-        sample = watched.first(target_of(server.port))
+        target = target_of(server.port)
+        sample = without_what_was_asked(watched.first(target), target)
         prober.close()
     assert not sample.ok
     assert sample.detail == "127.0.0.1 is not an address of a replica, so it is not asked"
@@ -137,6 +148,31 @@ def test_a_probe_never_resolves_a_name(watched: Watched) -> None:
     sample = watched.first(target_of(80, address="localhost"))
     assert not sample.ok
     assert "not an address of a replica" in sample.detail
+
+
+@pytest.mark.parametrize(
+    ("expected", "words"),
+    [([], "2xx"), ([204], "204"), ([200, 204], "200 or 204")],
+)
+def test_a_failed_probe_tells_what_it_asked_and_what_it_expected(
+    watched: Watched, expected: list[int], words: str
+) -> None:
+    with serving(answer(503)) as server:
+        check: Any = {"method": "HEAD", "path": "/deep/check", "expectedStatusCodes": tuple(expected)}
+        sample = watched.first(target_of(server.port, **check))
+    assert sample.detail == f"HEAD http://127.0.0.1:{server.port}/deep/check: answered 503, expected {words}"
+
+
+def test_what_a_probe_sent_along_is_in_no_answer(watched: Watched) -> None:
+    headers = ({"name": "Authorization", "value": "Bearer swordfish"},)
+    sample = ask(watched, answer(503), method="POST", headers=headers, body="marlin")
+    assert sample.detail == "answered 503, expected 2xx"
+
+
+def test_a_probe_of_a_long_path_is_told_in_bounds(watched: Watched) -> None:
+    sample = watched.first(target_of(unused_port(), path="/" + "x" * 1000))
+    assert sample.detail.endswith("xxx…: connection refused")
+    assert len(sample.detail) < 250
 
 
 # Servers that misbehave
@@ -171,7 +207,7 @@ _HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n"
 )
 def test_the_timeout_of_a_probe_bounds_everything_together(watched: Watched, script: Script) -> None:
     sample = ask(watched, script, timeoutSeconds=0.4)
-    assert (sample.ok, sample.detail) == (False, "timed out after 0.4 s")
+    assert (sample.ok, sample.detail) == (False, "no answer within 0.4 s")
 
 
 class _Resetting(Connections):
@@ -183,15 +219,18 @@ class _Resetting(Connections):
 
 @pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
 def test_a_reset_while_connecting_is_a_failed_probe(protocol: str) -> None:
-    answer = check_for(target_of(1, protocol=protocol), _Resetting(), without_secrets)()
-    assert (answer.ok, answer.detail) == (False, "closed the connection before the answer was complete")
+    target = target_of(1, protocol=protocol)
+    answer = check_for(target, _Resetting(), without_secrets)()
+    assert not answer.ok
+    assert answer.detail == f"{asked_of(target)}: closed the connection before the answer was complete"
 
 
 @pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
 def test_a_probe_of_a_server_that_never_accepts_times_out(watched: Watched, protocol: str) -> None:
     with never_accepting() as port:
-        sample = watched.first(target_of(port, protocol=protocol, timeoutSeconds=0.3))
-    assert (sample.ok, sample.detail) == (False, "timed out after 0.3 s")
+        target = target_of(port, protocol=protocol, timeoutSeconds=0.3)
+        sample = watched.first(target)
+    assert (sample.ok, sample.detail) == (False, f"{asked_of(target)}: no answer within 0.3 s")
 
 
 def test_a_redirect_is_an_answer_to_a_probe_and_its_body_is_bounded(watched: Watched) -> None:
@@ -205,7 +244,7 @@ def test_a_redirect_is_an_answer_to_a_probe_and_its_body_is_bounded(watched: Wat
 
     sample = ask(watched, endless_redirect)
     assert not sample.ok
-    assert sample.detail.startswith("answered 302: xxx")
+    assert sample.detail.startswith("answered 302, expected 2xx: xxx")
     assert sum(sent) < 64 * 2**20  # of 256 MiB offered: what the kernel buffered
 
 
@@ -248,7 +287,7 @@ def test_broken_http_never_stops_the_probes(watched: Watched, head: bytes) -> No
 def test_the_detail_of_a_failed_probe_is_one_bounded_printable_line(watched: Watched) -> None:
     body = b"\n\n  database \x1b[31mgone\x00\xff " + b"!" * 1000 + b"\nsecond line"
     detail = ask(watched, answer(503, body)).detail
-    assert detail.startswith("answered 503: database  [31mgone")
+    assert detail.startswith("answered 503, expected 2xx: database  [31mgone")
     assert detail.isprintable()
     assert len(detail) < 250
     assert "second" not in detail
@@ -287,11 +326,13 @@ def test_what_a_failing_app_says_is_not_shown_while_its_secrets_are_unknown() ->
 
     watched = Watched(open_prober(wake=lambda: None, redactor_of=redactor_of), [])
     with serving(answer(503, b"swordfish")) as server, closing(watched.prober):
-        sample = watched.first(target_of(server.port))
+        target = target_of(server.port)
+        sample = watched.first(target)
         known.set()
-        eventually(lambda: watched.collect()[-1].detail == "answered 503: swordfish")
+        words = f"{asked_of(target)}: answered 503, expected 2xx: "
+        eventually(lambda: watched.collect()[-1].detail == f"{words}swordfish")
     assert not sample.ok
-    assert sample.detail == "answered 503: (not shown: the Engine can't tell which secrets may be in it)"
+    assert sample.detail == f"{words}(not shown: the Engine can't tell which secrets may be in it)"
 
 
 def test_nobody_is_asked_for_secrets_where_nothing_of_a_probe_is_shown() -> None:

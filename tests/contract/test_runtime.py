@@ -206,6 +206,31 @@ def test_an_unremarkable_replica_is_never_looked_at_closely(ready: World) -> Non
     assert created(ready).restart_count is None
 
 
+def test_restarts_while_no_controller_looked_are_counted_by_the_next_one(ready: World) -> None:
+    container = created(ready)
+    for count in (1, 2):
+        ready.exit(container, 7)
+        restarted(ready, count)
+    other = ready.another()
+    other.prepare()
+    (seen,) = other.inventory().containers
+    assert (seen.restart_count, seen.exit_code, seen.last_log) == (2, None, "")
+    assert seen.started_at is not None
+
+
+@pytest.mark.parametrize("verdict", ["starting", "unhealthy"])
+def test_what_the_engines_own_check_says_of_a_replica_is_in_its_list(ready: World, verdict: str) -> None:
+    image = ready.image_with_check(verdict)
+    container = created(ready, of=version(image=image))
+    seen = observe_until(ready, lambda now: now.containers[0].engine_health == verdict).containers[0]
+    assert (seen.id, seen.restart_count) == (container.id, None)
+    ready.runtime.perform(removal(container))  # before its image goes
+
+
+def test_nothing_is_said_of_a_replica_that_the_engine_does_not_check(ready: World) -> None:
+    assert created(ready).engine_health == ""
+
+
 def test_a_kill_by_the_kernel_is_a_crash(ready: World) -> None:
     container = created(ready)
     ready.kill(container)
@@ -218,11 +243,12 @@ def test_a_replica_that_ran_out_of_memory_is_said_to_have(ready: World) -> None:
     container = created(ready, of=demo(ready, resources={"memory": "32Mi"}))
     ready.run_out_of_memory(container)
     seen = observe_until(ready, lambda now: "out of memory" in now.containers[0].last_log).containers[0]
-    assert seen.exit_code == 137
+    assert (seen.exit_code, seen.out_of_memory) == (137, True)
     observe_until(ready, lambda now: now.containers[0].state is ContainerState.RUNNING)
     ready.exit(container, 7)
     seen = observe_until(ready, lambda now: now.containers[0].exit_code == 7).containers[0]
     assert "out of memory" not in seen.last_log, "that was another time"
+    assert not seen.out_of_memory
 
 
 def test_every_crash_of_a_replica_is_counted(ready: World) -> None:

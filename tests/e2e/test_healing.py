@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.http import fetch
+from tests.support.http import fetch, serves
+from tests.support.runtimes import fill_memory
 from tests.support.site import Site, web
 from tests.support.undisturbed import undisturbed
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.engine, pytest.mark.nginx]
 
@@ -64,6 +66,57 @@ def test_a_crash_loop_is_paced_visibly_and_across_a_restart_of_the_controller(si
     assert site.ids("loop") == container, "in place"
 
 
+def test_restarts_are_counted_whoever_starts_a_replica_again_and_across_a_restart_of_the_controller(site: Site) -> None:
+    """The Engine's own count begins anew with each start that is not its own."""
+    names = ("counted", "away")
+    site.commit({f"{name}.yaml": web(name, replicas=1, grace=0) for name in names})
+    site.start()
+    site.wait(lambda: all(site.app(name).get("converged") for name in names))
+
+    def crash_once(name: str) -> None:
+        address = instance(site, name)["address"]
+        eventually(lambda: serves(address))
+        crash(address)
+
+    for count in range(1, 6):  # three by the Engine, and the others by the controller, which paces them
+        crash_once("counted")
+        site.wait(lambda wanted=count: instance(site, "counted")["restarts"] == wanted)
+        site.wait(lambda: instance(site, "counted")["state"] == "ready")
+    site.stop()
+    crash_once("counted")
+    for count in (1, 2):
+        crash_once("away")
+        eventually(lambda wanted=count: restarts_of_engine(site, "away-1") == wanted)
+    site.start()
+    site.wait(lambda: instance(site, "counted")["restarts"] == 6)
+    site.wait(lambda: instance(site, "away")["restarts"] == 2)
+    site.wait(lambda: instance(site, "counted")["state"] == "ready")
+    assert restarts_of_engine(site, "counted-1") == 0
+    assert "6 (last" in site.command("status", "counted").stdout
+    assert "2 (last" in site.command("status", "away").stdout
+    explanation = site.command("explain", "counted").stdout
+    assert "restarted 6 times, last" in explanation
+    assert "healthy since" in explanation
+    assert "CrashLoopBackOff" not in explanation.partition("Last events")[0]
+
+
+def restarts_of_engine(site: Site, name: str) -> int:
+    return int(site.api.inspect_container(site.ids(name.rpartition("-")[0])[name])["RestartCount"])
+
+
+def test_a_replica_that_needs_more_memory_than_it_may_have_is_told_so_with_its_limit(shared: Site) -> None:
+    limit = "  resources: {memory: 32Mi}"
+    shared.deploy({"hungry.yaml": web("hungry", replicas=1, extra=limit)}, "hungry")
+    fill_memory(instance(shared, "hungry")["address"])
+    words = "OOMKilled: it needed more than its limit of 32 MiB (spec.resources.memory)"
+    shared.wait(lambda: [event for event in shared.events("hungry", "health") if words in event.message])
+    shared.wait(lambda: instance(shared, "hungry")["state"] == "ready" and instance(shared, "hungry")["restarts"] == 1)
+    assert instance(shared, "hungry")["out_of_memory"]
+    assert words in instance(shared, "hungry")["note"]
+    for command in (("status", "hungry"), ("explain", "hungry"), ("events", "--app", "hungry")):
+        assert words in shared.command(*command).stdout, command
+
+
 def test_readiness_takes_a_replica_out_of_traffic_without_replacing_it(shared: Site) -> None:
     # Well as long as it answers at all; ready as long as /healthz says so.
     liveness = "{path: /version, periodSeconds: 0.5}"
@@ -105,3 +158,8 @@ def test_most_replicas_unwell_together_stay_routed_and_are_replaced_one_at_a_tim
         shared.wait(lambda: shared.app("unwell")["converged"])
     verbs = [event.message.split()[0] for event in shared.events("unwell", "action")[done:]]
     assert verbs == ["create", "remove"] * 3
+    removed = [event for event in shared.events("unwell", "action") if event.message.startswith("remove")]
+    assert all("listening" in event.details["log"] for event in removed)
+    assert all("answered 503, expected 2xx" in event.details["answer"] for event in removed)
+    assert "listening" in shared.command("events", "--app", "unwell", "--type", "action").stdout
+    assert shared.app("unwell")["unrest"] == "replaced 3 times in the last hour"

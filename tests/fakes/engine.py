@@ -35,13 +35,15 @@ _RUNNING = ("running", "paused")
 
 @dataclass
 class Program:
-    """What an image's program does once started. ``start_error``: the sentence by which runc refuses to start it."""
+    """What an image's program does once started. ``start_error``: the sentence by which runc refuses to start it;
+    ``health``: what the image's own check (HEALTHCHECK) says of it, "" without one."""
 
     exits_after_seconds: float | None = None
     exit_code: int = 0
     ignores_term: bool = False
     start_error: str = ""
     log: str = "listening\n"
+    health: str = ""
 
 
 @dataclass
@@ -567,6 +569,7 @@ def _entry(container: FakeContainer) -> Json:
         "restarting": f"Restarting ({container.exit_code}) 1 second ago",
         "removing": "Removal In Progress",
     }
+    health = {"": "", "starting": " (health: starting)"}.get(container.program.health, f" ({container.program.health})")
     endpoint = {"IPAMConfig": container.endpoint.get("IPAMConfig"), "IPAddress": container.address}
     return {
         "Id": container.id,
@@ -574,7 +577,7 @@ def _entry(container: FakeContainer) -> Json:
         "Labels": container.config["Labels"],
         "ImageID": container.image_id,
         "State": container.state,
-        "Status": statuses.get(container.state, "Up 1 second"),
+        "Status": statuses.get(container.state, f"Up 1 second{' (Paused)' if container.state == 'paused' else health}"),
         "NetworkSettings": {"Networks": {container.network_name: endpoint}},
     }
 

@@ -48,6 +48,9 @@ class World(Protocol):
     def another(self, **settings: Any) -> DockerRuntime:
         """A second runtime on the same Engine; other ``instance``, ``network``, ``secrets_dir`` and so on."""
 
+    def image_with_check(self, verdict: str) -> str:
+        """An image like ``image`` with a check of its own (HEALTHCHECK) that says so: ``starting`` or ``unhealthy``."""
+
     def exit(self, container: Container, code: int) -> None:
         """Its program ends by itself."""
 
@@ -114,6 +117,11 @@ class FakeWorld:
     def _wake(self) -> None:
         self.wakes.append(None)
 
+    def image_with_check(self, verdict: str) -> str:
+        image = f"orchestry-demo-{verdict}:1"
+        self.engine.images[image] = Program(health=verdict)
+        return image
+
     def exit(self, container: Container, code: int) -> None:
         self.engine.exit(container.name, code, log=f"exiting with code {code}\n")
 
@@ -145,6 +153,17 @@ def _asked(url: str) -> bool:
     return True
 
 
+def fill_memory(address: str) -> None:
+    """Have the demo app there hold 64 MiB in memory, or what it has until it is killed for it."""
+    eventually(lambda: _asked(f"http://{address}:8080/"))
+    body = bytes(2**20 - 1)
+    head = f"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body) + 1}\r\n\r\n"
+    with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+        for _ in range(64):  # none ends, so that all are held at once
+            client = stack.enter_context(socket.create_connection((address, 8080), timeout=20))
+            client.sendall(head.encode() + body)
+
+
 class DockerWorld:
     """A real Engine, and a corner of it for one test."""
 
@@ -154,6 +173,7 @@ class DockerWorld:
         self.api = BoundedClient(**kwargs_from_env(), version="auto", timeout=60)
         self.wakes: list[None] = []
         self._runtimes: list[DockerRuntime] = []
+        self._images: list[str] = []
         self.runtime = self.another()
 
     def another(self, **settings: Any) -> DockerRuntime:
@@ -166,6 +186,15 @@ class DockerWorld:
     def _wake(self) -> None:
         self.wakes.append(None)
 
+    def image_with_check(self, verdict: str) -> str:
+        seconds = {"starting": 3600, "unhealthy": 1}[verdict]  # until the first answer, which is a bad one
+        check = f'HEALTHCHECK --interval={seconds}s --retries=1 CMD ["/no/such/program"]'
+        original = self.api.create({"Image": self.image}, f"{self.place.name_prefix}original")
+        self.api.commit(original, repository=self.place.instance, tag=verdict, changes=[check])
+        self.api.remove_container(original)
+        self._images.append(f"{self.place.instance}:{verdict}")
+        return self._images[-1]
+
     def exit(self, container: Container, code: int) -> None:
         eventually(lambda: _asked(f"http://{container.address}:8080/exit?code={code}"))
 
@@ -173,13 +202,8 @@ class DockerWorld:
         os.kill(self.api.inspect_container(container.id)["State"]["Pid"], signal.SIGKILL)
 
     def run_out_of_memory(self, container: Container) -> None:
-        eventually(lambda: _asked(f"http://{container.address}:8080/"))
-        body = bytes(2**20 - 1)
-        head = f"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body) + 1}\r\n\r\n"
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for _ in range(64):  # none ends, so that all are held at once
-                client = stack.enter_context(socket.create_connection((container.address, 8080), timeout=20))
-                client.sendall(head.encode() + body)
+        assert container.address is not None
+        fill_memory(container.address)
 
     def pass_time(self) -> None:
         time.sleep(0.02)
@@ -195,6 +219,8 @@ class DockerWorld:
     def close(self) -> None:
         for runtime in self._runtimes:
             runtime.close()
+        for image in self._images:
+            self.api.remove_image(image, force=True)
         self.api.close()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from reconciler.decide.plan import Decision, conclude, decide
 from reconciler.edge.insertion import with_routes_left
@@ -144,10 +145,10 @@ class Stage:
 
     # --- what happens to it
 
-    def crash(self, name: str, exit_code: int = 1, log: str = "") -> None:
+    def crash(self, name: str, exit_code: int = 1, log: str = "", **changes: Any) -> None:
         """Its program ends, and nobody has restarted it yet."""
-        state = ContainerState.EXITED
-        self.containers[name] = replace(self.containers[name], state=state, exit_code=exit_code, last_log=log)
+        changes |= {"state": ContainerState.EXITED, "exit_code": exit_code, "last_log": log}
+        self.containers[name] = replace(self.containers[name], **changes)
 
     def restart(self, name: str, exit_code: int = 1, log: str = "") -> None:
         """Its program ended, and the Engine has restarted it."""
@@ -162,6 +163,16 @@ class Stage:
             started_at=self.now,
             last_log=log,
         )
+
+    def restart_unseen(self, name: str, times: int = 1) -> None:
+        """The Engine restarts it, and nobody hears of any exit."""
+        before = self.containers[name]
+        count = (before.restart_count or 0) + times
+        self.containers[name] = replace(before, exit_code=None, restart_count=count, started_at=self.now)
+
+    def restart_by_hand(self, name: str) -> None:
+        """Somebody restarts it: the Engine counts anew from there."""
+        self.containers[name] = replace(self.containers[name], restart_count=0, started_at=self.now)
 
     def sicken(self, *names: str, check: str = "health") -> None:
         """From now on these containers, though not their successors, fail this check."""
@@ -246,7 +257,9 @@ class Stage:
         """Perform what is in flight and not held there."""
         for key in [key for key in self.in_flight if key not in self.held]:
             action = self.in_flight.pop(key)
-            self.outcomes.append(Outcome(action, self.now, self.now, self._perform(action)))
+            wanted = isinstance(action, RemoveReplica) and action.keeps_log and action.name in self.containers
+            log = self.containers[action.key].last_log if wanted else ""
+            self.outcomes.append(Outcome(action, self.now, self.now, self._perform(action), log))
 
     def _perform(self, action: Action) -> ActionFailure | None:
         if action.key in self.failing:
@@ -261,8 +274,15 @@ class Stage:
             case CreateReplica():
                 self._create(action)
             case StartReplica():
-                running = ContainerState.RUNNING
-                self.containers[action.name] = replace(self.containers[action.name], state=running, exit_code=None)
+                # As the Engine has it: it counts anew from a start that is not its own.
+                self.containers[action.name] = replace(
+                    self.containers[action.name],
+                    state=ContainerState.RUNNING,
+                    exit_code=None,
+                    restart_count=0,
+                    started_at=self.now,
+                    out_of_memory=False,
+                )
             case RemoveReplica():
                 assert action.name not in self.state.published.table.routed_names(), f"{action.name} is routed"
                 del self.containers[action.name]

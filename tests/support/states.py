@@ -20,6 +20,7 @@ from reconciler.model.scaling import Clamp, Factor, ScalingDecision, ScalingStat
 from reconciler.model.spec import App, EdgeOptions, Route
 from reconciler.model.state import Published, State
 from reconciler.model.status import Condition
+from reconciler.model.unrest import Unrest
 from reconciler.model.version import Version
 from tests.support.apps import app
 
@@ -99,7 +100,7 @@ def _whole(type_: type[Any], **given: st.SearchStrategy[Any]) -> st.SearchStrate
 # Parts before wholes.
 for _part in (Tally, Health, Backoff, Factor, Clamp, Throughput, Rollout, FailedVersion, Repetition, Condition, Server):
     _whole(_part)
-for _part in (Traffic, Exits, Restarts, Pacing, Checked):
+for _part in (Traffic, Exits, Restarts, Pacing, Checked, Unrest):
     _whole(_part)
 for _part in (ScalingDecision, ScalingState, Refusal, AppRoutes, RouteTable, Published, ReplicaState, AppState):
     _whole(_part)

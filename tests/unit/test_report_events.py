@@ -24,6 +24,26 @@ TIME (UTC)           TYPE    APP  MESSAGE
     )
 
 
+def test_what_is_known_of_a_replica_that_was_removed_stands_below_its_event() -> None:
+    answer = "GET http://10.0.0.2:8080/healthz: no answer within 5 s"
+    details = {"answer": answer, "exit_code": "7", "out_of_memory": "OOMKilled: it needed more", "log": "stuck"}
+    removed = Event(NOW, "action", f"remove web-1: unhealthy ({answer}), and replaced", "web", details)
+    assert (
+        event_table((removed, Event(NOW, "action", "remove web-2: replaced by demo:1", "web", details)))
+        == f"""\
+TIME (UTC)           TYPE    APP  MESSAGE
+2027-01-15 08:00:00  action  web  remove web-1: unhealthy ({answer}), and replaced
+                                    exited with code 7
+                                    OOMKilled: it needed more
+                                    stuck
+2027-01-15 08:00:00  action  web  remove web-2: replaced by demo:1
+                                    exited with code 7
+                                    OOMKilled: it needed more
+                                    last failed answer: {answer}
+                                    stuck"""
+    )
+
+
 def test_markup_in_the_messages_of_events_is_text() -> None:
     assert "[red]not red[/red] :smile:" in event_table((Event(NOW, "app", "[red]not red[/red] :smile:"),))
 

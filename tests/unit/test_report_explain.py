@@ -16,6 +16,7 @@ from reconciler.model.replica_state import ReplicaState, Restarts
 from reconciler.model.routes import Refusal, RouteTable
 from reconciler.model.scaling import Clamp, Factor, ScalingState
 from reconciler.model.state import Published
+from reconciler.model.unrest import Unrest
 from reconciler.report.explain import Subject, explained
 from tests.support.apps import version
 from tests.support.golden import assert_golden
@@ -87,7 +88,8 @@ def test_an_explanation_tells_of_rollouts_failures_and_back_offs() -> None:
     )
     crashing = held_back("web-2", Backoff(4, NOW + 92, Reason.CRASH_LOOP, "exited with code 3"))
     doomed = held_back("web-1", Backoff(1, 0, Reason.START_REFUSED, "no such command", until_changed=True))
-    record = AppRecord("web", app_status(), state, {"web-1": doomed, "web-2": crashing})
+    down = tuple(replica_status(name, state="down", phase="crashed") for name in ("web-1", "web-2"))
+    record = AppRecord("web", app_status(replicas=down), state, {"web-1": doomed, "web-2": crashing})
     text = explained(subject(record))
     assert "paused from abc123 to def456: started 60 s ago, last progress 15 s ago" in text
     assert "revision 99887766aabb failed 12 s ago, CrashLoopBackOff: web-3 exited with code 1" in text
@@ -133,6 +135,33 @@ def test_an_explanation_tells_a_crash_loop_once() -> None:
     assert f"web-1    crashed  healthy  no      {words} (attempt 4, next try in 88 s)" in text
     draining = AppRecord("web", app_status(replicas=(replace(crashed, state="draining"),)), app_state())
     assert "crashed  healthy  draining" in explained(subject(draining, published=replace(leaving, table=table)))
+
+
+def test_an_explanation_calls_no_crash_loop_over_before_the_replica_is_ready() -> None:
+    backoff = Backoff(4, NOW, Reason.CRASH_LOOP, "keeps crashing: exited with code 1")
+
+    def told(phase: str) -> str:
+        replica = replica_status(phase=phase, restarts=4, last_restarted_at=NOW - 108)
+        record = AppRecord("web", app_status(replicas=(replica,)), app_state(), {"web-1": held_back("web-1", backoff)})
+        return explained(subject(record))
+
+    words = "CrashLoopBackOff: keeps crashing: exited with code 1 (attempt 4, the next is under way)"
+    assert f"{words}; restarted 4 times, last 2 min ago" in told("starting")
+    assert "healthy since 12 s ago; restarted 4 times, last 2 min ago" in told("ready")
+    assert "CrashLoopBackOff" not in told("ready")
+
+
+def test_an_explanation_tells_what_the_engine_itself_says_of_a_replica() -> None:
+    status = app_status(replicas=(replica_status(engine_health="unhealthy"), replica_status("web-2")))
+    text = explained(subject(AppRecord("web", status, app_state())))
+    words = "healthy since 12 s ago; the Engine's own HEALTHCHECK says unhealthy, which decides nothing here"
+    assert text.count(words) == text.count("HEALTHCHECK") == 1
+
+
+def test_an_explanation_tells_of_replicas_that_are_replaced_again_and_again() -> None:
+    status = app_status(unrest="replaced 3 times in the last hour")
+    state = app_state(unrest=Unrest(replaced=(NOW - 600, NOW - 400, NOW - 168)))
+    assert "replaced 3 times in the last hour, last 3 min ago" in explained(subject(AppRecord("web", status, state)))
 
 
 def test_an_explanation_says_why_no_replica_is_routed() -> None:

@@ -129,6 +129,28 @@ web-2     c0ffeeweb-2  10.0.0.3:8080  ready  ready  healthy  0         0        
     )
 
 
+def test_the_status_tells_when_a_replica_was_last_restarted_and_what_the_engine_says_of_it() -> None:
+    replica = replica_status(restarts=3, last_restarted_at=NOW - 116, engine_health="unhealthy")
+    found = recorded(web(replicas=(replica, replica_status("web-2"))))
+    for text in (shown(found, "wide"), shown(found, app_name="web")):
+        lines = [line for line in text.splitlines() if line.startswith("web-1 ")]
+        assert "healthy (Engine: unhealthy)  0         3 (last 2 min ago)" in lines[0]
+    first, second = json.loads(shown(found, "json"))["apps"][0]["instances"]
+    assert (first["restarts"], first["last_restarted_age_seconds"]) == (3, 120.0)
+    assert (first["last_restarted_at"], first["engine_health"]) == ("2027-01-15T07:58:04.000Z", "unhealthy")
+    assert (second["restarts"], second["last_restarted_at"], second["engine_health"]) == (0, None, None)
+
+
+def test_the_status_does_not_call_an_app_quietly_ready_that_is_healed_again_and_again() -> None:
+    words = "replaced 6 times in the last hour"
+    found = recorded(web(unrest=words, replaced=6, restarted=1))
+    assert f"Ready   {words}" in shown(found)
+    [app] = json.loads(shown(found, "json"))["apps"]
+    assert (app["replaced_last_hour"], app["restarted_last_hour"], app["unrest"]) == (6, 1, words)
+    acting = recorded(web(unrest=words, conditions=conditions(progressing=True)))
+    assert f"Progressing  nothing to do (4 s); {words}" in shown(acting)
+
+
 def test_the_status_names_the_digest_of_a_directory_in_full() -> None:
     assert "· revision dir-0123456789ab ·" in shown(recorded(revision="dir-0123456789ab"))
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from reconciler.executor import Executor
 from reconciler.model.actions import CreateReplica, EnsureImage, RemoveReplica, StartReplica
 from reconciler.model.observed import Container, ContainerState
 from reconciler.ports import Rejected, TryLater, Unavailable
 from reconciler.runtime.looks import LOG_BYTES, LOOKS_AT_ONCE
+from reconciler.wiring import SystemClock
 from tests.fakes.engine import FakeEngine, FakeNetwork, Program, refusal
 from tests.fakes.runtime import FakeRuntime
 from tests.support.apps import version
@@ -105,6 +108,67 @@ def test_a_host_whose_containers_all_died_is_looked_at_in_portions(engine: FakeE
     assert not wakes
 
 
+def test_containers_from_before_the_controller_are_looked_at_once_and_in_portions(
+    engine: FakeEngine, runtime: FakeRuntime
+) -> None:
+    for slot in range(1, LOOKS_AT_ONCE + 11):
+        runtime.perform(creation(slot))
+    engine.exit("web-1", code=7)
+    engine.advance(1)
+    other = FakeRuntime(engine)
+    other.prepare()
+    engine.exit(f"web-{LOOKS_AT_ONCE + 5}", code=7)
+    seen = {container.name: container for container in other.inventory().containers}
+    assert sum(container.started_at is not None for container in seen.values()) == LOOKS_AT_ONCE
+    assert seen[f"web-{LOOKS_AT_ONCE + 5}"].restart_count == 1, "who died meanwhile comes first"
+    counts = {container.name: container.restart_count for container in other.inventory().containers}
+    assert None not in counts.values()
+    assert counts["web-1"] == 1
+    engine.advance(1)
+    other.inventory()  # who died runs again
+    engine.calls.clear()
+    other.inventory()
+    assert calls_of(engine) == [("list", "")]
+    other.close()
+
+
+def test_what_an_unwell_replica_said_last_is_kept_by_its_removal_without_its_secrets(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    (tmp_path / "database").write_text("swordfish\n")
+    engine.images["demo:1"] = Program(log="".join(f"line {number} swordfish\n" for number in range(100)))
+    runtime = FakeRuntime(engine, secrets_dir=tmp_path)
+    runtime.prepare()
+    variable = {"name": "PASSWORD", "source": "secret", "key": "database"}
+    runtime.perform(replace(creation(), version=version(environment=[variable])))
+    container = only(runtime)
+    executor = Executor(runtime, SystemClock(), wake=lambda: None, wake_at_once=lambda: None, concurrency=1)
+    unwell = RemoveReplica("web", "web-1", container.id, "test", 0, keeps_log=True)
+    executor.submit([unwell])
+    (outcome,) = executor.finish(30)
+    assert outcome.failure is None
+    assert outcome.log.splitlines() == [f"line {number} ***" for number in range(80, 100)]
+    assert engine.containers_by_id == {}
+    runtime.close()
+
+
+def test_a_replica_whose_log_is_not_to_be_had_is_removed_without_it(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    runtime.perform(creation())
+    container = only(runtime)
+
+    def hang(call: str, _: str) -> None:
+        if call == "logs":
+            raise TimeoutError
+
+    engine.before_call = hang
+    executor = Executor(runtime, SystemClock(), wake=lambda: None, wake_at_once=lambda: None, concurrency=1)
+    executor.submit([RemoveReplica("web", "web-1", container.id, "test", 0, keeps_log=True)])
+    (outcome,) = executor.finish(30)
+    assert outcome.failure is None
+    assert "no log" in outcome.log
+    assert engine.containers_by_id == {}
+
+
 def test_preparing_a_network_that_is_there_is_no_call_of_the_engine(engine: FakeEngine, runtime: FakeRuntime) -> None:
     engine.calls.clear()
     runtime.prepare()
@@ -151,6 +215,7 @@ def test_the_kernel_may_tell_of_memory_before_a_death_or_after_it(engine: FakeEn
     engine.run_out_of_memory("web-1")
     engine.advance(1)  # runs again, and inspecting tells no more of it
     assert "out of memory" in only(runtime).last_log
+    assert only(runtime).out_of_memory, "which is known until the next death"
     engine.kill("web-1")
     assert "out of memory" not in only(runtime).last_log, "this time it was somebody else"
     engine.tell_of_memory("web-1")

@@ -18,6 +18,7 @@ from reconciler.ports import TryLater
 from reconciler.runtime import translate
 from reconciler.runtime.translate import (
     create_body,
+    engine_health_of,
     epoch_seconds,
     exit_code_of,
     file_archive,
@@ -86,6 +87,22 @@ def test_a_running_replica_is_read_from_the_engines_list() -> None:
 )
 def test_the_exit_code_is_read_from_the_status(status: str, code: int | None) -> None:
     assert exit_code_of(status) == code
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        ("Up 3 minutes", ""),
+        ("Up 3 minutes (healthy)", "healthy"),
+        ("Up About a minute (unhealthy)", "unhealthy"),
+        ("Up Less than a second (health: starting)", "starting"),
+        ("Up 3 minutes (Paused)", ""),
+        ("Exited (137) 3 seconds ago", ""),
+        ("", ""),
+    ],
+)
+def test_what_the_engines_own_check_says_is_read_from_the_status(status: str, verdict: str) -> None:
+    assert engine_health_of(status) == verdict
 
 
 @pytest.mark.parametrize("state", list(ContainerState))

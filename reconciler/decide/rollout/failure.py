@@ -140,7 +140,7 @@ def _known_against(replica: Replica, deadline: float) -> str:
     state = replica.state
     match replica.phase:
         case Phase.CRASHED | Phase.RESTARTING:
-            return exit_words(state.exits.code)
+            return exit_words(state.exits.code, state.exits.out_of_memory)
         case Phase.CREATED | Phase.PAUSED:
             return f"is {replica.phase}"
         case Phase.STARTING | Phase.UNREADY | Phase.UNHEALTHY if _last_asked_at(state) >= deadline:

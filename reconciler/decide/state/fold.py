@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide.state import checks, images, outcomes, replicas, secrets
+from reconciler.decide.state import checks, images, outcomes, replicas, secrets, unrest
 from reconciler.decide.state.apps import Registration, register
 from reconciler.decide.state.clock import without_future
 from reconciler.model.observed import Observed
@@ -17,11 +17,13 @@ from reconciler.model.state import State
 
 def fold(observed: Observed, state: State, settings: DecisionSettings) -> Registration:
     """The state after this observation, which apps are to leave, and all that happened since the last one."""
-    state, finished = outcomes.absorb(without_future(state, observed.at), observed.outcomes, observed.at)
+    earlier = without_future(state, observed.at)
+    state, finished = outcomes.absorb(earlier, observed.outcomes, observed.at)
     registration = register(observed, state, settings)
     before, events = state.apps, (*finished, *registration.events)
     state, happened = replicas.follow(registration.state, observed)
     state, failed = checks.tried(before, state, observed.at)
-    apps, changes = secrets.noticed(images.noted(state.apps, observed), observed)
+    apps = unrest.noted(state, earlier, observed.at)
+    apps, changes = secrets.noticed(images.noted(apps, observed), observed)
     state = replace(state, apps=apps)
     return replace(registration, state=state, events=(*events, *happened, *failed, *changes))

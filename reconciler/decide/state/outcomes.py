@@ -39,7 +39,7 @@ def absorb(state: State, outcomes: tuple[Outcome, ...], now: float) -> tuple[Sta
     apps, replicas = dict(state.apps), dict(state.replicas)
     for outcome in sorted(outcomes, key=lambda outcome: (outcome.finished_at, outcome.action.key)):
         action, at = outcome.action, min(outcome.finished_at, now)
-        events.append(_event(outcome))
+        events.append(_event(outcome, replicas.get(action.key)))
         if isinstance(action, Preparation) and action.app_name in apps:
             apps[action.app_name] = _app_after(apps[action.app_name], action, outcome, at)
         elif action.key in replicas:
@@ -72,35 +72,49 @@ def _replica_after(replica: ReplicaState, action: Action, outcome: Outcome, at: 
         return replica
     failure = outcome.failure
     if failure is None:
-        return _succeeded(replica, action)
+        return _succeeded(replica, action, at)
     if isinstance(action, RemoveReplica):
         return replica.not_removed(after_failure(replica.removal, failure.reason, failure.message, at))
     # Only another spec could help a start that was rejected, and that would be another container.
     return replica.held_back(after_failure(replica.restarts.backoff, failure.reason, failure.message, at))
 
 
-def _succeeded(replica: ReplicaState, action: Change) -> ReplicaState:
+def _succeeded(replica: ReplicaState, action: Change, at: float) -> ReplicaState:
     match action:
         case RemoveReplica():
             return replica.removed()
         case StartReplica():
-            return replica.runs_again()
+            return replica.started(at)
         case TakeOverRestarts():
             return replica.restarts_taken_over(by_controller=True)
         case GiveBackRestarts():
             return replica.restarts_taken_over(by_controller=False)
 
 
-def _event(outcome: Outcome) -> Event:
+def _event(outcome: Outcome, replica: ReplicaState | None) -> Event:
     action, failure = outcome.action, outcome.failure
     seconds = f"{max(0.0, outcome.finished_at - outcome.started_at):.2f}"
     if failure is None:
         message = f"{action.summary}: {action.cause}"
-        details = {"seconds": seconds}
+        details = {"seconds": seconds} | _evidence(outcome, replica)
     else:
         message = f"failed to {action.summary}: {failure.message}"
         details = {"seconds": seconds, "reason": failure.reason, "cause": action.cause, "kind": str(failure.kind)}
     return Event(outcome.finished_at, "action", message, action.app_name, details | _subject(action))
+
+
+def _evidence(outcome: Outcome, replica: ReplicaState | None) -> dict[str, str]:
+    """What is known of a container that was removed for being unwell: its last failed answers, how its program ended,
+    and its last lines. Nothing that isn't known."""
+    action = outcome.action
+    if not isinstance(action, RemoveReplica) or not action.keeps_log:
+        return {}
+    known: dict[str, object] = {"log": outcome.log}
+    if replica is not None and replica.container_id == action.container_id:
+        exits = replica.exits
+        known |= {"answer": replica.health.detail, "readiness_answer": replica.readiness.detail}
+        known |= {"exit_code": exits.code, "out_of_memory": exits.out_of_memory, "log": outcome.log or exits.log}
+    return {name: str(value) for name, value in known.items() if value not in ("", None)}
 
 
 def _subject(action: Action) -> dict[str, str]:

@@ -12,7 +12,7 @@ from operator import attrgetter
 
 from reconciler.decide.state.health import after_sample, checks_of, trusted
 from reconciler.decide.versions import version_for
-from reconciler.decide.words import exit_words
+from reconciler.decide.words import exit_words, out_of_memory_words
 from reconciler.model.actions import RemoveReplica
 from reconciler.model.app_state import AppState
 from reconciler.model.backoff import FORGOTTEN_AFTER_SECONDS, after_failure, delay_seconds
@@ -42,7 +42,7 @@ def follow(state: State, observed: Observed) -> tuple[State, tuple[Event, ...]]:
             events.append(Event(now, "controller", message, container.app_name, {"container": container.id}))
         replica = _identified(replicas.get(container.name), container, app, now)
         if container.name not in removing:  # else it ends by our own doing, which is no crash
-            replica, happened = _after_state(replica, container, now)
+            replica, happened = _after_state(replica, container, app, now)
             events += happened
         if app is not None:
             # Each replica is judged by the checks of its own version, not by those of its successor.
@@ -89,12 +89,17 @@ def _adopted(container: Container, app: AppState | None, now: float) -> ReplicaS
         address=container.address or "",
         spec_hash=container.spec_hash,
         created_at=now,
-        restarts=Restarts(by_engine=container.restart_count or 0),
+        restarts=Restarts(by_engine=container.restart_count or 0, last_at=_restarted_at(container, now)),
         traffic=Traffic(entered=app is None or bool(app.version.app.routes)),
     )
     if app is None or app.registered_at < now or container.state is not ContainerState.RUNNING:
         return adopted
     return _trusted(adopted, checks_of(version_for(app, container.spec_hash).app), now)
+
+
+def _restarted_at(container: Container, now: float) -> float | None:
+    """When a container that nobody remembers was last restarted, as far as it can be told."""
+    return min(container.started_at, now) if container.restart_count and container.started_at is not None else None
 
 
 def _vanished(replicas: dict[str, ReplicaState], observed: Observed) -> list[Event]:
@@ -113,49 +118,81 @@ def _vanished(replicas: dict[str, ReplicaState], observed: Observed) -> list[Eve
 # -- crashes --------------------------------------------------------------------------------------------------------
 
 
-def _after_state(replica: ReplicaState, container: Container, now: float) -> tuple[ReplicaState, tuple[Event, ...]]:
-    if _has_crashed(replica, container):
-        return _crashed(replica, container, now)
-    if container.state is ContainerState.RUNNING:
+def _after_state(
+    replica: ReplicaState, container: Container, app: AppState | None, now: float
+) -> tuple[ReplicaState, tuple[Event, ...]]:
+    running, before = container.state is ContainerState.RUNNING, replica.restarts.total
+    crashed = _has_crashed(replica, container)
+    replica = replica.restarts_counted(container.restart_count, container.started_at, now, running=running)
+    if crashed:
+        return _crashed(replica, container, app, now)
+    events = _restarted(replica, replica.restarts.total - before, now)
+    if running:
         replica = replica.runs_again()
     if container.state is ContainerState.REMOVING:
         replica = replica.disturbed(now)
-    if container.restart_count is not None:
-        replica = replica.restarted_by_engine(container.restart_count)
-    well_since = replica.ready_at
+    exits, well_since = replica.exits, replica.ready_at
+    if container.out_of_memory and exits.code is not None and not exits.out_of_memory:
+        replica = replica.found_out_of_memory(_out_of_memory(container, app), container.last_log)
+        events += (_crash_event(replica, container, now),)
     if replica.restarts.backoff and well_since is not None and now - well_since >= FORGOTTEN_AFTER_SECONDS:
         replica = replica.crash_loop_over()
-    return replica, ()
+    return replica, events
 
 
 def _has_crashed(replica: ReplicaState, container: Container) -> bool:
     """Whether the program ended since the last look. The Engine counts restarts of its own; other ends are seen as a
     state.
 
-    However often it did so counts once, since the Engine's count may go back further than our state.
+    However often it did so counts once, since the Engine's count may go back further than our state. Where it tells of
+    no exit either, it was while nobody looked: what runs now is counted as restarted, and judged by its answers.
     """
-    if container.restart_count is not None and container.restart_count > replica.restarts.by_engine:
+    count = container.restart_count
+    if count is not None and count > replica.restarts.by_engine and container.exit_code is not None:
         return True
     return container.state is ContainerState.EXITED and replica.exits.ended_at is None
 
 
-def _crashed(replica: ReplicaState, container: Container, now: float) -> tuple[ReplicaState, tuple[Event, ...]]:
+def _restarted(replica: ReplicaState, times: int, now: float) -> tuple[Event, ...]:
+    """What is told of restarts that no crash was seen of."""
+    if times <= 0:
+        return ()
+    often = "restarted" if times == 1 else f"restarted {times} times"
+    message = f"{replica.name} was {often} while nobody looked, or by hand"
+    details = {"container": replica.container_id, "restarts": str(replica.restarts.total)}
+    return (Event(now, "health", message, replica.app_name, details),)
+
+
+def _crashed(
+    replica: ReplicaState, container: Container, app: AppState | None, now: float
+) -> tuple[ReplicaState, tuple[Event, ...]]:
     replica = replica.crashed(
         now,
         ended=container.state in _ENDED,
         code=container.exit_code,
         log=container.last_log,
-        restarts=container.restart_count,
+        out_of_memory=_out_of_memory(container, app) if container.out_of_memory else "",
     )
-    exits, restarts = replica.exits, replica.restarts
-    message = f"{replica.name} {exit_words(exits.code)}"
+    exits, restarts, then = replica.exits, replica.restarts, ""
     if exits.looping or restarts.by_controller:
-        why = f"keeps crashing: {exit_words(exits.code)}"
+        why = f"keeps crashing: {exit_words(exits.code, exits.out_of_memory)}"
         backoff = after_failure(restarts.backoff, Reason.CRASH_LOOP, why, now)
         replica = replica.held_back(backoff)
-        message += f" again; next start in {delay_seconds(backoff.attempts):g} s (attempt {backoff.attempts + 1})"
+        then = f" again; next start in {delay_seconds(backoff.attempts):g} s (attempt {backoff.attempts + 1})"
+    return replica, (_crash_event(replica, container, now, then),)
+
+
+def _crash_event(replica: ReplicaState, container: Container, now: float, then: str = "") -> Event:
+    exits = replica.exits
+    message = f"{replica.name} {exit_words(exits.code, exits.out_of_memory)}{then}"
     details = {"container": container.id, "exit_code": str(exits.code), "log": exits.log}
-    return replica, (Event(now, "health", message, replica.app_name, details),)
+    details |= {"out_of_memory": exits.out_of_memory} if exits.out_of_memory else {}
+    return Event(now, "health", message, replica.app_name, details)
+
+
+def _out_of_memory(container: Container, app: AppState | None) -> str:
+    resources = version_for(app, container.spec_hash).app.spec.resources if app else None
+    return out_of_memory_words(resources.memory_bytes if resources else None)
 
 
 # -- health ---------------------------------------------------------------------------------------------------------
