@@ -79,7 +79,7 @@ def read_documents(content: bytes) -> tuple[Document, ...]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = _line_at(content.decode("utf-8", "replace"), len(content[: error.start].decode("utf-8")))
+        line = _line_at(error.object[: error.start].decode("utf-8"))
         return (_unreadable(line, "bytes that are not UTF-8", "a text file in UTF-8"),)
     return tuple(_compose(text).documents)
 
@@ -87,7 +87,9 @@ def read_documents(content: bytes) -> tuple[Document, ...]:
 def _compose(text: str) -> _Composer:
     """The documents by the fast scanner where it reads all of them, as it does of what people usually write; else by
     whichever of the two gets further: what follows their common way is a mistake for sure."""
-    composer = _Composer(text, fast) if read_alike(text) else _Composer(text, exact)
+    if not read_alike(text):
+        return _Composer(text, exact)
+    composer = _Composer(text, fast)
     if composer.refused_at is None:
         return composer
     other = _Composer(text, exact)

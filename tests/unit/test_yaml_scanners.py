@@ -226,6 +226,14 @@ def test_a_fault_after_what_only_the_exact_scanner_reads_has_its_own_line(text: 
     assert fault.line == min(line, len(text.splitlines()))
 
 
+@pytest.mark.parametrize(
+    ("content", "line"), [(b"\xef\xbb\xbf\xc3\xa9\xc3\xa9\xff", 1), ("é: 1\ré: 2\r".encode() + b"\xc3\n", 3)]
+)
+def test_bytes_that_are_no_text_are_told_with_their_line_whatever_is_before_them(content: bytes, line: int) -> None:
+    (document,) = read_documents(content)
+    assert [(fault.line, fault.found) for fault in document.faults] == [(line, "bytes that are not UTF-8")]
+
+
 def test_what_came_before_a_fault_that_the_exact_scanner_finds_is_kept() -> None:
     (document,) = read_documents(b"metadata: {name: web, url: a:b}\nspec: {image: [\n")
     assert not document.whole
