@@ -178,6 +178,29 @@ def events(
 
 @app.command()
 @with_settings
+def logs(
+    settings: Settings,
+    app_name: _App,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what they write from now on.")] = False,
+    since: _Since = None,
+    replica: Annotated[str | None, typer.Option(help="Only this one's: web-2, or 2.")] = None,
+    previous: Annotated[
+        bool, typer.Option("--previous", help="Instead: the last lines on record of containers before.")
+    ] = False,
+    tail: Annotated[int, typer.Option(min=0, max=100_000, help="At most so many lines of each.")] = 100,
+) -> None:
+    """Print what an app's replicas write, in order of time, each line marked with its replica. Asks Docker."""
+    from reconciler.replica_logs import Wanted, replica_logs
+
+    if follow and previous:
+        fail("--previous is what is on record, and --follow what is to come: give one of them")
+    wanted = Wanted(app_name, replica, since, tail, follow, previous)
+    for line in replica_logs(settings, wanted, now=time.time()):
+        typer.echo(line, color=True)  # whether there are colours is decided already
+
+
+@app.command()
+@with_settings
 def explain(
     settings: Settings,
     app_name: _App,

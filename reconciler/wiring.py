@@ -24,7 +24,9 @@ from reconciler.model.state import State
 from reconciler.ports import Record, Rejected, Source
 from reconciler.probe import open_prober
 from reconciler.runtime.docker import DockerRuntime
+from reconciler.runtime.engine import Engine
 from reconciler.runtime.host_paths import AllowedPath
+from reconciler.runtime.logs import ContainerLogs
 from reconciler.settings import Settings
 from reconciler.source import FIRST_FETCH_SECONDS, open_source
 from reconciler.store import open_store
@@ -123,6 +125,13 @@ def open_runtime(settings: Settings, waker: Waker) -> DockerRuntime:
         wake=waker.wake,
         concurrency=settings.concurrency,
     )
+
+
+@contextmanager
+def open_logs(settings: Settings) -> Iterator[ContainerLogs]:
+    """What the instance's containers write, for as long as somebody reads it."""
+    with closing(Engine(settings.concurrency)) as engine:
+        yield ContainerLogs(engine, settings.instance, settings.network_name)
 
 
 def allowed_host_paths(settings: Settings) -> tuple[AllowedPath, ...]:

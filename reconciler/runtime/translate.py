@@ -183,12 +183,17 @@ def epoch_seconds(timestamp: str) -> float | None:
 
 def without_secrets(text: str, config: Json) -> str:
     """The text with the values of a container's secret variables (by its inspected ``Config``) made unreadable."""
-    names = set((config.get("Labels") or {}).get(SECRETS, "").split(","))
-    values = [value for name, _, value in (line.partition("=") for line in config.get("Env") or ()) if name in names]
-    # Line by line, since a log may begin in the middle of a value; the longest first, since one may contain another.
-    for secret in sorted({line for value in values for line in value.splitlines() if line}, key=len, reverse=True):
+    # The longest first, since one may contain another.
+    for secret in sorted(secret_lines(config), key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
+
+
+def secret_lines(config: Json) -> set[str]:
+    """The values of a container's secret variables, line by line, since a log may begin in the middle of a value."""
+    names = set((config.get("Labels") or {}).get(SECRETS, "").split(","))
+    values = [value for name, _, value in (line.partition("=") for line in config.get("Env") or ()) if name in names]
+    return {line for value in values for line in value.splitlines() if line}
 
 
 # --- what is asked for

@@ -3,16 +3,16 @@
 Decides what of YAML a spec may use: mappings with text keys, lists, text, numbers, true and false, read as YAML 1.2
 does. Everything that makes two readers see two things is a fault: duplicate keys, anchors, aliases, merge keys, tags,
 empty values, unquoted words that older parsers take for something else. Faults are values; whatever the bytes are,
-nothing is raised. The scanning is libyaml's (ruamel.yaml.clib, 17 times faster than the same in Python), so only what
-follows it stands here.
+nothing is raised. How a text is scanned is told in `scanning`; what follows from it stands here.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import (
     AliasEvent,
@@ -25,6 +25,7 @@ from ruamel.yaml.events import (
 )
 
 from reconciler.source.scalars import plain_value
+from reconciler.source.scanning import LINE_BREAK, Events, exact, fast, read_alike
 
 MAX_FILE_BYTES = 256 * 1024
 MAX_DOCUMENTS = 256
@@ -78,9 +79,21 @@ def read_documents(content: bytes) -> tuple[Document, ...]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = _line_at(error.object[: error.start].decode("utf-8"))
         return (_unreadable(line, "bytes that are not UTF-8", "a text file in UTF-8"),)
-    return tuple(_Composer(text).documents())
+    return tuple(_compose(text).documents)
+
+
+def _compose(text: str) -> _Composer:
+    """The documents by the fast scanner where it reads all of them, as it does of what people usually write; else by
+    whichever of the two gets further: what follows their common way is a mistake for sure."""
+    if not read_alike(text):
+        return _Composer(text, exact)
+    composer = _Composer(text, fast)
+    if composer.refused_at is None:
+        return composer
+    other = _Composer(text, exact)
+    return composer if other.refused_at is not None and other.refused_at <= composer.refused_at else other
 
 
 def _unreadable(line: int, found: str, expected: str) -> Document:
@@ -92,41 +105,44 @@ class _TooMuch(Exception):
 
 
 class _Composer:
-    """Turns the parser's events into documents."""
+    """Turns a scanner's events into documents. ``refused_at`` is the line and column where the scanner could go no
+    further, None where it read everything."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._parser = CParser(text)
+    def __init__(self, text: str, scan: Callable[[str], Events]) -> None:
+        self._events = scan(text)
         self._document = Document()
-
-    def documents(self) -> list[Document]:
-        documents: list[Document] = []
+        self.refused_at: tuple[int, int] | None = None
+        self.documents: list[Document] = []
         try:
-            while not isinstance(event := self._parser.get_event(), StreamEndEvent):
-                if isinstance(event, DocumentStartEvent):
-                    self._document = Document(lines={(): event.start_mark.line + 1})
-                    documents.append(self._document)
-                    if len(documents) > MAX_DOCUMENTS:
-                        raise _TooMuch(f"more than {MAX_DOCUMENTS} documents in one file")
-                    self._read_document(event)
+            self._read()
         except YAMLError as error:
-            self._stop(documents, *_explain(error, self._text))
+            self.refused_at = _place(error)
+            self._stop(*_explain(error, text))
         except _TooMuch as error:
-            self._stop(documents, max(self._document.lines.values()), str(error), "what an app spec needs")
+            self._stop(max(self._document.lines.values()), str(error), "what an app spec needs")
         finally:
-            self._parser.dispose()
-        return [document for document in documents if document.value is not None or document.faults]
+            self._events.dispose()
+        self.documents = [document for document in self.documents if document.value is not None or document.faults]
 
-    def _stop(self, documents: list[Document], line: int, found: str, expected: str) -> None:
-        if not documents:
-            documents.append(self._document)
+    def _read(self) -> None:
+        while not isinstance(event := self._events.get_event(), StreamEndEvent):
+            if isinstance(event, DocumentStartEvent):
+                self._document = Document(lines={(): event.start_mark.line + 1})
+                self.documents.append(self._document)
+                if len(self.documents) > MAX_DOCUMENTS:
+                    raise _TooMuch(f"more than {MAX_DOCUMENTS} documents in one file")
+                self._read_document(event)
+
+    def _stop(self, line: int, found: str, expected: str) -> None:
+        if not self.documents:
+            self.documents.append(self._document)
         self._document.whole = False
         self._document.faults.append(Fault((), line, found, expected))
 
     def _read_document(self, start: DocumentStartEvent) -> None:
         if start.version not in (None, (1, 2)):
             self._fault((), start, "a %YAML directive", "YAML 1.2, without a directive")
-        event = self._parser.get_event()
+        event = self._events.get_event()
         if isinstance(event, ScalarEvent) and not (event.style or event.value or event.tag or event.anchor):
             return
         self._document.lines[()] = event.start_mark.line + 1
@@ -164,14 +180,16 @@ class _Composer:
     def _scalar(self, event: ScalarEvent, path: Path) -> Any:
         value = event.value if event.style else plain_value(event.value)
         if value is None:
-            self._fault(path, event, "nothing")
+            # Where nothing stands, its place is that of the next thing; people look where the field is.
+            line = self._document.line(path) if not event.value else event.start_mark.line + 1
+            self._document.faults.append(Fault(path, line, "nothing"))
             return BROKEN
         return value
 
     def _mapping(self, path: Path, mapping: dict[str, Any]) -> None:
-        while not isinstance(event := self._parser.get_event(), MappingEndEvent):
+        while not isinstance(event := self._events.get_event(), MappingEndEvent):
             key = self._key(event, path, mapping)
-            value = self._parser.get_event()
+            value = self._events.get_event()
             if key is None:
                 self._skip(value)
             else:
@@ -196,7 +214,7 @@ class _Composer:
         return None
 
     def _sequence(self, path: Path, items: list[Any]) -> None:
-        while not isinstance(event := self._parser.get_event(), SequenceEndEvent):
+        while not isinstance(event := self._events.get_event(), SequenceEndEvent):
             here = (*path, len(items))
             self._document.lines[here] = event.start_mark.line + 1
             self._value(event, here, items.append)
@@ -207,7 +225,7 @@ class _Composer:
         while depth:
             if depth > MAX_DEPTH:
                 raise _TooMuch(_TOO_DEEP)
-            depth += _step(self._parser.get_event())
+            depth += _step(self._events.get_event())
 
     def _fault(self, path: Path, event: Any, found: str, expected: str = "") -> None:
         self._document.faults.append(Fault(path, event.start_mark.line + 1, found, expected))
@@ -221,32 +239,62 @@ def _step(event: Any) -> int:
 
 # ---- words for people
 
-_EXPLANATIONS = {
-    "mapping values are not allowed in this context": ("a colon where no field can begin", "`name: value` on a line"),
-    "did not find expected key": (
-        "something that is no field of the mapping around it",
-        "`name: value`, indented alike",
-    ),
-    "found character that cannot start any token": (
-        "a tab, or one of @ and ` without quotes",
-        "spaces for indentation, and quotes around text that begins so",
-    ),
-    "found a tab character that violates indentation": ("a tab in the indentation", "spaces"),
-    "could not find expected ':'": ("a field without a colon", "`name: value`"),
-    "found unexpected end of stream": ("the end of the file inside quotes", "the closing quote"),
-    "did not find expected ',' or ']'": ("a list that isn't closed", "`]`, or `,` between items"),
-    "did not find expected ',' or '}'": ("a mapping that isn't closed", "`}`, or `,` between fields"),
-}
+# What scanners find wrong, in libyaml's words or in ruamel's.
+_EXPLANATIONS = tuple(
+    (re.compile(problem), found, expected)
+    for problem, found, expected in (
+        ("mapping values are not allowed", "a colon where no field can begin", "`name: value` on a line"),
+        (
+            "did not find expected key|expected <block end>",
+            "something that is no field of the mapping around it",
+            "`name: value`, indented alike",
+        ),
+        (
+            "cannot start any token",
+            "a tab, or one of @ and ` without quotes",
+            "spaces for indentation, and quotes around text that begins so",
+        ),
+        ("tab character", "a tab in the indentation", "spaces"),
+        ("could not find expected ':'", "a field without a colon", "`name: value`"),
+        ("unexpected end of stream", "the end of the file inside quotes", "the closing quote"),
+        ("expected ',' or ']'", "a list that isn't closed", "`]`, or `,` between items"),
+        ("expected ',' or '}'", "a mapping that isn't closed", "`}`, or `,` between fields"),
+        ("sequence entries are not allowed", "a list item where none can begin", "`- value` on a line of its own"),
+        ("unexpected ':'", "a colon where no field can begin", "`name: value`, or quotes around text that ends so"),
+        ("mapping keys are not allowed", "a question mark where no key can begin", "quotes around text that begins so"),
+        (
+            "<?document start>?'?",
+            "something that can't follow what is before it",
+            "`name: value`, with a space after the colon, indented alike",
+        ),
+        ("node content", "punctuation where a value belongs", "a value, in quotes where it begins so"),
+        ("escape", "a backslash that begins no escape of YAML", "two backslashes, or single quotes around the text"),
+        ("document (separator|indicator)", "--- or ... inside quotes", "the closing quote"),
+        ("incompatible YAML document", "a %YAML directive", "YAML 1.2, without a directive"),
+    )
+)
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def _explain(error: YAMLError, text: str) -> tuple[int, str, str]:
     """Line, found and expected of a syntax error."""
-    lines = text.rstrip("\n").count("\n") + 1
     if not isinstance(error, MarkedYAMLError):
-        line = text.count("\n", 0, getattr(error, "position", 0)) + 1
-        return line, "a control character", "printable text in UTF-8"
-    found, expected = _EXPLANATIONS.get(error.problem, (f"no valid YAML: {error.problem}", "valid YAML"))
-    return min(error.problem_mark.line + 1, lines), found, expected
+        place = _UNPRINTABLE.search(text)
+        return _line_at(text, place.start() if place else 0), "a control character", "printable text in UTF-8"
+    problem, line = str(error.problem), _place(error)[0] + 1
+    told = ((found, expected) for pattern, found, expected in _EXPLANATIONS if pattern.search(problem))
+    return min(line, _line_at(text.rstrip("\r\n"))), *next(told, (f"no valid YAML: {problem}", "valid YAML"))
+
+
+def _place(error: YAMLError) -> tuple[int, int]:
+    """The line and column, from 0, that a scanner came to; the very beginning where it didn't even begin."""
+    mark = getattr(error, "problem_mark", None)
+    return (mark.line, mark.column) if mark else (0, 0)
+
+
+def _line_at(text: str, end: int | None = None) -> int:
+    """The line, from 1, that a position in a text is in; the last one's where none is given."""
+    return sum(1 for _ in LINE_BREAK.finditer(text, 0, len(text) if end is None else end)) + 1
 
 
 def brief(text: str, length: int = 60) -> str:
