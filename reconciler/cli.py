@@ -49,7 +49,9 @@ def _names_of_apps(context: typer.Context, incomplete: str) -> list[str]:
     return []
 
 
-_Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="For people, or for machines.")]
+_Output = Annotated[
+    Literal["text", "json", "yaml"], typer.Option("--output", "-o", help="For people, or for machines.")
+]
 _StatusOutput = Annotated[
     Literal["table", "wide", "json", "yaml"], typer.Option("--output", "-o", help="How to print it.")
 ]
@@ -269,11 +271,12 @@ def validate(
 ) -> None:
     """Check specs without applying them. Exit code: 0 all good, 1 problems found."""
     from reconciler.decide.lint import warnings
+    from reconciler.report.documents import OUTPUTS, as_written
     from reconciler.source import format_validation
     from reconciler.source import validate as check
 
     validation = check(paths, warn=warnings)
-    typer.echo(format_validation(validation, output))
+    typer.echo(as_written(format_validation(validation, "json" if output in OUTPUTS else output), output))
     raise typer.Exit(1 if validation.problems else 0)
 
 

@@ -156,8 +156,8 @@ class Edge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All that a tick wants kept, in one transaction. ``notices``, ``edge`` and ``source`` stay as they were saved
-    last where they are None."""
+    """All that a tick wants kept, in one transaction. ``notices``, ``edge`` and ``source``, with its ``branch`` and
+    ``path``, stay as they were saved last where they are None."""
 
     at: float
     state: State
@@ -169,6 +169,8 @@ class Record:
     edge: str | None = None
     samples: tuple[LoadSample, ...] = ()
     source: str | None = None
+    branch: str | None = None
+    path: str | None = None
 
 
 class Store(Protocol):

@@ -37,6 +37,8 @@ class World:
     clock: Clock
     settings: DecisionSettings
     source_name: str = ""
+    branch: str | None = None
+    path: str | None = None
 
     @property
     def observers(self) -> Observers:
@@ -48,7 +50,7 @@ class World:
 @dataclass(frozen=True, slots=True)
 class TickResult:
     """What one tick hands to the next. ``outages`` are sides that could not be reached; ``unwritten`` are events that
-    could not be recorded yet."""
+    could not be recorded yet; ``branch`` is the one that the source was read from last."""
 
     state: State
     statuses: Mapping[str, AppStatus] = field(default_factory=dict)
@@ -57,6 +59,7 @@ class TickResult:
     outages: tuple[Outage, ...] = ()
     problems: tuple[str, ...] = ()
     unwritten: tuple[Event, ...] = ()
+    branch: str = ""
 
     @property
     def converged(self) -> bool:
@@ -83,6 +86,7 @@ def tick(world: World, last: TickResult, *, checkpoint: bool = False) -> TickRes
         (*decision.plan.events, *conclusion.events),
         (*observed.outages, *outages),
         tuple(str(problem) for problem in observed.desired.problems),
+        branch=last.branch if any(outage.side == "source" for outage in observed.outages) else observed.desired.branch,
     )
     return _record(world, result, observed, conclusion, recorded, checkpoint=checkpoint)
 
@@ -134,6 +138,8 @@ def _record(
         samples=samples,
         edge=world.edge.describe(),
         source=world.source_name,
+        branch=world.branch or result.branch or None,
+        path=world.path,
     )
     try:
         world.store.save(record, checkpoint=checkpoint)

@@ -90,6 +90,8 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
             clock=clock,
             settings=decision_settings(settings),
             source_name=settings.source_name,
+            branch=settings.branch,
+            path=settings.path,
         )
 
 

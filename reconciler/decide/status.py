@@ -58,6 +58,7 @@ def describe(
         replaced=view.app.unrest.replaced_lately(view.now),
         restarted=view.app.unrest.restarted_lately(view.now),
         unrest=view.app.unrest.words(view.now),
+        change=view.app.version.change,
     )
 
 
@@ -132,7 +133,7 @@ def _reached(view: AppView, replica: Replica, routed: frozenset[str]) -> bool:
 def _replica(
     decision: AppDecision, replica: Replica, state: ReplicaState, routed: frozenset[str], load: ReplicaLoad
 ) -> ReplicaStatus:
-    view = decision.view
+    view, container = decision.view, replica.container
     own = version_for(view.app, replica.spec_hash).app
     return ReplicaStatus(
         name=replica.name,
@@ -146,9 +147,12 @@ def _replica(
         note=_note(decision, replica, own, routed),
         health=state.health if replica.phase not in _MUTE else replace(state.health, verdict=Verdict.UNKNOWN),
         restarts=state.restarts.total,
-        vitals=Vitals(load.cpu_percent, load.memory_percent, view.now if replica.container else None),
+        vitals=Vitals(load.cpu_percent, load.memory_percent, view.now if container else None),
         last_restarted_at=state.restarts.last_at,
-        engine_health=replica.container.engine_health if replica.container else "",
+        engine_health=container.engine_health if container else "",
+        revision=container.revision if container else "",
+        image_id=container.image_id if container else "",
+        created_at=container.created_at if container else None,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reconciler.model.change import Change
 from reconciler.model.version import Version
 
 
@@ -51,8 +52,9 @@ class Blank:
 class Desired:
     """All that one snapshot of the source asks for.
 
-    ``revision`` names the snapshot; ``notices`` are things people should know that are nobody's error, such as
-    uncommitted changes that were ignored. Whether ``blanks`` are errors only the record can tell (`decide.blanks`).
+    ``revision`` names the snapshot, ``branch`` the one it was read from, "" outside git or where it is on none;
+    ``notices`` are things people should know that are nobody's error, such as uncommitted changes that were ignored.
+    Whether ``blanks`` are errors only the record can tell (`decide.blanks`).
     """
 
     revision: str
@@ -60,3 +62,9 @@ class Desired:
     problems: tuple[Problem, ...] = ()
     notices: tuple[str, ...] = ()
     blanks: tuple[Blank, ...] = ()
+    branch: str = ""
+
+    @property
+    def changes(self) -> Mapping[str, Change | None]:
+        """The commit that changed each app last, where that is known."""
+        return {name: version.change for name, version in self.apps.items()}

@@ -33,9 +33,14 @@ class ResolvedImage:
         return self.digest or self.id
 
     @property
+    def bare(self) -> str:
+        """The same without a name: ``sha256:…``."""
+        return self.reference.rpartition("@")[2]
+
+    @property
     def short(self) -> str:
         """What tells it from others, for people."""
-        return self.reference.rpartition("@")[2][:19]
+        return self.bare[:19]
 
 
 def resolved(reference: str, images: Mapping[str, Image]) -> ResolvedImage | None:

@@ -44,6 +44,7 @@ class Container:
     for containers the adapter had reason to look at closely; ``last_log`` holds the last lines of one that died, or
     that keeps a rollout from going on, and ``out_of_memory`` says that the kernel ended it, the last time, for want of
     memory. ``engine_health`` is what the Engine's own check of it (HEALTHCHECK) says, "" where it has none.
+    ``created_at`` is when it was made, by the Engine's clock.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Container:
     last_log: str = ""
     out_of_memory: bool = False
     engine_health: EngineHealth = ""
+    created_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,16 @@ from reconciler.model.status import AppStatus
 
 
 @dataclass(frozen=True, slots=True)
+class Followed:
+    """What a controller reads specs from, as it may be shown: the source, its branch where that is known, and the
+    directory inside where it was told one."""
+
+    source: str = ""
+    branch: str | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Controller:
     """The controller that wrote last. ``seen_at`` is its last sign of life; times in epoch seconds."""
 
@@ -51,6 +61,7 @@ class Recorded:
     controller: Controller
     apps: Mapping[str, AppRecord] = field(default_factory=dict)
     published: Published = Published()
+    followed: Followed = Followed()
 
 
 @dataclass(frozen=True, slots=True)

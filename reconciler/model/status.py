@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from reconciler.model.change import Change
 from reconciler.model.health import EngineHealth, Health
 from reconciler.model.moments import Moment
 from reconciler.model.reasons import Reason
@@ -40,7 +41,8 @@ class ReplicaStatus:
 
     ``phase`` is the word of `decide.phases` for where it stands (``starting``, ``crashed``, …), ``note`` why.
     ``restarts`` counts since its version was applied, whoever started it again. ``engine_health`` is what the Engine's
-    own check of it says, "" without one.
+    own check of it says, "" without one. Its container was made at ``revision``, from the
+    image of this id: "" and None where there is none.
     """
 
     name: str
@@ -57,13 +59,17 @@ class ReplicaStatus:
     vitals: Vitals = Vitals()
     last_restarted_at: Moment | None = None
     engine_health: EngineHealth = ""
+    revision: str = ""
+    image_id: str = ""
+    created_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AppStatus:
     """The status of one app. ``current`` counts running replicas, ``ready`` those fit for traffic, ``routed`` those
     getting it; ``replaced`` and ``restarted`` those replaced as unhealthy and started again in the last hour, and
-    ``unrest`` is what of that people should know, "" where there is nothing."""
+    ``unrest`` is what of that people should know, "" where there is nothing. ``change`` is the commit that changed its
+    spec last, be that the version it converges to or not."""
 
     name: str
     revision: str
@@ -80,6 +86,7 @@ class AppStatus:
     replaced: int = 0
     restarted: int = 0
     unrest: str = ""
+    change: Change | None = None
 
     @property
     def converged(self) -> bool:

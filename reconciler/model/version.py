@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from reconciler.model.change import Change
 from reconciler.model.defaults import FIRST_EDITION, ContainerDefaults, defaults_of, latest_edition
 from reconciler.model.image import ResolvedImage
 from reconciler.model.secrets import combined
@@ -65,7 +66,8 @@ class Version:
     what containers are created from, so equal hashes mean that nothing has to be recreated. ``defaults`` is the
     edition of container defaults they are created with; ``image`` is what its reference to an image meant when it was
     applied, None before that is known. ``secrets`` are the digests of those they are created with, empty before those
-    are known; ``secrets_turn`` is how often they have changed under it, each time for another spec hash.
+    are known; ``secrets_turn`` is how often they have changed under it, each time for another spec hash. ``change`` is
+    the commit that made the app what it is, where that is known: versions that differ in nothing else are equal.
     """
 
     app: App
@@ -77,6 +79,7 @@ class Version:
     image: ResolvedImage | None = None
     secrets: Mapping[str, str] = field(default_factory=dict)
     secrets_turn: int = 0
+    change: Change | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, app: App, revision: str, path: str, files: Mapping[str, bytes] | None = None) -> Version:

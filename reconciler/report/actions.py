@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from reconciler.model.recorded import ActionRecord
 from reconciler.ports import StatusReader
+from reconciler.report.documents import OUTPUTS, document
 from reconciler.report.dump import app_record
-from reconciler.report.tables import indented, printable, table
+from reconciler.report.tables import indented, listing, printable
 from reconciler.report.times import clock, duration, parse_since, rfc3339
 
 
@@ -22,7 +22,7 @@ def actions(
     *,
     now: float,
 ) -> str:
-    """The actions of one app, or of all, as ``text`` or ``json``.
+    """The actions of one app, or of all, as ``text``, ``json`` or ``yaml``.
 
     Raises NothingRecorded where there is no such app and never was, BadRequest for a ``since`` that can't be, and
     Unavailable.
@@ -30,8 +30,8 @@ def actions(
     records = reader.actions(app_name=app_name, since=parse_since(since, now), limit=limit)
     if app_name is not None and not records:
         app_record(reader.recorded(), app_name)
-    if output == "json":
-        return json.dumps([action_document(record) for record in records], indent=2, ensure_ascii=False)
+    if output in OUTPUTS:
+        return document([action_document(record) for record in records], output)
     return printable(action_table(records)) if records else "no actions on record"
 
 
@@ -48,7 +48,7 @@ def action_table(records: Iterable[ActionRecord]) -> str:
         )
         for record in records
     ]
-    return table(("TIME (UTC)", "APP", "ACTION", "TARGET", "TOOK", "OUTCOME", "WHY"), rows)
+    return listing(("TIME (UTC)", "APP", "ACTION", "TARGET", "TOOK", "OUTCOME", "WHY"), rows)
 
 
 def _took(record: ActionRecord) -> str:

@@ -37,6 +37,10 @@ class Controller(Part):
     """False when that is so long ago that it seems to have stopped."""
     source: str
     """Where it reads specs from."""
+    branch: str | None
+    """The branch it reads, None outside git and where that is not known."""
+    path: str | None
+    """The directory of the specs inside the source, None where it is told none."""
     edge: str
     """Which reverse proxy it uses, and how changes reach it."""
 
@@ -136,12 +140,39 @@ class Instance(Part):
     memory_percent: float | None
     seen_at: Time | None
     created_at: Time | None
+    """When its container was made."""
     exit_code: int | None
     out_of_memory: bool
     """The kernel ended it, the last time, for want of memory."""
     last_log: str
     """The last lines of a container that died."""
     backoff: Backoff | None
+    age_seconds: float | None
+    """How old its container is, None where it has none."""
+    revision: str
+    """The version that it is of: the newest revision that asks, or asked, for just such a container; "" where that is
+    not known."""
+    image: str | None
+    """As the spec of that version names it, None where the version is known no more."""
+    image_reference: str | None
+    """What it was created from: a digest or, where it came from no registry, an id."""
+    image_digest: str | None
+    """The same without a name: ``sha256:…``."""
+
+
+class Change(Part):
+    """A commit that changed an app."""
+
+    commit: str
+    author: str
+    """Its author's name."""
+    at: Time
+    """When it was committed."""
+    age_seconds: float
+    subject: str
+    """The first line of its message."""
+    of_file: bool
+    """Whether it is only known to have changed the app's file, which holds other apps as well."""
 
 
 class Rollout(Part):
@@ -208,6 +239,11 @@ class App(Part):
     rollout: Rollout | None
     failed_version: FailedVersion | None
     backoff: Backoff | None
+    image_digest: str | None
+    """What ``image_reference`` says, without a name: ``sha256:…``."""
+    last_change: Change | None
+    """The commit that changed what is asked for of it last, be it by its spec or by a file that this names. None where
+    there is no history to tell."""
 
 
 class Status(Part):

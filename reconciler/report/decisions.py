@@ -23,9 +23,8 @@ def decision_lines(decision: ScalingDecision, now: float) -> Iterator[str]:
     """A scaling decision with its whole chain of reasons, as text."""
     yield f"{decision.reason} ({age(now - decision.at)} ago)"
     if decision.factors:
-        yield table(
-            ("METRIC", "VALUE", "TARGET", "FACTOR", ""), [_factor_row(factor, decision) for factor in decision.factors]
-        )
+        rows = [_factor_row(factor, decision) for factor in decision.factors]
+        yield table(("METRIC", "VALUE", "TARGET", "FACTOR", ""), rows, has_message=False)
     yield f"recommended: {decision.raw}"
     yield from (f"{clamp.name}: {clamp.before} → {clamp.after}, {clamp.reason}" for clamp in decision.clamps)
     acted = "" if decision.acted else " (not acted upon: dryRun)"

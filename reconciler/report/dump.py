@@ -6,11 +6,13 @@ from typing import TypeVar
 
 from reconciler.model.app_state import AppState
 from reconciler.model.backoff import Backoff
+from reconciler.model.change import Change
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Verdict
+from reconciler.model.image import ResolvedImage
 from reconciler.model.recorded import AppRecord, Controller, Recorded
-from reconciler.model.replica_state import ReplicaState
 from reconciler.model.status import AppStatus, Condition, ReplicaStatus
+from reconciler.model.version import Version
 from reconciler.ports import CHECKPOINT_SECONDS, NothingRecorded, StatusReader
 from reconciler.report import contract
 from reconciler.report.times import rfc3339
@@ -35,7 +37,7 @@ def status_of(recorded: Recorded, *, now: float, app_name: str | None = None) ->
         instance=recorded.controller.instance,
         revision=recorded.controller.revision,
         converged=bool(recorded.controller.revision) and not problems and all(app.converged for app in apps),
-        controller=_controller(recorded.controller, now),
+        controller=_controller(recorded, now),
         apps=apps,
         notices=recorded.controller.notices,
         problems=tuple(problem_dump(problem) for problem in problems),
@@ -54,6 +56,11 @@ def app_record(recorded: Recorded, app_name: str) -> AppRecord:
     return recorded.apps[app_name]
 
 
+def has_edge(edge: str) -> bool:
+    """Whether anything is routed, by what the edge says of itself."""
+    return edge != "none"
+
+
 def running(controller: Controller, now: float) -> bool:
     """Whether the controller showed a sign of life lately."""
     return now - controller.seen_at <= _MISSED_CHECKPOINTS * CHECKPOINT_SECONDS
@@ -66,9 +73,16 @@ def _like(part: type[PartType], source: object, **others: object) -> PartType:
     return part(**(fields | times | others))
 
 
-def _controller(controller: Controller, now: float) -> contract.Controller:
-    age_seconds = _span(now - controller.seen_at)
-    return _like(contract.Controller, controller, age_seconds=age_seconds, running=running(controller, now))
+def _controller(recorded: Recorded, now: float) -> contract.Controller:
+    controller, followed = recorded.controller, recorded.followed
+    return _like(
+        contract.Controller,
+        controller,
+        age_seconds=_span(now - controller.seen_at),
+        running=running(controller, now),
+        branch=followed.branch,
+        path=followed.path,
+    )
 
 
 def problem_dump(problem: Problem) -> contract.Problem:
@@ -77,15 +91,17 @@ def problem_dump(problem: Problem) -> contract.Problem:
 
 def app_dump(record: AppRecord, now: float) -> contract.App:
     status, state = record.status or _unplanned(record), record.state
-    version = next((v for v in state.versions if v.spec_hash == status.spec_hash), state.version) if state else None
+    version = version_of(record, status.spec_hash) or (state.version if state else None)
     return _like(
         contract.App,
         status,
         image=version and version.app.spec.image,
         image_reference=version and version.image and version.image.reference,
+        image_digest=version and version.image and version.image.bare,
+        last_change=_change(status.change, now) if status.change else None,
         replicas=_like(contract.Replicas, status),
         conditions=tuple(_condition(condition, now) for condition in status.conditions),
-        instances=tuple(_instance(replica, record.replicas.get(replica.name), now) for replica in status.replicas),
+        instances=tuple(_instance(replica, record, now) for replica in status.replicas),
         created_at=state and rfc3339(state.registered_at),
         updated_at=state and rfc3339(state.updated_at),
         last_scaled_at=_time(state.scaled_at) if state else None,
@@ -95,6 +111,16 @@ def app_dump(record: AppRecord, now: float) -> contract.App:
         failed_version=_like(contract.FailedVersion, state.failed) if state and state.failed else None,
         backoff=backoff(state.pacing.creation, now) if state and state.pacing.creation else None,
     )
+
+
+def version_of(record: AppRecord, spec_hash: str) -> Version | None:
+    """The newest version of an app that has this spec hash, None where none is known."""
+    versions = record.state.versions if record.state else ()
+    return next((version for version in versions if version.spec_hash == spec_hash), None)
+
+
+def _change(change: Change, now: float) -> contract.Change:
+    return _like(contract.Change, change, age_seconds=_span(now - change.at))
 
 
 def _unplanned(record: AppRecord) -> AppStatus:
@@ -113,6 +139,7 @@ def _unplanned(record: AppRecord) -> AppStatus:
         conditions=state.conditions if state else (),
         replicas=(),
         routes=(),
+        change=version.change if version else None,
     )
 
 
@@ -120,10 +147,13 @@ def _condition(condition: Condition, now: float) -> contract.Condition:
     return _like(contract.Condition, condition, age_seconds=_span(now - condition.since))
 
 
-def _instance(replica: ReplicaStatus, state: ReplicaState | None, now: float) -> contract.Instance:
+def _instance(replica: ReplicaStatus, record: AppRecord, now: float) -> contract.Instance:
+    state, version = record.replicas.get(replica.name), version_of(record, replica.spec_hash)
     readiness = state.readiness if state else Health()
     held_back = state.restarts.backoff if state else None
     restarted_at = replica.last_restarted_at
+    created_at = replica.created_at or (state.created_at if state else None)
+    made_from = version.image if version and version.image else ResolvedImage(replica.image_id)
     return _like(
         contract.Instance,
         replica,
@@ -137,7 +167,12 @@ def _instance(replica: ReplicaStatus, state: ReplicaState | None, now: float) ->
         cpu_percent=replica.vitals.cpu_percent,
         memory_percent=replica.vitals.memory_percent,
         seen_at=_time(replica.vitals.seen_at),
-        created_at=state and rfc3339(state.created_at),
+        created_at=_time(created_at),
+        age_seconds=_span(now - created_at) if created_at is not None and replica.container_id else None,
+        revision=version.revision if version else replica.revision,
+        image=version and version.app.spec.image,
+        image_reference=made_from.reference or None,
+        image_digest=made_from.bare or None,
         exit_code=state.exits.code if state else None,
         out_of_memory=bool(state and state.exits.out_of_memory),
         last_log=state.exits.log if state else "",

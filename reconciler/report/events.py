@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 from reconciler.model.events import Event, EventType
 from reconciler.ports import StatusReader
 from reconciler.report import BadRequest
-from reconciler.report.tables import indented, printable, table
+from reconciler.report.documents import OUTPUTS, document
+from reconciler.report.tables import indented, listing, printable
 from reconciler.report.times import clock, parse_since, rfc3339
 
 TYPES: tuple[EventType, ...] = get_args(EventType)
@@ -25,19 +25,20 @@ def events(
     *,
     now: float,
 ) -> str:
-    """The events that pass the filters, as ``text`` or ``json``. ``since``: a span such as ``10m``, or a time.
+    """The events that pass the filters, as ``text``, ``json`` or ``yaml``. ``since``: a span such as ``10m``, or a
+    time.
 
     Raises BadRequest for a filter that can't be, Unavailable where nothing can be read.
     """
     matching = reader.events(app_name=app_name, type=_type(type_), since=parse_since(since, now), limit=limit)
-    if output == "json":
-        return json.dumps([event_document(event) for event in matching], indent=2, ensure_ascii=False)
+    if output in OUTPUTS:
+        return document([event_document(event) for event in matching], output)
     return printable(event_table(matching)) if matching else "no events"
 
 
-def event_table(events: Iterable[Event]) -> str:
+def event_table(events: Iterable[Event], *, margin: int = 0) -> str:
     rows = [(clock(event.at), event.type, event.app_name, _message(event)) for event in events]
-    return table(("TIME (UTC)", "TYPE", "APP", "MESSAGE"), rows)
+    return listing(("TIME (UTC)", "TYPE", "APP", "MESSAGE"), rows, margin=margin)
 
 
 def _message(event: Event) -> str:

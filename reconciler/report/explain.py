@@ -6,7 +6,6 @@ anything anew.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,9 @@ from reconciler.model.status import AppStatus, ReplicaStatus
 from reconciler.model.version import short
 from reconciler.ports import NothingRecorded, StatusReader
 from reconciler.report import dump
+from reconciler.report.change import told
 from reconciler.report.decisions import decision_document, decision_lines, notes_on
+from reconciler.report.documents import OUTPUTS, document
 from reconciler.report.events import event_document, event_table
 from reconciler.report.tables import indented, printable, table
 from reconciler.report.times import age, clock, rfc3339
@@ -31,6 +32,7 @@ from reconciler.report.times import age, clock, rfc3339
 _EVENTS = 10
 # The phases of a replica whose program runs, and which isn't ready.
 _RUNNING = ("starting", "unready", "unhealthy")
+_MARGIN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,10 @@ class Subject:
         return self.status.replicas if self.status else ()
 
     @property
+    def has_edge(self) -> bool:
+        return dump.has_edge(self.controller.edge)
+
+    @property
     def refusals(self) -> list[str]:
         return [refusal.message for refusal in self.published.refusals if refusal.app_name == self.name]
 
@@ -76,7 +82,8 @@ class Subject:
 
 
 def explain(reader: StatusReader, app_name: str, output: str = "text", *, now: float) -> str:
-    """The explanation as ``text`` or ``json``. Raises NothingRecorded where there is no such app, and Unavailable."""
+    """The explanation as ``text``, ``json`` or ``yaml``. Raises NothingRecorded where there is no such app, and
+    Unavailable."""
     recorded = reader.recorded()
     events = reader.events(app_name=app_name, limit=_EVENTS)
     if events and app_name not in recorded.apps:
@@ -87,8 +94,8 @@ def explain(reader: StatusReader, app_name: str, output: str = "text", *, now: f
 
 def explained(subject: Subject, output: str = "text") -> str:
     """The explanation of what is on record; pure."""
-    if output == "json":
-        return json.dumps(_document(subject), indent=2, ensure_ascii=False)
+    if output in OUTPUTS:
+        return document(_document(subject), output)
     return printable("\n\n".join(part for part in _text(subject) if part))
 
 
@@ -98,18 +105,19 @@ def explained(subject: Subject, output: str = "text") -> str:
 def _text(subject: Subject) -> Iterator[str]:
     recorded = subject.ago(subject.controller.seen_at)
     stopped = "" if dump.running(subject.controller, subject.now) else "; the controller seems not to be running"
-    yield f"{subject.name}, as recorded {recorded}{stopped}"
+    change = dump.app_dump(subject.record, subject.now).last_change
+    yield f"{subject.name}, as recorded {recorded}{stopped}" + (f"\n{told(change)}" if change else "")
     yield _section("Replicas", _replicas(subject))
     yield _section("Scaling", _scaling(subject))
     yield _section("Rollout", _rollout(subject))
     yield _section("Health and routes", _health(subject))
     yield _section("Conditions", _conditions(subject))
     if subject.events:
-        yield _section("Last events", iter([event_table(subject.events)]))
+        yield _section("Last events", iter([event_table(subject.events, margin=_MARGIN)]))
 
 
 def _section(title: str, lines: Iterator[str]) -> str:
-    return "\n".join([title, *(indented(line) for line in lines)])
+    return "\n".join([title, *(indented(line, " " * _MARGIN) for line in lines)])
 
 
 def _replicas(subject: Subject) -> Iterator[str]:
@@ -117,10 +125,9 @@ def _replicas(subject: Subject) -> Iterator[str]:
     if status is None or state is None:
         yield status.error if status and status.error else "nothing has been decided yet"
         return
-    yield (
-        f"{status.desired} wanted, {status.current} running, {status.ready} ready, {status.routed} routed "
-        f"(scaling is {status.mode})"
-    )
+    routed = f", {status.routed} routed" if subject.has_edge else ""
+    counts = f"{status.desired} wanted, {status.current} running, {status.ready} ready{routed}"
+    yield f"{counts} (scaling is {status.mode})"
     since = state.scaled_at if state.scaled_at is not None else state.registered_at
     yield f"{state.count} since {rfc3339(since)} ({subject.ago(since)})"
     if status.unrest:
@@ -179,11 +186,16 @@ def _health(subject: Subject) -> Iterator[str]:
     if not subject.replicas:
         yield "no replicas"
         return
+    routed = ("ROUTED",) if subject.has_edge else ()
     rows = [
-        (replica.name, replica.phase, replica.health.verdict.value, _routed(subject, replica), _why(subject, replica))
+        (
+            *(replica.name, replica.phase, replica.health.verdict.value),
+            *(_routed(subject, replica) for _ in routed),
+            _why(subject, replica),
+        )
         for replica in subject.replicas
     ]
-    yield table(("REPLICA", "PHASE", "HEALTH", "ROUTED", "WHY"), rows)
+    yield table(("REPLICA", "PHASE", "HEALTH", *routed, "WHY"), rows, margin=_MARGIN)
     yield from _published_routes(subject)
 
 
@@ -231,6 +243,9 @@ def _published_routes(subject: Subject) -> Iterator[str]:
     routes = subject.status.routes if subject.status else ()
     if not routes:
         yield "no routes: nothing reaches it through the edge"
+        return
+    if not subject.has_edge:
+        yield f"routes {' '.join(routes)}, and no edge: replicas are reached by their addresses alone"
         return
     published = subject.published
     edge = f" by {subject.controller.edge}" if subject.controller.edge else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,9 +15,10 @@ from reconciler.model.spec import Scaling
 from reconciler.ports import StatusReader
 from reconciler.report import dump
 from reconciler.report.decisions import decision_document
+from reconciler.report.documents import OUTPUTS, document
 from reconciler.report.events import event_document
 from reconciler.report.plots import Points, Series, plot
-from reconciler.report.tables import printable, table
+from reconciler.report.tables import listing, printable
 from reconciler.report.times import clock, parse_since, rfc3339
 
 _WIDEST = 120
@@ -50,8 +50,8 @@ def history(
     factor_of: FactorOf,
     now: float,
 ) -> str:
-    """The past as ``text`` (a plot, then a list, newest first) or ``json``. ``limit`` is for decisions and rollouts.
-    Of samples there are all since ``since``: a part would look like the whole time asked for.
+    """The past as ``text`` (a plot, then a list, newest first), ``json`` or ``yaml``. ``limit`` is for decisions and
+    rollouts. Of samples there are all since ``since``: a part would look like the whole time asked for.
 
     Raises NothingRecorded where there is no such app and never was, BadRequest for a ``since`` that can't be, and
     Unavailable.
@@ -74,9 +74,9 @@ def history(
 
 
 def told(past: Past, output: str = "text", *, width: int) -> str:
-    """The past as text ``width`` columns wide, or as JSON; pure."""
-    if output == "json":
-        return json.dumps(_document(past), indent=2, ensure_ascii=False)
+    """The past as text, its plot ``width`` columns wide, or as JSON or YAML; pure."""
+    if output in OUTPUTS:
+        return document(_document(past), output)
     return printable("\n\n".join(part for part in (plot(series_of(past), width=width), _list(past)) if part))
 
 
@@ -87,7 +87,7 @@ def _list(past: Past) -> str:
     if not entries:
         return "no scaling decisions and no rollouts on record"
     rows = [(clock(at), kind, replicas, why) for at, kind, replicas, why in entries]
-    return table(("TIME (UTC)", "WHAT", "REPLICAS", "WHY"), rows)
+    return listing(("TIME (UTC)", "WHAT", "REPLICAS", "WHY"), rows)
 
 
 def _change(decision: ScalingDecision) -> str:

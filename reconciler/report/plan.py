@@ -6,7 +6,6 @@ The text that users see is the text that golden tests compare.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from reconciler.model.actions import Action
 from reconciler.model.desired import Problem
 from reconciler.model.plan import Plan, Wait
 from reconciler.model.routes import AppRoutes, RouteTable
+from reconciler.report.documents import OUTPUTS, document
 
 NOTHING, ERROR, CHANGES = 0, 1, 2
 
@@ -21,13 +21,14 @@ NOTHING, ERROR, CHANGES = 0, 1, 2
 def format_plan(
     revision: str, plan: Plan, problems: Sequence[Problem], output: str, *, served: RouteTable
 ) -> tuple[str, int]:
-    """The plan as ``text`` or ``json``, and the exit code: 0 nothing to do, 2 changes, 1 problems in the source.
+    """The plan as ``text``, ``json`` or ``yaml``, and the exit code: 0 nothing to do, 2 changes, 1 problems in the
+    source.
 
     ``served`` are the routes that nginx has now; publishing others is a change like any action.
     """
     code = ERROR if problems else CHANGES if plan.actions or plan.routes != served else NOTHING
-    if output == "json":
-        return json.dumps(_document(revision, plan, problems, served), indent=2, ensure_ascii=False), code
+    if output in OUTPUTS:
+        return document(_document(revision, plan, problems, served), output), code
     return _text(revision, plan, problems, served), code
 
 

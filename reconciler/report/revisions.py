@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 from reconciler.model.recorded import RevisionRecord
 from reconciler.model.version import short
 from reconciler.ports import StatusReader
+from reconciler.report.documents import OUTPUTS, document
 from reconciler.report.dump import app_record, problem_dump
-from reconciler.report.tables import printable, table
+from reconciler.report.tables import listing, printable
 from reconciler.report.times import clock, parse_since, rfc3339
 
 
@@ -24,7 +24,7 @@ def revisions(
     *,
     now: float,
 ) -> str:
-    """The revisions applied, as ``text`` or ``json``; with ``app_name`` those with that app's problems alone.
+    """The revisions applied, as ``text``, ``json`` or ``yaml``; with ``app_name`` those with that app's problems alone.
 
     A revision is of the whole source: all are listed whoever is asked for, and their notices concern everybody.
     Raises NothingRecorded where there is no such app, BadRequest for a ``since`` that can't be, and Unavailable.
@@ -34,8 +34,8 @@ def revisions(
         records = tuple(_concerning(app_name, record) for record in records)
         if not any(record.problems for record in records):
             app_record(reader.recorded(), app_name)
-    if output == "json":
-        return json.dumps([revision_document(record) for record in records], indent=2, ensure_ascii=False)
+    if output in OUTPUTS:
+        return document([revision_document(record) for record in records], output)
     return printable(revision_table(records)) if records else "no revisions on record"
 
 
@@ -45,7 +45,7 @@ def _concerning(app_name: str, record: RevisionRecord) -> RevisionRecord:
 
 def revision_table(records: Iterable[RevisionRecord]) -> str:
     rows = [(clock(record.applied_at), short(record.revision), _remarks(record)) for record in records]
-    return table(("TIME (UTC)", "REVISION", "PROBLEMS AND NOTICES"), rows)
+    return listing(("TIME (UTC)", "REVISION", "PROBLEMS AND NOTICES"), rows)
 
 
 def _remarks(record: RevisionRecord) -> str:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from reconciler.report.documents import OUTPUTS, document
 from reconciler.report.tables import table
 from reconciler.settings import DECLARED, HostPath, Loaded, Settings, default_of, redacted
 
 
 def settings(loaded: Loaded, output: str) -> str:
-    """The settings in force, as ``text`` or ``json``."""
+    """The settings in force, as ``text``, ``json`` or ``yaml``."""
     values = {name: _in_force(loaded.settings, name) for name in DECLARED}
-    if output == "json":
+    if output in OUTPUTS:
         origins = {name: {"from": origin.kind, "where": origin.name} for name, origin in loaded.origins.items()}
         shown = {name: {"value": values[name], **origins[name]} for name in values}
-        return json.dumps(shown, indent=2, default=_as_written)
+        return document(shown, output, default=_as_written)
     rows = [(name, _cell(name, value), " ".join(filter(None, loaded.origins[name]))) for name, value in values.items()]
-    return table(("SETTING", "VALUE", "FROM"), rows)
+    return table(("SETTING", "VALUE", "FROM"), rows, has_message=False)
 
 
 def _in_force(settings: Settings, name: str) -> Any:

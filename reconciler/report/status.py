@@ -6,22 +6,26 @@ fresh one, and must not be taken for it.
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from reconciler.model.version import short
 from reconciler.ports import StatusReader
 from reconciler.report import BadRequest, contract
-from reconciler.report.dump import dump
+from reconciler.report.change import told
+from reconciler.report.documents import OUTPUTS, as_written
+from reconciler.report.dump import dump, has_edge
 from reconciler.report.tables import indented, printable, table
 from reconciler.report.times import age
 
 CONVERGED, ERROR, NOT_CONVERGED = 0, 1, 2
 
 _LOG_LINES = 20
-# Ages in tables, and the lines of JSON and YAML that change with the clock alone.
-_PASSING = re.compile(r'[0-9]+ (s|min|h|d)(?= ago|\))|"?(generated_at|seen_at|age_seconds|next_in_seconds)"?: .*')
+# What of a digest tells it from others: sha256: and twelve characters.
+_DIGEST_LENGTH = 19
+# Ages in tables with the blanks that align them, and the lines of JSON and YAML that change with the clock alone.
+_PASSING = re.compile(r'[0-9]+ (s|min|h|d)(?= ago|\)|  )| +|"?(generated_at|seen_at|age_seconds|next_in_seconds)"?: .*')
 
 
 def status(reader: StatusReader, app_name: str | None = None, output: str = "table", *, now: float) -> tuple[str, int]:
@@ -65,16 +69,16 @@ def exit_code(status: contract.Status) -> int:
 
 
 def _table(status: contract.Status) -> str:
-    rows = [(*_counts(app), short(app.revision), *_standing(app)) for app in status.apps]
-    return _page(status, table(("APP", "READY", "ROUTED", "REVISION", "STATUS", "MESSAGE"), rows))
+    rows = [(*_counts(status, app), short(app.revision), *_standing(app)) for app in status.apps]
+    return _page(status, table((*_count_headings(status), "REVISION", "STATUS", "MESSAGE"), rows))
 
 
 def _wide(status: contract.Status) -> str:
     apps = [
-        (*_counts(app), short(app.revision), app.image, app.mode, " ".join(app.routes), *_standing(app))
+        (*_counts(status, app), short(app.revision), app.image, app.mode, " ".join(app.routes), *_standing(app))
         for app in status.apps
     ]
-    headings = ("APP", "READY", "ROUTED", "REVISION", "IMAGE", "SCALING", "ROUTES", "STATUS", "MESSAGE")
+    headings = (*_count_headings(status), "REVISION", "IMAGE", "SCALING", "ROUTES", "STATUS", "MESSAGE")
     replicas = [replica for app in status.apps for replica in app.instances]
     return _page(status, table(headings, apps), _replica_table(replicas))
 
@@ -82,13 +86,20 @@ def _wide(status: contract.Status) -> str:
 def _page(status: contract.Status, *tables: str) -> str:
     if not status.apps:
         tables = ("no apps",)
-    parts = [_header(status), *_warnings(status)]
+    parts = [_header(status), *_followed(status.controller), *_warnings(status)]
     return printable("\n\n".join(("\n".join(parts), *filter(None, tables))))
 
 
 def _header(status: contract.Status) -> str:
     revision, ago = short(status.revision) or "none yet", f"{age(status.controller.age_seconds)} ago"
     return f"instance {status.instance} · revision {revision} · as of {ago}"
+
+
+def _followed(controller: contract.Controller) -> Iterator[str]:
+    """Where the specs come from, as far as the controller was told."""
+    parts = {"source": controller.source, "branch": controller.branch, "path": controller.path}
+    if controller.source:
+        yield " · ".join(f"{name} {value}" for name, value in parts.items() if value)
 
 
 def _warnings(status: contract.Status) -> Iterator[str]:
@@ -102,8 +113,13 @@ def _warnings(status: contract.Status) -> Iterator[str]:
     yield from (f"notice: {notice}" for notice in status.notices)
 
 
-def _counts(app: contract.App) -> tuple[str, str, int]:
-    return app.name, f"{app.replicas.ready}/{app.replicas.desired}", app.replicas.routed
+def _count_headings(status: contract.Status) -> tuple[str, ...]:
+    return ("APP", "READY", "ROUTED") if has_edge(status.controller.edge) else ("APP", "READY")
+
+
+def _counts(status: contract.Status, app: contract.App) -> tuple[object, ...]:
+    ready = f"{app.replicas.ready}/{app.replicas.desired}"
+    return (app.name, ready, app.replicas.routed) if has_edge(status.controller.edge) else (app.name, ready)
 
 
 def _standing(app: contract.App) -> tuple[str, str]:
@@ -127,6 +143,10 @@ def _replica_table(replicas: Sequence[contract.Instance]) -> str:
         (
             replica.name,
             replica.container_id[:12],
+            short(replica.revision),
+            replica.image,
+            (replica.image_digest or "")[:_DIGEST_LENGTH],
+            None if replica.age_seconds is None else age(replica.age_seconds),
             f"{replica.address or '-'}:{replica.port}" if replica.port else replica.address,
             replica.state,
             replica.phase,
@@ -139,8 +159,9 @@ def _replica_table(replicas: Sequence[contract.Instance]) -> str:
         )
         for replica in replicas
     ]
-    names = ("INSTANCE", "CONTAINER", "ADDRESS", "STATE", "PHASE", "HEALTH", "FAILURES", "RESTARTS", "CPU", "MEMORY")
-    return table((*names, "NOTE"), rows)
+    what = ("INSTANCE", "CONTAINER", "REVISION", "IMAGE", "DIGEST", "AGE")
+    how = ("ADDRESS", "STATE", "PHASE", "HEALTH", "FAILURES", "RESTARTS", "CPU", "MEMORY", "NOTE")
+    return table((*what, *how), rows)
 
 
 def _health(replica: contract.Instance) -> str:
@@ -160,7 +181,7 @@ def _one_app(status: contract.Status) -> str:
         ("revision", app.revision),
         ("image", app.image),
         ("made from", app.image_reference),
-        ("replicas", _replicas(app.replicas)),
+        ("replicas", _replicas(status, app.replicas)),
         ("scaling", app.mode),
         ("routes", " ".join(app.routes)),
         ("registered", app.created_at),
@@ -175,12 +196,14 @@ def _one_app(status: contract.Status) -> str:
             for c in app.conditions
         ],
     )
-    title = f"{app.name}\n" + "\n".join(f"  {name:<12} {value}" for name, value in rows if value)
-    return _page(status, title, conditions, _replica_table(app.instances), *_evidence(app))
+    title = [app.name, *([f"  {told(app.last_change)}"] if app.last_change else [])]
+    title += [f"  {name:<12} {indented(str(value), ' ' * 15).lstrip()}" for name, value in rows if value]
+    return _page(status, "\n".join(title), conditions, _replica_table(app.instances), *_evidence(app))
 
 
-def _replicas(replicas: contract.Replicas) -> str:
-    return f"{replicas.desired} wanted, {replicas.current} running, {replicas.ready} ready, {replicas.routed} routed"
+def _replicas(status: contract.Status, replicas: contract.Replicas) -> str:
+    routed = f", {replicas.routed} routed" if has_edge(status.controller.edge) else ""
+    return f"{replicas.desired} wanted, {replicas.current} running, {replicas.ready} ready{routed}"
 
 
 def _evidence(app: contract.App) -> Iterator[str]:
@@ -210,19 +233,12 @@ def _percent(value: float | None) -> str | None:
 # -- for tools --------------------------------------------------------------------------------------------------------
 
 
-def _json(status: contract.Status) -> str:
-    return status.model_dump_json(indent=2)
+def _document(status: contract.Status, output: str) -> str:
+    return as_written(status.model_dump_json(indent=2), output)
 
 
-def _yaml(status: contract.Status) -> str:
-    from ruamel.yaml import YAML
-
-    buffer = io.StringIO()
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.dump(status.model_dump(mode="json"), buffer)
-    return buffer.getvalue().rstrip("\n")
-
-
-_FORMATS: dict[str, Callable[[contract.Status], str]] = {"table": _table, "wide": _wide, "json": _json, "yaml": _yaml}
+_FORMATS: dict[str, Callable[[contract.Status], str]] = {
+    "table": _table,
+    "wide": _wide,
+    **{output: partial(_document, output=output) for output in OUTPUTS},
+}

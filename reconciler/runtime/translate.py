@@ -135,6 +135,7 @@ def _read_entry(entry: Json, instance: str, network: str) -> Container | None:
         secrets=labels.get(SECRETS_DIGEST, ""),
         exit_code=exit_code_of(entry.get("Status", "")),
         engine_health=engine_health_of(entry.get("Status", "")),
+        created_at=entry.get("Created"),
     )
 
 

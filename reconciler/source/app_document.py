@@ -7,7 +7,7 @@ broken to be an app it still tells the app's name if it can, so that the app's l
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from reconciler.model.desired import Problem
 from reconciler.model.spec import App
 from reconciler.source import later_rules
-from reconciler.source.document import Document, Fault, Path, read_documents
+from reconciler.source.document import Document, Fault, Path, read_documents, texts_of
 from reconciler.source.errors import fault_of, shown, spelled, value_at, without_echoes
 from reconciler.source.schema import SECTIONS, describe, locate
 from reconciler.source.stand_ins import stand_in
@@ -31,13 +31,15 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class AppDocument:
-    """A document of the file at ``path``, read as an app: ``app`` is None where it has faults."""
+    """A document of the file at ``path``, read as an app: ``app`` is None where it has faults. ``text`` is a digest of
+    how it is written."""
 
     path: str
     yaml: Document
     app: App | None
     name: str | None
     faults: tuple[Fault, ...] = ()
+    text: str = ""
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -62,10 +64,18 @@ class AppDocument:
 
 def read_file(path: str, content: bytes) -> tuple[AppDocument, ...]:
     """All documents of a file. Of one that only stands for a spec they tell the names, where those can be read."""
-    documents = tuple(_read(path, yaml) for yaml in read_documents(content))
+    texts = texts_of(content)
+    documents = tuple(
+        replace(_read(path, yaml), text=_text_at(yaml.line(()), texts)) for yaml in read_documents(content)
+    )
     if why := stand_in(content):
         return tuple(replace(document, app=None, faults=(Fault((), 0, *why),)) for document in documents)
     return documents
+
+
+def _text_at(line: int, texts: Mapping[int, str]) -> str:
+    """The digest of the text that a line lies in."""
+    return texts.get(max((begin for begin in texts if begin <= line), default=0), "")
 
 
 def unreadable(path: str, found: str, expected: str) -> AppDocument:

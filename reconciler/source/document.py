@@ -8,8 +8,9 @@ nothing is raised. How a text is scanned is told in `scanning`; what follows fro
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,9 @@ MAX_DEPTH = 16
 _TOO_DEEP = f"more than {MAX_DEPTH} levels of nesting"
 
 Path = tuple[str | int, ...]
+
+# What stands between two documents, and so begins no line inside of one.
+_MARK = re.compile(rb"^(?:---|\.\.\.)(?=\s|$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,16 @@ def _compose(text: str) -> _Composer:
         return composer
     other = _Composer(text, exact)
     return composer if other.refused_at is not None and other.refused_at <= composer.refused_at else other
+
+
+def texts_of(content: bytes) -> Mapping[int, str]:
+    """A digest of the text of each document, by the line that it begins in. Blanks around a document don't count."""
+    texts, line = {}, 1
+    for text in _MARK.split(content):
+        if text.strip():
+            texts[line] = hashlib.sha256(text.strip()).hexdigest()
+        line += text.count(b"\n")
+    return texts
 
 
 def _unreadable(line: int, found: str, expected: str) -> Document:

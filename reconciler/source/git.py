@@ -7,7 +7,7 @@ has a deadline. Text of a user's is checked, and stands behind ``--end-of-option
 
 A repository owned by another user is read all the same: git's own guard against that (``safe.directory``) is for
 commands that may run what the repository's configuration says, and only ``rev-parse``, ``ls-tree``, ``rev-list``,
-``ls-files`` and ``cat-file`` are used on one, none of which does with lazy fetching refused.
+``diff-tree --raw``, ``ls-files`` and ``cat-file`` are used on one, none of which does with lazy fetching refused.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
 from reconciler.ports import Unavailable
-from reconciler.source.snapshot import MAX_ENTRIES, Entry, Kind, is_in_hidden_directory
+from reconciler.source.snapshot import MAX_ENTRIES, MAX_TOTAL_BYTES, Entry, Kind, is_in_hidden_directory
 
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # that there is no git is for `_run` to tell, not for the import
 import git
@@ -29,6 +30,8 @@ LOCAL_TIMEOUT_SECONDS = 20.0
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _KINDS: Mapping[str, Kind] = {"100644": "file", "100755": "file", "120000": "symbolic link", "160000": "submodule"}
+# Of a commit its name, time, author and subject, and what git says of the paths that it changed.
+_AS_WORDS = ("--raw", "--no-renames", "--no-abbrev", "--encoding=UTF-8", "--format=%H%x00%ct%x00%an%x00%s")
 SETTINGS = {
     "core.hooksPath": os.devnull,
     "core.fsmonitor": "false",
@@ -125,6 +128,34 @@ class Repository:
                 return self._ask(*arguments, stdin=lines)
         except OSError as error:
             raise Unavailable(f"no temporary file can be written: {error.strerror}") from error
+
+    # ---- what was before
+
+    @property
+    def shallow(self) -> frozenset[str]:
+        """The commits whose parents are not here, though they have some: a shallow clone's first."""
+        try:
+            return frozenset((self.common_dir / "shallow").read_text("ascii").split())
+        except (OSError, ValueError):
+            return frozenset()
+
+    def commits(self, commit: str, limit: int) -> Sequence[str]:
+        """The names of a commit and of those before it, the newest first, so many at most."""
+        return self._ask("rev-list", f"--max-count={limit}", "--end-of-options", commit).decode("ascii").split()
+
+    def changed_paths(self, commits: Sequence[str], prefix: str) -> bytes:
+        """What git says of these commits and of the paths below a prefix that each has changed: of a merge, those that
+        it has otherwise than every parent. Commits that changed none are left out."""
+        names, below = "".join(f"{commit}\n" for commit in commits), ["--", prefix] if prefix else []
+        return self._asked_of_each(names, "diff-tree", "--stdin", "-r", "-c", "--root", "-z", *_AS_WORDS, *below)
+
+    def known_contents(self, blobs: Sequence[str], max_bytes: int) -> Mapping[str, bytes]:
+        """Those of these contents, by their names, that are here and not larger than this; no more than fits memory."""
+        checked = self._asked_of_each("".join(f"{blob}\n" for blob in blobs), "cat-file", "--batch-check")
+        here = (words for line in checked.decode("ascii").splitlines() if len(words := line.split()) == 3)
+        fit = [Entry(name, "file", name, int(size)) for name, _, size in here if int(size) <= max_bytes]
+        totals = accumulate(entry.size_bytes for entry in fit)
+        return self.contents([entry for entry, total in zip(fit, totals, strict=True) if total <= MAX_TOTAL_BYTES])
 
     def _ask(self, *arguments: str, stdin: BinaryIO | None = None) -> bytes:
         status, out, message = self._run(*arguments, stdin=stdin)

@@ -7,7 +7,9 @@ off goes on from there, however often. Only what git itself can't read any more 
 
 from __future__ import annotations
 
+import math
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,8 +22,10 @@ from reconciler.source.urls import Remote
 # The newest commit of which everything has arrived, and one that is on its way.
 MIRROR_REF = "refs/orchestry/source"
 _ARRIVING_REF = "refs/orchestry/arriving"
-# The most commits that are fetched so that those since the last one are known.
+# The most commits that are fetched so that those since the last one, or some before the first, are known.
 MAX_HISTORY = 64
+# How long a new commit may have to wait for the history before the first one, where that is large.
+_HISTORY_SECONDS = 30.0
 _FIRST_PORTION, _LARGEST_PORTION = 32, 1024
 _UPKEEP_SECONDS = 300.0
 _LEFT_BY_A_KILLED_GIT = ("*.lock", "refs/**/*.lock", "objects/pack/tmp_*", "objects/*/tmp_obj_*")
@@ -37,6 +41,9 @@ class Mirror(Repository):
         self._silence_seconds = silence_seconds
         self._portion = _FIRST_PORTION
         self._closed = False
+        self._until = math.inf
+        # The branch that was fetched last, where the remote told which one that is.
+        self.branch = ""
         self._whole = ""
         self._untold: str | None = None
 
@@ -47,9 +54,11 @@ class Mirror(Repository):
         Raises RemoteUnreachable where the remote didn't answer, Unavailable where it has no such branch.
         """
         self._tidy()
-        transport = Transport(self, remote, self._silence_seconds, tell, lambda: not self._closed)
+        transport = Transport(self, remote, self._silence_seconds, tell, self._is_wanted)
         ref = f"refs/heads/{branch}" if branch else "HEAD"
-        newest = transport.refs(ref).get(ref, "")
+        told = transport.refs(ref)
+        newest = told.get(ref, "")
+        self.branch = branch or told.get(f"ref: {ref}", "").removeprefix("refs/heads/")
         if not is_commit(newest):
             wanted = f"branch {branch} doesn't exist" if branch else "the repository has no commit yet"
             raise Unavailable(f"{remote.shown}: {wanted}; push it, or name another with --branch")
@@ -80,6 +89,7 @@ class Mirror(Repository):
         self._prepare("sha1" if len(newest) == 40 else "sha256")
         before = self.resolve(MIRROR_REF)
         if before == newest and not self._missing(newest):
+            self._untold = newest if newest in self.shallow else None
             return newest
         transport.fetch("--depth=1", refspec=f"+{ref}:{_ARRIVING_REF}")
         commit = self.resolve(_ARRIVING_REF)
@@ -118,17 +128,30 @@ class Mirror(Repository):
 
     def _catch_up(self, transport: Transport, ref: str, commit: str) -> None:
         """What no app has to wait for, once after each new commit: the commits since the one before, as far as they are
-        few, and tidy packs."""
+        few, or some of those before the first; and tidy packs."""
         before, self._untold = self._untold, None
         if before is None:
             return
-        depth = 2
+        depth, self._until = 2, math.inf
+        if before == commit:
+            depth, self._until = MAX_HISTORY, time.monotonic() + _HISTORY_SECONDS
         with suppress(RemoteUnreachable):
-            while depth <= MAX_HISTORY and self._run("merge-base", "--is-ancestor", before, commit)[0] != 0:
+            while depth <= MAX_HISTORY and self._lacks_history(before, commit):
                 transport.fetch(f"--depth={depth}", refspec=f"+{ref}:{_ARRIVING_REF}")
                 depth *= 2
+        self._until = math.inf
         self._set("-d", _ARRIVING_REF)
         self._run("gc", "--auto", "--quiet", environment=without_contents(), timeout_seconds=_UPKEEP_SECONDS)
+
+    def _is_wanted(self) -> bool:
+        """Whether anybody waits for the fetch under way."""
+        return not self._closed and time.monotonic() < self._until
+
+    def _lacks_history(self, before: str, commit: str) -> bool:
+        """Whether it isn't known how this commit came from the one before: that is not here, or is the same one."""
+        if before == commit:
+            return commit in self.shallow
+        return self._run("merge-base", "--is-ancestor", before, commit)[0] != 0
 
     # ---- the repository itself
 

@@ -115,4 +115,8 @@ class Readings:
 def _same(before: Desired | Unavailable, after: Desired | Unavailable) -> bool:
     if isinstance(before, Unavailable) or isinstance(after, Unavailable):
         return str(before) == str(after)
-    return before is after or (before.revision, before.notices) == (after.revision, after.notices)
+    return before is after or (before.revision, before.notices, before.changes) == (
+        after.revision,
+        after.notices,
+        after.changes,
+    )

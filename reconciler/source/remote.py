@@ -9,11 +9,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from reconciler.model.desired import Desired
 from reconciler.ports import Unavailable
 from reconciler.source.git import Unreadable
+from reconciler.source.history import History
 from reconciler.source.mirror import Mirror
 from reconciler.source.readings import Readings
 from reconciler.source.snapshot import Snapshot
@@ -41,8 +43,10 @@ class RemoteSource:
         mirror = state_dir / "source" / f"{name}.git"
         self._mirror = Mirror(mirror, directory, silence_seconds=silence_seconds)
         self._remote, self._branch, self._directory = remote, branch, directory
+        self._history = History(self._mirror, directory)
         self._specs = Specs()
         self._good: Desired | None = None
+        self._good_of: object = None
         self._readings = Readings(
             self._fetched,
             wake,
@@ -71,8 +75,10 @@ class RemoteSource:
     def _fetched(self) -> Desired:
         try:
             commit = self._mirror.fetch(self._remote, self._branch, self._tell)
-            if self._good is None or self._good.revision != commit:
-                self._good = self._loaded(commit)
+            # A commit's history arrives after it, and tells who changed what.
+            fetched = commit, self._mirror.branch, self._mirror.shallow
+            if self._good is None or self._good_of != fetched:
+                self._good, self._good_of = self._loaded(commit), fetched
             return self._good
         except RemoteUnreachable as error:
             if self._good is None:
@@ -89,7 +95,9 @@ class RemoteSource:
         entries = self._mirror.entries(commit, self._directory)
         if self._directory and not entries:
             raise Unavailable(f"{self._directory} is not in commit {commit[:12]} of {self._remote.shown}; check --path")
-        return self._specs.desired(Snapshot(commit, entries, self._mirror.contents))
+        changes = partial(self._history.changes, commit)
+        desired = self._specs.desired(Snapshot(commit, entries, self._mirror.contents, changes))
+        return dataclasses.replace(desired, branch=self._mirror.branch)
 
     def _tell(self, progress: str) -> None:
         """Have people know of a fetch that takes long."""

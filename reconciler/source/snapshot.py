@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from reconciler.model.change import Change
 
 MAX_CONTENT_BYTES = 1024 * 1024
 MAX_TOTAL_BYTES = 64 * 1024 * 1024
@@ -29,13 +31,36 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Something that an app is made of: a file, whose content ``blob`` names or, by a digest of its ``text``, a
+    document of it, which may be one ``of_several``."""
+
+    path: str
+    blob: str = field(compare=False)
+    text: str
+    of_several: bool = field(default=False, compare=False)
+
+    @classmethod
+    def whole(cls, path: str, blob: str) -> Part:
+        """A file as a whole."""
+        return cls(path, blob, blob)
+
+
+def untold(_parts: Sequence[Part]) -> Mapping[Part, Change]:
+    """What is known of changes where there is no history."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The files of a source at one moment. ``contents`` reads files of this moment by path; it raises Unavailable
-    rather than mix two."""
+    rather than mix two. ``changes`` says what changed parts of it last, the newest first, as far as there is any
+    history."""
 
     revision: str
     entries: Mapping[str, Entry]
     contents: Callable[[Sequence[Entry]], Mapping[str, bytes]]
+    changes: Callable[[Sequence[Part]], Mapping[Part, Change]] = untold
 
 
 def is_spec(path: str) -> bool:

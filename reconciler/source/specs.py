@@ -9,7 +9,10 @@ from __future__ import annotations
 import dataclasses
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import chain
 
+from reconciler.model.change import Change
 from reconciler.model.desired import Blank, Desired, Problem
 from reconciler.model.spec import App
 from reconciler.model.version import Version
@@ -21,6 +24,7 @@ from reconciler.source.snapshot import (
     MAX_CONTENT_BYTES,
     MAX_TOTAL_BYTES,
     Entry,
+    Part,
     Snapshot,
     is_hidden,
     is_spec,
@@ -47,10 +51,11 @@ class Specs:
         files, file_problems = placed_files(documents, _finder(snapshot), snapshot.contents)
         problems = (*(p for d in documents for p in d.problems), *conflicts(documents), *file_problems)
         bad = {problem.app_name for problem in problems}
+        changes = _changes(by_path, bad, snapshot)
         self._versions = {
-            document.app.name: self._version(document.app, document.path, snapshot.revision, files)
+            app.name: self._version(app, document.path, snapshot.revision, files, changes.get(app.name))
             for document in documents
-            if document.app and document.name not in bad
+            if (app := document.app) and app.name not in bad
         }
         in_order = tuple(sorted(problems, key=order))
         return Desired(snapshot.revision, self._versions, in_order, _not_followed(snapshot), blanks)
@@ -85,12 +90,39 @@ class Specs:
             if (why := why_blank(path, documents))
         )
 
-    def _version(self, app: App, path: str, revision: str, files: Mapping[str, Mapping[str, bytes]]) -> Version:
+    def _version(
+        self, app: App, path: str, revision: str, files: Mapping[str, Mapping[str, bytes]], change: Change | None
+    ) -> Version:
         contents = files.get(app.name, {})
         before = self._versions.get(app.name)
         if before and before.app is app and before.path == path and before.files == contents:
-            return dataclasses.replace(before, revision=revision)
-        return Version.of(app, revision, path, contents)
+            return dataclasses.replace(before, revision=revision, change=change)
+        return dataclasses.replace(Version.of(app, revision, path, contents), change=change)
+
+
+def _changes(
+    by_path: Mapping[str, Sequence[AppDocument]], bad: AbstractSet[str | None], snapshot: Snapshot
+) -> Mapping[str, Change]:
+    """The commit that changed each app last: its document, or a file that it places, whichever came later."""
+    parts = {
+        app.name: (
+            Part(path, snapshot.entries[path].blob, document.text, len(documents) > 1),
+            *_placed_parts(document, snapshot.entries),
+        )
+        for path, documents in by_path.items()
+        for document in documents
+        if (app := document.app) and is_spec(path) and app.name not in bad
+    }
+    known = snapshot.changes(tuple(chain.from_iterable(parts.values())))
+    ages = {part: age for age, part in enumerate(known)}
+    newest = {name: min(of_app, key=lambda part: ages.get(part, len(ages))) for name, of_app in parts.items()}
+    return {name: known[part] for name, part in newest.items() if part in known}
+
+
+def _placed_parts(document: AppDocument, entries: Mapping[str, Entry]) -> Iterator[Part]:
+    for _, _, path in _wanted_files([document]):
+        if entry := entries.get(posixpath.join(posixpath.dirname(document.path), path)):
+            yield Part.whole(entry.path, entry.blob)
 
 
 def why_blank(path: str, documents: Sequence[AppDocument]) -> tuple[str, str] | None:

@@ -78,9 +78,11 @@ class Transport:
         return self._remote.shown
 
     def refs(self, name: str) -> Mapping[str, str]:
-        """What the remote has of this name, by full name. Raises RemoteUnreachable."""
-        lines = (line.partition("\t") for line in self._run("ls-remote", "--end-of-options", "origin", name))
-        return {full_name: commit for commit, _, full_name in lines}
+        """What the remote has of this name, by full name; by ``ref: NAME`` another name for the same. Raises
+        RemoteUnreachable."""
+        lines = self._run("ls-remote", "--symref", "--end-of-options", "origin", name)
+        pairs = [(full_name, what) for what, _, full_name in (line.partition("\t") for line in lines)]
+        return {f"ref: {name}" * what.startswith("ref: ") or name: what.removeprefix("ref: ") for name, what in pairs}
 
     def fetch(self, *arguments: str, refspec: str) -> None:
         """Fetch a ref. Raises RemoteUnreachable."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from reconciler.model.desired import Desired
 from reconciler.ports import Unavailable
 from reconciler.source.directory import Files, Look, TooLarge, look, watched_directories
 from reconciler.source.git import Repository, is_commit
+from reconciler.source.history import History
 from reconciler.source.snapshot import Entry, Snapshot, is_spec
 from reconciler.source.specs import Specs
 
@@ -33,6 +35,7 @@ class WorkTree:
         self._git_dir = git_dir
         self._common_dir = common_dir(git_dir)
         self._repository = Repository(git_dir, self._common_dir)
+        self._history = History(self._repository, directory)
         self._specs = Specs()
         self._committed: Mapping[str, Entry] = {}
         self._desired: Desired | None = None
@@ -63,7 +66,8 @@ class WorkTree:
                 f"{self._directory} is not in commit {commit[:12]}; commit it, check the branch and the path"
                 " (to remove the last app keep the directory, with a file such as .gitkeep)"
             )
-        desired = self._specs.desired(Snapshot(commit, entries, self._repository.contents))
+        changes = partial(self._history.changes, commit)
+        desired = self._specs.desired(Snapshot(commit, entries, self._repository.contents, changes))
         self._committed, self._last_look, self._standing = entries, None, desired.notices
         return desired
 
@@ -81,6 +85,11 @@ class WorkTree:
             return "HEAD"
         return bisected if is_commit(bisected) else f"refs/heads/{bisected}"
 
+    def _branch_of(self, ref: str) -> str:
+        """The branch that a ref stands for, "" where it is a commit by itself."""
+        name = _text(self._git_dir / "HEAD").removeprefix("ref:").strip() if ref == "HEAD" else ref
+        return _short(name) if name.startswith("refs/heads/") else ""
+
     def _ref_marks(self, ref: str) -> object:
         """What differs whenever the ref stands for another commit: cheap to see, where asking git is not."""
         texts: list[str] = []
@@ -92,10 +101,12 @@ class WorkTree:
     # ---- what was ignored
 
     def _with_notices(self, desired: Desired, ref: str) -> Desired:
-        """The desired state with the notices of now; the same object where nobody has to be told anything new."""
+        """The desired state with the notices and the branch of now; the same object where that is nothing new."""
         ignored = self._uncommitted(desired.revision, ref)
         notices = desired.notices if ignored is None else (*self._standing, *ignored)
-        return desired if notices == desired.notices else dataclasses.replace(desired, notices=notices)
+        branch = self._branch_of(ref)
+        known = (desired.notices, desired.branch) == (notices, branch)
+        return desired if known else dataclasses.replace(desired, notices=notices, branch=branch)
 
     def _uncommitted(self, commit: str, ref: str) -> tuple[str, ...] | None:
         """Notices of changes that were ignored; None where nothing moved since they were made."""

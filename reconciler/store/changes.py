@@ -14,11 +14,13 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from reconciler.model.app_state import AppState
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health
+from reconciler.model.recorded import Followed
 from reconciler.model.replica_state import ReplicaState
 from reconciler.model.scaling import ScalingDecision
 from reconciler.model.state import Published
 from reconciler.model.status import AppStatus, ReplicaStatus
 from reconciler.ports import Record
+from reconciler.store import codec
 
 T = TypeVar("T")
 
@@ -141,10 +143,17 @@ def _replica_rows(record: Record, before: Mapping[str, ReplicaRow]) -> dict[str,
 
 
 def _header(record: Record, before: Header) -> Header:
-    given = {name: getattr(record, name) for name in ("source", "edge", "notices")}
+    given = {name: getattr(record, name) for name in ("edge", "notices")} | {"source": _source(record)}
     news = {name: value for name, value in given.items() if value is not None}
     state = record.state
     return replace(before, revision=state.revision, last_address=state.last_address, problems=state.problems, **news)
+
+
+def _source(record: Record) -> str | None:
+    """What is followed, as one text: the name of the source alone where that is all."""
+    if record.source is None or (record.branch is None and record.path is None):
+        return record.source
+    return codec.FOLLOWED.encode(Followed(record.source, record.branch, record.path))
 
 
 # -- what is worth a write --------------------------------------------------------------------------------------------

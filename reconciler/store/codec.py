@@ -13,6 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from reconciler.model.app_state import AppState
 from reconciler.model.desired import Problem
+from reconciler.model.recorded import Followed
 from reconciler.model.replica_state import ReplicaState
 from reconciler.model.scaling import ScalingDecision
 from reconciler.model.state import Published
@@ -63,4 +64,5 @@ PUBLISHED: Codec[Published] = Codec(Published)
 APP_STATUS: Codec[AppStatus] = Codec(AppStatus)
 REPLICA_STATUS: Codec[ReplicaStatus] = Codec(ReplicaStatus)
 DECISION: Codec[ScalingDecision] = Codec(ScalingDecision)
+FOLLOWED: Codec[Followed] = Codec(Followed)
 PROBLEMS: Codec[tuple[Problem, ...]] = Codec(tuple[Problem, ...])

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from reconciler.model.recorded import AppRecord, Controller, Recorded
+from reconciler.model.recorded import AppRecord, Controller, Followed, Recorded
 from reconciler.model.state import Published, State
 from reconciler.store import codec, tables
 from reconciler.store.changes import AppRow, Header, Present, ReplicaRow
@@ -33,6 +33,7 @@ class Held:
     present: Present
     controller: Controller | None
     unreadable: tuple[str, ...]
+    followed: Followed = Followed()
 
     @property
     def state(self) -> State:
@@ -56,7 +57,7 @@ class Held:
         for name, row in self.present.replicas.items():
             replicas[row.app_name][name] = row
         apps = {name: _app_record(name, row, replicas[name]) for name, row in self.present.apps.items()}
-        return Recorded(self.controller, apps, self.present.published)
+        return Recorded(self.controller, apps, self.present.published, self.followed)
 
 
 def _app_record(name: str, app: AppRow, replicas: Mapping[str, ReplicaRow]) -> AppRecord:
@@ -94,12 +95,21 @@ def read(connection: sa.Connection, instance: str) -> Held:
         for row in _rows(connection, tables.replicas, instance, "app_name", "slot", "name")
     }
     published = decoded(codec.PUBLISHED, _last_published(connection, instance), "the route table") or Published()
-    controller, header = None, Header()
+    controller, header, followed = None, Header(), Followed()
     for row in _rows(connection, tables.controllers, instance):
         problems = decoded(codec.PROBLEMS, row["problems"], "the list of problems") or ()
-        controller = value_of(Controller, row, problems=problems)
+        followed = _followed(row["source"])
+        controller = value_of(Controller, row, problems=problems, source=followed.source)
         header = value_of(Header, row, problems=problems)
-    return Held(Present(apps, replicas, published, header), controller, tuple(unreadable))
+    return Held(Present(apps, replicas, published, header), controller, tuple(unreadable), followed)
+
+
+def _followed(text: str) -> Followed:
+    """What a controller follows, by the column of its source: a JSON text where there is more to it than a name."""
+    try:
+        return codec.FOLLOWED.decode(text)
+    except Unreadable:
+        return Followed(text)
 
 
 def _rows(connection: sa.Connection, table: sa.Table, instance: str, *order: str) -> Iterable[sa.RowMapping]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import pytest
+from ruamel.yaml import YAML
 
 from reconciler.decide.scaling.metrics import factor_of
 from reconciler.model.actions import ActionFailure, FailureKind, Outcome, StartReplica
+from reconciler.model.change import Change
 from reconciler.model.desired import Problem
 from reconciler.model.events import Event
 from reconciler.model.load import LoadSample
@@ -23,7 +26,7 @@ from reconciler.report.history import history
 from reconciler.report.revisions import revisions
 from reconciler.report.status import status
 from reconciler.report.times import rfc3339
-from tests.support.records import NOW, app_state, decision, record, state
+from tests.support.records import NOW, app_state, app_status, decision, record, state
 from tests.support.stores import Place
 
 
@@ -51,6 +54,42 @@ def test_status_reads_what_was_saved(recorded: Place) -> None:
     assert ("as of 3 s ago" in text, code) == (True, 0)
     [app] = json.loads(status(recorded.reader(), "web", "json", now=NOW)[0])["apps"]
     assert app["replicas"] == {"desired": 2, "current": 2, "ready": 2, "routed": 2}
+
+
+def test_every_report_is_the_same_as_json_and_as_yaml(recorded: Place) -> None:
+    reader = recorded.reader()
+    reports: dict[str, Callable[..., str]] = {
+        "status": lambda **how: status(reader, **how)[0],
+        "events": partial(events, reader),
+        "explain": partial(explain, reader, "web"),
+        "history": partial(history, reader, "web", factor_of=factor_of),
+        "actions": partial(actions, reader),
+        "revisions": partial(revisions, reader),
+    }
+    for name, report in reports.items():
+        text = report(output="yaml", now=NOW)
+        assert YAML(typ="safe", pure=True).load(text) == json.loads(report(output="json", now=NOW)), name
+        assert not text.startswith(("{", "[{"))
+
+
+def test_what_is_followed_and_who_changed_an_app_is_on_record(place: Place) -> None:
+    change = Change("1f2e3d4c5b6a79880123456789abcdef01234567", "Jane Doe", NOW, "Scale web to 3", of_file=True)
+    saved = replace(record(), source="https://git.example/shop.git", branch="main", path="specs")
+    store = place.store()
+    store.save(saved)
+    assert status(place.reader(), now=NOW)[0].split("\n")[1] == (
+        "source https://git.example/shop.git · branch main · path specs"
+    )
+    version = replace(app_state().version, change=change)
+    kept = replace(saved.state, apps={"web": app_state(version=version)})
+    store.save(replace(saved, state=kept, statuses={"web": app_status(change=change)}, branch=None, path=None))
+    store.close()
+    dumped = json.loads(status(place.reader(), output="json", now=NOW)[0])
+    assert [dumped["controller"][name] for name in ("source", "branch", "path")] == [saved.source, None, None]
+    assert dumped["apps"][0]["last_change"]["subject"] == "Scale web to 3"
+    again = place.store()
+    assert again.load().apps["web"].version.change == change
+    again.close()
 
 
 def test_events_pass_their_filters_on(recorded: Place) -> None:

@@ -635,6 +635,13 @@ def test_a_replica_is_made_from_the_build_that_was_resolved_whatever_its_tag_mea
     assert found(ready, container.name).image_id == image.id
 
 
+def test_a_replica_tells_when_its_container_was_made(ready: World) -> None:
+    first, second = (created(ready, slot).created_at for slot in (1, 2))
+    assert first is not None
+    assert second is not None
+    assert 0 < first <= second
+
+
 def test_a_build_that_is_gone_and_came_from_no_registry_is_waited_for(ready: World) -> None:
     gone = replace(demo(ready), image=ResolvedImage(f"sha256:{'a' * 64}"))
     with pytest.raises(TryLater, match="no longer on this host and came from no registry") as error:

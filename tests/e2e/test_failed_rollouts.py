@@ -124,6 +124,10 @@ def test_nobody_has_to_look_for_the_reason_of_a_failed_rollout(failed: Failed, n
 def test_a_rollback_leaves_nothing_of_the_bad_version(failed: Failed) -> None:
     for name in ROLLED_BACK:
         assert failed.site.ids(name) == failed.before[name]
+        app = failed.site.app(name)
+        shown = {(one["image"], one["image_digest"], one["revision"]) for one in app["instances"]}
+        assert shown == {(app["image"], app["image_digest"], app["revision"])}
+        assert app["image"] != "orchestry-demo:2"
 
 
 def test_a_paused_rollout_stops_where_it_is(failed: Failed) -> None:

@@ -57,6 +57,23 @@ def test_an_installation_runs_without_an_edge(site: Site) -> None:
     site.converge("--edge", "none")
     addresses = [instance["address"] for instance in site.app()["instances"]]
     assert {requests.get(f"http://{a}:8080/", timeout=5).status_code for a in addresses} == {200}
+    assert "ROUTED" not in site.command("status").stdout
+
+
+def test_who_changed_an_app_and_what_it_was_made_from_is_told(site: Site) -> None:
+    revision = site.commit({"web.yaml": web()}, "Begin with web")
+    site.converge("--edge", "none")
+    author, branch = site.git("show", "--no-patch", "--format=%an"), site.git("branch", "--show-current")
+    change = site.app()["last_change"]
+    assert (change["commit"], change["author"], change["subject"]) == (revision, author, "Begin with web")
+    (digest,) = {instance["image_digest"] for instance in site.app()["instances"]}
+    assert {instance["revision"] for instance in site.app()["instances"]} == {revision}
+    text = site.command("status", "web").stdout
+    assert f"changed by {author} " in text
+    assert f" ago in {revision[:12]}: Begin with web" in text
+    assert digest.startswith("sha256:")
+    assert digest[:19] in text
+    assert f"source {site.repository / 'specs'} · branch {branch}" in text
 
 
 def test_two_instances_share_a_host(site: Site, tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ class FakeContainer:
     files: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     image_id: str = ""
     image_name: str = ""
+    created_at: float = 0.0
 
     @property
     def network_name(self) -> str:
@@ -241,6 +242,7 @@ class FakeEngine:
         config = {"Labels": {}, "Env": [], **body}
         container = FakeContainer(self._new_id(), name, config, image, image_id=self._image_id(image))
         container.image_name = next(known for known, program in self.images.items() if program is image)
+        container.created_at = self.now
         container.policy = body["HostConfig"].get("RestartPolicy", {}).get("Name", "no")
         self.containers_by_id[container.id] = container
         self._tell(container, "create")
@@ -576,6 +578,7 @@ def _entry(container: FakeContainer) -> Json:
         "Names": [f"/{container.name}"],
         "Labels": container.config["Labels"],
         "ImageID": container.image_id,
+        "Created": int(container.created_at),
         "State": container.state,
         "Status": statuses.get(container.state, f"Up 1 second{' (Paused)' if container.state == 'paused' else health}"),
         "NetworkSettings": {"Networks": {container.network_name: endpoint}},

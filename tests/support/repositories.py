@@ -32,11 +32,12 @@ class Repository:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, "utf-8")
 
-    def commit(self, files: Mapping[str, str | None], message: str = "change") -> str:
+    def commit(self, files: Mapping[str, str | None], message: str = "change", author: str = "") -> str:
         """Write and commit; returns the commit."""
         self.write(files)
         self.git("add", "--all")
-        self.git("commit", "--quiet", "--allow-empty", f"--message={message}")
+        by = [f"--author={author} <{author}@example.com>"] if author else []
+        self.git("commit", "--quiet", "--allow-empty", f"--message={message}", *by)
         return self.head
 
     @property

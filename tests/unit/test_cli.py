@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from reconciler import __version__
@@ -29,3 +33,16 @@ from reconciler.cli import app
 def test_the_command_line_tells_or_refuses_at_once(arguments: list[str], code: int, said: str) -> None:
     result = CliRunner().invoke(app, arguments)
     assert (result.exit_code, said in result.output) == (code, True), result.output
+
+
+@pytest.mark.parametrize("command", [["validate", "specs"], ["settings"]])
+def test_what_is_validated_and_what_is_set_is_the_same_as_json_and_as_yaml(command: list[str]) -> None:
+    as_json, as_yaml = (CliRunner().invoke(app, [*command, "-o", output]).stdout for output in ("json", "yaml"))
+    assert YAML(typ="safe", pure=True).load(as_yaml) == json.loads(as_json)
+    assert not as_yaml.startswith("{")
+
+
+@pytest.mark.parametrize("command", ["status", "events", "explain", "history", "plan", "validate", "settings"])
+def test_every_report_can_be_had_as_json_and_as_yaml(command: str) -> None:
+    told = " ".join(CliRunner().invoke(app, [command, "--help"], terminal_width=200).output.split())
+    assert re.search(r"--output.*json\|yaml", told), told

@@ -8,6 +8,7 @@ from typing import Any
 
 from reconciler.model.app_state import FailedVersion, Pacing, Rollout
 from reconciler.model.backoff import Backoff
+from reconciler.model.change import Change
 from reconciler.model.events import Event
 from reconciler.model.health import Health, Verdict
 from reconciler.model.reasons import Reason
@@ -65,6 +66,22 @@ def scaled(estimated: bool = True) -> AppRecord:
 
 def test_an_explanation_tells_the_whole_chain_of_reasons_of_a_decision() -> None:
     assert_golden("reports/explain.txt", explained(subject(scaled())))
+
+
+def test_an_explanation_tells_who_changed_the_app_last() -> None:
+    change = Change("1f2e3d4c5b6a79880123456789abcdef01234567", "Jane Doe", NOW - 7188, "Scale web to 3")
+    record = AppRecord("web", app_status(change=change), app_state(), {})
+    told = "web, as recorded 2 s ago\nchanged by Jane Doe 2 h ago in 1f2e3d4c5b6a: Scale web to 3\n\nReplicas"
+    assert explained(subject(record)).startswith(told)
+    assert json.loads(explained(subject(record), "json"))["status"]["last_change"]["author"] == "Jane Doe"
+
+
+def test_an_explanation_without_an_edge_says_nothing_of_routed_replicas() -> None:
+    controller = Controller("default", "1.0.0", "host", 77, NOW, NOW, edge="none")
+    text = explained(replace(subject(scaled()), controller=controller))
+    assert "3 wanted, 2 running, 1 ready (scaling is auto)" in text
+    assert "REPLICA  PHASE     HEALTH   WHY\n" in text
+    assert "routes */web, and no edge: replicas are reached by their addresses alone" in text
 
 
 def test_an_explanation_calls_no_count_of_the_edge_an_estimate() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ruamel.yaml import YAML
 
 from reconciler.model.plan import Plan
 from reconciler.model.routes import AppRoutes, RouteTable, Server
@@ -43,3 +44,8 @@ def test_a_plan_with_the_same_routes_has_nothing_to_do() -> None:
 def test_a_plan_as_json_tells_the_changed_routes_by_app() -> None:
     text, _ = format_plan("r1", planned(MOVED), (), "json", served=SERVED)
     assert json.loads(text)["rerouted"].keys() == {"web"}
+
+
+def test_a_plan_is_the_same_as_json_and_as_yaml() -> None:
+    as_json, as_yaml = (format_plan("r1", planned(MOVED), (), output, served=SERVED)[0] for output in ("json", "yaml"))
+    assert YAML(typ="safe", pure=True).load(as_yaml) == json.loads(as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from ruamel.yaml import YAML
 
 from reconciler.model.app_state import FailedVersion, Rollout
 from reconciler.model.backoff import Backoff
+from reconciler.model.change import Change
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Verdict
 from reconciler.model.reasons import Reason
-from reconciler.model.recorded import AppRecord, Controller, Recorded
+from reconciler.model.recorded import AppRecord, Controller, Followed, Recorded
 from reconciler.model.replica_state import Exits, Restarts
 from reconciler.ports import NothingRecorded
 from reconciler.report import BadRequest, contract
@@ -88,7 +90,8 @@ def degraded() -> AppRecord:
 
 
 def recorded(*apps: AppRecord, **fields: Any) -> Recorded:
-    return Recorded(controller(**fields), {app.name: app for app in apps}, published("web-1", "web-2"))
+    followed = Followed("/srv/specs", "main", "apps")
+    return Recorded(controller(**fields), {app.name: app for app in apps}, published("web-1", "web-2"), followed)
 
 
 def shown(found: Recorded, output: str = "table", app_name: str | None = None, now: float = NOW + 4) -> str:
@@ -105,6 +108,7 @@ def test_the_status_table_has_a_line_for_each_app() -> None:
         shown(found)
         == """\
 instance default · revision 1f2e3d4c5b6a · as of 4 s ago
+source /srv/specs · branch main · path apps
 problem: api.yaml:3: spec.image: found nothing; expected an image
 notice: uncommitted changes are ignored
 
@@ -115,17 +119,25 @@ web  2/2    2       1f2e3d4c5b6a  Ready     -"""
 
 
 def test_the_wide_status_table_adds_replicas() -> None:
+    replicas = (
+        replica_status("web-1", spec_hash=version().spec_hash, image_id="sha256:0123456789abcdef"),
+        replica_status("web-2", revision="0a1b2c3d4e5f" + "0" * 28, image_id="sha256:f00dfeedf00df00d"),
+    )
     assert (
-        shown(recorded(web()), "wide")
+        shown(recorded(web(replicas=replicas)), "wide")
         == """\
 instance default · revision 1f2e3d4c5b6a · as of 4 s ago
+source /srv/specs · branch main · path apps
 
 APP  READY  ROUTED  REVISION      IMAGE   SCALING  ROUTES  STATUS  MESSAGE
 web  2/2    2       1f2e3d4c5b6a  demo:1  manual   */web   Ready   -
 
-INSTANCE  CONTAINER    ADDRESS        STATE  PHASE  HEALTH   FAILURES  RESTARTS  CPU   MEMORY  NOTE
-web-1     c0ffeeweb-1  10.0.0.2:8080  ready  ready  healthy  0         0         12 %  30 %    -
-web-2     c0ffeeweb-2  10.0.0.3:8080  ready  ready  healthy  0         0         12 %  30 %    -"""
+INSTANCE  CONTAINER    REVISION      IMAGE   DIGEST               AGE  ADDRESS        STATE  PHASE  HEALTH   FAILURES  \
+RESTARTS  CPU   MEMORY  NOTE
+web-1     c0ffeeweb-1  r1            demo:1  sha256:0123456789ab  4 s  10.0.0.2:8080  ready  ready  healthy  0         \
+0         12 %  30 %    -
+web-2     c0ffeeweb-2  0a1b2c3d4e5f  -       sha256:f00dfeedf00d  4 s  10.0.0.3:8080  ready  ready  healthy  0         \
+0         12 %  30 %    -"""
     )
 
 
@@ -151,6 +163,41 @@ def test_the_status_does_not_call_an_app_quietly_ready_that_is_healed_again_and_
     assert f"Progressing  nothing to do (4 s); {words}" in shown(acting)
 
 
+def test_the_status_without_an_edge_says_nothing_of_routed_replicas() -> None:
+    for output in ("table", "wide"):
+        assert "READY  REVISION" in shown(recorded(web(), edge="none"), output)
+        assert "READY  ROUTED  REVISION" in shown(recorded(web()), output)
+    assert "2 wanted, 2 running, 2 ready\n" in shown(recorded(web(), edge="none"), app_name="web")
+
+
+def test_the_status_of_one_app_tells_who_changed_it_last() -> None:
+    change = Change("1f2e3d4c5b6a79880123456789abcdef01234567", "Jane Doe", NOW + 4 - 7200, "Scale web to \x1b[3m")
+    found = recorded(web(change=change))
+    told = "web\n  changed by Jane Doe 2 h ago in 1f2e3d4c5b6a: Scale web to \ufffd[3m\n  revision"
+    assert told in shown(found, app_name="web")
+    whole = recorded(web(change=replace(change, of_file=True, subject="", author="")))
+    assert "\n  file last changed by nobody 2 h ago in 1f2e3d4c5b6a\n" in shown(whole, app_name="web")
+    (app,) = json.loads(shown(found, "json"))["apps"]
+    assert app["last_change"] == {
+        "commit": change.commit,
+        "author": "Jane Doe",
+        "at": "2027-01-15T06:00:04.000Z",
+        "age_seconds": 7200.0,
+        "subject": "Scale web to \x1b[3m",
+        "of_file": False,
+    }
+
+
+def test_the_status_of_one_app_sets_further_lines_of_its_trouble_apart() -> None:
+    text = shown(recorded(web(error="it crashes\nlast log lines of web-1:\nboom")), app_name="web")
+    assert "\n  error        it crashes\n               last log lines of web-1:\n               boom\n" in text
+
+
+def test_the_status_as_json_says_what_is_followed() -> None:
+    told = json.loads(shown(recorded(), "json"))["controller"]
+    assert (told["source"], told["branch"], told["path"]) == ("/srv/specs", "main", "apps")
+
+
 def test_the_status_names_the_digest_of_a_directory_in_full() -> None:
     assert "· revision dir-0123456789ab ·" in shown(recorded(revision="dir-0123456789ab"))
 
@@ -160,6 +207,7 @@ def test_the_status_of_one_app_is_told_in_detail_with_the_last_words_of_what_fai
         shown(recorded(degraded(), web()), app_name="api")
         == """\
 instance default · revision 1f2e3d4c5b6a · as of 4 s ago
+source /srv/specs · branch main · path apps
 
 api
   revision     1f2e3d4c5b6a79880123456789abcdef01234567
@@ -176,9 +224,12 @@ Ready        no      4 s ago  ReplicasNotReady  1 of 2 replicas ready
 Progressing  yes     4 s ago  Acting            nothing to do
 Degraded     yes     4 s ago  Unhealthy         image demo:2 can't be had: no such image
 
-INSTANCE  CONTAINER    ADDRESS        STATE  PHASE    HEALTH     FAILURES  RESTARTS  CPU   MEMORY  NOTE
-api-1     c0ffeeapi-1  10.0.0.2:8080  ready  ready    healthy    0         0         12 %  30 %    -
-api-2     c0ffeeapi-2  10.0.0.3:8080  down   crashed  unhealthy  3         3         12 %  30 %    exited with code 3
+INSTANCE  CONTAINER    REVISION  IMAGE  DIGEST  AGE  ADDRESS        STATE  PHASE    HEALTH     FAILURES  RESTARTS  \
+CPU   MEMORY  NOTE
+api-1     c0ffeeapi-1  -         -      -       4 s  10.0.0.2:8080  ready  ready    healthy    0         0         \
+12 %  30 %    -
+api-2     c0ffeeapi-2  -         -      -       4 s  10.0.0.3:8080  down   crashed  unhealthy  3         3         \
+12 %  30 %    exited with code 3
 
 revision 99887766aabb failed: api-3 exited with code 1
   last log lines:
@@ -199,7 +250,8 @@ def test_the_status_shows_an_app_that_was_registered_a_moment_ago_as_such() -> N
 
 
 def test_the_status_says_that_there_are_no_apps() -> None:
-    assert shown(recorded(revision="")) == "instance default · revision none yet · as of 4 s ago\n\nno apps"
+    text = shown(recorded(revision="", source=""))
+    assert text == "instance default · revision none yet · as of 4 s ago\n\nno apps"
 
 
 def test_the_status_warns_of_a_controller_that_went_silent() -> None:

@@ -134,6 +134,25 @@ def test_a_mirror_without_all_contents_can_be_packed_anew(
     assert len(list((tmp_path / "mirror.git" / "objects" / "pack").glob("*.pack"))) == 1
 
 
+def test_no_commit_waits_long_for_the_history_before_the_first_one(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.repository.git("config", "uploadpack.allowFilter", "false")
+    for size in (600_001, 600_002, 50_000):
+        commit = server.commit({"elsewhere/large": size})
+    made = Mirror(tmp_path / "mirror.git", "specs")
+    made.fetch(server.remote, None)
+    server.line.bytes_per_second = 50_000
+    with monkeypatch.context() as patch:
+        patch.setattr(mirror, "_HISTORY_SECONDS", 0.5)
+        assert made.fetch(server.remote, None) == commit
+    assert made.shallow == {commit}
+    server.line.bytes_per_second = 0
+    again = Mirror(tmp_path / "mirror.git", "specs")
+    assert [again.fetch(server.remote, None) for _ in range(2)] == [commit] * 2
+    assert len(again.commits(commit, 9)) == 4
+
+
 def test_whoever_can_wait_gets_the_first_fetch_however_long_it_takes(server: Server, tmp_path: Path) -> None:
     server.commit({"specs/large": 100_000})
     server.line.bytes_per_second = 100_000

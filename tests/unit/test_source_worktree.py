@@ -289,13 +289,17 @@ def test_nothing_the_repository_configures_is_run(repository: Repository, opened
     script = tmp_path / "trap"
     script.write_text(f"#!/bin/sh\ntouch {trap}\ncat\n")
     script.chmod(0o755)
-    repository.commit({"specs/a.yaml": web("a"), ".gitattributes": "*.yaml filter=trap diff=trap\n"})
+    repository.commit({"specs/a.yaml": web("c"), ".gitattributes": "*.yaml filter=trap diff=trap\n"})
+    repository.commit({"specs/a.yaml": web("a")})
     for key in ("core.fsmonitor", "filter.trap.clean", "filter.trap.smudge", "diff.trap.textconv", "core.pager"):
         repository.git("config", key, str(script))
+    for key in ("diff.external", "diff.trap.command", "gpg.program"):
+        repository.git("config", key, str(script))
+    repository.git("config", "log.showSignature", "true")
     for hook in ("post-checkout", "post-index-change", "reference-transaction"):
         shutil.copy(script, repository.path / ".git" / "hooks" / hook)
     source = opened(repository.path / "specs")
-    source.read()
+    assert source.read().changes["a"]
     (repository.path / "specs" / "a.yaml").write_text(web("b"))
     assert source.read().notices
     assert not trap.exists()

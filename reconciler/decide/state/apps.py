@@ -16,6 +16,7 @@ from reconciler.decide.differences import differences, told
 from reconciler.decide.scaling import writers
 from reconciler.decide.scaling.recommend import initial_count
 from reconciler.model.app_state import AppState
+from reconciler.model.change import better_known
 from reconciler.model.desired import Problem
 from reconciler.model.events import Event
 from reconciler.model.observed import Container, Observed
@@ -76,13 +77,15 @@ def _by_app(containers: Sequence[Container]) -> Mapping[str, list[Container]]:
 
 def _follow(app: AppState, version: Version, now: float) -> tuple[AppState, list[Event]]:
     before = app.version
-    if before.app is version.app and before.revision == version.revision and app.missing_since is None:
+    change = better_known(before.change, version.change)
+    as_before = before.app is version.app and before.revision == version.revision and before.change == change
+    if as_before and app.missing_since is None:
         return app, []
     back = [Event(now, "source", "its spec is in the source again", app.name)] if app.missing_since is not None else []
     if not writers.same_policy(before.app.scaling, version.app.scaling):
         app = app.keeping_writers(0)
     if before.text_hash == version.spec_hash and before.app == version.app and before.files == version.files:
-        return app.read_again(version.like(before)), back
+        return app.read_again(replace(version.like(before), change=change)), back
     sibling = next((known for known in app.versions if known.text_hash == version.spec_hash), version)
     app, changes = _change(app, version.like(sibling), now)
     return app, [*back, *changes]
