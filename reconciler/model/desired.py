@@ -53,8 +53,9 @@ class Desired:
     """All that one snapshot of the source asks for.
 
     ``revision`` names the snapshot, ``branch`` the one it was read from, "" outside git or where it is on none;
-    ``notices`` are things people should know that are nobody's error, such as uncommitted changes that were ignored.
-    Whether ``blanks`` are errors only the record can tell (`decide.blanks`).
+    ``rewritten`` says, in one sentence, that it doesn't come after the one read before, "" where it does, or nobody
+    knows; ``notices`` are things people should know that are nobody's error, such as uncommitted changes that were
+    ignored. Whether ``blanks`` are errors only the record can tell (`decide.blanks`).
     """
 
     revision: str
@@ -63,6 +64,7 @@ class Desired:
     notices: tuple[str, ...] = ()
     blanks: tuple[Blank, ...] = ()
     branch: str = ""
+    rewritten: str = ""
 
     @property
     def changes(self) -> Mapping[str, Change | None]:

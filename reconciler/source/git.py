@@ -7,7 +7,8 @@ has a deadline. Text of a user's is checked, and stands behind ``--end-of-option
 
 A repository owned by another user is read all the same: git's own guard against that (``safe.directory``) is for
 commands that may run what the repository's configuration says, and only ``rev-parse``, ``ls-tree``, ``rev-list``,
-``diff-tree --raw``, ``ls-files`` and ``cat-file`` are used on one, none of which does with lazy fetching refused.
+``diff-tree --raw``, ``merge-base``, ``ls-files`` and ``cat-file`` are used on one, none of which does with lazy
+fetching refused.
 """
 
 from __future__ import annotations
@@ -138,6 +139,18 @@ class Repository:
             return frozenset((self.common_dir / "shallow").read_text("ascii").split())
         except (OSError, ValueError):
             return frozenset()
+
+    def rewriting(self, before: str, after: str, branch: str) -> str:
+        """That the second commit takes back the first, in one sentence: it comes after an older one. "" where it
+        doesn't, or the history that is here doesn't tell."""
+        status, out, _ = self._run("merge-base", "--end-of-options", before, after)
+        base = out.decode("ascii", "replace").split()
+        if status != 0 or not base or base[0] == before:
+            return ""
+        return (
+            f"branch {branch or 'HEAD'} was rewritten: {before[:12]}, read before, is not in the history of "
+            f"{after[:12]}; both come from {base[0][:12]}"
+        )
 
     def commits(self, commit: str, limit: int) -> Sequence[str]:
         """The names of a commit and of those before it, the newest first, so many at most."""

@@ -47,6 +47,7 @@ class RemoteSource:
         self._specs = Specs()
         self._good: Desired | None = None
         self._good_of: object = None
+        self._before = ""
         self._readings = Readings(
             self._fetched,
             wake,
@@ -78,6 +79,8 @@ class RemoteSource:
             # A commit's history arrives after it, and tells who changed what.
             fetched = commit, self._mirror.branch, self._mirror.shallow
             if self._good is None or self._good_of != fetched:
+                if self._good and self._good.revision != commit:
+                    self._before = self._good.revision
                 self._good, self._good_of = self._loaded(commit), fetched
             return self._good
         except RemoteUnreachable as error:
@@ -97,7 +100,9 @@ class RemoteSource:
             raise Unavailable(f"{self._directory} is not in commit {commit[:12]} of {self._remote.shown}; check --path")
         changes = partial(self._history.changes, commit)
         desired = self._specs.desired(Snapshot(commit, entries, self._mirror.contents, changes))
-        return dataclasses.replace(desired, branch=self._mirror.branch)
+        branch = self._mirror.branch
+        rewritten = self._mirror.rewriting(self._before, commit, branch) if self._before else ""
+        return dataclasses.replace(desired, branch=branch, rewritten=rewritten)
 
     def _tell(self, progress: str) -> None:
         """Have people know of a fetch that takes long."""

@@ -54,7 +54,12 @@ class WorkTree:
             commit = self._repository.resolve(ref)
             if commit is None:
                 raise Unavailable(f"{self._root}: {_short(ref)} has no commit yet; commit the specs")
-            desired = desired if desired and desired.revision == commit else self._load(commit)
+            if desired is None or desired.revision != commit:
+                before, branch = desired, self._branch_of(ref)
+                desired = self._load(commit)
+                if before and before.branch == branch:  # else another branch was checked out
+                    rewritten = self._repository.rewriting(before.revision, commit, branch)
+                    desired = dataclasses.replace(desired, rewritten=rewritten)
             self._marks = marks
         self._desired = self._with_notices(desired, ref)
         return self._desired

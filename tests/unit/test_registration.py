@@ -200,3 +200,10 @@ def test_a_deletion_that_is_held_back_is_told_once_and_again_when_it_is_off() ->
     assert [(event.app_name, event.message) for event in back.events] == [
         (name, "its spec is in the source again") for name in names[1:]
     ]
+
+
+def test_a_rewritten_branch_is_told_once() -> None:
+    wanted = replace(asked("a"), rewritten="branch main was rewritten")
+    told = register(observed(wanted), remembered("a"), SETTINGS)
+    assert "branch main was rewritten" in [event.message for event in told.events]
+    assert register(observed(wanted), told.state, SETTINGS).events == ()

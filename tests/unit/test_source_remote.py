@@ -437,3 +437,23 @@ def test_directories_are_taken_inside_a_repository_only() -> None:
     for path in ("/etc", "..", "a/../b", "a\nb"):
         with pytest.raises(ValueError, match=r"relative to its top, without \.\."):
             checked_directory(path)
+
+
+def test_a_branch_that_was_rewritten_is_told_once_its_history_is_here(origin: Repository, opened: Opened) -> None:
+    source = opened(origin.url, path="specs")
+    assert isinstance(source, RemoteSource)
+    taken_back = origin.commit({"specs/web.yaml": web("b")})
+    _refreshed_until(source, lambda: source.read().changes.get("b"))
+    origin.git("commit", "--amend", "--quiet", "--message=said otherwise")
+    _refreshed_until(source, lambda: taken_back[:12] in source.read().rewritten)
+    assert source.read().revision == origin.head
+
+
+def _refreshed_until(source: RemoteSource, look: Callable[[], object]) -> None:
+    """Fetch again and again: a commit's history arrives with the fetch after its own."""
+
+    def so() -> object:
+        source.refresh()
+        return look()
+
+    eventually(so, every_seconds=0.3)

@@ -427,3 +427,33 @@ open_source(sys.argv[1], state_dir=Path("state"), wake=print).read()
     argv = [sys.executable, "-c", script, str(repository.path)]
     done = subprocess.run(argv, env={"PATH": ""}, capture_output=True, text=True, timeout=60)
     assert "Unavailable: git can't be run here" in done.stderr
+
+
+def test_a_branch_that_was_rewritten_is_told_with_what_it_lacks_now(repository: Repository, opened: Opened) -> None:
+    first = repository.commit({"web.yaml": web()})
+    source = opened(repository.path)
+    assert source.read().rewritten == ""
+    second = repository.commit({"web.yaml": web("b")})
+    assert source.read().rewritten == ""
+    repository.git("commit", "--amend", "--quiet", "--message=said otherwise")
+    amended = repository.head
+    told = source.read()
+    assert told.rewritten == (
+        f"branch main was rewritten: {second[:12]}, read before, is not in the history of {amended[:12]}; "
+        f"both come from {first[:12]}"
+    )
+    assert source.read() is told
+    repository.git("reset", "--hard", "--quiet", first)
+    assert amended[:12] in source.read().rewritten
+    repository.commit({"web.yaml": web("c")})
+    assert source.read().rewritten == ""
+
+
+def test_another_branch_that_is_checked_out_is_not_told_as_rewritten(repository: Repository, opened: Opened) -> None:
+    repository.commit({"web.yaml": web()})
+    repository.git("branch", "other")
+    repository.commit({"web.yaml": web("b")})
+    source = opened(repository.path)
+    source.read()
+    repository.git("checkout", "--quiet", "other")
+    assert source.read().rewritten == ""

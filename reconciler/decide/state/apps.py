@@ -56,6 +56,8 @@ def register(observed: Observed, state: State, settings: DecisionSettings) -> Re
         events.append(Event(now, "app", f"registered from {version.path} at {short(version.revision)}", name))
     if desired.revision != state.revision:
         events.append(Event(now, "source", f"revision {short(desired.revision)} applied"))
+    if desired.rewritten and desired.rewritten != state.rewritten:
+        events.append(Event(now, "source", desired.rewritten))
     events += _news_of_problems(state.problems, desired.problems, now)
     absent = _absent(observed, apps, orphans)
     known = frozenset(apps) | orphans
@@ -64,7 +66,7 @@ def register(observed: Observed, state: State, settings: DecisionSettings) -> Re
         events.append(Event(now, "source", held_back))
     for name in apps.keys() - desired.apps.keys():
         apps[name] = apps[name].absent(now) if name in absent else apps[name].found_broken()
-    state = replace(state, apps=apps, revision=desired.revision, problems=desired.problems)
+    state = replace(state, apps=apps, revision=desired.revision, problems=desired.problems, rewritten=desired.rewritten)
     return Registration(state, frozenset() if held_back else absent, tuple(events), held_back)
 
 
