@@ -48,6 +48,7 @@ class Header:
     edge: str = ""
     notices: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    outages: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,8 @@ def _header(record: Record, before: Header) -> Header:
     given = {name: getattr(record, name) for name in ("source", "edge", "notices")}
     news = {name: value for name, value in given.items() if value is not None}
     state = record.state
-    return replace(before, revision=state.revision, last_address=state.last_address, problems=state.problems, **news)
+    before = replace(before, last_address=state.last_address, problems=state.problems, outages=state.outages)
+    return replace(before, revision=state.revision, **news)
 
 
 # -- what is worth a write --------------------------------------------------------------------------------------------
