@@ -124,7 +124,7 @@ def test_a_full_state_disk_is_said_and_told_of_once_there_is_room(site: Site) ->
 
 
 @pytest.mark.postgres
-def test_a_postgresql_that_is_stopped_is_said_and_told_of_once_it_is_back(site: Site) -> None:
+def test_a_postgresql_that_is_stopped_is_said(site: Site) -> None:
     with serving() as server:
         site.environment = {**os.environ, "ORCHESTRY_DATABASE": server.create_database()}
         site.start()
