@@ -140,7 +140,10 @@ def status(
     output: _StatusOutput = "table",
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Print again whenever it changes.")] = False,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit 0 when converged, 2 when not yet, 1 on an error.")
+        bool,
+        typer.Option(
+            "--exit-code", help="Exit 0 when converged, 2 when not yet, 1 on an error or without a controller."
+        ),
     ] = False,
 ) -> None:
     """Print what the controller has on record. Reads the database only; never Docker."""

@@ -1,4 +1,4 @@
-"""Wake, tick, sleep; signals; the only sleep in the program.
+"""Wake, tick, sleep; signals; the only sleep of the loop.
 
 Wake-ups carry no data: a file change, a Docker event, a finished action and a timer all lead to the same tick, so a
 missed one costs latency and never correctness.
@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 
 from reconciler.model.events import Event
 from reconciler.ports import CHECKPOINT_SECONDS, Record, Unavailable
-from reconciler.tick import TickResult, World, tick
+from reconciler.tick import TickResult, World, tick, unstored
 
 # Wake-ups closer together than this share a tick; and the loop rests at least as long as its last tick took. While
 # containers are being started each of them causes several, and a tick for every one would take from the Engine the
@@ -23,6 +23,7 @@ from reconciler.tick import TickResult, World, tick
 SPACING_SECONDS = 0.01
 BUSY_SPACING_SECONDS = 0.5
 STORE_PAUSE_SECONDS = 2.0
+STORE_LOG_SECONDS = 60.0
 FINISH_SECONDS = 30.0
 
 log = logging.getLogger("orchestry")
@@ -90,19 +91,37 @@ class Stop:
         self._wake()
 
 
+class Seldom:
+    """Whether to say again what is so all the time: the first time, and then once in so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._said_at = float("-inf")
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now - self._said_at < self._seconds:
+            return False
+        self._said_at = now
+        return True
+
+
 def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Until = Until()) -> int:
     """Tick until told to stop or ``until`` is fulfilled. Exit code: 0, or 1 when it could not be fulfilled."""
+    world.pulse.at("waiting for the database")
     last = TickResult(world.store.load())
     started_at = last_checkpoint = world.clock.now()
     logged: frozenset[str] = frozenset()
+    unwritten = Seldom(STORE_LOG_SECONDS)
     while not stop.requested:
         now = world.clock.now()
         due = not 0 <= now - last_checkpoint < CHECKPOINT_SECONDS
         began = time.monotonic()
-        try:
-            last = tick(world, last, checkpoint=due)
-        except Unavailable as error:
-            log.error("store: %s; nothing is done until it can be written", error)
+        last, recorded = _attempt(world, last, now, checkpoint=due)
+        for outage in last.outages:
+            if outage.side == "store" and unwritten.due():
+                log.error("%s", outage)
+        if not recorded:
             if until.once or _late(until, started_at, now):
                 return 1
             waker.sleep(STORE_PAUSE_SECONDS, STORE_PAUSE_SECONDS)
@@ -122,8 +141,19 @@ def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Unti
     return 0
 
 
+def _attempt(world: World, last: TickResult, now: float, *, checkpoint: bool) -> tuple[TickResult, bool]:
+    """The result of a tick, and whether it could be recorded at all."""
+    try:
+        result, recorded = tick(world, last, checkpoint=checkpoint), True
+    except Unavailable as error:
+        result, recorded = unstored(last, error, now), False
+    world.pulse.reached(result.outages, result.state.outages)
+    world.pulse.rest()
+    return result, recorded
+
+
 def _pause(last: TickResult, tick_seconds: float, now: float) -> float:
-    """Seconds until the next tick by itself. Each sign of life needs one, however seldom people want us to look."""
+    """Seconds until the next tick by itself. Each checkpoint needs one, however seldom people want us to look."""
     longest = min(tick_seconds, CHECKPOINT_SECONDS)
     wake_at = last.plan.wake_at if last.plan else None
     return longest if wake_at is None else min(longest, max(0.0, wake_at - now))
@@ -158,6 +188,7 @@ def _late(until: Until, started_at: float, now: float) -> bool:
 
 def _finish(world: World, last: TickResult) -> None:
     """Let actions in flight end and keep what came of them; begin nothing more."""
+    world.pulse.at("waiting for the actions in hand to end")
     outcomes = world.executor.finish(FINISH_SECONDS)
     try:
         record = Record(world.clock.now(), last.state, last.statuses, last.unwritten, outcomes=outcomes)
@@ -176,7 +207,9 @@ def _log(last: TickResult, logged: frozenset[str]) -> frozenset[str]:
     for gist, wait in by_gist.items():
         if gist not in logged:
             log.info(wait.message, extra={"type": "wait", "app": wait.app_name})
-    standing = (*map(str, last.outages), *last.problems)
+    # The database's outage, of which the store has many words, is told apart.
+    outages = (outage for outage in last.outages if outage.side != "store")
+    standing = (*map(str, outages), *last.problems)
     for message in standing:
         if message not in logged:
             log.warning(message)

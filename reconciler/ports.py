@@ -17,7 +17,7 @@ from reconciler.model.load import Loads, LoadSample
 from reconciler.model.observed import Container, Inventory, ProbeSample, SecretsSeen
 from reconciler.model.plan import ProbeTarget
 from reconciler.model.reasons import Reason
-from reconciler.model.recorded import ActionRecord, Recorded, RevisionRecord
+from reconciler.model.recorded import ActionRecord, Recorded, RevisionRecord, SignOfLife
 from reconciler.model.routes import Publication, RouteTable
 from reconciler.model.scaling import ScalingDecision
 from reconciler.model.spec import App
@@ -185,10 +185,14 @@ class Store(Protocol):
     def save(self, record: Record, *, checkpoint: bool = False) -> None:
         """Write what differs from what was saved last, in one transaction; nothing at all where nothing does.
 
-        Tallies and vitals alone are written only at a checkpoint, together with the controller's sign of life.
+        Tallies and vitals alone are written only at a checkpoint, together with when that was.
         Raises Unavailable, with nothing written, when the database can't be; AlreadyRunning when another controller
         has taken this instance over.
         """
+
+    def announce(self, sign: SignOfLife) -> None:
+        """Let readers on other hosts know, where the database is shared with any. Any thread may call it. Raises
+        Unavailable."""
 
     def close(self) -> None: ...
 

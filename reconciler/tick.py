@@ -7,25 +7,28 @@ replicas) stay.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.collect import Observers, collect
-from reconciler.decide.plan import Conclusion, Decision, conclude, decide
+from reconciler.decide.outages import news
+from reconciler.decide.plan import Decision, conclude, decide
 from reconciler.decide.status import blinded
 from reconciler.executor import Executor
 from reconciler.model.events import Event
-from reconciler.model.observed import Blind, Observed, Outage
+from reconciler.model.observed import SIDES, Blind, Observed, Outage
 from reconciler.model.plan import DecisionSettings, Plan
 from reconciler.model.routes import Publication, RouteTable
 from reconciler.model.state import State
 from reconciler.model.status import AppStatus
 from reconciler.ports import Clock, Edge, LoadMeter, Prober, Record, Runtime, Source, Store, Unavailable
+from reconciler.pulse import Pulse
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything outside, as the loop knows it."""
+    """Everything outside, as the loop knows it. ``pulse`` is told what it is at; ``state_disk`` tells of one that is
+    full."""
 
     source: Source
     runtime: Runtime
@@ -39,6 +42,8 @@ class World:
     source_name: str = ""
     branch: str | None = None
     path: str | None = None
+    pulse: Pulse = field(default_factory=Pulse)
+    state_disk: Callable[[], Outage | None] = lambda: None
 
     @property
     def observers(self) -> Observers:
@@ -71,24 +76,38 @@ class TickResult:
 
 def tick(world: World, last: TickResult, *, checkpoint: bool = False) -> TickResult:
     """One pass. Raises Unavailable only for the store, and then nothing was done: without a record nothing may be."""
+    world.pulse.at("waiting for the Docker Engine")
     observed = collect(world.observers, last.state, world.clock.now())
     if isinstance(observed, Blind):
         return _blind(world, last, observed, checkpoint=checkpoint)
+    world.pulse.at("deciding what to do")
     decision = decide(observed, last.state, world.settings)
     recorded = _act(world, last, observed, decision)
-    publication, outages = _publish(world.edge, decision.plan.routes)
+    world.pulse.at("waiting for nginx")
+    publication, unpublished = _publish(world.edge, decision.plan.routes)
     # From the moment of the proof, which may have taken its time, replicas drain.
     conclusion = conclude(decision, publication, world.clock.now())
+    outages = (*observed.outages, *unpublished, *_full_disk(world))
+    changed = news(conclusion.state, outages, observed.at)
     result = TickResult(
-        conclusion.state,
+        changed.state,
         conclusion.statuses,
         decision.plan,
-        (*decision.plan.events, *conclusion.events),
-        (*observed.outages, *outages),
+        (*decision.plan.events, *conclusion.events, *changed.ended),
+        outages,
         tuple(str(problem) for problem in observed.desired.problems),
         branch=last.branch if any(outage.side == "source" for outage in observed.outages) else observed.desired.branch,
     )
-    return _record(world, result, observed, conclusion, recorded, checkpoint=checkpoint)
+    concluded = (*conclusion.events, *changed.begun, *changed.ended)
+    return _record(world, result, observed, concluded, recorded, checkpoint=checkpoint)
+
+
+def unstored(last: TickResult, error: Unavailable, now: float) -> TickResult:
+    """The result of a tick that could not be recorded: what was so before, and that the database is out of reach."""
+    outage = Outage("store", str(error), "nothing is done until it can be")
+    changed = news(last.state, (outage,), now, unseen=tuple(SIDES))
+    others = tuple(other for other in last.outages if other.side != "store")
+    return replace(last, state=changed.state, outages=(*others, outage), unwritten=(*last.unwritten, *changed.begun))
 
 
 def _act(world: World, last: TickResult, observed: Observed, decision: Decision) -> Record | None:
@@ -101,6 +120,7 @@ def _act(world: World, last: TickResult, observed: Observed, decision: Decision)
     intents = Record(observed.at, plan.state, last.statuses, events, plan.actions, observed.outcomes)
     acting = bool(plan.actions) or plan.routes != last.state.published.table
     if acting:
+        world.pulse.at("waiting for the database")
         world.store.save(intents)
         world.executor.acknowledge()
         world.executor.submit(plan.actions)
@@ -119,7 +139,7 @@ def _record(
     world: World,
     result: TickResult,
     observed: Observed,
-    conclusion: Conclusion,
+    concluded: tuple[Event, ...],
     unrecorded: Record | None,
     *,
     checkpoint: bool,
@@ -132,7 +152,7 @@ def _record(
         at=observed.at,
         state=result.state,
         statuses=result.statuses,
-        events=(*(unrecorded.events if unrecorded else ()), *conclusion.events),
+        events=(*(unrecorded.events if unrecorded else ()), *concluded),
         outcomes=unrecorded.outcomes if unrecorded else (),
         notices=(*map(str, result.outages), *result.plan.notices, *observed.loads.notices),
         samples=samples,
@@ -141,13 +161,14 @@ def _record(
         branch=world.branch or result.branch or None,
         path=world.path,
     )
+    world.pulse.at("waiting for the database")
     try:
         world.store.save(record, checkpoint=checkpoint)
     except Unavailable as error:
         if unrecorded is not None:
             raise
         # What was done is done, and nobody but us knows of it until it can be written.
-        return replace(result, outages=(*result.outages, Outage("store", str(error))), unwritten=record.events)
+        return unstored(replace(result, unwritten=record.events), error, observed.at)
     world.executor.acknowledge()
     if samples:
         world.meter.recorded(samples)
@@ -156,9 +177,30 @@ def _record(
 
 def _blind(world: World, last: TickResult, blind: Blind, *, checkpoint: bool) -> TickResult:
     """The result of a tick that could not see: replicas are unknown, not unhealthy, and nothing is done."""
-    notices = tuple(map(str, blind.outages))
-    statuses = {name: blinded(status, notices[-1], blind.at) for name, status in last.statuses.items()}
-    shown = replace(last.state, problems=blind.desired.problems)
-    record = Record(blind.at, shown, statuses, notices=notices, edge=world.edge.describe())
+    outages = (*blind.outages, *_full_disk(world))
+    changed = news(last.state, outages, blind.at, unseen=["edge"])
+    statuses = {name: blinded(status, str(blind.outages[-1]), blind.at) for name, status in last.statuses.items()}
+    record = Record(
+        blind.at,
+        replace(changed.state, problems=blind.desired.problems),
+        statuses,
+        (*last.unwritten, *changed.begun, *changed.ended),
+        notices=tuple(map(str, outages)),
+        edge=world.edge.describe(),
+    )
+    world.pulse.at("waiting for the database")
     world.store.save(record, checkpoint=checkpoint)
-    return replace(last, statuses=statuses, plan=None, events=(), outages=blind.outages)
+    return replace(
+        last,
+        state=changed.state,
+        statuses=statuses,
+        plan=None,
+        events=changed.ended,
+        outages=outages,
+        unwritten=(),
+    )
+
+
+def _full_disk(world: World) -> tuple[Outage, ...]:
+    outage = world.state_disk()
+    return () if outage is None else (outage,)

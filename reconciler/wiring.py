@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
 
+from reconciler import alive
 from reconciler.edge import EdgeSettings, NginxEdge, NoEdge, open_edge
 from reconciler.executor import Executor
 from reconciler.instance_lock import InstanceLock
@@ -20,15 +22,18 @@ from reconciler.loop import Waker
 from reconciler.model.events import Event
 from reconciler.model.plan import DecisionSettings
 from reconciler.model.reasons import Reason
+from reconciler.model.recorded import SignOfLife
 from reconciler.model.state import State
-from reconciler.ports import Record, Rejected, Source
+from reconciler.ports import Record, Rejected, Source, Store, Unavailable
 from reconciler.probe import open_prober
+from reconciler.pulse import Pulse, sign_of_end
 from reconciler.runtime.docker import DockerRuntime
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.host_paths import AllowedPath
 from reconciler.runtime.logs import ContainerLogs
 from reconciler.settings import Settings
 from reconciler.source import FIRST_FETCH_SECONDS, open_source
+from reconciler.state_disk import fullness
 from reconciler.store import open_store
 from reconciler.tick import World
 
@@ -56,8 +61,11 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
     with ExitStack() as opened:
         store = open_store(settings.database, state_dir=settings.directory, instance=settings.instance)
         opened.callback(store.close)
+        pulse = opened.enter_context(Pulse(_places_of_life(settings, store)))
+        pulse.at("reading the source")
         source = open_spec_source(settings, waker, settings.directory)
         opened.callback(source.close)
+        pulse.at("waiting for the Docker Engine")
         runtime = open_runtime(settings, waker)
         opened.callback(runtime.close)
         opened.callback(InstanceLock(runtime.engine_id(), settings.instance).release)
@@ -92,7 +100,17 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
             source_name=settings.source_name,
             branch=settings.branch,
             path=settings.path,
+            pulse=pulse,
+            state_disk=partial(fullness, settings.directory),
         )
+
+
+def _places_of_life(settings: Settings, store: Store) -> dict[str, Callable[[SignOfLife], None]]:
+    """Where signs of life are written: into the state directory and, for readers elsewhere, into a shared database."""
+    places: dict[str, Callable[[SignOfLife], None]] = {
+        "the state directory": partial(alive.write, settings.directory / alive.FILE_NAME)
+    }
+    return places | {"the database": store.announce} if settings.database else places
 
 
 def open_spec_source(
@@ -179,24 +197,40 @@ def tear_down(settings: Settings) -> Iterator[str]:
         runtime = open_runtime(settings, Waker())
         opened.callback(runtime.close)
         opened.callback(InstanceLock(runtime.engine_id(), settings.instance).release)
-        _forget_apps(settings)
+        store = _open_record(settings)
+        if store is not None:
+            opened.callback(store.close)
+            _forget_apps(store)
         open_nginx(settings).shut_down()
         yield "stopped nginx"
         removed = runtime.remove_all()
+        if store is not None:
+            _tell_of_removal(settings, store)
     yield from (f"removed container {name}" for name in removed.containers)
     yield from (f"removed network {name}" for name in removed.networks)
     yield from (f"kept network {name}: other containers use it" for name in removed.kept_networks)
     yield from (f"kept volume {name}: remove it with `docker volume rm {name}`" for name in removed.kept_volumes)
 
 
-def _forget_apps(settings: Settings) -> None:
-    """Keep of the record what happened, and nothing that a controller could go on from."""
+def _open_record(settings: Settings) -> Store | None:
+    """The record of the instance; None where there was never any."""
     if not (settings.database or settings.directory.exists()):
-        return
-    store = open_store(settings.database, state_dir=settings.directory, instance=settings.instance)
-    with closing(store):
-        last, now = store.load(), SystemClock().now()
-        if last.apps:
-            event = Event(now, "controller", "torn down; nothing is made anew before the source asks for it")
-            state = State(last_address=last.last_address, as_of=now)
-            store.save(Record(now, state, statuses={}, events=(event,), notices=()))
+        return None
+    return open_store(settings.database, state_dir=settings.directory, instance=settings.instance)
+
+
+def _forget_apps(store: Store) -> None:
+    """Keep of the record what happened, and nothing that a controller could go on from."""
+    last, now = store.load(), SystemClock().now()
+    if last.apps:
+        event = Event(now, "controller", "torn down; nothing is made anew before the source asks for it")
+        state = State(last_address=last.last_address, as_of=now)
+        store.save(Record(now, state, statuses={}, events=(event,), notices=()))
+
+
+def _tell_of_removal(settings: Settings, store: Store) -> None:
+    """Leave a last sign of life which says that nothing is left."""
+    sign = sign_of_end(SystemClock().now(), "removed")
+    for write in _places_of_life(settings, store).values():
+        with suppress(OSError, Unavailable):
+            write(sign)

@@ -125,13 +125,29 @@ class SecretsSeen:
     agreed: bool
 
 
+Side = Literal["source", "engine", "edge", "store", "disk"]
+# Of each side: what it is, and what is so of it while it is out of reach, and again afterwards.
+SIDES: dict[Side, tuple[str, str, str]] = {
+    "source": ("the source", "can't be read", "can be read"),
+    "engine": ("the Docker Engine", "can't be seen", "can be seen"),
+    "edge": ("the route table", "can't be published", "can be published"),
+    "store": ("the database", "can't be written", "can be written"),
+    "disk": ("the disk of the state directory", "is full", "has room"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Outage:
     """A side that could not be reached: ``error`` is what it said, ``meanwhile`` what holds until it can be again."""
 
-    side: Literal["source", "engine", "edge", "store"]
+    side: Side
     error: str
     meanwhile: str = ""
+
+    @property
+    def sentence(self) -> str:
+        what, away, _ = SIDES[self.side]
+        return f"{what} {away}: {self.error}"
 
     def __str__(self) -> str:
         return f"{self.side}: {self.error}" + (f"; {self.meanwhile}" if self.meanwhile else "")

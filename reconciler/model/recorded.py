@@ -25,7 +25,7 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class Controller:
-    """The controller that wrote last. ``seen_at`` is its last sign of life; times in epoch seconds."""
+    """The controller that wrote the record, last at ``seen_at``; times in epoch seconds."""
 
     instance: str
     version: str
@@ -38,6 +38,20 @@ class Controller:
     revision: str = ""
     notices: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SignOfLife:
+    """What a controller said of itself ``at`` a moment. ``trouble`` keeps it from its work since ``trouble_since``, ""
+    where nothing does. ``ended`` tells how it ended, "" as long as it runs; of one that failed ``trouble`` is why."""
+
+    at: float
+    host: str
+    pid: int
+    started_at: float
+    trouble: str = ""
+    trouble_since: float = 0.0
+    ended: Literal["", "stopped", "failed", "removed"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +70,14 @@ class AppRecord:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """Everything `orchestry status` and `explain` show, read in one transaction. ``apps`` by name, in order."""
+    """Everything `orchestry status` and `explain` show, read in one transaction. ``apps`` by name, in order; ``sign``
+    is the last sign of life, None where there is none to be found."""
 
     controller: Controller
     apps: Mapping[str, AppRecord] = field(default_factory=dict)
     published: Published = Published()
     followed: Followed = Followed()
+    sign: SignOfLife | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,9 @@ class Published:
 class State:
     """Everything that is remembered, ``as_of`` the moment at which it was so. ``revision`` is the last one applied,
     ``problems`` are those of the last reading of the source; ``last_address`` is the last one given to a replica, so
-    that addresses are not reused while an old nginx worker may still know them. What was
-    last told of a rewritten branch is not kept, since whoever reads the source anew knows of none."""
+    that addresses are not reused while an old nginx worker may still know them. ``outages`` tells since when each side
+    is out of reach that is. What was last told of a rewritten branch is not kept, since whoever reads the source anew
+    knows of none."""
 
     apps: Mapping[str, AppState] = field(default_factory=dict)
     replicas: Mapping[str, ReplicaState] = field(default_factory=dict)
@@ -40,5 +41,6 @@ class State:
     revision: str = ""
     problems: tuple[Problem, ...] = ()
     last_address: str = ""
+    outages: Mapping[str, Moment] = field(default_factory=dict)
     as_of: Moment = field(default=0.0, compare=False)
     rewritten: str = field(default="", compare=False)

@@ -30,11 +30,16 @@ class Controller(Part):
     pid: int
     started_at: Time
     seen_at: Time
-    """Its last sign of life: how old everything else here is."""
+    """When it last recorded anything: how old everything else here is."""
     age_seconds: float
     """Seconds since then."""
     running: bool
-    """False when that is so long ago that it seems to have stopped."""
+    """False when it was stopped, or has been silent for so long that it seems to have died."""
+    stopped_at: Time | None
+    """When it was stopped, gave up, or everything was removed; None while it runs, and where it died without a word."""
+    trouble: str
+    """Why nothing of what is here is known to be so any more, "" where it is: the controller doesn't run, or something
+    keeps it from its work."""
     source: str
     """Where it reads specs from."""
     branch: str | None
@@ -219,6 +224,9 @@ class App(Part):
     mode: str
     """Scaling: ``auto`` or ``manual``."""
     converged: bool
+    """Everything asked of it is known to be so."""
+    known: bool
+    """False while the controller is in ``trouble``: the rest is what it knew last, at its ``seen_at``."""
     replicas: Replicas
     conditions: tuple[Condition, ...]
     instances: tuple[Instance, ...]
@@ -255,7 +263,7 @@ class Status(Part):
     revision: str
     """The revision of the source that was applied last."""
     converged: bool
-    """Everything asked for is so, and nothing is wrong with what was asked for."""
+    """Everything asked for is known to be so, and nothing is wrong with what was asked for."""
     controller: Controller
     apps: tuple[App, ...]
     notices: tuple[str, ...]

@@ -10,15 +10,13 @@ from reconciler.model.change import Change
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Verdict
 from reconciler.model.image import ResolvedImage
-from reconciler.model.recorded import AppRecord, Controller, Recorded
+from reconciler.model.recorded import AppRecord, Recorded
 from reconciler.model.status import AppStatus, Condition, ReplicaStatus
 from reconciler.model.version import Version
-from reconciler.ports import CHECKPOINT_SECONDS, NothingRecorded, StatusReader
+from reconciler.ports import NothingRecorded, StatusReader
 from reconciler.report import contract
+from reconciler.report.life import Life, life_of
 from reconciler.report.times import rfc3339
-
-# A controller shows a sign of life at every checkpoint; after this many without one it seems to have stopped.
-_MISSED_CHECKPOINTS = 3
 
 PartType = TypeVar("PartType", bound=contract.Part)
 
@@ -31,13 +29,16 @@ def dump(reader: StatusReader, *, now: float, app_name: str | None = None) -> co
 def status_of(recorded: Recorded, *, now: float, app_name: str | None = None) -> contract.Status:
     records = [app_record(recorded, app_name)] if app_name is not None else list(recorded.apps.values())
     problems = [problem for problem in recorded.controller.problems if app_name in (None, problem.app_name)]
-    apps = tuple(app_dump(record, now) for record in records)
+    life = life_of(recorded, now)
+    apps = tuple(app_dump(record, now, known=not life.trouble) for record in records)
     return contract.Status(
         generated_at=rfc3339(now),
         instance=recorded.controller.instance,
         revision=recorded.controller.revision,
-        converged=bool(recorded.controller.revision) and not problems and all(app.converged for app in apps),
-        controller=_controller(recorded, now),
+        converged=bool(recorded.controller.revision)
+        and not (problems or life.trouble)
+        and all(app.converged for app in apps),
+        controller=_controller(recorded, life, now),
         apps=apps,
         notices=recorded.controller.notices,
         problems=tuple(problem_dump(problem) for problem in problems),
@@ -61,11 +62,6 @@ def has_edge(edge: str) -> bool:
     return edge != "none"
 
 
-def running(controller: Controller, now: float) -> bool:
-    """Whether the controller showed a sign of life lately."""
-    return now - controller.seen_at <= _MISSED_CHECKPOINTS * CHECKPOINT_SECONDS
-
-
 def _like(part: type[PartType], source: object, **others: object) -> PartType:
     """A part of the contract: ``others``, and else what ``source`` has by the same name. Moments become times."""
     fields = {name: getattr(source, name) for name in part.model_fields if name not in others}
@@ -73,13 +69,15 @@ def _like(part: type[PartType], source: object, **others: object) -> PartType:
     return part(**(fields | times | others))
 
 
-def _controller(recorded: Recorded, now: float) -> contract.Controller:
+def _controller(recorded: Recorded, life: Life, now: float) -> contract.Controller:
     controller, followed = recorded.controller, recorded.followed
     return _like(
         contract.Controller,
         controller,
         age_seconds=_span(now - controller.seen_at),
-        running=running(controller, now),
+        running=life.running,
+        stopped_at=_time(life.stopped_at),
+        trouble=life.trouble,
         branch=followed.branch,
         path=followed.path,
     )
@@ -89,12 +87,15 @@ def problem_dump(problem: Problem) -> contract.Problem:
     return _like(contract.Problem, problem, app=problem.app_name, message=str(problem))
 
 
-def app_dump(record: AppRecord, now: float) -> contract.App:
+def app_dump(record: AppRecord, now: float, *, known: bool = True) -> contract.App:
+    """The status of one app; not ``known`` where it is only what was so when somebody last looked."""
     status, state = record.status or _unplanned(record), record.state
     version = version_of(record, status.spec_hash) or (state.version if state else None)
     return _like(
         contract.App,
         status,
+        converged=known and status.converged,
+        known=known,
         image=version and version.app.spec.image,
         image_reference=version and version.image and version.image.reference,
         image_digest=version and version.image and version.image.bare,

@@ -14,7 +14,7 @@ from reconciler.model.app_state import AppState, Rollout
 from reconciler.model.backoff import Backoff
 from reconciler.model.events import Event
 from reconciler.model.health import Verdict
-from reconciler.model.recorded import AppRecord, Controller
+from reconciler.model.recorded import AppRecord, Controller, SignOfLife
 from reconciler.model.routes import AppRoutes
 from reconciler.model.scaling import ScalingDecision
 from reconciler.model.state import Published
@@ -26,6 +26,7 @@ from reconciler.report.change import told
 from reconciler.report.decisions import decision_document, decision_lines, notes_on
 from reconciler.report.documents import OUTPUTS, document
 from reconciler.report.events import event_document, event_table
+from reconciler.report.life import Life, life
 from reconciler.report.tables import indented, printable, table
 from reconciler.report.times import age, clock, rfc3339
 
@@ -44,6 +45,7 @@ class Subject:
     published: Published
     events: tuple[Event, ...]
     now: float
+    sign: SignOfLife | None = None
 
     @property
     def name(self) -> str:
@@ -77,6 +79,10 @@ class Subject:
     def refusals(self) -> list[str]:
         return [refusal.message for refusal in self.published.refusals if refusal.app_name == self.name]
 
+    @property
+    def life(self) -> Life:
+        return life(self.controller, self.sign, self.now)
+
     def ago(self, at: float) -> str:
         return f"{age(self.now - at)} ago"
 
@@ -89,7 +95,7 @@ def explain(reader: StatusReader, app_name: str, output: str = "text", *, now: f
     if events and app_name not in recorded.apps:
         raise NothingRecorded(f"there is no app {app_name!r} any more; {clock(events[0].at)} UTC: {events[0].message}")
     record = dump.app_record(recorded, app_name)
-    return explained(Subject(record, recorded.controller, recorded.published, events, now), output)
+    return explained(Subject(record, recorded.controller, recorded.published, events, now, recorded.sign), output)
 
 
 def explained(subject: Subject, output: str = "text") -> str:
@@ -104,9 +110,9 @@ def explained(subject: Subject, output: str = "text") -> str:
 
 def _text(subject: Subject) -> Iterator[str]:
     recorded = subject.ago(subject.controller.seen_at)
-    stopped = "" if dump.running(subject.controller, subject.now) else "; the controller seems not to be running"
+    trouble = f"; {subject.life.trouble}" if subject.life.trouble else ""
     change = dump.app_dump(subject.record, subject.now).last_change
-    yield f"{subject.name}, as recorded {recorded}{stopped}" + (f"\n{told(change)}" if change else "")
+    yield f"{subject.name}, as recorded {recorded}{trouble}" + (f"\n{told(change)}" if change else "")
     yield _section("Replicas", _replicas(subject))
     yield _section("Scaling", _scaling(subject))
     yield _section("Rollout", _rollout(subject))
@@ -278,12 +284,15 @@ def _conditions(subject: Subject) -> Iterator[str]:
 
 
 def _document(subject: Subject) -> dict[str, Any]:
-    status = dump.app_dump(subject.record, subject.now).model_dump(mode="json")
+    controller = subject.life
+    status = dump.app_dump(subject.record, subject.now, known=not controller.trouble).model_dump(mode="json")
     routed = {replica.name: _routed(subject, replica) for replica in subject.replicas}
     return {
         "app": subject.name,
         "as_of": rfc3339(subject.controller.seen_at),
-        "controller_running": dump.running(subject.controller, subject.now),
+        "controller_running": controller.running,
+        "controller_stopped_at": None if controller.stopped_at is None else rfc3339(controller.stopped_at),
+        "controller_trouble": controller.trouble,
         "scaling": decision_document(subject.decision) if subject.decision else None,
         "notes": list(notes_on(subject.decision)) if subject.decision else [],
         "routed": routed,

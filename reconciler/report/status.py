@@ -1,7 +1,7 @@
 """`orchestry status`: how things stand, as a table, JSON or YAML, and as an exit code.
 
-It says how old what it shows is, and when the controller seems not to be running: an old record looks as good as a
-fresh one, and must not be taken for it.
+It says how old what it shows is, and what keeps the controller from its work, if only that it doesn't run: an old
+record looks as good as a fresh one, and must not be taken for it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ def watch(look: Callable[[], tuple[str, int]], pause: Callable[[], None]) -> Ite
 
 
 def exit_code(status: contract.Status) -> int:
-    """The exit code: 0 converged, 1 something wrong (a degraded app, a problem in the source), 2 not converged yet."""
+    """The exit code: 0 converged, 1 something wrong (nobody looks after the apps, a degraded app, a problem in the
+    source), 2 not converged yet."""
+    if status.controller.trouble:
+        return ERROR
     conditions = (condition for app in status.apps for condition in app.conditions)
     degraded = any(condition.status for condition in conditions if condition.type == "Degraded")
     if degraded or status.problems or any(app.error for app in status.apps):
@@ -103,12 +106,8 @@ def _followed(controller: contract.Controller) -> Iterator[str]:
 
 
 def _warnings(status: contract.Status) -> Iterator[str]:
-    controller = status.controller
-    if not controller.running:
-        yield (
-            f"warning: the controller seems not to be running: pid {controller.pid} on {controller.host} was last seen "
-            f"{age(controller.age_seconds)} ago"
-        )
+    if status.controller.trouble:
+        yield f"warning: {status.controller.trouble}"
     yield from (f"problem: {problem.message}" for problem in status.problems)
     yield from (f"notice: {notice}" for notice in status.notices)
 
@@ -123,7 +122,13 @@ def _counts(status: contract.Status, app: contract.App) -> tuple[object, ...]:
 
 
 def _standing(app: contract.App) -> tuple[str, str]:
-    """One word for the app, and one sentence: of all its conditions the one that people have to know."""
+    """One word for the app, and one sentence: of all its conditions the one that people have to know. Of an app that
+    nobody looks at only what was so is told."""
+    word, message = _standing_on_record(app)
+    return (word, message) if app.known else ("Unknown", f"was {word}" + (f": {message}" if message else ""))
+
+
+def _standing_on_record(app: contract.App) -> tuple[str, str]:
     true = {condition.type: condition for condition in app.conditions if condition.status}
     if "Degraded" in true:
         return "Degraded", app.error or true["Degraded"].message

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from reconciler import alive
 from reconciler.store import sqlite_reading
 from reconciler.store.database import Database, Postgres, postgres_url
 from reconciler.store.leadership import FileLock
@@ -43,6 +44,8 @@ def open_reader(url: str | None, *, state_dir: Path, instance: str) -> SqlReader
     """A reader of the same database. Opens nothing yet; each call of the reader raises what it meets."""
     if url:
         server = Postgres(postgres_url(url), pooled=False)
-        return SqlReader(server.reading, server.place, instance)
+        return SqlReader(server.reading, server.place, instance, state_dir / alive.FILE_NAME)
     path = state_dir / FILE_NAME
-    return SqlReader(partial(sqlite_reading.reading, path), f"SQLite database {path}", instance)
+    return SqlReader(
+        partial(sqlite_reading.reading, path), f"SQLite database {path}", instance, state_dir / alive.FILE_NAME
+    )

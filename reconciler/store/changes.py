@@ -50,6 +50,7 @@ class Header:
     edge: str = ""
     notices: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    outages: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,8 @@ def _header(record: Record, before: Header) -> Header:
     given = {name: getattr(record, name) for name in ("edge", "notices")} | {"source": _source(record)}
     news = {name: value for name, value in given.items() if value is not None}
     state = record.state
-    return replace(before, revision=state.revision, last_address=state.last_address, problems=state.problems, **news)
+    before = replace(before, last_address=state.last_address, problems=state.problems, outages=state.outages)
+    return replace(before, revision=state.revision, **news)
 
 
 def _source(record: Record) -> str | None:

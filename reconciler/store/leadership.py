@@ -12,9 +12,10 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 import uuid
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from reconciler import alive
+from reconciler.model.recorded import SignOfLife
 from reconciler.ports import CHECKPOINT_SECONDS, AlreadyRunning
 from reconciler.store.sqlite import make_readable_directory, reaching
 from reconciler.store.tables import leases
@@ -116,9 +119,26 @@ class Lease:
         """Let the next controller start at once."""
         self._expire(connection, 0.0)
 
+    def announce(self, connection: sa.Connection, sign: SignOfLife) -> None:
+        """Write a sign of life beside the lease, dated by the database's clock. It renews nothing: a controller that
+        lives and can't record is no reason to keep another one out."""
+        connection.execute(leases.update().where(self._mine).values(seen_at=_now(), sign=alive.encode(sign)))
+
+    @property
+    def _mine(self) -> sa.ColumnElement[bool]:
+        return (leases.c.instance == self.instance) & (leases.c.epoch == self.epoch)
+
     def _expire(self, connection: sa.Connection, at: float | sa.ColumnElement[float]) -> sa.CursorResult[Any]:
-        mine = (leases.c.instance == self.instance) & (leases.c.epoch == self.epoch)
-        return connection.execute(leases.update().where(mine).values(expires_at=at))
+        return connection.execute(leases.update().where(self._mine).values(expires_at=at))
+
+
+def last_sign(connection: sa.Connection, instance: str) -> SignOfLife | None:
+    """The sign of life beside an instance's lease, dated by this host's clock; None where there is none."""
+    query = sa.select(leases.c.sign, _now() - leases.c.seen_at).where(leases.c.instance == instance)
+    row = connection.execute(query.where(leases.c.sign.is_not(None))).one_or_none()
+    if row is None or (sign := alive.decode(row[0])) is None:
+        return None
+    return replace(sign, at=time.time() - float(row[1]))
 
 
 def acquire(connection: sa.Connection, instance: str, holder: str) -> Lease:

@@ -44,6 +44,7 @@ class Held:
             revision=self.present.header.revision,
             problems=self.present.header.problems,
             last_address=self.present.header.last_address,
+            outages=self.present.header.outages,
             as_of=self.controller.seen_at if self.controller else 0.0,
         )
 

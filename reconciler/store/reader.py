@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
 
+from reconciler import alive
 from reconciler.model.events import Event, EventType
 from reconciler.model.load import LoadSample
 from reconciler.model.recorded import ActionRecord, Recorded, RevisionRecord
 from reconciler.model.scaling import ScalingDecision
 from reconciler.model.state import State
 from reconciler.ports import NothingRecorded, Unavailable
-from reconciler.store import codec, present, schema, tables
+from reconciler.store import codec, leadership, present, schema, tables
 from reconciler.store.codec import Unreadable
 from reconciler.store.rows import value_of
 
@@ -25,18 +27,23 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class SqlReader:
-    """`ports.StatusReader`. ``reading`` opens the database for one look; ``place`` names it in messages."""
+    """`ports.StatusReader`. ``reading`` opens the database for one look; ``place`` names it in messages, ``sign_file``
+    is where this host's controller leaves its sign of life."""
 
     reading: Callable[[], AbstractContextManager[sa.Connection]]
     place: str
     instance: str
+    sign_file: Path
 
     def recorded(self) -> Recorded:
         with self._look() as connection:
             recorded = present.read(connection, self.instance).recorded()
+            elsewhere = leadership.last_sign(connection, self.instance) if _is_shared(connection) else None
         if recorded is None:
             raise self._nothing()
-        return recorded
+        # Of a state directory that another one has followed on another host, the file stays as it was.
+        signs = [sign for sign in (alive.read(self.sign_file), elsewhere) if sign]
+        return replace(recorded, sign=max(signs, key=lambda sign: sign.at, default=None))
 
     def state(self) -> State:
         with self._look() as connection:
@@ -106,5 +113,19 @@ class SqlReader:
     def _nothing(self) -> NothingRecorded:
         return NothingRecorded(
             f"{self.place} has nothing of instance {self.instance!r} yet: start the controller with "
-            "`orchestry run`, or name another --instance"
+            f"`orchestry run`, or name another --instance{self._last_words()}"
         )
+
+    def _last_words(self) -> str:
+        """What kept a controller, while it was there, from recording anything."""
+        sign = alive.read(self.sign_file)
+        return (
+            f"; of the last one, pid {sign.pid} on {sign.host}, is known: {sign.trouble}"
+            if sign and sign.trouble
+            else ""
+        )
+
+
+def _is_shared(connection: sa.Connection) -> bool:
+    """Whether controllers on other hosts may write to the database."""
+    return connection.dialect.name == "postgresql"

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from reconciler import __version__
 from reconciler.model.events import Event
-from reconciler.model.recorded import RevisionRecord
+from reconciler.model.recorded import RevisionRecord, SignOfLife
 from reconciler.model.scaling import ScalingDecision
 from reconciler.model.state import State
 from reconciler.ports import Record, Unavailable
@@ -76,6 +76,11 @@ class SqlStore:
     def save(self, record: Record, *, checkpoint: bool = False) -> None:
         self._lock.confirm()
         self._undamaged(lambda: self._save(record, checkpoint))
+
+    def announce(self, sign: SignOfLife) -> None:
+        if self._lease:
+            with self._database.transaction() as connection:
+                self._lease.announce(connection, sign)
 
     def close(self) -> None:
         """Give the instance up. The next controller may start at once."""

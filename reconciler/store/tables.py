@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 # The migration that brings a database to what this module describes.
-HEAD = "0002"
+HEAD = "0003"
 
 metadata = sa.MetaData()
 
@@ -48,7 +48,7 @@ controllers = sa.Table(
     "controllers",
     metadata,
     *_keys(sa.Text, "instance"),
-    *_columns(sa.Text, "version", "notices", "problems"),
+    *_columns(sa.Text, "version", "notices", "problems", "outages"),
     *_columns(Plain, "host", "source", "edge", "revision", "last_address"),
     *_columns(sa.Integer, "pid"),
     *_columns(sa.Double, "started_at", "seen_at"),
@@ -62,6 +62,8 @@ leases = sa.Table(
     *_columns(sa.Text, "holder"),
     *_columns(Plain, "held_by"),
     *_columns(sa.Double, "expires_at"),
+    *_columns(sa.Double, "seen_at", nullable=True),
+    *_columns(Plain, "sign", nullable=True),
 )
 
 applications = sa.Table(

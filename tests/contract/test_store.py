@@ -14,11 +14,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 
+from reconciler import alive
 from reconciler.model.actions import ActionFailure, FailureKind, Outcome, StartReplica
 from reconciler.model.desired import Problem
 from reconciler.model.events import Event
 from reconciler.model.health import Health, Tally
 from reconciler.model.load import LoadSample
+from reconciler.model.recorded import SignOfLife
 from reconciler.model.scaling import ScalingState
 from reconciler.model.state import State
 from reconciler.model.status import Vitals
@@ -395,6 +397,14 @@ def test_pruning_that_fails_does_not_fail_the_saves_that_follow(place: Place, mo
         store.save(record(), checkpoint=True)
     store.save(record(), checkpoint=True)
     assert place.reader().state() == record().state
+
+
+def test_nothing_on_record_is_told_with_what_keeps_the_controller_from_recording(place: Place) -> None:
+    place.store().announce(SignOfLife(NOW, "host", 77, NOW))
+    trouble = "the controller is waiting for the Docker Engine"
+    alive.write(place.state_dir / "alive", SignOfLife(NOW, "host", 77, NOW, trouble, NOW))
+    with pytest.raises(NothingRecorded, match=f"--instance; of the last one, pid 77 on host, is known: {trouble}"):
+        place.reader().recorded()
 
 
 # -- schema and leadership --------------------------------------------------------------------------------------------

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from reconciler import alive
 from reconciler.model.events import Event
+from reconciler.model.recorded import SignOfLife
 from reconciler.ports import AlreadyRunning, Record, Unavailable
 from reconciler.store import database, open_reader, open_store
 from tests.support import upgrade
@@ -76,6 +78,35 @@ def test_who_was_paused_past_its_lease_writes_nothing_more(hosts: tuple[Place, P
         paused.close()
         with pytest.raises(AlreadyRunning):
             here.store()
+
+
+def test_a_sign_of_life_is_read_on_other_hosts_and_dated_by_their_own_clock(hosts: tuple[Place, Place]) -> None:
+    here, there = hosts
+    sign = SignOfLife(NOW, "here", 77, NOW - 600, "the controller is waiting for nginx", NOW - 9)
+    with here.stack:
+        store = here.store()
+        store.save(record())
+        assert there.reader().recorded().sign is None
+        store.announce(sign)
+        here.query("UPDATE leases SET seen_at = seen_at - 100")
+        read = there.reader().recorded().sign
+        assert read is not None
+        assert replace(read, at=NOW) == sign
+        assert time.time() - read.at == pytest.approx(100, abs=30)
+        alive.write(here.state_dir / "alive", replace(sign, at=time.time(), ended="stopped"))
+        assert here.reader().recorded().sign.ended == "stopped", "the later one counts"  # type: ignore[union-attr]
+        alive.write(here.state_dir / "alive", replace(sign, at=time.time() - 3600, ended="stopped"))
+        assert here.reader().recorded().sign.ended == ""  # type: ignore[union-attr]
+
+
+def test_who_was_followed_by_another_host_gives_no_sign_of_life_any_more(hosts: tuple[Place, Place]) -> None:
+    here, there = hosts
+    with here.stack:
+        paused = here.store()
+        end_leases(here)
+        there.store().save(record())
+        paused.announce(SignOfLife(NOW, "here", 77, NOW))
+        assert there.reader().recorded().sign is None
 
 
 @contextmanager

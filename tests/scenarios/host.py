@@ -15,7 +15,7 @@ from reconciler.model.observed import Observed
 from reconciler.model.plan import DecisionSettings
 from reconciler.model.state import State
 from reconciler.ports import Unavailable
-from reconciler.tick import TickResult, World, tick
+from reconciler.tick import TickResult, World, tick, unstored
 from tests.fakes.engine import FakeEngine, Program
 from tests.scenarios.ending import complaints
 from tests.scenarios.faults import FaultInjector, Killed
@@ -124,6 +124,7 @@ class Host:
             self.witness.end_tick()
         except Unavailable as error:
             self.tell(f"nothing is done: {error}")
+            self.last = unstored(self.last, error, self.clock.now())
         except Killed:
             self.restart()
         containers = self.engine.containers_by_id

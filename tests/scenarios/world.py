@@ -21,6 +21,7 @@ from reconciler.model.desired import Desired
 from reconciler.model.load import Loads, LoadSample, VersionLoad
 from reconciler.model.observed import Container, ProbeSample
 from reconciler.model.plan import ProbeTarget
+from reconciler.model.recorded import SignOfLife
 from reconciler.model.routes import Publication, Refusal, RouteTable
 from reconciler.model.spec import App
 from reconciler.model.state import State
@@ -318,6 +319,9 @@ class SimulatedStore:
         self.state = record.state
         self.told += len(record.events)
         self._faults.may_kill("after saving")
+
+    def announce(self, sign: SignOfLife) -> None:
+        """Nobody reads it elsewhere."""
 
     def close(self) -> None:
         """What was saved stays."""

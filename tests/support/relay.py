@@ -19,7 +19,7 @@ class Relay:
 
     Where ``refused`` is set, a client that sends anything with these bytes in it is cut off instead. Answers come at
     ``bytes_per_second``, ``answered_bytes`` have come altogether; where ``allowed_bytes`` is set, the line is cut after
-    so many more of them.
+    so many more of them. As long as ``flowing`` isn't set, nothing is answered, and nobody is cut off.
     """
 
     refused = b""
@@ -30,6 +30,8 @@ class Relay:
     def __init__(self, listen: Address, target: Address, tls: ssl.SSLContext | None = None) -> None:
         self._target = target
         self._tls = tls
+        self.flowing = threading.Event()
+        self.flowing.set()
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
@@ -50,6 +52,7 @@ class Relay:
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
+        self.flowing.set()
         self.cut()
         for thread in self._threads:
             thread.join()
@@ -85,6 +88,7 @@ class Relay:
 
     def _answered(self, data: bytes) -> bool:
         """Count an answer, and take the time for it; whether it is too much."""
+        self.flowing.wait()
         with self._lock:
             self.answered_bytes += len(data)
             if self.allowed_bytes is not None:

@@ -75,6 +75,7 @@ _by_hint: dict[str, st.SearchStrategy[Any]] = {
     "Moment": _numbers,
     "Moment | None": st.none() | _numbers,
     "tuple[Moment, ...]": st.lists(_numbers, max_size=3).map(tuple),
+    "Mapping[str, Moment]": st.dictionaries(names, _numbers, max_size=2),
     "tuple[str, ...]": st.lists(_texts, max_size=3).map(tuple),
     "tuple[tuple[Moment, int], ...]": st.lists(st.tuples(_numbers, _counts), max_size=3).map(tuple),
     "Version": versions(),

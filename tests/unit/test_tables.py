@@ -48,7 +48,7 @@ COMMANDS = {
 
 
 def recorded_in(state_dir: Path) -> None:
-    """A record of two apps in trouble, one of them with a very long name."""
+    """An old record of two apps in trouble, one of them with a very long name."""
     names = ("web", LONG_NAME)
     waiting = {name: replica_status(f"{name}-1", note=NOTE, state="down", phase="starting") for name in names}
     statuses = {
@@ -97,11 +97,11 @@ def test_the_status_has_a_line_for_each_app_at_any_width_and_below_it_what_was_c
     heading, long, web, blank, *below = lines[begin:]
     assert (heading.split()[-1], blank) == ("MESSAGE", "")
     assert (long.split()[:2], web.split()[:2]) == ([LONG_NAME, "1/1"], ["web", "1/1"])
-    assert web.index("Degraded") == long.index("Degraded") == heading.index("STATUS")
+    assert web.index("Unknown") == long.index("Unknown") == heading.index("STATUS")
     assert (web[-1], long[-1]) == ("…", "…")
-    assert [f"{LONG_NAME}: {MESSAGE}", f"  last log lines of {LONG_NAME}-1:", "  boom"] == below[:3]
-    assert [f"web: {MESSAGE}", "  last log lines of web-1:", "  boom"] == below[3:]
-    assert (f"Degraded  {MESSAGE} …" in web) == (shown.columns is None)
+    assert [f"{LONG_NAME}: was Degraded: {MESSAGE}", f"  last log lines of {LONG_NAME}-1:", "  boom"] == below[:3]
+    assert [f"web: was Degraded: {MESSAGE}", "  last log lines of web-1:", "  boom"] == below[3:]
+    assert (f"Unknown  was Degraded: {MESSAGE} …" in web) == (shown.columns is None)
 
 
 @pytest.mark.parametrize(

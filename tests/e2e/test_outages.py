@@ -1,0 +1,141 @@
+"""A controller that is dead, blind, mute or hangs is said to be so, within 15 seconds, by every way of asking."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support.postgres import serving
+from tests.support.relay import relay
+from tests.support.site import Site, web
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.engine, pytest.mark.nginx]
+
+# The product promises 15; the rest is for a loaded machine.
+PATIENCE_SECONDS = 25.0
+
+
+def told(site: Site, sentence: str, *, within_seconds: float = PATIENCE_SECONDS) -> dict[str, object]:
+    """The status once it says so, of which every way of asking has to agree that nothing is known."""
+
+    def look() -> dict[str, object] | None:
+        asked = site.command("status", "--exit-code", "-o", "json")
+        return dict(json.loads(asked.stdout)) if asked.returncode == 1 and sentence in asked.stdout else None
+
+    try:
+        status = eventually(look, within_seconds=within_seconds, every_seconds=0.2)
+    except AssertionError as error:
+        raise AssertionError(f"{sentence!r} is not said: {error}\n{site.evidence()}") from None
+    assert not status["converged"]
+    table = site.command("status", "--exit-code")
+    assert (table.returncode, sentence in table.stdout) == (1, True), table.stdout
+    assert "  Ready" not in table.stdout
+    return status
+
+
+def running(site: Site) -> Site:
+    site.deploy({"web.yaml": web(replicas=1)})
+    assert site.command("status", "--exit-code").returncode == 0, site.evidence()
+    return site
+
+
+def messages(site: Site) -> list[str]:
+    return [event.message for event in site.events() if event.type in ("controller", "source")]
+
+
+def test_a_killed_a_stopped_and_a_torn_down_controller_are_told_apart(site: Site) -> None:
+    site.start()
+    running(site).stop(signal.SIGKILL)
+    status = told(site, "the controller seems not to be running")
+    assert status["controller"]["stopped_at"] is None
+    explained = site.command("explain", "web").stdout
+    assert "the controller seems not to be running" in explained.splitlines()[0]
+
+    site.start()
+    running(site).stop()
+    status = told(site, "the controller is not running: it was stopped", within_seconds=0)
+    assert (status["controller"]["running"], status["apps"][0]["known"]) == (False, False)
+    assert status["controller"]["stopped_at"] is not None
+    assert "Unknown" in site.command("status").stdout
+
+    assert site.command("teardown", "--yes").returncode == 0
+    told(site, "everything of this instance was removed", within_seconds=0)
+    assert "web" not in site.command("status").stdout
+
+
+def test_an_engine_that_freezes_is_said_to_be_waited_for_and_then_to_be_back(site: Site, tmp_path: Path) -> None:
+    with relay(str(tmp_path / "docker.sock"), "/var/run/docker.sock") as line:
+        site.environment["DOCKER_HOST"] = f"unix://{tmp_path}/docker.sock"
+        site.start()
+        running(site)
+        line.flowing.clear()
+        told(site, "the controller is waiting for the Docker Engine (for ")
+        told(site, "the Docker Engine can't be seen: ", within_seconds=90)
+        line.flowing.set()
+        eventually(lambda: site.command("status", "--exit-code").returncode == 0, within_seconds=60)
+        [begun, ended] = [message for message in messages(site) if message.startswith("the Docker Engine can")]
+        assert begun.startswith("the Docker Engine can't be seen: the Docker Engine at unix://")
+        assert ended.startswith("the Docker Engine can be seen again, which was not so from ")
+        site.stop()
+        del site.environment["DOCKER_HOST"]
+
+
+@contextmanager
+def small_disk(path: Path) -> Iterator[None]:
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", path], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", path], check=True)
+
+
+def fill(file: Path) -> None:
+    """Let the file take all the room there is."""
+    with suppress(OSError), file.open("wb", buffering=0) as ballast:
+        while True:
+            ballast.write(bytes(4096))
+
+
+def test_a_full_state_disk_is_said_and_told_of_once_there_is_room(site: Site) -> None:
+    with small_disk(site.state_dir):
+        site.start()
+        running(site)
+        ballast = site.state_dir / "ballast"
+        fill(ballast)
+        told(site, "the database can't be written: ")
+        logged = site.log.read_text().count("nothing is done until it can be")
+        ballast.unlink()
+        eventually(lambda: site.command("status", "--exit-code").returncode == 0, within_seconds=60)
+        assert logged == 1
+        [begun, ended] = [message for message in messages(site) if message.startswith("the database can")]
+        assert "the database can be written again, which was not so from " in ended
+        assert "make room" in begun
+        site.stop(signal.SIGTERM)
+        assert site.command("teardown", "--yes").returncode == 0
+
+
+@pytest.mark.postgres
+def test_a_postgresql_that_is_stopped_is_said(site: Site) -> None:
+    with serving() as server:
+        site.environment = {**os.environ, "ORCHESTRY_DATABASE": server.create_database()}
+        site.start()
+        site.commit({"web.yaml": web(replicas=1)})
+        eventually(lambda: site.command("status", "--exit-code").returncode == 0, within_seconds=60)
+        server.process.send_signal(signal.SIGINT)
+        server.process.wait(timeout=30)
+        asked = site.command("status", "--exit-code")
+        assert asked.returncode == 1
+        assert "check that the server runs" in asked.stderr
+        sign = site.state_dir / site.place.instance / "alive"
+        eventually(lambda: "the database can't be written" in sign.read_text(), within_seconds=PATIENCE_SECONDS)
+        site.stop()
+    site.environment = dict(os.environ)
