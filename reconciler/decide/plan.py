@@ -89,8 +89,7 @@ def conclude(decision: Decision, publication: Publication | None, now: float) ->
     for name, app_decision in decision.apps.items():
         refusals = tuple(refusal for refusal in state.published.refusals if refusal.app_name == name)
         served, before = Served(parts.get(name), refusals), apps[name]
-        loads = decision.observed.loads.replicas
-        statuses[name] = status.describe(app_decision, served, state.replicas, loads)
+        statuses[name] = status.describe(app_decision, served, state.replicas, decision.observed.loads)
         if before.conditions != statuses[name].conditions:
             apps[name] = before.told(statuses[name].conditions)
             ended = change_ended(before, apps[name], now)

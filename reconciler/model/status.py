@@ -10,6 +10,7 @@ from typing import Literal
 
 from reconciler.model.change import Change
 from reconciler.model.health import EngineHealth, Health
+from reconciler.model.load import Traffic
 from reconciler.model.moments import Moment
 from reconciler.model.reasons import Reason
 
@@ -33,6 +34,7 @@ class Vitals:
     cpu_percent: float | None = None
     memory_percent: float | None = None
     seen_at: float | None = None
+    traffic: Traffic | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,10 @@ class AppStatus:
     """The status of one app. ``current`` counts running replicas, ``ready`` those fit for traffic, ``routed`` those
     getting it; ``replaced`` and ``restarted`` those replaced as unhealthy and started again in the last hour, and
     ``unrest`` is what of that people should know, "" where there is nothing. ``change`` is the commit that changed its
-    spec last, be that the version it converges to or not."""
+    spec last, be that the version it converges to or not.
+
+    ``traffic`` and ``warnings``, which tell of it, move all the time, and are no reason to write to the store at once.
+    """
 
     name: str
     revision: str
@@ -87,6 +92,8 @@ class AppStatus:
     restarted: int = 0
     unrest: str = ""
     change: Change | None = None
+    traffic: Traffic | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def converged(self) -> bool:

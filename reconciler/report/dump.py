@@ -110,6 +110,7 @@ def app_dump(record: AppRecord, now: float) -> contract.App:
         rollout=_like(contract.Rollout, state.rollout) if state and state.rollout else None,
         failed_version=_like(contract.FailedVersion, state.failed) if state and state.failed else None,
         backoff=backoff(state.pacing.creation, now) if state and state.pacing.creation else None,
+        traffic=_like(contract.Traffic, status.traffic) if status.traffic else None,
     )
 
 
@@ -150,6 +151,7 @@ def _condition(condition: Condition, now: float) -> contract.Condition:
 def _instance(replica: ReplicaStatus, record: AppRecord, now: float) -> contract.Instance:
     state, version = record.replicas.get(replica.name), version_of(record, replica.spec_hash)
     readiness = state.readiness if state else Health()
+    traffic = replica.vitals.traffic
     held_back = state.restarts.backoff if state else None
     restarted_at = replica.last_restarted_at
     created_at = replica.created_at or (state.created_at if state else None)
@@ -166,6 +168,8 @@ def _instance(replica: ReplicaStatus, record: AppRecord, now: float) -> contract
         engine_health=replica.engine_health or None,
         cpu_percent=replica.vitals.cpu_percent,
         memory_percent=replica.vitals.memory_percent,
+        requests=traffic and traffic.requests,
+        error_percent=traffic and traffic.error_percent,
         seen_at=_time(replica.vitals.seen_at),
         created_at=_time(created_at),
         age_seconds=_span(now - created_at) if created_at is not None and replica.container_id else None,

@@ -28,6 +28,7 @@ from reconciler.report.documents import OUTPUTS, document
 from reconciler.report.events import event_document, event_table
 from reconciler.report.tables import indented, printable, table
 from reconciler.report.times import age, clock, rfc3339
+from reconciler.report.traffic import share, traffic_words
 
 _EVENTS = 10
 # The phases of a replica whose program runs, and which isn't ready.
@@ -111,6 +112,8 @@ def _text(subject: Subject) -> Iterator[str]:
     yield _section("Scaling", _scaling(subject))
     yield _section("Rollout", _rollout(subject))
     yield _section("Health and routes", _health(subject))
+    if subject.status and subject.status.traffic:
+        yield _section("Traffic", _traffic(subject))
     yield _section("Conditions", _conditions(subject))
     if subject.events:
         yield _section("Last events", iter([event_table(subject.events, margin=_MARGIN)]))
@@ -265,6 +268,19 @@ def _served_by_others(subject: Subject, routes: tuple[str, ...]) -> Iterator[str
             text = f"{route.host or '*'}{route.path}"
             if text.rstrip("/") in own:
                 yield f"{text} is served by {app.app_name} as yet"
+
+
+def _traffic(subject: Subject) -> Iterator[str]:
+    """What came of requests lately, as far as the edge tells; nothing is decided by it."""
+    if subject.status is None or subject.status.traffic is None:
+        return
+    yield traffic_words(subject.status.traffic)
+    for replica in subject.replicas:
+        asked = replica.vitals.traffic
+        if asked and asked.errors:
+            percent = share(asked.error_percent)
+            yield f"{replica.name} failed {asked.errors} of the {asked.requests} it was asked ({percent})"
+    yield from (f"warning: {warning}" for warning in subject.status.warnings)
 
 
 def _conditions(subject: Subject) -> Iterator[str]:

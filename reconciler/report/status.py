@@ -18,6 +18,7 @@ from reconciler.report.documents import OUTPUTS, as_written
 from reconciler.report.dump import dump, has_edge
 from reconciler.report.tables import indented, printable, table
 from reconciler.report.times import age
+from reconciler.report.traffic import share, traffic_words
 
 CONVERGED, ERROR, NOT_CONVERGED = 0, 1, 2
 
@@ -123,7 +124,12 @@ def _counts(status: contract.Status, app: contract.App) -> tuple[object, ...]:
 
 
 def _standing(app: contract.App) -> tuple[str, str]:
-    """One word for the app, and one sentence: of all its conditions the one that people have to know."""
+    """One word for the app, and what people have to know: of all its conditions the one that matters, and warnings."""
+    word, message = _worst_condition(app)
+    return word, "; ".join(filter(None, (message, *(f"warning: {warning}" for warning in app.warnings))))
+
+
+def _worst_condition(app: contract.App) -> tuple[str, str]:
     true = {condition.type: condition for condition in app.conditions if condition.status}
     if "Degraded" in true:
         return "Degraded", app.error or true["Degraded"].message
@@ -155,12 +161,13 @@ def _replica_table(replicas: Sequence[contract.Instance]) -> str:
             _restarts(replica),
             _percent(replica.cpu_percent),
             _percent(replica.memory_percent),
+            share(replica.error_percent),
             replica.note,
         )
         for replica in replicas
     ]
     what = ("INSTANCE", "CONTAINER", "REVISION", "IMAGE", "DIGEST", "AGE")
-    how = ("ADDRESS", "STATE", "PHASE", "HEALTH", "FAILURES", "RESTARTS", "CPU", "MEMORY", "NOTE")
+    how = ("ADDRESS", "STATE", "PHASE", "HEALTH", "FAILURES", "RESTARTS", "CPU", "MEMORY", "5XX", "NOTE")
     return table((*what, *how), rows)
 
 
@@ -188,6 +195,8 @@ def _one_app(status: contract.Status) -> str:
         ("changed", app.updated_at),
         ("last scaled", app.last_scaled_at),
         ("error", app.error),
+        ("traffic", traffic_words(app.traffic) if app.traffic else ""),
+        *(("warning", warning) for warning in app.warnings),
     ]
     conditions = table(
         ("CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE"),

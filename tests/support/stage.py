@@ -28,7 +28,7 @@ from reconciler.model.actions import (
 from reconciler.model.desired import Desired
 from reconciler.model.events import Event
 from reconciler.model.image import Image
-from reconciler.model.load import AppLoad, Loads, VersionLoad
+from reconciler.model.load import AppLoad, Loads, ReplicaLoad, VersionLoad
 from reconciler.model.observed import (
     Capacity,
     Container,
@@ -70,6 +70,7 @@ class Stage:
     foreign_names: frozenset[str] = frozenset()
     foreign_addresses: frozenset[str] = frozenset()
     loads: dict[str, AppLoad] = field(default_factory=dict)
+    replica_loads: dict[str, ReplicaLoad] = field(default_factory=dict)
     version_loads: dict[tuple[str, str], VersionLoad] = field(default_factory=dict)
     open_requests: dict[str, int] = field(default_factory=dict)
     capacity: Capacity | None = None
@@ -105,7 +106,7 @@ class Stage:
             samples=samples,
             outcomes=outcomes,
             in_flight=tuple(self.in_flight.values()),
-            loads=Loads(self.loads, versions=self.version_loads),
+            loads=Loads(self.loads, self.replica_loads, versions=self.version_loads),
             open_requests=self.open_requests,
             secrets=self.secrets,
         )
