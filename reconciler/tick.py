@@ -134,7 +134,7 @@ def _record(
         statuses=result.statuses,
         events=(*(unrecorded.events if unrecorded else ()), *conclusion.events),
         outcomes=unrecorded.outcomes if unrecorded else (),
-        notices=(*map(str, result.outages), *result.plan.notices, *observed.loads.notices),
+        notices=(*map(str, result.outages), *result.plan.notices, *conclusion.notices, *observed.loads.notices),
         samples=samples,
         edge=world.edge.describe(),
         source=world.source_name,

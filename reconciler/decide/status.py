@@ -17,12 +17,13 @@ from reconciler.decide.phases import RUNNING, Phase, Replica
 from reconciler.decide.state.health import checks_of
 from reconciler.decide.versions import version_for
 from reconciler.decide.words import exit_words, route_text
+from reconciler.model.certificates import ServedCertificate
 from reconciler.model.health import Verdict
 from reconciler.model.load import Loads, ReplicaLoad
 from reconciler.model.reasons import Reason
 from reconciler.model.replica_state import ReplicaState
 from reconciler.model.spec import App
-from reconciler.model.status import AppStatus, Condition, ReplicaStatus, Vitals
+from reconciler.model.status import AppStatus, CertificateStatus, Condition, ReplicaStatus, Vitals
 from reconciler.model.unrest import UNREST_SECONDS
 
 _NO_LOAD = ReplicaLoad()
@@ -61,7 +62,8 @@ def describe(decision: AppDecision, served: Served, replicas: Mapping[str, Repli
         unrest=view.app.unrest.words(view.now),
         change=view.app.version.change,
         traffic=traffic,
-        warnings=tuple(warnings.of_errors(traffic, shown)),
+        warnings=(*warnings.of_certificates(served.certificates), *warnings.of_errors(traffic, shown)),
+        certificates=tuple(_certificate(each, served) for each in served.certificates),
     )
 
 
@@ -73,6 +75,18 @@ def blinded(status: AppStatus, message: str, now: float) -> AppStatus:
     degraded = _condition("Degraded", (True, Reason.ENGINE_UNREACHABLE, message), status.conditions, now)
     conditions = (*(c for c in status.conditions if c.type != "Degraded"), degraded)
     return replace(status, replicas=replicas, conditions=conditions, error=message)
+
+
+def _certificate(certificate: ServedCertificate, served: Served) -> CertificateStatus:
+    routes = served.part.routes if served.part else ()
+    own = (route for route in routes if route.tls and route.tls.secret == certificate.secret)
+    return CertificateStatus(
+        certificate.secret,
+        tuple(dict.fromkeys(route.host or "*" for route in own)),
+        certificate.not_before,
+        certificate.not_after,
+        certificate.standing,
+    )
 
 
 # -- conditions -----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import floor
 
 from reconciler.load.traffic import Key, TrafficCounts
-from reconciler.model.load import Traffic
+from reconciler.model.load import RecentTraffic
 
 WINDOW_SECONDS = 300.0
 # A window of which the log covers less is unknown.
@@ -97,16 +97,16 @@ class Recent:
         for app in self._apps.values():
             app.forget(now - WINDOW_SECONDS)
 
-    def of_app(self, app_name: str) -> Traffic | None:
+    def of_app(self, app_name: str) -> RecentTraffic | None:
         """What the app's clients were answered; None where too little is known."""
         app = self._apps.get(app_name)
         covered_seconds = self._covered_seconds(app)
         if app is None or covered_seconds is None:
             return None
         counts = app.total
-        return Traffic(covered_seconds, counts.requests, counts.errors, counts.repaired, counts.given_up)
+        return RecentTraffic(covered_seconds, counts.requests, counts.errors, counts.repaired, counts.given_up)
 
-    def of_replica(self, app_name: str, address: str) -> Traffic | None:
+    def of_replica(self, app_name: str, address: str) -> RecentTraffic | None:
         """What a replica was asked, and failed; None where too little is known."""
         app = self._apps.get(app_name)
         covered_seconds = self._covered_seconds(app)
@@ -114,7 +114,7 @@ class Recent:
             return None
         counts = app.by_address.get(address, _Counts())
         asked, failed = counts.requests + counts.failed_tries, counts.errors + counts.failed_tries
-        return Traffic(covered_seconds, asked, failed, given_up=counts.given_up)
+        return RecentTraffic(covered_seconds, asked, failed, given_up=counts.given_up)
 
     def _covered_seconds(self, app: _AppCounts | None) -> float | None:
         covered_seconds = min(WINDOW_SECONDS, self._until - app.covered_since) if app else 0.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
+class RecentTraffic:
     """What the edge saw of requests in the ``window_seconds`` that ended just now.
 
     Of an app: ``requests`` that clients made, ``errors`` among their answers (status 500 and above), requests
@@ -34,7 +34,7 @@ class ReplicaLoad:
 
     cpu_percent: float | None = None
     memory_percent: float | None = None
-    traffic: Traffic | None = None
+    traffic: RecentTraffic | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class AppLoad:
     error_rate: float | None = None
     custom: Mapping[str, float | None] = field(default_factory=dict)
     connections_exact: bool = False
-    traffic: Traffic | None = None
+    traffic: RecentTraffic | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class LoadSample:
 
     Kept so that policies can be judged on it later. ``replicas`` counts healthy ones; rates and connections are totals
     over them; ``status_2xx`` and its kin count answers, ``bytes_sent`` their bodies; ``repaired`` and ``given_up`` are
-    as in `Traffic`. None means unknown.
+    as in `RecentTraffic`. None means unknown.
     """
 
     app_name: str

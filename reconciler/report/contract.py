@@ -226,6 +226,19 @@ class Traffic(Part):
     """The client didn't wait for the answer (499)."""
 
 
+class Certificate(Part):
+    """A certificate that an app is served with."""
+
+    secret: str
+    hosts: tuple[str, ...]
+    """Of the routes that name it, ``*`` for any host."""
+    not_before: Time
+    not_after: Time
+    days_left: float
+    """Until ``not_after``; negative once it has expired."""
+    standing: Literal["valid", "expiring", "expired"]
+
+
 class App(Part):
     """One app."""
 
@@ -268,6 +281,7 @@ class App(Part):
     """None where the edge can't tell."""
     warnings: tuple[str, ...]
     """What people should see to, though the app does what was asked for."""
+    certificates: tuple[Certificate, ...]
 
 
 class Status(Part):

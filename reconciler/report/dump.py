@@ -11,7 +11,7 @@ from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Verdict
 from reconciler.model.image import ResolvedImage
 from reconciler.model.recorded import AppRecord, Controller, Recorded
-from reconciler.model.status import AppStatus, Condition, ReplicaStatus
+from reconciler.model.status import AppStatus, CertificateStatus, Condition, ReplicaStatus
 from reconciler.model.version import Version
 from reconciler.ports import CHECKPOINT_SECONDS, NothingRecorded, StatusReader
 from reconciler.report import contract
@@ -19,6 +19,7 @@ from reconciler.report.times import rfc3339
 
 # A controller shows a sign of life at every checkpoint; after this many without one it seems to have stopped.
 _MISSED_CHECKPOINTS = 3
+_DAY_SECONDS = 86_400.0
 
 PartType = TypeVar("PartType", bound=contract.Part)
 
@@ -111,6 +112,7 @@ def app_dump(record: AppRecord, now: float) -> contract.App:
         failed_version=_like(contract.FailedVersion, state.failed) if state and state.failed else None,
         backoff=backoff(state.pacing.creation, now) if state and state.pacing.creation else None,
         traffic=_like(contract.Traffic, status.traffic) if status.traffic else None,
+        certificates=tuple(certificate_dump(certificate, now) for certificate in status.certificates),
     )
 
 
@@ -146,6 +148,16 @@ def _unplanned(record: AppRecord) -> AppStatus:
 
 def _condition(condition: Condition, now: float) -> contract.Condition:
     return _like(contract.Condition, condition, age_seconds=_span(now - condition.since))
+
+
+def certificate_dump(certificate: CertificateStatus, now: float) -> contract.Certificate:
+    return _like(
+        contract.Certificate,
+        certificate,
+        not_before=rfc3339(certificate.not_before),
+        not_after=rfc3339(certificate.not_after),
+        days_left=round((certificate.not_after - now) / _DAY_SECONDS, 2),
+    )
 
 
 def _instance(replica: ReplicaStatus, record: AppRecord, now: float) -> contract.Instance:

@@ -25,10 +25,10 @@ from reconciler.report import dump
 from reconciler.report.change import told
 from reconciler.report.decisions import decision_document, decision_lines, notes_on
 from reconciler.report.documents import OUTPUTS, document
+from reconciler.report.edge import certificate_words, share, traffic_words
 from reconciler.report.events import event_document, event_table
 from reconciler.report.tables import indented, printable, table
 from reconciler.report.times import age, clock, rfc3339
-from reconciler.report.traffic import share, traffic_words
 
 _EVENTS = 10
 # The phases of a replica whose program runs, and which isn't ready.
@@ -256,6 +256,8 @@ def _published_routes(subject: Subject) -> Iterator[str]:
         yield f"routes {' '.join(routes)}, published {subject.ago(published.at)} as {published.generation}{edge}"
     else:
         yield f"routes {' '.join(routes)}, not published yet"
+    for each in subject.status.certificates if subject.status else ():
+        yield f"certificate {certificate_words(dump.certificate_dump(each, subject.now))}"
     yield from _served_by_others(subject, routes)
     yield from (f"refused: {message}" for message in subject.refusals)
 

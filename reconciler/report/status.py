@@ -16,9 +16,9 @@ from reconciler.report import BadRequest, contract
 from reconciler.report.change import told
 from reconciler.report.documents import OUTPUTS, as_written
 from reconciler.report.dump import dump, has_edge
+from reconciler.report.edge import certificate_words, share, traffic_words
 from reconciler.report.tables import indented, printable, table
 from reconciler.report.times import age
-from reconciler.report.traffic import share, traffic_words
 
 CONVERGED, ERROR, NOT_CONVERGED = 0, 1, 2
 
@@ -26,7 +26,9 @@ _LOG_LINES = 20
 # What of a digest tells it from others: sha256: and twelve characters.
 _DIGEST_LENGTH = 19
 # Ages in tables with the blanks that align them, and the lines of JSON and YAML that change with the clock alone.
-_PASSING = re.compile(r'[0-9]+ (s|min|h|d)(?= ago|\)|  )| +|"?(generated_at|seen_at|age_seconds|next_in_seconds)"?: .*')
+_PASSING = re.compile(
+    r'[0-9]+ (s|min|h|d)(?= ago|\)|  )| +|"?(generated_at|seen_at|age_seconds|next_in_seconds|days_left)"?: .*'
+)
 
 
 def status(reader: StatusReader, app_name: str | None = None, output: str = "table", *, now: float) -> tuple[str, int]:
@@ -195,6 +197,7 @@ def _one_app(status: contract.Status) -> str:
         ("changed", app.updated_at),
         ("last scaled", app.last_scaled_at),
         ("error", app.error),
+        *(("certificate", certificate_words(certificate)) for certificate in app.certificates),
         ("traffic", traffic_words(app.traffic) if app.traffic else ""),
         *(("warning", warning) for warning in app.warnings),
     ]

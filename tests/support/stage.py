@@ -25,6 +25,7 @@ from reconciler.model.actions import (
     StartReplica,
     TakeOverRestarts,
 )
+from reconciler.model.certificates import ServedCertificate
 from reconciler.model.desired import Desired
 from reconciler.model.events import Event
 from reconciler.model.image import Image
@@ -76,8 +77,10 @@ class Stage:
     capacity: Capacity | None = None
     images: dict[str, Image] = field(default_factory=dict)
     secrets: dict[str, SecretsSeen] = field(default_factory=dict)
+    certificates: tuple[ServedCertificate, ...] = ()
     outcomes: list[Outcome] = field(default_factory=list)
     in_flight: dict[str, Action] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
     events: list[Event] = field(default_factory=list)
     statuses: dict[str, AppStatus] = field(default_factory=dict)
     published: list[RouteTable] = field(default_factory=list)
@@ -213,6 +216,7 @@ class Stage:
     def _conclude(self, decision: Decision) -> None:
         conclusion = conclude(decision, self._publish(decision.plan), self.now)
         self.state, self.statuses = conclusion.state, dict(conclusion.statuses)
+        self.notices = conclusion.notices
         self.events += [*decision.plan.events, *conclusion.events]
         assert inconsistencies(self.state) == ()
 
@@ -235,9 +239,9 @@ class Stage:
         wanted = {app.app_name for app in plan.routes.apps}
         refusals = tuple(Refusal(name, "no such variable") for name in sorted(self.refused & wanted))
         if table == before.table:
-            return Publication(table, before.generation, "unchanged", refusals)
+            return Publication(table, before.generation, "unchanged", refusals, self.certificates)
         self.published.append(table)
-        return Publication(table, f"g{len(self.published)}", "reloaded", refusals)
+        return Publication(table, f"g{len(self.published)}", "reloaded", refusals, self.certificates)
 
     def _samples(self) -> Iterable[ProbeSample]:
         """Every container that is probed answers at each tick."""

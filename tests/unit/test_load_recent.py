@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from reconciler.load.recent import WINDOW_SECONDS, Recent
 from reconciler.load.traffic import tally
-from reconciler.model.load import Traffic
+from reconciler.model.load import RecentTraffic
 from tests.support.access_log import line
 
 _START = 1_000_000.0
@@ -30,38 +30,38 @@ def test_errors_repaired_and_given_up_requests_are_told_apart() -> None:
     lines = line(_START) * 6 + line(_START, status="502", upstream_statuses="502")
     lines += line(_START, status="499", upstream_statuses="-") * 2 + line(_START, **_REPAIRED)
     recent = recent_with(lines)
-    assert recent.of_app("web") == Traffic(10, 10, 1, repaired=1, given_up=2)
-    assert recent.of_replica("web", "10.0.0.7") == Traffic(10, 10, 2, given_up=2)
-    assert recent.of_replica("web", "10.0.0.8") == Traffic(10, 1, 0)
-    assert recent.of_replica("web", "10.0.0.9") == Traffic(10, 0, 0)
+    assert recent.of_app("web") == RecentTraffic(10, 10, 1, repaired=1, given_up=2)
+    assert recent.of_replica("web", "10.0.0.7") == RecentTraffic(10, 10, 2, given_up=2)
+    assert recent.of_replica("web", "10.0.0.8") == RecentTraffic(10, 1, 0)
+    assert recent.of_replica("web", "10.0.0.9") == RecentTraffic(10, 0, 0)
 
 
 def test_a_request_that_every_replica_failed_is_an_error_and_no_repair() -> None:
     failed = _REPAIRED | {"upstream_statuses": "500, 500", "status": "500"}
     recent = recent_with(line(_START, **failed))
-    assert recent.of_app("web") == Traffic(10, 1, 1)
-    assert [recent.of_replica("web", f"10.0.0.{host}") for host in (7, 8)] == [Traffic(10, 1, 1)] * 2
+    assert recent.of_app("web") == RecentTraffic(10, 1, 1)
+    assert [recent.of_replica("web", f"10.0.0.{host}") for host in (7, 8)] == [RecentTraffic(10, 1, 1)] * 2
 
 
 def test_a_request_that_was_given_up_after_a_failed_try_was_not_repaired() -> None:
     given_up = _REPAIRED | {"upstream_statuses": "500, -", "status": "499"}
-    assert recent_with(line(_START, **given_up)).of_app("web") == Traffic(10, 1, 0, given_up=1)
+    assert recent_with(line(_START, **given_up)).of_app("web") == RecentTraffic(10, 1, 0, given_up=1)
 
 
 def test_an_answer_of_400_by_another_replica_is_a_repair() -> None:
     repaired = _REPAIRED | {"upstream_statuses": "502, 404", "status": "404"}
-    assert recent_with(line(_START, **repaired)).of_app("web") == Traffic(10, 1, 0, repaired=1)
+    assert recent_with(line(_START, **repaired)).of_app("web") == RecentTraffic(10, 1, 0, repaired=1)
 
 
 def test_what_nginx_answers_by_itself_is_the_apps_and_no_replicas() -> None:
     nobody = {"upstream_addresses": "-", "upstream_statuses": "-", "upstream_seconds": "-", "status": "503"}
     recent = recent_with(line(_START, **nobody))
-    assert recent.of_app("web") == Traffic(10, 1, 1)
-    assert recent.of_replica("web", "10.0.0.7") == Traffic(10, 0, 0)
+    assert recent.of_app("web") == RecentTraffic(10, 1, 1)
+    assert recent.of_replica("web", "10.0.0.7") == RecentTraffic(10, 0, 0)
 
 
 def test_lines_from_before_the_log_counts_as_known_are_left_out() -> None:
-    assert recent_with(line(_START - 2) + line(_START)).of_app("web") == Traffic(10, 1, 0)
+    assert recent_with(line(_START - 2) + line(_START)).of_app("web") == RecentTraffic(10, 1, 0)
 
 
 def test_too_short_a_time_is_unknown_and_not_0() -> None:
@@ -75,8 +75,8 @@ def test_an_app_that_is_new_is_known_from_then_on() -> None:
     recent = recent_with(line(_START), until=_START + 100)
     recent.configure(["web", "new"], _START + 100)
     recent.seen_until(_START + 110)
-    assert recent.of_app("new") == Traffic(10, 0, 0)
-    assert recent.of_app("web") == Traffic(110, 1, 0)
+    assert recent.of_app("new") == RecentTraffic(10, 0, 0)
+    assert recent.of_app("web") == RecentTraffic(110, 1, 0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 900), st.sampled_from(["200", "500", "499"])), max_size=60))

@@ -11,14 +11,14 @@ from reconciler.model.backoff import Backoff
 from reconciler.model.change import Change
 from reconciler.model.events import Event
 from reconciler.model.health import Health, Verdict
-from reconciler.model.load import Traffic
+from reconciler.model.load import RecentTraffic
 from reconciler.model.reasons import Reason
 from reconciler.model.recorded import AppRecord, Controller
 from reconciler.model.replica_state import ReplicaState, Restarts
 from reconciler.model.routes import Refusal, RouteTable
 from reconciler.model.scaling import Clamp, Factor, ScalingState
 from reconciler.model.state import Published
-from reconciler.model.status import Vitals
+from reconciler.model.status import CertificateStatus, Vitals
 from reconciler.model.unrest import Unrest
 from reconciler.report.explain import Subject, explained
 from tests.support.apps import version
@@ -232,9 +232,9 @@ def test_an_explanation_of_an_old_record_says_that_it_is_old() -> None:
 
 
 def test_an_explanation_tells_what_came_of_requests_lately_and_which_replica_failed_them() -> None:
-    failing = replica_status("web-2", vitals=Vitals(traffic=Traffic(300, 120, 12)))
-    well = replica_status("web-1", vitals=Vitals(traffic=Traffic(300, 100, 0)))
-    traffic = Traffic(300, 209, 1, repaired=11, given_up=3)
+    failing = replica_status("web-2", vitals=Vitals(traffic=RecentTraffic(300, 120, 12)))
+    well = replica_status("web-1", vitals=Vitals(traffic=RecentTraffic(300, 100, 0)))
+    traffic = RecentTraffic(300, 209, 1, repaired=11, given_up=3)
     status = app_status(replicas=(well, failing), traffic=traffic, warnings=("web-2 failed 10 %",))
     assert """
 Traffic
@@ -243,6 +243,12 @@ Traffic
   warning: web-2 failed 10 %
 
 Conditions""" in explained(subject(AppRecord("web", status, app_state())))
+
+
+def test_an_explanation_tells_until_when_the_certificates_of_an_app_are_valid() -> None:
+    certificate = CertificateStatus("shop", ("shop.example.com",), NOW, NOW + 40 * 86_400, "valid")
+    text = explained(subject(AppRecord("web", app_status(certificates=(certificate,)), app_state())))
+    assert "\n  certificate shop for shop.example.com until 2027-02-24T08:00:00.000Z (40 d)\n" in text
 
 
 def test_an_explanation_of_an_app_whose_requests_are_not_known_says_nothing_of_them() -> None:

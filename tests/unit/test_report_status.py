@@ -17,16 +17,16 @@ from reconciler.model.backoff import Backoff
 from reconciler.model.change import Change
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Verdict
-from reconciler.model.load import Traffic
+from reconciler.model.load import RecentTraffic
 from reconciler.model.reasons import Reason
 from reconciler.model.recorded import AppRecord, Controller, Followed, Recorded
 from reconciler.model.replica_state import Exits, Restarts
-from reconciler.model.status import Vitals
+from reconciler.model.status import CertificateStatus, Vitals
 from reconciler.ports import NothingRecorded
 from reconciler.report import BadRequest, contract
 from reconciler.report.dump import status_of
+from reconciler.report.edge import share
 from reconciler.report.status import exit_code, formatted, watch
-from reconciler.report.traffic import share
 from tests.support.apps import version
 from tests.support.records import (
     NOW,
@@ -39,6 +39,7 @@ from tests.support.records import (
 )
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "status.schema.json"
+DAY = 86_400.0
 PROBLEM = Problem("api.yaml", 3, "spec.image", "nothing", "an image", "api")
 PULL = "image demo:2 can't be had: no such image"
 
@@ -295,10 +296,10 @@ def test_watching_the_status_takes_no_notice_of_passing_time(output: str) -> Non
 
 def failing() -> AppRecord:
     """An app whose second replica fails a tenth of what it is asked."""
-    traffic = {"web-1": Traffic(300, 100, 0), "web-2": Traffic(300, 120, 12)}
+    traffic = {"web-1": RecentTraffic(300, 100, 0), "web-2": RecentTraffic(300, 120, 12)}
     replicas = tuple(replica_status(name, vitals=Vitals(12.5, 30.0, NOW, of_it)) for name, of_it in traffic.items())
     return web(
-        replicas=replicas, traffic=Traffic(300, 220, 1, repaired=11, given_up=3), warnings=("web-2 failed 10 %",)
+        replicas=replicas, traffic=RecentTraffic(300, 220, 1, repaired=11, given_up=3), warnings=("web-2 failed 10 %",)
     )
 
 
@@ -324,6 +325,31 @@ def test_the_status_of_one_app_has_its_traffic() -> None:
         "220 requests in the last 5 min, 1 answered 5xx (0.5 %), 11 repaired by another replica, 3 given up by clients"
     )
     assert f"  traffic      {asked}\n  warning      web-2 failed 10 %\n" in text
+
+
+def test_the_status_of_one_app_has_its_certificates_and_when_they_end() -> None:
+    first = CertificateStatus("shop", ("shop.example.com", "*"), NOW - 60 * DAY, NOW + 30 * DAY, "valid")
+    second = CertificateStatus("old", ("old.example.com",), NOW - 90 * DAY, NOW - 3 * DAY, "expired")
+    found = recorded(web(certificates=(first, second)))
+    text = shown(found, app_name="web", now=NOW)
+    assert "  certificate  shop for shop.example.com * until 2027-02-14T08:00:00.000Z (30 d)\n" in text
+    assert "  certificate  old for old.example.com until 2027-01-12T08:00:00.000Z (expired 3 d ago)\n" in text
+    assert json.loads(shown(found, "json", now=NOW))["apps"][0]["certificates"][0] == {
+        "secret": "shop",
+        "hosts": ["shop.example.com", "*"],
+        "not_before": "2026-11-16T08:00:00.000Z",
+        "not_after": "2027-02-14T08:00:00.000Z",
+        "days_left": 30.0,
+        "standing": "valid",
+    }
+
+
+def test_watching_the_status_takes_no_notice_of_a_certificate_that_grows_older() -> None:
+    found = recorded(web(certificates=(CertificateStatus("shop", ("*",), NOW, NOW + 30 * DAY, "valid"),)))
+    for output, app_name in (("json", None), ("yaml", None), ("table", "web")):
+        later = [shown(found, output, app_name, now=NOW + hours * 3600) for hours in (-1, -30)]
+        looks = iter([*((text, 0) for text in later), ("end", 0)])
+        assert list(islice(watch(lambda looks=looks: next(looks), lambda: None), 2))[1] == "end"
 
 
 def test_the_dump_has_the_traffic_of_apps_and_replicas_and_null_where_it_is_not_known() -> None:

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.model.load import LoadSample, Traffic
+from reconciler.model.load import LoadSample, RecentTraffic
 from reconciler.model.state import State
 from reconciler.ports import Record
 from reconciler.store import codec
@@ -53,7 +53,7 @@ def test_a_status_that_lost_an_instance_changes_that_row_only() -> None:
 
 def test_passing_traffic_of_an_app_and_what_warns_of_it_is_no_reason_to_write_before_a_checkpoint() -> None:
     held = Present.of(record(), Present())
-    busier = replace(app_status(), traffic=Traffic(300, 10, 9), warnings=("90 % failed",))
+    busier = replace(app_status(), traffic=RecentTraffic(300, 10, 9), warnings=("90 % failed",))
     wanted = Present.of(record(statuses={"web": busier}), held)
     assert not changes(held, wanted, everything=False)
     assert changes(held, wanted, everything=True).apps.changed.keys() == {"web"}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.model.load import AppLoad, ReplicaLoad, Traffic
+from reconciler.model.load import AppLoad, RecentTraffic, ReplicaLoad
 from tests.support.apps import desired, version
 from tests.support.stage import Stage
 
+seen = RecentTraffic
 
-def warned(app: Traffic | None, **replicas: Traffic) -> tuple[str, ...]:
+
+def warned(app: RecentTraffic | None, **replicas: RecentTraffic) -> tuple[str, ...]:
     stage = Stage(desired(version(replicas=2)))
     stage.settle()
     stage.loads["web"] = AppLoad(traffic=app)
@@ -28,25 +30,23 @@ def warned(app: Traffic | None, **replicas: Traffic) -> tuple[str, ...]:
 def test_an_app_whose_answers_are_errors_is_warned_of_from_5_percent_and_3_errors_on(
     requests: int, errors: int, is_warned_of: bool
 ) -> None:
-    assert bool(warned(Traffic(300, requests, errors))) is is_warned_of
+    assert bool(warned(seen(300, requests, errors))) is is_warned_of
 
 
 def test_a_warning_of_errors_says_how_many_of_what_and_since_when() -> None:
-    assert warned(Traffic(300, 200, 24)) == (
-        "12 % of 200 requests in the last 5 min were answered with an error (5xx)",
-    )
-    assert warned(Traffic(45, 3, 3)) == ("100 % of 3 requests in the last 45 s were answered with an error (5xx)",)
+    assert warned(seen(300, 200, 24)) == ("12 % of 200 requests in the last 5 min were answered with an error (5xx)",)
+    assert warned(seen(45, 3, 3)) == ("100 % of 3 requests in the last 45 s were answered with an error (5xx)",)
 
 
 def test_a_replica_that_fails_is_warned_of_though_others_answer_for_it() -> None:
-    found = warned(Traffic(300, 200, 0, repaired=10), web_1=Traffic(300, 100, 10), web_2=Traffic(300, 110, 0))
+    found = warned(seen(300, 200, 0, repaired=10), web_1=seen(300, 100, 10), web_2=seen(300, 110, 0))
     assert found == (
         "web-1 failed 10 % of 100 requests in the last 5 min; other replicas answered for it where they could",
     )
 
 
 def test_errors_of_the_app_are_told_once_and_not_of_each_replica_again() -> None:
-    assert len(warned(Traffic(300, 200, 200), web_1=Traffic(300, 100, 100), web_2=Traffic(300, 100, 100))) == 1
+    assert len(warned(seen(300, 200, 200), web_1=seen(300, 100, 100), web_2=seen(300, 100, 100))) == 1
 
 
 def test_what_is_not_known_is_not_warned_of() -> None:
