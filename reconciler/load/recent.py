@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from math import floor
 
 from reconciler.load.traffic import Key, TrafficCounts
+from reconciler.load.window import MIN_COVERED_SECONDS
 from reconciler.model.load import RecentTraffic
 
 WINDOW_SECONDS = 300.0
-# A window of which the log covers less is unknown.
-MIN_COVERED_SECONDS = 5.0
 _SLOT_SECONDS = 5
 
 
