@@ -282,7 +282,6 @@ def _traffic(subject: Subject) -> Iterator[str]:
         if asked and asked.errors:
             percent = share(asked.error_percent)
             yield f"{replica.name} failed {asked.errors} of the {asked.requests} it was asked ({percent})"
-    yield from (f"warning: {warning}" for warning in subject.status.warnings)
 
 
 def _conditions(subject: Subject) -> Iterator[str]:
@@ -290,6 +289,7 @@ def _conditions(subject: Subject) -> Iterator[str]:
         holds, since = "true" if condition.status else "false", subject.ago(condition.since)
         message = f": {condition.message}" if condition.message else ""
         yield f"{condition.type} is {holds} since {since}, {condition.reason}{message}"
+    yield from (f"warning: {warning}" for warning in (subject.status.warnings if subject.status else ()))
 
 
 # -- json -------------------------------------------------------------------------------------------------------------

@@ -236,13 +236,17 @@ def test_an_explanation_tells_what_came_of_requests_lately_and_which_replica_fai
     well = replica_status("web-1", vitals=Vitals(traffic=RecentTraffic(300, 100, 0)))
     traffic = RecentTraffic(300, 209, 1, repaired=11, given_up=3)
     status = app_status(replicas=(well, failing), traffic=traffic, warnings=("web-2 failed 10 %",))
-    assert """
+    text = explained(subject(AppRecord("web", status, app_state())))
+    assert "AsExpected\n  warning: web-2 failed 10 %\n" in text
+    assert (
+        """
 Traffic
   209 requests in the last 5 min, 1 answered 5xx (0.5 %), 11 repaired by another replica, 3 given up by clients
   web-2 failed 12 of the 120 it was asked (10 %)
-  warning: web-2 failed 10 %
 
-Conditions""" in explained(subject(AppRecord("web", status, app_state())))
+Conditions"""
+        in text
+    )
 
 
 def test_an_explanation_tells_until_when_the_certificates_of_an_app_are_valid() -> None:
