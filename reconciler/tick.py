@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.collect import Observers, collect
 from reconciler.decide.outages import news
-from reconciler.decide.plan import Decision, conclude, decide
+from reconciler.decide.plan import Conclusion, Decision, conclude, decide
 from reconciler.decide.status import blinded
 from reconciler.executor import Executor
 from reconciler.model.events import Event
@@ -98,7 +98,7 @@ def tick(world: World, last: TickResult, *, checkpoint: bool = False) -> TickRes
         tuple(str(problem) for problem in observed.desired.problems),
         branch=last.branch if any(outage.side == "source" for outage in observed.outages) else observed.desired.branch,
     )
-    concluded = (*conclusion.events, *changed.begun, *changed.ended)
+    concluded = replace(conclusion, events=(*conclusion.events, *changed.begun, *changed.ended))
     return _record(world, result, observed, concluded, recorded, checkpoint=checkpoint)
 
 
@@ -139,7 +139,7 @@ def _record(
     world: World,
     result: TickResult,
     observed: Observed,
-    concluded: tuple[Event, ...],
+    concluded: Conclusion,
     unrecorded: Record | None,
     *,
     checkpoint: bool,
@@ -152,9 +152,9 @@ def _record(
         at=observed.at,
         state=result.state,
         statuses=result.statuses,
-        events=(*(unrecorded.events if unrecorded else ()), *concluded),
+        events=(*(unrecorded.events if unrecorded else ()), *concluded.events),
         outcomes=unrecorded.outcomes if unrecorded else (),
-        notices=(*map(str, result.outages), *result.plan.notices, *observed.loads.notices),
+        notices=(*map(str, result.outages), *result.plan.notices, *concluded.notices, *observed.loads.notices),
         samples=samples,
         edge=world.edge.describe(),
         source=world.source_name,

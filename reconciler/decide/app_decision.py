@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from reconciler.decide.actions import AppActions
 from reconciler.decide.app_view import AppView
 from reconciler.decide.reconcile import Reconciliation
+from reconciler.model.certificates import ServedCertificate
 from reconciler.model.desired import Problem
 from reconciler.model.events import Event
 from reconciler.model.plan import Wait
@@ -38,10 +39,11 @@ class AppDecision:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What the edge serves of one app now."""
+    """What the edge serves of one app now, and with which certificates."""
 
     part: AppRoutes | None = None
     refusals: tuple[Refusal, ...] = ()
+    certificates: tuple[ServedCertificate, ...] = ()
 
     @property
     def routed(self) -> frozenset[str]:

@@ -15,6 +15,7 @@ from reconciler.decide.phases import Phase
 from reconciler.decide.rollout.failure import deadline_of, evidence
 from reconciler.decide.state.checks import on_trial
 from reconciler.decide.state.repetition import REPEATS_ALLOWED
+from reconciler.decide.words import expiry_words
 from reconciler.model.reasons import Reason
 from reconciler.model.version import short
 
@@ -42,6 +43,10 @@ def degraded_reasons(decision: AppDecision, served: Served) -> Iterable[Degraded
         yield DegradedReason(backoff.reason, backoff.message)
     for refusal in served.refusals:
         yield DegradedReason(Reason.ROUTES_REFUSED, refusal.message)
+    for certificate in served.certificates:
+        if certificate.standing == "expired":
+            message = f"certificate {certificate.secret} {expiry_words(certificate)}: clients refuse it"
+            yield DegradedReason(Reason.CERTIFICATE_EXPIRED, message)
     if app.missing_since is not None and not decision.leaving:
         yield DegradedReason(
             Reason.ABSENT_FROM_SOURCE, "its spec is absent from the source; it keeps running until that is confirmed"

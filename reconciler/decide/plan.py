@@ -23,7 +23,7 @@ from reconciler.decide.rollout.failure import deadline_of
 from reconciler.decide.rollout.rollout import advance
 from reconciler.decide.scaling import writers
 from reconciler.decide.scaling.counts import change_ended, decide_count
-from reconciler.decide.state import images
+from reconciler.decide.state import certificates, images
 from reconciler.decide.state.fold import fold
 from reconciler.decide.state.publication import after_publication, expecting
 from reconciler.model.actions import CreateReplica
@@ -52,11 +52,12 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """The state, the statuses and what happened once the edge has answered."""
+    """The state, the statuses, what happened and what people should know once the edge has answered."""
 
     state: State
     statuses: Mapping[str, AppStatus]
     events: tuple[Event, ...]
+    notices: tuple[str, ...] = ()
 
 
 def decide(observed: Observed, state: State, settings: DecisionSettings) -> Decision:
@@ -84,18 +85,22 @@ def decide(observed: Observed, state: State, settings: DecisionSettings) -> Deci
 def conclude(decision: Decision, publication: Publication | None, now: float) -> Conclusion:
     """What is so once the edge has answered (None: it could not). ``now``: when it did."""
     state, events = after_publication(decision.plan.state, decision.plan.routes, publication, now)
-    parts = {part.app_name: part for part in state.published.table.apps}
+    published, expiries = certificates.followed(state.published, publication, now)
+    state, events = replace(state, published=published), (*events, *expiries)
+    by_secret = {certificate.secret: certificate for certificate in published.certificates}
+    parts = {part.app_name: part for part in published.table.apps}
     apps, statuses = dict(state.apps), {}
     for name, app_decision in decision.apps.items():
-        refusals = tuple(refusal for refusal in state.published.refusals if refusal.app_name == name)
-        served, before = Served(parts.get(name), refusals), apps[name]
-        loads = decision.observed.loads.replicas
-        statuses[name] = status.describe(app_decision, served, state.replicas, loads)
+        refusals = tuple(refusal for refusal in published.refusals if refusal.app_name == name)
+        part, before = parts.get(name), apps[name]
+        served = Served(part, refusals, certificates.served_with(part, by_secret))
+        statuses[name] = status.describe(app_decision, served, state.replicas, decision.observed.loads)
         if before.conditions != statuses[name].conditions:
             apps[name] = before.told(statuses[name].conditions)
             ended = change_ended(before, apps[name], now)
             events += (ended,) if ended else ()
-    return Conclusion(replace(state, apps=apps, as_of=max(now, state.as_of)), statuses, events)
+    state = replace(state, apps=apps, as_of=max(now, state.as_of))
+    return Conclusion(state, statuses, events, certificates.notices(published))
 
 
 # -- one app --------------------------------------------------------------------------------------------------------

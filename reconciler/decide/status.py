@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Literal
 
+from reconciler.decide import warnings
 from reconciler.decide.app_decision import AppDecision, Served
 from reconciler.decide.app_view import AppView
 from reconciler.decide.degraded import DegradedReason, degraded_reasons
@@ -16,12 +17,13 @@ from reconciler.decide.phases import RUNNING, Phase, Replica
 from reconciler.decide.state.health import checks_of
 from reconciler.decide.versions import version_for
 from reconciler.decide.words import exit_words, route_text
+from reconciler.model.certificates import ServedCertificate
 from reconciler.model.health import Verdict
-from reconciler.model.load import ReplicaLoad
+from reconciler.model.load import Loads, ReplicaLoad
 from reconciler.model.reasons import Reason
 from reconciler.model.replica_state import ReplicaState
 from reconciler.model.spec import App
-from reconciler.model.status import AppStatus, Condition, ReplicaStatus, Vitals
+from reconciler.model.status import AppStatus, CertificateStatus, Condition, ReplicaStatus, Vitals
 from reconciler.model.unrest import UNREST_SECONDS
 
 _NO_LOAD = ReplicaLoad()
@@ -33,12 +35,15 @@ _MUTE = frozenset(Phase) - RUNNING - {Phase.LEAVING}
 Standing = tuple[bool, Reason, str]
 
 
-def describe(
-    decision: AppDecision, served: Served, replicas: Mapping[str, ReplicaState], loads: Mapping[str, ReplicaLoad]
-) -> AppStatus:
+def describe(decision: AppDecision, served: Served, replicas: Mapping[str, ReplicaState], loads: Loads) -> AppStatus:
     """The status of one app. ``replicas`` are as remembered after the edge has answered."""
     view, routed = decision.view, served.routed
     worst = next(iter(degraded_reasons(decision, served)), None)
+    shown = tuple(
+        _replica(decision, r, replicas.get(r.name, r.state), routed, loads.replicas.get(r.name, _NO_LOAD))
+        for r in view.existing
+    )
+    traffic = loads.apps[view.name].traffic if view.name in loads.apps else None
     return AppStatus(
         name=view.name,
         revision=view.target.revision,
@@ -49,16 +54,16 @@ def describe(
         ready=sum(r.ready for r in view.existing),
         routed=sum(r.name in routed for r in view.existing),
         conditions=_conditions(decision, routed, worst),
-        replicas=tuple(
-            _replica(decision, r, replicas.get(r.name, r.state), routed, loads.get(r.name, _NO_LOAD))
-            for r in view.existing
-        ),
+        replicas=shown,
         routes=tuple(route_text(route) for route in view.target.app.routes),
         error="" if worst is None else "\n".join(filter(None, (worst.message, worst.details))),
         replaced=view.app.unrest.replaced_lately(view.now),
         restarted=view.app.unrest.restarted_lately(view.now),
         unrest=view.app.unrest.words(view.now),
         change=view.app.version.change,
+        traffic=traffic,
+        warnings=(*warnings.of_certificates(served.certificates), *warnings.of_errors(traffic, shown)),
+        certificates=tuple(_certificate(each, served) for each in served.certificates),
     )
 
 
@@ -70,6 +75,18 @@ def blinded(status: AppStatus, message: str, now: float) -> AppStatus:
     degraded = _condition("Degraded", (True, Reason.ENGINE_UNREACHABLE, message), status.conditions, now)
     conditions = (*(c for c in status.conditions if c.type != "Degraded"), degraded)
     return replace(status, replicas=replicas, conditions=conditions, error=message)
+
+
+def _certificate(certificate: ServedCertificate, served: Served) -> CertificateStatus:
+    routes = served.part.routes if served.part else ()
+    own = (route for route in routes if route.tls and route.tls.secret == certificate.secret)
+    return CertificateStatus(
+        certificate.secret,
+        tuple(dict.fromkeys(route.host or "*" for route in own)),
+        certificate.not_before,
+        certificate.not_after,
+        certificate.standing,
+    )
 
 
 # -- conditions -----------------------------------------------------------------------------------------------------
@@ -147,7 +164,7 @@ def _replica(
         note=_note(decision, replica, own, routed),
         health=state.health if replica.phase not in _MUTE else replace(state.health, verdict=Verdict.UNKNOWN),
         restarts=state.restarts.total,
-        vitals=Vitals(load.cpu_percent, load.memory_percent, view.now if container else None),
+        vitals=Vitals(load.cpu_percent, load.memory_percent, view.now if container else None, load.traffic),
         last_restarted_at=state.restarts.last_at,
         engine_health=container.engine_health if container else "",
         revision=container.revision if container else "",

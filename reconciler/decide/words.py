@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
+from reconciler.model.certificates import ServedCertificate
 from reconciler.model.spec import Route, Volume
 from reconciler.model.version import Version, short
 
@@ -21,6 +23,12 @@ def naming_volumes(volumes: Iterable[Volume]) -> str:
 def route_text(route: Route) -> str:
     """A route as people write it: ``shop.example.com/`` or ``*/web``."""
     return f"{route.host or '*'}{route.path}"
+
+
+def expiry_words(certificate: ServedCertificate) -> str:
+    """When a certificate's validity ends, or has ended: ``expires on 2026-11-24 15:12 UTC``."""
+    verb = "expired" if certificate.standing == "expired" else "expires"
+    return f"{verb} on {datetime.fromtimestamp(certificate.not_after, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def exit_words(exit_code: int | None, out_of_memory: str = "") -> str:

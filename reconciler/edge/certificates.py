@@ -2,8 +2,9 @@
 
 Decides which content of a secret is in force: the newest that holds together, under names that change with the
 content, so that a changed secret is a changed configuration and an old configuration stays valid. A secret that was
-broken by its last change keeps its last good content, and says so. Whatever is wrong with a secret is the problem of
-its apps alone, while copies that can't be written are the edge's. It must never put a key into a message.
+broken by its last change keeps its last good content, and says so. Tells until when what is served is valid, and judges
+nothing by it. Whatever is wrong with a secret is the problem of its apps alone, while copies that can't be written are
+the edge's. It must never put a key into a message.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from __future__ import annotations
 import hashlib
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.edge.virtual_servers import Certificate, secrets_of
+from reconciler.model.certificates import ServedCertificate
 from reconciler.model.routes import RouteTable
 
 _UNREADABLE: Mapping[type[OSError], str] = {
@@ -42,6 +44,7 @@ class Certificates:
         self._assets = assets
         self._secrets_dir = secrets_dir
         self._readings: dict[str, _Reading] = {}
+        self._served: dict[str, ServedCertificate | None] = {}
 
     def read(
         self, table: RouteTable, in_force: Mapping[str, Certificate]
@@ -55,6 +58,26 @@ class Certificates:
             if certificate := reading.certificate or in_force.get(name):
                 certificates[name] = certificate
         return certificates, problems
+
+    def validity(self, in_use: Iterable[Certificate]) -> tuple[ServedCertificate, ...]:
+        """Until when certificates are valid, of those whose copies tell. Each copy is read once: its name is its
+        content's."""
+        self._served = {
+            each.certificate_file: self._served.get(each.certificate_file) or self._read_copy(each) for each in in_use
+        }
+        return tuple(served for served in self._served.values() if served)
+
+    def _read_copy(self, certificate: Certificate) -> ServedCertificate | None:
+        # Imported here: it takes 17 MB, and few hosts serve TLS.
+        from cryptography import x509
+
+        try:
+            content = (self._assets / Path(certificate.certificate_file).name).read_bytes()
+            own = x509.load_pem_x509_certificate(content)
+        except (OSError, ValueError):
+            return None
+        bounds = (own.not_valid_before_utc.timestamp(), own.not_valid_after_utc.timestamp())
+        return ServedCertificate(certificate.secret, *bounds)
 
     def _look(self, name: str) -> _Reading:
         if self._secrets_dir is None:

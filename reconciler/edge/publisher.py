@@ -159,7 +159,9 @@ class NginxEdge:
         else:
             generation, how = self._change_all(rendering)
         self._generations.prune()
-        return Publication(RouteTable(apps), generation, how, _refusals(wanted, problems, complaints))
+        refusals = _refusals(wanted, problems, complaints)
+        validity = self._certificates.validity(rendering.manifest.certificates.values())
+        return Publication(RouteTable(apps), generation, how, refusals, validity)
 
     def _change_all(self, rendering: Rendering) -> tuple[str, str]:
         self._generations.write(rendering.generation, rendering.files)

@@ -110,6 +110,8 @@ def _of_requests(traffic: TrafficCounts) -> dict[str, float | int]:
         "error_rate": traffic.error_rate,
         **{f"status_{number}xx": traffic.statuses[number] for number in range(1, 6)},
         "bytes_sent": traffic.bytes_sent,
+        "repaired": traffic.repaired,
+        "given_up": traffic.given_up,
     }
 
 

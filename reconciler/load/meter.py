@@ -16,6 +16,7 @@ from reconciler.load.containers import Containers
 from reconciler.load.history import Gauges, History
 from reconciler.load.open_requests import OpenRequests
 from reconciler.load.prometheus import CustomMetrics
+from reconciler.load.recent import Recent
 from reconciler.load.request_log import RequestLog
 from reconciler.load.traffic import TrafficCounts
 from reconciler.load.window import WindowTraffic
@@ -121,7 +122,8 @@ class Meter:
     def _view(self, app: App, watched: Watched) -> _View:
         replicas = watched.replicas[app.name]
         healthy = [container for container in replicas if container.name in watched.healthy]
-        return _View(app, replicas, healthy, self._served(app))
+        recent = self._requests.recent if self._requests and app.spec.type == "http" else None
+        return _View(app, replicas, healthy, self._served(app), recent)
 
     def _served(self, app: App) -> WindowTraffic | None:
         if app.spec.type == "worker":
@@ -148,11 +150,13 @@ class Meter:
             error_rate=served.traffic.error_rate if served else None,
             custom=self._custom_values(view.app),
             connections_exact=counted is not None or view.app.spec.type == "worker",
+            traffic=view.recent.of_app(view.app.name) if view.recent else None,
         )
 
     def _replica_load(self, container: Container, view: _View) -> ReplicaLoad:
-        history = self._containers.history(container.id)
-        return ReplicaLoad(history.cpu_percent(view.app.scaling.window_seconds), history.memory_percent)
+        history, address = self._containers.history(container.id), container.address
+        traffic = view.recent.of_replica(view.app.name, address) if view.recent and address else None
+        return ReplicaLoad(history.cpu_percent(view.app.scaling.window_seconds), history.memory_percent, traffic)
 
     def _version_loads(self, view: _View, now: float) -> Iterable[tuple[tuple[str, str], VersionLoad]]:
         if self._knows_requests_of(view.app):
@@ -185,12 +189,13 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """One app at one look. ``replicas`` run; ``served`` is None where the log can't tell."""
+    """One app at one look. ``replicas`` run; ``served`` and ``recent`` are None where the log can't tell."""
 
     app: App
     replicas: list[Container]
     healthy: list[Container]
     served: WindowTraffic | None
+    recent: Recent | None
 
 
 # Nothing is routed to a worker, so what it serves is known without a log.

@@ -18,6 +18,7 @@ from typing import Any
 
 from reconciler.load.log_rotation import LogRotation
 from reconciler.load.log_tail import LogTail, Position
+from reconciler.load.recent import Recent
 from reconciler.load.traffic import Key, TrafficCounts, tally
 from reconciler.load.window import Windows, WindowTraffic
 
@@ -46,6 +47,7 @@ class RequestLog:
         self._path = path
         self._positions: deque[Position] = deque([position] if position else [])
         self._windows = Windows()
+        self._recent = Recent()
         self._seen_at = 0.0
         self._strange_at = float("-inf")
         self._obstacles: dict[str, str] = {}
@@ -60,12 +62,15 @@ class RequestLog:
         if not self._positions:
             self._positions.append(Position({}, now))
             self.keep_position(self.recorded_until)
-        self._windows.configure(spans, now if self._seen_at else self._positions[0].at)
+        covered_since = now if self._seen_at else self._positions[0].at
+        self._windows.configure(spans, covered_since)
+        self._recent.configure(spans, covered_since)
 
     def begin_anew(self, now: float, recorded_until: float) -> None:
         """Begin anew after the clock was set: windows are unknown until enough was seen, and a restart goes on from
         here."""
         self._windows = Windows()
+        self._recent = Recent()
         self._positions = deque([replace(self._tail.position, at=now)])
         self._seen_at = now
         self.keep_position(recorded_until)
@@ -81,6 +86,7 @@ class RequestLog:
             self._obstacles["reading"] = f"{self._path} can't be read, so requests are unknown: {error}"
         self._seen_at = now
         self._windows.forget_old(now)
+        self._recent.seen_until(now)
         if self._rotation:
             self._obstacles["rotation"] = self._rotation.keep_bounded()
 
@@ -89,6 +95,11 @@ class RequestLog:
         if not self.is_known:
             return None
         return self._windows.window(app_name, window_seconds, self._seen_at - LAG_SECONDS)
+
+    @property
+    def recent(self) -> Recent | None:
+        """What was answered in the last minutes; None where it isn't known."""
+        return self._recent if self.is_known else None
 
     def notices(self) -> tuple[str, ...]:
         notices = [obstacle for obstacle in self._obstacles.values() if obstacle]
@@ -113,6 +124,7 @@ class RequestLog:
         for lines in self._tail.read(now):
             batch = tally(lines)
             self._windows.add(batch.traffic)
+            self._recent.add(batch.traffic)
             if batch.skipped:
                 self._strange_at = now
             yield batch.traffic

@@ -5,7 +5,8 @@ made of those once per distinct value. A line that isn't in the format of `model
 
 Latency is the time the replicas took, without the client's own slowness; upgraded connections (status 101) and answers
 that nginx gave by itself have none. A request is its last replica's; replicas that failed it before are told apart
-as failed tries, since a retry that went well elsewhere would hide them.
+as failed tries, since a retry that went well elsewhere would hide them; the request is then a repaired one. One whose
+client went away before it was answered is given up: nginx calls that 499.
 """
 
 from __future__ import annotations
@@ -33,13 +34,16 @@ _STATUS = _COLUMNS["status"]
 _SENT = _COLUMNS["bytes_sent"]
 _REDIRECTED = b" : "
 _UPGRADED = b"101"
+_GIVEN_UP = b"499"
+_ERROR_CLASS = 5
 _MILLISECONDS_LENGTH = len(b".123")
 
 
 @dataclass(slots=True)
 class TrafficCounts:
     """Counts of what was served. ``statuses[2]`` are answers 2xx, and so on; ``busy_ms`` is time requests were in
-    hand."""
+    hand; ``repaired`` are requests that another replica had failed before, ``given_up`` those whose client went away.
+    """
 
     requests: int = 0
     latencies: Histogram = field(default_factory=Histogram)
@@ -47,6 +51,8 @@ class TrafficCounts:
     bytes_sent: int = 0
     busy_ms: int = 0
     failed_tries: int = 0
+    repaired: int = 0
+    given_up: int = 0
 
     def merge(self, other: TrafficCounts) -> None:
         self.requests += other.requests
@@ -56,6 +62,8 @@ class TrafficCounts:
         self.bytes_sent += other.bytes_sent
         self.busy_ms += other.busy_ms
         self.failed_tries += other.failed_tries
+        self.repaired += other.repaired
+        self.given_up += other.given_up
 
     @property
     def error_rate(self) -> float:
@@ -138,6 +146,10 @@ def _fold(batch: Batch, second: int, app_name: str, addresses: bytes, group: _Li
         traffic = batch.at(answered)
         traffic.requests += count
         traffic.statuses[status_class] += count
+        if status == _GIVEN_UP:
+            traffic.given_up += count
+        elif failed and status_class < _ERROR_CLASS:
+            traffic.repaired += count
         if answered.address != UNKNOWN and status != _UPGRADED:
             traffic.latencies.add(sum(milliseconds), count)
         for victim, lost_ms in zip(failed, milliseconds, strict=False):

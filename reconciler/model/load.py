@@ -7,11 +7,34 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class RecentTraffic:
+    """What the edge saw of requests in the ``window_seconds`` that ended just now.
+
+    Of an app: ``requests`` that clients made, ``errors`` among their answers (status 500 and above), requests
+    ``repaired``, which one replica failed and another answered, and ``given_up`` by clients that didn't wait for the
+    answer. Of a replica: ``requests`` that it was asked, and ``errors`` those that it failed, whoever answered then.
+    """
+
+    window_seconds: float
+    requests: int
+    errors: int
+    repaired: int = 0
+    given_up: int = 0
+
+    @property
+    def error_percent(self) -> float | None:
+        """The share of errors; None where nothing was asked."""
+        return 100 * self.errors / self.requests if self.requests else None
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaLoad:
-    """What one replica uses: cpu and memory in percent of its limit (of the host where it has none)."""
+    """What one replica uses, cpu and memory in percent of its limit (of the host where it has none), and what it was
+    asked by way of the edge."""
 
     cpu_percent: float | None = None
     memory_percent: float | None = None
+    traffic: RecentTraffic | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +45,8 @@ class AppLoad:
     ``rps`` and ``connections`` are totals over all replicas; ``p95_latency_ms`` is over all requests of the window;
     ``error_rate`` the share (0–1) of answers with status 500 and above; ``custom`` holds metrics by their name.
     ``connections`` are requests in flight: counted by the edge where ``connections_exact``, else estimated from the
-    access log, which does not show what has not ended yet (open websockets, answers still under way).
+    access log, which does not show what has not ended yet (open websockets, answers still under way). ``traffic`` is
+    for people, over a window of its own.
     """
 
     cpu_percent: float | None = None
@@ -33,6 +57,7 @@ class AppLoad:
     error_rate: float | None = None
     custom: Mapping[str, float | None] = field(default_factory=dict)
     connections_exact: bool = False
+    traffic: RecentTraffic | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +80,8 @@ class LoadSample:
     """What one app served and used in the ``resolution_seconds`` that ended at ``at`` (epoch seconds).
 
     Kept so that policies can be judged on it later. ``replicas`` counts healthy ones; rates and connections are totals
-    over them; ``status_2xx`` and its kin count answers, ``bytes_sent`` their bodies. None means unknown.
+    over them; ``status_2xx`` and its kin count answers, ``bytes_sent`` their bodies; ``repaired`` and ``given_up`` are
+    as in `RecentTraffic`. None means unknown.
     """
 
     app_name: str
@@ -77,6 +103,8 @@ class LoadSample:
     status_5xx: int | None = None
     bytes_sent: int | None = None
     custom: Mapping[str, float | None] = field(default_factory=dict)
+    repaired: int | None = None
+    given_up: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     # What is wrong with an app.
     INVALID_SPEC = "InvalidSpec"
     ABSENT_FROM_SOURCE = "AbsentFromSource"
+    CERTIFICATE_EXPIRED = "CertificateExpired"
     ROUTES_REFUSED = "RoutesRefused"
     NO_PROGRESS = "NoProgress"
     UNHEALTHY = "Unhealthy"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reconciler.model.certificates import ServedCertificate
 from reconciler.model.spec import EdgeOptions, Route
 
 
@@ -61,9 +62,11 @@ class Publication:
 
     ``table`` is what is really being served: a refused app appears there as it was before, or not at all.
     ``generation`` names the published configuration; ``how`` is ``unchanged``, ``pushed`` (no reload) or ``reloaded``.
+    ``certificates`` are those in use, as far as it can be told until when they are valid.
     """
 
     table: RouteTable
     generation: str
     how: str
     refusals: tuple[Refusal, ...] = ()
+    certificates: tuple[ServedCertificate, ...] = ()

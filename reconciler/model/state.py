@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.app_state import AppState
+from reconciler.model.certificates import ServedCertificate
 from reconciler.model.desired import Problem
 from reconciler.model.moments import Moment
 from reconciler.model.replica_state import ReplicaState
@@ -19,12 +20,14 @@ from reconciler.model.routes import Refusal, RouteTable
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The last route table that was successfully published, since when, and what the edge would not take of it."""
+    """The last route table that was successfully published, since when, what the edge would not take of it, and the
+    certificates that it serves it with."""
 
     table: RouteTable = RouteTable()
     generation: str = ""
     at: Moment = 0.0
     refusals: tuple[Refusal, ...] = ()
+    certificates: tuple[ServedCertificate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

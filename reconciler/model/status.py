@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from reconciler.model.certificates import Standing
 from reconciler.model.change import Change
 from reconciler.model.health import EngineHealth, Health
+from reconciler.model.load import RecentTraffic
 from reconciler.model.moments import Moment
 from reconciler.model.reasons import Reason
 
@@ -33,6 +35,7 @@ class Vitals:
     cpu_percent: float | None = None
     memory_percent: float | None = None
     seen_at: float | None = None
+    traffic: RecentTraffic | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +68,26 @@ class ReplicaStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateStatus:
+    """A certificate that an app is served with: by its secret, for these hosts (``*``: any), valid from ``not_before``
+    until ``not_after`` (epoch seconds)."""
+
+    secret: str
+    hosts: tuple[str, ...]
+    not_before: float
+    not_after: float
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
 class AppStatus:
     """The status of one app. ``current`` counts running replicas, ``ready`` those fit for traffic, ``routed`` those
     getting it; ``replaced`` and ``restarted`` those replaced as unhealthy and started again in the last hour, and
     ``unrest`` is what of that people should know, "" where there is nothing. ``change`` is the commit that changed its
-    spec last, be that the version it converges to or not."""
+    spec last, be that the version it converges to or not.
+
+    ``traffic`` and ``warnings``, which tell of it, move all the time, and are no reason to write to the store at once.
+    """
 
     name: str
     revision: str
@@ -87,6 +105,9 @@ class AppStatus:
     restarted: int = 0
     unrest: str = ""
     change: Change | None = None
+    traffic: RecentTraffic | None = None
+    warnings: tuple[str, ...] = ()
+    certificates: tuple[CertificateStatus, ...] = ()
 
     @property
     def converged(self) -> bool:

@@ -143,6 +143,10 @@ class Instance(Part):
     """What the Engine's own check of it (HEALTHCHECK) says, which decides nothing; None without one."""
     cpu_percent: float | None
     memory_percent: float | None
+    requests: int | None
+    """What it was asked by way of the edge in the last minutes."""
+    error_percent: float | None
+    """The share of these that it failed, by status 500 and above or by no answer; another may have answered then."""
     seen_at: Time | None
     created_at: Time | None
     """When its container was made."""
@@ -211,6 +215,35 @@ class FailedVersion(Part):
     """Its last lines."""
 
 
+class Traffic(Part):
+    """What the edge saw of an app's requests lately."""
+
+    window_seconds: float
+    """For how long: the last five minutes, or less where no more is known."""
+    requests: int
+    errors: int
+    """Answered with status 500 and above."""
+    error_percent: float | None
+    """The share of these; None where nothing was asked."""
+    repaired: int
+    """One replica failed it, and another answered."""
+    given_up: int
+    """The client didn't wait for the answer (499)."""
+
+
+class Certificate(Part):
+    """A certificate that an app is served with."""
+
+    secret: str
+    hosts: tuple[str, ...]
+    """Of the routes that name it, ``*`` for any host."""
+    not_before: Time
+    not_after: Time
+    days_left: float
+    """Until ``not_after``; negative once it has expired."""
+    standing: Literal["valid", "expiring", "expired"]
+
+
 class App(Part):
     """One app."""
 
@@ -252,6 +285,11 @@ class App(Part):
     last_change: Change | None
     """The commit that changed what is asked for of it last, be it by its spec or by a file that this names. None where
     there is no history to tell."""
+    traffic: Traffic | None
+    """None where the edge can't tell."""
+    warnings: tuple[str, ...]
+    """What people should see to, though the app does what was asked for."""
+    certificates: tuple[Certificate, ...]
 
 
 class Status(Part):

@@ -11,12 +11,14 @@ from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Verdict
 from reconciler.model.image import ResolvedImage
 from reconciler.model.recorded import AppRecord, Recorded
-from reconciler.model.status import AppStatus, Condition, ReplicaStatus
+from reconciler.model.status import AppStatus, CertificateStatus, Condition, ReplicaStatus
 from reconciler.model.version import Version
 from reconciler.ports import NothingRecorded, StatusReader
 from reconciler.report import contract
 from reconciler.report.life import Life, life_of
 from reconciler.report.times import rfc3339
+
+_DAY_SECONDS = 86_400.0
 
 PartType = TypeVar("PartType", bound=contract.Part)
 
@@ -111,6 +113,8 @@ def app_dump(record: AppRecord, now: float, *, known: bool = True) -> contract.A
         rollout=_like(contract.Rollout, state.rollout) if state and state.rollout else None,
         failed_version=_like(contract.FailedVersion, state.failed) if state and state.failed else None,
         backoff=backoff(state.pacing.creation, now) if state and state.pacing.creation else None,
+        traffic=_like(contract.Traffic, status.traffic) if status.traffic else None,
+        certificates=tuple(certificate_dump(certificate, now) for certificate in status.certificates),
     )
 
 
@@ -148,9 +152,20 @@ def _condition(condition: Condition, now: float) -> contract.Condition:
     return _like(contract.Condition, condition, age_seconds=_span(now - condition.since))
 
 
+def certificate_dump(certificate: CertificateStatus, now: float) -> contract.Certificate:
+    return _like(
+        contract.Certificate,
+        certificate,
+        not_before=rfc3339(certificate.not_before),
+        not_after=rfc3339(certificate.not_after),
+        days_left=round((certificate.not_after - now) / _DAY_SECONDS, 2),
+    )
+
+
 def _instance(replica: ReplicaStatus, record: AppRecord, now: float) -> contract.Instance:
     state, version = record.replicas.get(replica.name), version_of(record, replica.spec_hash)
     readiness = state.readiness if state else Health()
+    traffic = replica.vitals.traffic
     held_back = state.restarts.backoff if state else None
     restarted_at = replica.last_restarted_at
     created_at = replica.created_at or (state.created_at if state else None)
@@ -167,6 +182,8 @@ def _instance(replica: ReplicaStatus, record: AppRecord, now: float) -> contract
         engine_health=replica.engine_health or None,
         cpu_percent=replica.vitals.cpu_percent,
         memory_percent=replica.vitals.memory_percent,
+        requests=traffic and traffic.requests,
+        error_percent=traffic and traffic.error_percent,
         seen_at=_time(replica.vitals.seen_at),
         created_at=_time(created_at),
         age_seconds=_span(now - created_at) if created_at is not None and replica.container_id else None,

@@ -25,6 +25,7 @@ from reconciler.report import dump
 from reconciler.report.change import told
 from reconciler.report.decisions import decision_document, decision_lines, notes_on
 from reconciler.report.documents import OUTPUTS, document
+from reconciler.report.edge import certificate_words, share, traffic_words
 from reconciler.report.events import event_document, event_table
 from reconciler.report.life import Life, life
 from reconciler.report.tables import indented, printable, table
@@ -117,6 +118,8 @@ def _text(subject: Subject) -> Iterator[str]:
     yield _section("Scaling", _scaling(subject))
     yield _section("Rollout", _rollout(subject))
     yield _section("Health and routes", _health(subject))
+    if subject.status and subject.status.traffic:
+        yield _section("Traffic", _traffic(subject))
     yield _section("Conditions", _conditions(subject))
     if subject.events:
         yield _section("Last events", iter([event_table(subject.events, margin=_MARGIN)]))
@@ -259,6 +262,8 @@ def _published_routes(subject: Subject) -> Iterator[str]:
         yield f"routes {' '.join(routes)}, published {subject.ago(published.at)} as {published.generation}{edge}"
     else:
         yield f"routes {' '.join(routes)}, not published yet"
+    for each in subject.status.certificates if subject.status else ():
+        yield f"certificate {certificate_words(dump.certificate_dump(each, subject.now))}"
     yield from _served_by_others(subject, routes)
     yield from (f"refused: {message}" for message in subject.refusals)
 
@@ -273,11 +278,24 @@ def _served_by_others(subject: Subject, routes: tuple[str, ...]) -> Iterator[str
                 yield f"{text} is served by {app.app_name} as yet"
 
 
+def _traffic(subject: Subject) -> Iterator[str]:
+    """What came of requests lately, as far as the edge tells; nothing is decided by it."""
+    if subject.status is None or subject.status.traffic is None:
+        return
+    yield traffic_words(subject.status.traffic)
+    for replica in subject.replicas:
+        asked = replica.vitals.traffic
+        if asked and asked.errors:
+            percent = share(asked.error_percent)
+            yield f"{replica.name} failed {asked.errors} of the {asked.requests} it was asked ({percent})"
+
+
 def _conditions(subject: Subject) -> Iterator[str]:
     for condition in subject.status.conditions if subject.status else ():
         holds, since = "true" if condition.status else "false", subject.ago(condition.since)
         message = f": {condition.message}" if condition.message else ""
         yield f"{condition.type} is {holds} since {since}, {condition.reason}{message}"
+    yield from (f"warning: {warning}" for warning in (subject.status.warnings if subject.status else ()))
 
 
 # -- json -------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import Any
@@ -115,9 +115,24 @@ def _load(samples: Sequence[LoadSample]) -> tuple[Series, ...]:
         return (
             Series("requests per second", [(one.at, one.rps) for one in samples if one.rps is not None]),
             Series("p95 latency, ms", latencies),
+            *_mishaps(samples),
         )
     used = [(one.at, one.cpu_percent) for one in samples if one.cpu_percent is not None]
     return (Series("cpu, percent of the limit", used),)
+
+
+def _mishaps(samples: Sequence[LoadSample]) -> Iterable[Series]:
+    """What went wrong with requests, where anything did."""
+    errors = [(one.at, 100 * one.error_rate) for one in samples if one.error_rate is not None]
+    repaired = [(one.at, 60 * one.repaired / one.resolution_seconds) for one in samples if one.repaired is not None]
+    given_up = [(one.at, 60 * one.given_up / one.resolution_seconds) for one in samples if one.given_up is not None]
+    for title, points in (
+        ("answered with an error (5xx), percent of requests", errors),
+        ("failed by one replica and answered by another, requests per minute", repaired),
+        ("given up by clients (499), requests per minute", given_up),
+    ):
+        if any(value for _, value in points):
+            yield Series(title, points)
 
 
 def _replicas(past: Past) -> Points:

@@ -16,6 +16,7 @@ from reconciler.report import BadRequest, contract
 from reconciler.report.change import told
 from reconciler.report.documents import OUTPUTS, as_written
 from reconciler.report.dump import dump, has_edge
+from reconciler.report.edge import certificate_words, share, traffic_words
 from reconciler.report.tables import indented, printable, table
 from reconciler.report.times import age
 
@@ -25,7 +26,9 @@ _LOG_LINES = 20
 # What of a digest tells it from others: sha256: and twelve characters.
 _DIGEST_LENGTH = 19
 # Ages in tables with the blanks that align them, and the lines of JSON and YAML that change with the clock alone.
-_PASSING = re.compile(r'[0-9]+ (s|min|h|d)(?= ago|\)|  )| +|"?(generated_at|seen_at|age_seconds|next_in_seconds)"?: .*')
+_PASSING = re.compile(
+    r'[0-9]+ (s|min|h|d)(?= ago|\)|  )| +|"?(generated_at|seen_at|age_seconds|next_in_seconds|days_left)"?: .*'
+)
 
 
 def status(reader: StatusReader, app_name: str | None = None, output: str = "table", *, now: float) -> tuple[str, int]:
@@ -122,13 +125,14 @@ def _counts(status: contract.Status, app: contract.App) -> tuple[object, ...]:
 
 
 def _standing(app: contract.App) -> tuple[str, str]:
-    """One word for the app, and one sentence: of all its conditions the one that people have to know. Of an app that
-    nobody looks at only what was so is told."""
-    word, message = _standing_on_record(app)
+    """One word for the app, and what people have to know: of all its conditions the one that matters, and warnings. Of
+    an app that nobody looks at only what was so is told."""
+    word, message = _worst_condition(app)
+    message = "; ".join(filter(None, (message, *(f"warning: {warning}" for warning in app.warnings))))
     return (word, message) if app.known else ("Unknown", f"was {word}" + (f": {message}" if message else ""))
 
 
-def _standing_on_record(app: contract.App) -> tuple[str, str]:
+def _worst_condition(app: contract.App) -> tuple[str, str]:
     true = {condition.type: condition for condition in app.conditions if condition.status}
     if "Degraded" in true:
         return "Degraded", app.error or true["Degraded"].message
@@ -160,12 +164,13 @@ def _replica_table(replicas: Sequence[contract.Instance]) -> str:
             _restarts(replica),
             _percent(replica.cpu_percent),
             _percent(replica.memory_percent),
+            share(replica.error_percent),
             replica.note,
         )
         for replica in replicas
     ]
     what = ("INSTANCE", "CONTAINER", "REVISION", "IMAGE", "DIGEST", "AGE")
-    how = ("ADDRESS", "STATE", "PHASE", "HEALTH", "FAILURES", "RESTARTS", "CPU", "MEMORY", "NOTE")
+    how = ("ADDRESS", "STATE", "PHASE", "HEALTH", "FAILURES", "RESTARTS", "CPU", "MEMORY", "5XX", "NOTE")
     return table((*what, *how), rows)
 
 
@@ -193,6 +198,9 @@ def _one_app(status: contract.Status) -> str:
         ("changed", app.updated_at),
         ("last scaled", app.last_scaled_at),
         ("error", app.error),
+        *(("certificate", certificate_words(certificate)) for certificate in app.certificates),
+        ("traffic", traffic_words(app.traffic) if app.traffic else ""),
+        *(("warning", warning) for warning in app.warnings),
     ]
     conditions = table(
         ("CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE"),

@@ -188,6 +188,7 @@ def _all_but(type_: Any, *names: str) -> attrgetter[tuple[Any, ...]]:
 
 
 _of_app_state = _all_but(AppState, "decision")
+_of_app_status = _all_but(AppStatus, "traffic", "warnings")
 _of_replica_state = _all_but(ReplicaState, "health", "readiness")
 _of_replica_status = _all_but(ReplicaStatus, "health", "vitals")
 _of_health: Callable[[Health], tuple[Any, ...]] = _all_but(Health, "tally")
@@ -195,7 +196,7 @@ _of_health: Callable[[Health], tuple[Any, ...]] = _all_but(Health, "tally")
 
 def _lasting_of_app(row: AppRow) -> object:
     state, status = row
-    return state and (_of_app_state(state), state.decision and state.decision.gist), status
+    return state and (_of_app_state(state), state.decision and state.decision.gist), status and _of_app_status(status)
 
 
 def _lasting_of_replica(row: ReplicaRow) -> object:

@@ -26,7 +26,8 @@ _STRETCH_INTERVALS = 10
 # How the parts of an interval become one. Of percentiles the worst counts: a mean of them would be no percentile.
 _MERGED_BY: dict[str, Callable[[list[float]], float]] = {
     **dict.fromkeys(("replicas", "p50_latency_ms", "p95_latency_ms", "p99_latency_ms"), max),
-    **dict.fromkeys(("status_1xx", "status_2xx", "status_3xx", "status_4xx", "status_5xx", "bytes_sent"), sum),
+    **dict.fromkeys(("status_1xx", "status_2xx", "status_3xx", "status_4xx", "status_5xx"), sum),
+    **dict.fromkeys(("bytes_sent", "repaired", "given_up"), sum),
     **dict.fromkeys(("cpu_percent", "memory_percent", "rps", "connections", "error_rate"), fmean),
 }
 

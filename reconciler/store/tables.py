@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 # The migration that brings a database to what this module describes.
-HEAD = "0003"
+HEAD = "0004"
 
 metadata = sa.MetaData()
 
@@ -146,6 +146,6 @@ samples = sa.Table(
     *_columns(sa.Double, "cpu_percent", "memory_percent", "rps", "connections", "error_rate", nullable=True),
     *_columns(sa.Double, "p50_latency_ms", "p95_latency_ms", "p99_latency_ms", nullable=True),
     *_columns(sa.BigInteger, "status_1xx", "status_2xx", "status_3xx", "status_4xx", "status_5xx", nullable=True),
-    *_columns(sa.BigInteger, "bytes_sent", nullable=True),
+    *_columns(sa.BigInteger, "bytes_sent", "repaired", "given_up", nullable=True),
     sa.Index("samples_by_time", "instance", "resolution_seconds", "at"),
 )

@@ -151,6 +151,37 @@ def test_a_replica_that_fails_is_told_from_the_one_that_answers_for_it(
     eventually(lambda: metered.load().error_rate == 0)
 
 
+def test_requests_that_failed_were_repaired_or_given_up_are_told_by_app_and_by_replica(
+    edge: Front, two: list[Replica], measured: Measured
+) -> None:
+    well, broken = two
+    edge.publish(app_routes("web", edge.at(well, broken)))
+    metered = measured(two)
+    metered.read()
+    ask(edge, 18)
+    ask(edge, 2, "/web?status=500")  # both replicas fail it
+    with edge.connect() as hasty:
+        hasty.request("GET", "/web?wait")
+        eventually(lambda: any("wait" in request.target for replica in two for request in replica.requests))
+    broken.stop()
+    ask(edge, 10)
+    well.release()
+
+    def all_seen() -> Loads | None:
+        loads = metered.read()
+        app = loads.apps.get("web", AppLoad()).traffic
+        return loads if app and app.requests == 31 else None
+
+    loads = eventually(all_seen, within_seconds=30)
+    assert loads is not None
+    traffic = loads.apps["web"].traffic
+    assert traffic is not None
+    assert (traffic.errors, traffic.given_up) == (2, 1)
+    assert 1 <= traffic.repaired <= 10
+    of_replicas = [loads.replicas[replica.name].traffic for replica in two]
+    assert [of_it and of_it.errors for of_it in of_replicas] == [2, 2 + traffic.repaired]
+
+
 def _requests_of(metered: Metered, spec_hash: str) -> int:
     version = metered.read().versions.get(("web", spec_hash))
     return version.requests if version else 0

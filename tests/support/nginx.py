@@ -21,8 +21,15 @@ import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from reconciler.edge import EdgeSettings, NginxEdge, open_edge
 from reconciler.model.routes import AppRoutes, RouteTable
@@ -337,14 +344,26 @@ def _needed_files() -> set[str]:
     return {str(_NGINX), *_IMAGE_FILES} | {name for name in libraries if not name.endswith(":")}
 
 
-def make_certificate(secret: Path, host: str) -> Path:
-    """A self-signed certificate and its key, as the files of a secret; the certificate's path."""
+def make_certificate(
+    secret: Path, host: str, *, age: timedelta = timedelta(hours=1), left: timedelta = timedelta(days=2)
+) -> Path:
+    """A self-signed certificate and its key, as the files of a secret; the certificate's path. Valid since ``age`` ago,
+    for what is ``left``."""
     secret.mkdir(parents=True, exist_ok=True)
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    kind = "IP" if ":" in host else "DNS"
-    command += ["-subj", "/CN=test", "-addext", f"subjectAltName={kind}:{host}", "-days", "2"]
-    command += ["-keyout", str(secret / "tls.key"), "-out", str(secret / "tls.crt")]
-    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    known_as = x509.IPAddress(ip_address(host)) if ":" in host else x509.DNSName(host)
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - age, now + left)
+        .add_extension(x509.SubjectAlternativeName([known_as]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(identifier, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (secret / "tls.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, *private))
+    (secret / "tls.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
     return secret / "tls.crt"
 
 

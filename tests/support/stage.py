@@ -25,10 +25,11 @@ from reconciler.model.actions import (
     StartReplica,
     TakeOverRestarts,
 )
+from reconciler.model.certificates import ServedCertificate
 from reconciler.model.desired import Desired
 from reconciler.model.events import Event
 from reconciler.model.image import Image
-from reconciler.model.load import AppLoad, Loads, VersionLoad
+from reconciler.model.load import AppLoad, Loads, ReplicaLoad, VersionLoad
 from reconciler.model.observed import (
     Capacity,
     Container,
@@ -70,13 +71,16 @@ class Stage:
     foreign_names: frozenset[str] = frozenset()
     foreign_addresses: frozenset[str] = frozenset()
     loads: dict[str, AppLoad] = field(default_factory=dict)
+    replica_loads: dict[str, ReplicaLoad] = field(default_factory=dict)
     version_loads: dict[tuple[str, str], VersionLoad] = field(default_factory=dict)
     open_requests: dict[str, int] = field(default_factory=dict)
     capacity: Capacity | None = None
     images: dict[str, Image] = field(default_factory=dict)
     secrets: dict[str, SecretsSeen] = field(default_factory=dict)
+    certificates: tuple[ServedCertificate, ...] = ()
     outcomes: list[Outcome] = field(default_factory=list)
     in_flight: dict[str, Action] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
     events: list[Event] = field(default_factory=list)
     statuses: dict[str, AppStatus] = field(default_factory=dict)
     published: list[RouteTable] = field(default_factory=list)
@@ -105,7 +109,7 @@ class Stage:
             samples=samples,
             outcomes=outcomes,
             in_flight=tuple(self.in_flight.values()),
-            loads=Loads(self.loads, versions=self.version_loads),
+            loads=Loads(self.loads, self.replica_loads, versions=self.version_loads),
             open_requests=self.open_requests,
             secrets=self.secrets,
         )
@@ -212,6 +216,7 @@ class Stage:
     def _conclude(self, decision: Decision) -> None:
         conclusion = conclude(decision, self._publish(decision.plan), self.now)
         self.state, self.statuses = conclusion.state, dict(conclusion.statuses)
+        self.notices = conclusion.notices
         self.events += [*decision.plan.events, *conclusion.events]
         assert inconsistencies(self.state) == ()
 
@@ -234,9 +239,9 @@ class Stage:
         wanted = {app.app_name for app in plan.routes.apps}
         refusals = tuple(Refusal(name, "no such variable") for name in sorted(self.refused & wanted))
         if table == before.table:
-            return Publication(table, before.generation, "unchanged", refusals)
+            return Publication(table, before.generation, "unchanged", refusals, self.certificates)
         self.published.append(table)
-        return Publication(table, f"g{len(self.published)}", "reloaded", refusals)
+        return Publication(table, f"g{len(self.published)}", "reloaded", refusals, self.certificates)
 
     def _samples(self) -> Iterable[ProbeSample]:
         """Every container that is probed answers at each tick."""

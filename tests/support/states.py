@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from reconciler.model.app_state import AppState, Checked, FailedVersion, Pacing, Repetition, Rollout
 from reconciler.model.backoff import Backoff
+from reconciler.model.certificates import ServedCertificate
 from reconciler.model.health import Health, Tally
 from reconciler.model.image import ResolvedImage
 from reconciler.model.replica_state import Exits, ReplicaState, Restarts, Traffic
@@ -81,6 +82,7 @@ _by_hint: dict[str, st.SearchStrategy[Any]] = {
     "Version": versions(),
     "Version | None": st.none() | versions(),
     "tuple[Version, ...]": st.lists(versions(), max_size=1).map(tuple),
+    "Standing": st.sampled_from(["valid", "expiring", "expired"]),
     "EdgeOptions": st.sampled_from([EdgeOptions(), EdgeOptions(sticky="cookie", retries=0)]),
     "tuple[Route, ...]": st.sampled_from([(), (Route(path="/web"), Route(host="a.example", strip_prefix=True))]),
 }
@@ -101,7 +103,7 @@ def _whole(type_: type[Any], **given: st.SearchStrategy[Any]) -> st.SearchStrate
 # Parts before wholes.
 for _part in (Tally, Health, Backoff, Factor, Clamp, Throughput, Rollout, FailedVersion, Repetition, Condition, Server):
     _whole(_part)
-for _part in (Traffic, Exits, Restarts, Pacing, Checked, Unrest):
+for _part in (Traffic, Exits, Restarts, Pacing, Checked, Unrest, ServedCertificate):
     _whole(_part)
 for _part in (ScalingDecision, ScalingState, Refusal, AppRoutes, RouteTable, Published, ReplicaState, AppState):
     _whole(_part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,43 @@ def test_a_certificate_is_copied_under_a_name_of_its_content(tmp_path: Path) -> 
     assert reader.read(SHOP, {}) == (found, problems)
     make_certificate(tmp_path / "secrets" / "shop", "shop.example.com")
     assert reader.read(SHOP, {})[0] != found
+
+
+def test_until_when_a_certificate_is_valid_is_told_of_what_is_served(tmp_path: Path) -> None:
+    secret = tmp_path / "secrets" / "shop"
+    made = make_certificate(secret, "shop.example.com", left=timedelta(days=-1), age=timedelta(days=9)).stat()
+    reader = certificates(tmp_path)
+    served, problems = reader.read(SHOP, {})
+    assert not problems, "an expired certificate is served, since nothing better is there"
+    (validity,) = reader.validity(served.values())
+    assert (validity.secret, validity.not_after - validity.not_before) == ("shop", 8 * 86_400)
+    assert validity.not_after == pytest.approx(made.st_mtime - 86_400, abs=60)
+    (secret / "tls.crt").write_text("broken")
+    in_force, problems = reader.read(SHOP, served)
+    assert problems
+    assert reader.validity(in_force.values()) == (validity,), "what is served counts, and not what is in the secret"
+
+
+def test_the_leaf_of_a_chain_tells_until_when_a_certificate_is_valid(tmp_path: Path) -> None:
+    other = make_certificate(tmp_path / "other", "ca.example.com", left=timedelta(days=-1), age=timedelta(days=9))
+    chain = make_certificate(tmp_path / "secrets" / "shop", "shop.example.com", left=timedelta(days=90))
+    chain.write_text(f"some words before\n{chain.read_text()}{other.read_text()}")
+    reader = certificates(tmp_path)
+    (validity,) = reader.validity(reader.read(SHOP, {})[0].values())
+    assert validity.not_after == pytest.approx(chain.stat().st_mtime + 90 * 86_400, abs=60)
+
+
+def test_a_certificate_whose_copy_is_gone_is_of_unknown_validity(tmp_path: Path) -> None:
+    assert certificates(tmp_path).validity([Certificate("shop", "assets/gone.crt", "assets/gone.key")]) == ()
+
+
+def test_the_copy_of_a_certificate_is_read_once(tmp_path: Path) -> None:
+    make_certificate(tmp_path / "secrets" / "shop", "shop.example.com")
+    reader = certificates(tmp_path)
+    served = reader.read(SHOP, {})[0].values()
+    validity = reader.validity(served)
+    (tmp_path / next(iter(served)).certificate_file).unlink()
+    assert reader.validity(served) == validity
 
 
 @pytest.mark.parametrize("part", ["tls.crt", "tls.key"])

@@ -24,8 +24,16 @@ def test_an_interval_of_load_becomes_one_sample_once_its_lines_must_have_arrived
     assert (sample.rps, sample.status_2xx, sample.status_5xx, sample.error_rate) == (4, 30, 10, 0.25)
     assert sample.p50_latency_ms == sample.p99_latency_ms == 20
     assert sample.connections == pytest.approx(40 * 0.020 / 10)
-    assert sample.bytes_sent == 20_000
+    assert (sample.bytes_sent, sample.repaired, sample.given_up) == (20_000, 0, 0)
     assert history.close_intervals(_START + 13, _KNOWN) == ()
+
+
+def test_samples_count_repaired_and_given_up_requests() -> None:
+    history = History()
+    tries = {"upstream_addresses": "10.0.0.7:80, 10.0.0.8:80", "upstream_seconds": "0.001, 0.002"}
+    history.add(tally(line(_START, **tries) * 2 + line(_START, status="499") * 3).traffic)
+    (sample,) = history.close_intervals(_START + 20, _KNOWN)
+    assert (sample.repaired, sample.given_up, sample.status_4xx, sample.error_rate) == (2, 3, 3, 0)
 
 
 def test_samples_prefer_counted_connections_to_estimated_ones() -> None:
@@ -39,7 +47,7 @@ def test_samples_without_an_access_log_know_all_but_the_requests() -> None:
     history = History()
     history.note("web", _START, Gauges(1, cpu_percent=50))
     (sample,) = history.close_intervals(_START + 20, {"web": False})
-    assert (sample.cpu_percent, sample.rps, sample.status_2xx, sample.error_rate) == (50, None, None, None)
+    assert (sample.cpu_percent, sample.rps, sample.status_2xx, sample.repaired) == (50, None, None, None)
 
 
 def test_samples_recorded_before_a_restart_are_not_recorded_again() -> None:

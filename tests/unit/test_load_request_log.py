@@ -43,6 +43,10 @@ class Controller:
         served = self.requests.window("web", 20)
         return served.rps if served else None
 
+    def asked(self) -> int | None:
+        traffic = self.requests.recent.of_app("web") if self.requests.recent else None
+        return traffic.requests if traffic else None
+
 
 def serve(path: Path, second: float, count: int = 50) -> None:
     with path.open("ab") as file:
@@ -62,6 +66,9 @@ def test_a_restart_of_the_controller_loses_no_request_and_counts_none_twice(tmp_
             controller.second(_START + second + 1)
         if second == 100 + away_seconds:
             assert controller.rps() == pytest.approx(50)
+            asked = controller.asked()
+            assert asked is not None
+            assert 100 * 50 <= asked <= (100 + away_seconds + 1) * 50
     controller.second(_START + 203)
     controller.requests.close()
     assert [recorded[_START + end].status_2xx for end in range(10, 201, 10)] == [500] * 20

@@ -11,12 +11,14 @@ from reconciler.model.backoff import Backoff
 from reconciler.model.change import Change
 from reconciler.model.events import Event
 from reconciler.model.health import Health, Verdict
+from reconciler.model.load import RecentTraffic
 from reconciler.model.reasons import Reason
 from reconciler.model.recorded import AppRecord, Controller
 from reconciler.model.replica_state import ReplicaState, Restarts
 from reconciler.model.routes import Refusal, RouteTable
 from reconciler.model.scaling import Clamp, Factor, ScalingState
 from reconciler.model.state import Published
+from reconciler.model.status import CertificateStatus, Vitals
 from reconciler.model.unrest import Unrest
 from reconciler.report.explain import Subject, explained
 from tests.support.apps import version
@@ -227,6 +229,34 @@ def test_an_explanation_of_an_old_record_says_that_it_is_old() -> None:
     assert "web, as recorded 90 s ago; the controller seems not to be running" in explained(
         subject(scaled(), now=NOW + 100)
     )
+
+
+def test_an_explanation_tells_what_came_of_requests_lately_and_which_replica_failed_them() -> None:
+    failing = replica_status("web-2", vitals=Vitals(traffic=RecentTraffic(300, 120, 12)))
+    well = replica_status("web-1", vitals=Vitals(traffic=RecentTraffic(300, 100, 0)))
+    traffic = RecentTraffic(300, 209, 1, repaired=11, given_up=3)
+    status = app_status(replicas=(well, failing), traffic=traffic, warnings=("web-2 failed 10 %",))
+    text = explained(subject(AppRecord("web", status, app_state())))
+    assert "AsExpected\n  warning: web-2 failed 10 %\n" in text
+    assert (
+        """
+Traffic
+  209 requests in the last 5 min, 1 answered 5xx (0.5 %), 11 repaired by another replica, 3 given up by clients
+  web-2 failed 12 of the 120 it was asked (10 %)
+
+Conditions"""
+        in text
+    )
+
+
+def test_an_explanation_tells_until_when_the_certificates_of_an_app_are_valid() -> None:
+    certificate = CertificateStatus("shop", ("shop.example.com",), NOW, NOW + 40 * 86_400, "valid")
+    text = explained(subject(AppRecord("web", app_status(certificates=(certificate,)), app_state())))
+    assert "\n  certificate shop for shop.example.com until 2027-02-24T08:00:00.000Z (40 d)\n" in text
+
+
+def test_an_explanation_of_an_app_whose_requests_are_not_known_says_nothing_of_them() -> None:
+    assert "Traffic" not in explained(subject(scaled()))
 
 
 def test_an_explanation_as_json_has_all_of_it() -> None:

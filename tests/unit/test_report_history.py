@@ -67,6 +67,18 @@ def test_replicas_are_plotted_as_steps() -> None:
     ]  # fmt: skip
 
 
+def test_what_went_wrong_with_requests_is_plotted_where_anything_did() -> None:
+    well = [LoadSample("web", NOW + at, 10, 1, rps=1.0, error_rate=0.0, repaired=0, given_up=0) for at in (0, 10)]
+    assert "answered with an error" not in told(Past("web", (), (), tuple(well)), width=80)
+    wrong = LoadSample("web", NOW + 20, 60, 1, rps=1.0, error_rate=0.25, repaired=6, given_up=12)
+    past = Past("web", (), (), (*well, wrong))
+    series = {line.title: line.points[-1][1] for line in series_of(past) if line.points}
+    assert series["answered with an error (5xx), percent of requests"] == 25
+    assert series["failed by one replica and answered by another, requests per minute"] == 6
+    assert series["given up by clients (499), requests per minute"] == 12
+    assert json.loads(told(Past("web", (), (), (wrong,)), "json", width=80))["samples"][0]["given_up"] == 12
+
+
 def test_an_app_without_requests_shows_its_cpu() -> None:
     samples = tuple(LoadSample("web", NOW + at, 10, 1, rps=0.0, cpu_percent=at) for at in (0, 10))
     text = told(Past("web", (), (), samples), width=80)

@@ -17,12 +17,15 @@ from reconciler.model.backoff import Backoff
 from reconciler.model.change import Change
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Verdict
+from reconciler.model.load import RecentTraffic
 from reconciler.model.reasons import Reason
 from reconciler.model.recorded import AppRecord, Controller, Followed, Recorded
 from reconciler.model.replica_state import Exits, Restarts
+from reconciler.model.status import CertificateStatus, Vitals
 from reconciler.ports import NothingRecorded
 from reconciler.report import BadRequest, contract
 from reconciler.report.dump import status_of
+from reconciler.report.edge import share
 from reconciler.report.status import exit_code, formatted, watch
 from tests.support.apps import version
 from tests.support.records import (
@@ -36,6 +39,7 @@ from tests.support.records import (
 )
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "status.schema.json"
+DAY = 86_400.0
 PROBLEM = Problem("api.yaml", 3, "spec.image", "nothing", "an image", "api")
 PULL = "image demo:2 can't be had: no such image"
 
@@ -133,11 +137,11 @@ APP  READY  ROUTED  REVISION      IMAGE   SCALING  ROUTES  STATUS  MESSAGE
 web  2/2    2       1f2e3d4c5b6a  demo:1  manual   */web   Ready   -
 
 INSTANCE  CONTAINER    REVISION      IMAGE   DIGEST               AGE  ADDRESS        STATE  PHASE  HEALTH   FAILURES  \
-RESTARTS  CPU   MEMORY  NOTE
+RESTARTS  CPU   MEMORY  5XX  NOTE
 web-1     c0ffeeweb-1  r1            demo:1  sha256:0123456789ab  4 s  10.0.0.2:8080  ready  ready  healthy  0         \
-0         12 %  30 %    -
+0         12 %  30 %    -    -
 web-2     c0ffeeweb-2  0a1b2c3d4e5f  -       sha256:f00dfeedf00d  4 s  10.0.0.3:8080  ready  ready  healthy  0         \
-0         12 %  30 %    -"""
+0         12 %  30 %    -    -"""
     )
 
 
@@ -225,11 +229,11 @@ Progressing  yes     4 s ago  Acting            nothing to do
 Degraded     yes     4 s ago  Unhealthy         image demo:2 can't be had: no such image
 
 INSTANCE  CONTAINER    REVISION  IMAGE  DIGEST  AGE  ADDRESS        STATE  PHASE    HEALTH     FAILURES  RESTARTS  \
-CPU   MEMORY  NOTE
+CPU   MEMORY  5XX  NOTE
 api-1     c0ffeeapi-1  -         -      -       4 s  10.0.0.2:8080  ready  ready    healthy    0         0         \
-12 %  30 %    -
+12 %  30 %    -    -
 api-2     c0ffeeapi-2  -         -      -       4 s  10.0.0.3:8080  down   crashed  unhealthy  3         3         \
-12 %  30 %    exited with code 3
+12 %  30 %    -    exited with code 3
 
 revision 99887766aabb failed: api-3 exited with code 1
   last log lines:
@@ -285,6 +289,85 @@ def test_watching_the_status_takes_no_notice_of_passing_time(output: str) -> Non
     ]
     looks = iter([*((shown(found, output, now=at), 0) for found, at in later), ("end", 0)])
     assert list(islice(watch(lambda: next(looks), lambda: None), 2))[1] == "end"
+
+
+# -- traffic ----------------------------------------------------------------------------------------------------------
+
+
+def failing() -> AppRecord:
+    """An app whose second replica fails a tenth of what it is asked."""
+    traffic = {"web-1": RecentTraffic(300, 100, 0), "web-2": RecentTraffic(300, 120, 12)}
+    replicas = tuple(replica_status(name, vitals=Vitals(12.5, 30.0, NOW, of_it)) for name, of_it in traffic.items())
+    return web(
+        replicas=replicas, traffic=RecentTraffic(300, 220, 1, repaired=11, given_up=3), warnings=("web-2 failed 10 %",)
+    )
+
+
+def test_an_app_that_is_warned_of_does_not_look_simply_well_and_its_exit_code_is_that_of_one_that_is() -> None:
+    assert "Ready   warning: web-2 failed 10 %" in shown(recorded(failing()))
+    assert code(failing()) == 0
+
+
+def test_a_warning_stands_behind_what_is_wrong() -> None:
+    status = app_status(conditions=conditions(degraded=PULL), warnings=("many errors",))
+    assert f"Degraded  {PULL}; warning: many errors" in shown(recorded(AppRecord("web", status, app_state())))
+
+
+def test_the_replica_table_has_the_share_of_requests_that_each_failed() -> None:
+    *_, first, second = shown(recorded(failing()), "wide").splitlines()
+    assert first.endswith("30 %    0 %   -")
+    assert second.endswith("30 %    10 %  -")
+
+
+def test_the_status_of_one_app_has_its_traffic() -> None:
+    text = shown(recorded(failing()), app_name="web")
+    asked = (
+        "220 requests in the last 5 min, 1 answered 5xx (0.5 %), 11 repaired by another replica, 3 given up by clients"
+    )
+    assert f"  traffic      {asked}\n  warning      web-2 failed 10 %\n" in text
+
+
+def test_the_status_of_one_app_has_its_certificates_and_when_they_end() -> None:
+    first = CertificateStatus("shop", ("shop.example.com", "*"), NOW - 60 * DAY, NOW + 30 * DAY, "valid")
+    second = CertificateStatus("old", ("old.example.com",), NOW - 90 * DAY, NOW - 3 * DAY, "expired")
+    found = recorded(web(certificates=(first, second)))
+    text = shown(found, app_name="web", now=NOW)
+    assert "  certificate  shop for shop.example.com * until 2027-02-14T08:00:00.000Z (30 d)\n" in text
+    assert "  certificate  old for old.example.com until 2027-01-12T08:00:00.000Z (expired 3 d ago)\n" in text
+    assert json.loads(shown(found, "json", now=NOW))["apps"][0]["certificates"][0] == {
+        "secret": "shop",
+        "hosts": ["shop.example.com", "*"],
+        "not_before": "2026-11-16T08:00:00.000Z",
+        "not_after": "2027-02-14T08:00:00.000Z",
+        "days_left": 30.0,
+        "standing": "valid",
+    }
+
+
+def test_watching_the_status_takes_no_notice_of_a_certificate_that_grows_older() -> None:
+    found = recorded(web(certificates=(CertificateStatus("shop", ("*",), NOW, NOW + 30 * DAY, "valid"),)))
+    for output, app_name in (("json", None), ("yaml", None), ("table", "web")):
+        later = [shown(found, output, app_name, now=NOW + hours * 3600) for hours in (-1, -30)]
+        looks = iter([*((text, 0) for text in later), ("end", 0)])
+        assert list(islice(watch(lambda looks=looks: next(looks), lambda: None), 2))[1] == "end"
+
+
+def test_the_dump_has_the_traffic_of_apps_and_replicas_and_null_where_it_is_not_known() -> None:
+    known, unknown = json.loads(shown(recorded(failing(), degraded()), "json"))["apps"]
+    traffic = known["traffic"]
+    assert traffic.pop("error_percent") == pytest.approx(100 / 220)
+    assert traffic == {"window_seconds": 300, "requests": 220, "errors": 1, "repaired": 11, "given_up": 3}
+    assert known["warnings"] == ["web-2 failed 10 %"]
+    assert [(i["requests"], i["error_percent"]) for i in known["instances"]] == [(100, 0), (120, 10)]
+    assert (unknown["traffic"], unknown["warnings"], unknown["instances"][0]["error_percent"]) == (None, [], None)
+
+
+@pytest.mark.parametrize(
+    ("percent", "text"),
+    [(None, None), (0.0, "0 %"), (0.01, "0.1 %"), (4.96, "5.0 %"), (10.4, "10 %"), (100.0, "100 %")],
+)
+def test_a_small_share_of_errors_is_not_rounded_to_none(percent: float | None, text: str | None) -> None:
+    assert share(percent) == text
 
 
 # -- the exit code ----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.model.load import LoadSample
+from reconciler.model.load import LoadSample, RecentTraffic
 from reconciler.model.state import State
 from reconciler.ports import Record
 from reconciler.store import codec
@@ -51,6 +51,14 @@ def test_a_status_that_lost_an_instance_changes_that_row_only() -> None:
     assert (found.apps.changed, found.replicas.changed, found.replicas.gone) == ({}, {}, frozenset({"web-2"}))
 
 
+def test_passing_traffic_of_an_app_and_what_warns_of_it_is_no_reason_to_write_before_a_checkpoint() -> None:
+    held = Present.of(record(), Present())
+    busier = replace(app_status(), traffic=RecentTraffic(300, 10, 9), warnings=("90 % failed",))
+    wanted = Present.of(record(statuses={"web": busier}), held)
+    assert not changes(held, wanted, everything=False)
+    assert changes(held, wanted, everything=True).apps.changed.keys() == {"web"}
+
+
 # -- samples ----------------------------------------------------------------------------------------------------------
 
 _measured = [
@@ -62,14 +70,14 @@ _measured = [
 
 def test_a_minute_is_the_mean_the_sum_or_the_worst_of_its_parts() -> None:
     first = LoadSample(
-        "web", 60.1, 10, 2, 10.0, 20.0, 5.0, 1.0, 9.0, 12.0, 4.0, 0.0, 0, 100, None, 1, 0, 2000, {"q": 1.0}
+        "web", 60.1, 10, 2, 10.0, 20.0, 5.0, 1.0, 9.0, 12.0, 4.0, 0.0, 0, 100, None, 1, 0, 2000, {"q": 1.0}, 1, None
     )
     second = LoadSample(
-        "web", 120, 10, 3, 30.0, None, 15.0, 2.0, 8.0, 30.0, 6.0, 0.5, 0, 50, None, 2, 50, 1000, {"q": 3.0}
+        "web", 120, 10, 3, 30.0, None, 15.0, 2.0, 8.0, 30.0, 6.0, 0.5, 0, 50, None, 2, 50, 1000, {"q": 3.0}, 2, 3
     )
     assert merged([second, first], 60) == [
         LoadSample(
-            "web", 120, 60, 3, 20.0, 20.0, 10.0, 2.0, 9.0, 30.0, 5.0, 0.25, 0, 150, None, 3, 50, 3000, {"q": 2.0}
+            "web", 120, 60, 3, 20.0, 20.0, 10.0, 2.0, 9.0, 30.0, 5.0, 0.25, 0, 150, None, 3, 50, 3000, {"q": 2.0}, 3, 3
         )
     ]
 

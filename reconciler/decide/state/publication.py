@@ -43,7 +43,7 @@ def after_publication(
 
 
 def _published(before: Published, publication: Publication, now: float) -> tuple[Published, tuple[Event, ...]]:
-    after = Published(publication.table, publication.generation, now, publication.refusals)
+    after = Published(publication.table, publication.generation, now, publication.refusals, before.certificates)
     if replace(after, at=before.at) == before:
         return before, ()
     return after, _events(before, after, publication.how, now)

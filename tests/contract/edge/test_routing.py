@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,21 @@ def test_a_changed_certificate_is_served_and_a_broken_one_is_not(way: Front, two
     moved = app_routes("shop", way.at(two[1]), *shop.routes)
     way.publish(moved)
     assert way.get_tls("/", "shop.example.com", authority).replica == "web-2"
+
+
+def test_until_when_certificates_are_valid_is_told_of_what_is_served(way: Front, two: list[Replica]) -> None:
+    secret = _secrets(way) / "shop"
+    make_certificate(secret, "shop.example.com", age=timedelta(days=1), left=timedelta(days=9))
+    shop = app_routes("shop", way.at(two[0]), route(host="shop.example.com", tls={"secret": "shop"}))
+    (told,) = way.publish(shop).certificates
+    assert (told.secret, told.not_after - told.not_before) == ("shop", 10 * 86_400)
+    (secret / "tls.crt").write_text("broken")
+    assert way.publish(shop).certificates == (told,)
+    make_certificate(secret, "shop.example.com", age=timedelta(days=9), left=timedelta(days=-1))
+    (expired,) = way.publish(shop).certificates
+    assert told.not_after - expired.not_after == pytest.approx(10 * 86_400, abs=600)
+    assert way.publish(shop).certificates == (expired,)
+    assert way.publish(app_routes("web", way.at(two[0]))).certificates == ()
 
 
 @pytest.mark.parametrize("secret", ["nowhere", "plain"])
