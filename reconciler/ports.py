@@ -110,7 +110,8 @@ class Prober(Protocol):
     """Asks containers how they are, in the background."""
 
     def watch(self, targets: Sequence[ProbeTarget]) -> None:
-        """Watch these targets and no others. A target that was already watched keeps its rhythm."""
+        """Watch these targets and no others. A target that was already watched keeps its rhythm; where it is asked
+        otherwise from now on, its samples so far are forgotten, since they answer another question."""
 
     def collect(self) -> tuple[ProbeSample, ...]:
         """The samples since the last call, oldest first."""

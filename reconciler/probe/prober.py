@@ -98,7 +98,10 @@ class BackgroundProber:
     def watch(self, targets: Sequence[ProbeTarget]) -> None:
         """See `ports.Prober.watch`."""
         with self._changed:
-            self._watches = {_key(target): self._watch(target) for target in targets}
+            before, self._watches = self._watches, {_key(target): self._watch(target) for target in targets}
+            other = {key for key, watch in self._watches.items() if before.get(key, watch) is not watch}
+            if other:
+                self._samples = [s for s in self._samples if (s.container_id, s.check) not in other]
             self._due = [entry for entry in self._due if self._counts(*entry[1:])]
             heapq.heapify(self._due)
             self._changed.notify()

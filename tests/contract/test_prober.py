@@ -413,6 +413,17 @@ def test_a_new_check_replaces_the_old_one_of_a_target_at_once(watched: Watched) 
         assert not any(b"/old" in request for request in server.requests[seen:])
 
 
+def test_answers_to_a_check_that_is_asked_otherwise_now_are_forgotten(watched: Watched) -> None:
+    """They would be taken for answers to the new one, which nobody has given yet."""
+    with serving(_OK) as server:
+        other = target_of(server.port, kind="readiness")
+        watched.prober.watch([target_of(server.port, path="/old"), other])
+        eventually(lambda: sum(b"/old" in request for request in server.requests) >= 2)
+        later = target_of(server.port, path="/new", first_at=time.time() + 3600)
+        watched.prober.watch([later, other])
+        assert {sample.check for sample in watched.prober.collect()} == {"readiness"}
+
+
 def test_both_checks_of_a_container_have_a_schedule_of_their_own(watched: Watched) -> None:
     with serving(_OK) as server:
         watched.prober.watch([target_of(server.port, kind="health"), target_of(server.port, kind="readiness")])

@@ -198,7 +198,7 @@ def test_a_fetch_that_falls_silent_is_ended_with_all_it_has_started(silent: Remo
 def test_closing_a_remote_ends_the_fetch_under_way(silent: Remote, tmp_path: Path, wakes: Wakes) -> None:
     source = RemoteSource(silent, None, "", tmp_path, wakes, 3600)
     pid = eventually(lambda: (tmp_path / "called").exists() and (tmp_path / "called").read_text().strip())
-    assert is_running(pid)
+    eventually(lambda: is_running(pid))
     source.close()
     assert not any(thread.name == "source-fetch" for thread in threading.enumerate())
     eventually(lambda: not is_running(pid))
