@@ -171,14 +171,23 @@ def events(
     ] = None,
     type_: Annotated[str | None, typer.Option("--type", help="Only this type: app, action, health, rollout, …")] = None,
     since: _Since = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many, the newest.")] = 100,
     output: _Output = "text",
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what comes. With -o json: an object a line.")
+    ] = False,
 ) -> None:
-    """Print what happened, newest first."""
+    """Print what happened, the newest last; as JSON a list, the newest first."""
     from reconciler.report.events import events as report
+    from reconciler.report.events import follow as log_of_events
 
     with _reader(settings) as reader:
-        typer.echo(report(reader, app_name, type_, since, limit, output, now=time.time()))
+        asked = (reader, app_name, type_, since, limit, output)
+        if not follow:
+            typer.echo(report(*asked, now=time.time()))
+            return
+        for line in log_of_events(*asked, now=time.time(), pause=lambda: time.sleep(WATCH_SECONDS), warn=_warn):
+            typer.echo(line)
 
 
 @app.command()
@@ -307,6 +316,10 @@ def teardown(
         fail(f"teardown removes all containers of instance {settings.instance}; say --yes to go ahead")
     for line in tear_down(settings):
         typer.echo(line)
+
+
+def _warn(message: str) -> None:
+    typer.echo(f"orchestry: warning: {message}", err=True)
 
 
 def _reader(settings: Settings) -> AbstractContextManager[StatusReader]:
