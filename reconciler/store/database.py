@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from reconciler.ports import Unavailable
+from reconciler.redaction import redacted
 
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 10
@@ -77,9 +78,7 @@ class Postgres:
         self._engine.dispose()
 
     def _explained(self, cause: BaseException) -> Unavailable:
-        said = " ".join(str(cause).split()) or type(cause).__name__
-        for secret in self._secrets:
-            said = said.replace(secret, "***")
+        said = redacted(" ".join(str(cause).split()) or type(cause).__name__, self._secrets)
         return Unavailable(
             f"{self.place}: {said}; check that the server runs and that --database names it and its user rightly"
         )

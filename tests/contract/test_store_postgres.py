@@ -166,6 +166,12 @@ def test_a_postgresql_that_is_gone_is_said_without_the_password(tmp_path: Path) 
     assert "hunter2" not in said
 
 
+def test_a_short_password_garbles_no_message_of_a_postgresql(tmp_path: Path) -> None:
+    said = opened("postgresql+psycopg2://me:on@127.0.0.1/state?sslmode=nonsense", tmp_path)
+    assert 'invalid sslmode value: "nonsense"' in said
+    assert "*" not in said
+
+
 def test_a_wrong_password_is_said_without_it(postgres_server: PostgresServer, tmp_path: Path) -> None:
     said = opened(postgres_server.url("postgres", password="hunter2hunter2"), tmp_path)
     assert "password authentication failed" in said
