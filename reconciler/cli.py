@@ -309,13 +309,19 @@ def teardown(
     yes: Annotated[bool, typer.Option("--yes", help="Really remove everything that is labelled ours.")] = False,
 ) -> None:
     """Remove this instance's containers, network and nginx. Named volumes, foreign containers and
-    the record of what happened stay."""
-    from reconciler.wiring import tear_down
+    the record of what happened stay. Without --yes: say what would be removed."""
+    from reconciler.ports import Unavailable
+    from reconciler.wiring import removals, tear_down
 
+    try:
+        for line in tear_down(settings) if yes else removals(settings):
+            typer.echo(line)
+    except Unavailable as error:
+        if yes:
+            raise
+        _warn(str(error))
     if not yes:
-        fail(f"teardown removes all containers of instance {settings.instance}; say --yes to go ahead")
-    for line in tear_down(settings):
-        typer.echo(line)
+        fail(f"nothing of instance {settings.instance} was removed; say --yes to go ahead")
 
 
 def _warn(message: str) -> None:

@@ -100,7 +100,7 @@ class Settings:
     edge_tls_port: int = setting(8443, "port nginx listens on for HTTPS, where a route has tls", ge=1, le=65535)
     edge_address: str = setting("", "address nginx listens on", unset="every IPv4 address")
     edge_templates: Path | None = setting(None, "directory of templates of your own for nginx")
-    edge_directory: Path | None = setting(None, "external: directory to write the configuration into")
+    edge_directory: Path | None = setting(None, "external: directory to write the configuration into", "teardown")
     edge_test_command: tuple[str, ...] = setting((), "external: command that tests the configuration")
     edge_reload_command: tuple[str, ...] = setting((), "external: command that reloads nginx")
     edge_image: str = setting("nginx:stable", "container: image of nginx")

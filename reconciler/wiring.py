@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from reconciler import alive
-from reconciler.edge import EdgeSettings, NginxEdge, NoEdge, open_edge
+from reconciler.edge import EdgeSettings, NginxEdge, NoEdge, edge_container_name, open_edge
 from reconciler.executor import Executor
 from reconciler.instance_lock import InstanceLock
 from reconciler.load import open_meter
@@ -43,6 +43,13 @@ _SUBPATHS_ARE_ALLOWED = (
     "allow_host_paths lets volumes name all that is below %s, where containers may change what a path leads to; "
     "[[allow_host_path]] allows one path, and with readOnly = true only to read it"
 )
+
+# What a teardown does to nginx, to be done and done.
+_NGINX_ENDS = {
+    "process": ("stop nginx", "stopped nginx"),
+    "container": ("stop nginx", "stopped nginx"),
+    "external": ("take the routes out of nginx", "took the routes out of nginx"),
+}
 
 
 class SystemClock:
@@ -191,7 +198,8 @@ def tear_down(settings: Settings) -> Iterator[str]:
     forgotten, so that nothing is made anew before the source asks for it.
 
     Raises AlreadyRunning while its controller runs, which would make everything anew, and Unavailable without the
-    Engine or the database; nothing was touched then.
+    Engine or the database; nothing was touched then. An nginx that can't be told is no reason to leave the rest: it
+    raises Unavailable at the end.
     """
     with ExitStack() as opened:
         runtime = open_runtime(settings, Waker())
@@ -201,8 +209,9 @@ def tear_down(settings: Settings) -> Iterator[str]:
         if store is not None:
             opened.callback(store.close)
             _forget_apps(store)
-        open_nginx(settings).shut_down()
-        yield "stopped nginx"
+        trouble = _end_nginx(settings)
+        if not trouble and settings.edge in _NGINX_ENDS:
+            yield _NGINX_ENDS[settings.edge][1]
         removed = runtime.remove_all()
         if store is not None:
             _tell_of_removal(settings, store)
@@ -210,6 +219,33 @@ def tear_down(settings: Settings) -> Iterator[str]:
     yield from (f"removed network {name}" for name in removed.networks)
     yield from (f"kept network {name}: other containers use it" for name in removed.kept_networks)
     yield from (f"kept volume {name}: remove it with `docker volume rm {name}`" for name in removed.kept_volumes)
+    if trouble:
+        raise Unavailable(
+            f"{trouble}; all else is done. Say teardown again once that is mended, or take the routes out yourself"
+        )
+
+
+def _end_nginx(settings: Settings) -> str:
+    """End nginx; what kept us from it, "" where nothing did."""
+    try:
+        open_nginx(settings).shut_down()
+    except (Unavailable, OSError) as error:
+        return f"could not {_NGINX_ENDS[settings.edge][0]} ({settings.edge}): {error}"
+    return ""
+
+
+def removals(settings: Settings) -> Iterator[str]:
+    """What `tear_down` would do, a line for each; touches nothing. Raises Unavailable without the Engine."""
+    with closing(open_runtime(settings, Waker())) as runtime:
+        found = runtime.removable()
+    yield from (f"would remove container {name}" for name in found.containers)
+    if settings.edge in _NGINX_ENDS:
+        yield f"would {_NGINX_ENDS[settings.edge][0]} ({settings.edge})"
+    own = edge_container_name(settings.instance) if settings.edge == "container" else ""
+    for name, users in found.networks.items():
+        others = ", ".join(user for user in users if user != own)
+        yield f"would keep network {name}: used by {others}" if others else f"would remove network {name}"
+    yield from (f"would keep volume {name}" for name in found.volumes)
 
 
 def _open_record(settings: Settings) -> Store | None:

@@ -52,6 +52,37 @@ def test_an_installation_runs_behind_an_nginx_in_a_container(site: Site) -> None
         site.get("/web/")
 
 
+def test_a_teardown_is_told_before_it_is_done_and_removes_the_rest_where_nginx_can_not_be_told(
+    site: Site, tmp_path: Path
+) -> None:
+    site.commit({"web.yaml": web(replicas=1)})
+    site.converge("--edge", "none")
+    prefix = site.place.name_prefix
+    site.environment |= {
+        "ORCHESTRY_EDGE": "external",
+        "ORCHESTRY_EDGE_DIRECTORY": str(tmp_path / "edge"),
+        "ORCHESTRY_EDGE_TEST_COMMAND": '["true"]',
+        "ORCHESTRY_EDGE_RELOAD_COMMAND": '["sh", "-c", "echo nobody answers; exit 3"]',
+    }
+    asked = site.command("teardown")
+    assert (asked.returncode, sorted(site.containers())) == (1, ["web-1"])
+    assert asked.stdout.splitlines() == [
+        f"would remove container {prefix}web-1",
+        "would take the routes out of nginx (external)",
+        f"would remove network {site.place.network}",
+    ]
+    assert "say --yes to go ahead" in asked.stderr
+    done = site.command("teardown", "--yes")
+    assert (done.returncode, site.containers()) == (1, {})
+    assert done.stdout.splitlines() == [f"removed container {prefix}web-1", f"removed network {site.place.network}"]
+    assert (
+        "could not take the routes out of nginx (external): the reload command failed with exit code 3" in done.stderr
+    )
+    assert "nobody answers; all else is done" in done.stderr
+    site.environment["ORCHESTRY_EDGE_RELOAD_COMMAND"] = '["true"]'
+    assert site.command("teardown", "--yes").stdout.splitlines() == ["took the routes out of nginx"]
+
+
 def test_an_installation_runs_without_an_edge(site: Site) -> None:
     site.commit({"web.yaml": web()})
     site.converge("--edge", "none")
