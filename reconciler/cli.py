@@ -96,6 +96,7 @@ def orchestry(
 @app.command()
 @with_settings
 def run(
+    context: typer.Context,
     settings: Settings,
     once: Annotated[bool, typer.Option("--once", help="One pass, then exit.")] = False,
     until_converged: Annotated[bool, typer.Option("--until-converged", help="Exit 0 once everything serves.")] = False,
@@ -105,17 +106,21 @@ def run(
     from reconciler import logs
     from reconciler.loop import Stop, Until, Waker
     from reconciler.loop import run as run_loop
-    from reconciler.wiring import open_world
+    from reconciler.wiring import open_world, reread, told_at_the_start
 
     if timeout is not None and not until_converged:
         fail("--timeout says when --until-converged gives up; give both, or neither")
     logs.set_up(settings.log_format)
+    logs.log.info(told_at_the_start(settings))
     waker = Waker()
     stop = Stop(waker.wake_at_once)
     stop.listen()
     with open_world(settings, waker) as world:
         stop.on_hangup(world.source.refresh)
-        code = run_loop(world, waker, stop, settings.tick, Until(once, until_converged, timeout))
+        ends = Until(once, until_converged, timeout)
+        code = run_loop(
+            world, waker, stop, settings.tick, ends, lambda now: reread(now, lambda: loaded_for(context).settings)
+        )
     raise typer.Exit(code)
 
 

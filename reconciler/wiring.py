@@ -10,10 +10,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from reconciler import alive
+from reconciler import __version__, alive
 from reconciler.edge import EdgeSettings, NginxEdge, NoEdge, edge_container_name, open_edge
 from reconciler.executor import Executor
 from reconciler.instance_lock import InstanceLock
@@ -31,7 +32,7 @@ from reconciler.runtime.docker import DockerRuntime
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.host_paths import AllowedPath
 from reconciler.runtime.logs import ContainerLogs
-from reconciler.settings import Settings
+from reconciler.settings import BadSettings, Settings
 from reconciler.source import FIRST_FETCH_SECONDS, open_source
 from reconciler.state_disk import fullness
 from reconciler.store import open_store
@@ -191,6 +192,28 @@ def open_nginx(settings: Settings) -> NginxEdge | NoEdge:
 
 def decision_settings(settings: Settings) -> DecisionSettings:
     return DecisionSettings(name_prefix=settings.name_prefix, confirmed_revision=settings.confirm_deletions)
+
+
+def reread(settings: DecisionSettings, load: Callable[[], Settings]) -> DecisionSettings:
+    """These settings, with what SIGHUP may change as it stands by now: which deletions are confirmed. Nothing else is
+    taken over from what ``load`` gives, and nothing at all where it raises BadSettings."""
+    try:
+        loaded = load()
+    except BadSettings as error:
+        log.warning("the settings were not read again, and confirm_deletions stays as it was: %s", error)
+        return settings
+    if loaded.confirm_deletions != settings.confirmed_revision:
+        log.info(
+            "confirm_deletions was read again: %s", loaded.confirm_deletions or "no revision is confirmed any more"
+        )
+    return replace(settings, confirmed_revision=loaded.confirm_deletions)
+
+
+def told_at_the_start(settings: Settings) -> str:
+    """The first line of the log: who runs here, by which source, and where nginx is."""
+    where = "".join(f", {name} {value}" for name in ("branch", "path") if (value := getattr(settings, name)))
+    edge = "no edge" if settings.edge == "none" else f"edge {settings.edge} on port {settings.edge_port}"
+    return f"orchestry {__version__}, instance {settings.instance}: source {settings.source_name}{where}; {edge}"
 
 
 def tear_down(settings: Settings) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from reconciler import __version__
 from tests.support.nginx import nginx_image
 from tests.support.postgres import postgres_server, postgres_url
 from tests.support.site import Site, web
@@ -172,3 +173,25 @@ def test_hangup_looks_at_the_source_at_once(site: Site) -> None:
     site.controller.send_signal(signal.SIGHUP)
     site.wait_converged(revision)
     assert len(site.containers()) == 2
+
+
+def test_deletions_are_confirmed_in_the_settings_file_without_a_restart(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("")
+    site.commit({"web.yaml": web(replicas=1)})
+    site.start("--settings", str(file), "--edge", "none", "--tick", "3600")
+    site.wait_converged(site.git("rev-parse", "HEAD"))
+    revision = site.commit({"web.yaml": None, "README": "no specs here\n"})
+    held_back = f'set confirm_deletions = "{revision[:8]}'
+    site.wait(lambda: any(held_back in notice for notice in site.status()["notices"]))
+    assert site.controller is not None
+    file.write_text("confirm_deletions = 7\n")
+    site.controller.send_signal(signal.SIGHUP)
+    site.wait(lambda: "the settings were not read again" in site.log.read_text())
+    assert sorted(site.containers()) == ["web-1"]
+    file.write_text(f'confirm_deletions = "{revision}"\nlog_format = "json"\n')
+    site.controller.send_signal(signal.SIGHUP)
+    site.wait(lambda: site.containers() == {})
+    first, *others = site.log.read_text().splitlines()
+    assert f"orchestry {__version__}, instance {site.place.instance}: source {site.repository}/specs; no edge" in first
+    assert not any(line.startswith("{") for line in others), "no other setting was read again"
