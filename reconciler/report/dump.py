@@ -69,7 +69,8 @@ def require_present(reader: StatusReader, recorded: Recorded, app_name: str) -> 
     """Raise NothingRecorded where there is no such app now, and tell one that is no more from one that never was."""
     if app_name in recorded.apps:
         return
-    for last in reader.events(app_name=app_name, limit=1):
+    wrong = any(problem.app_name == app_name for problem in recorded.controller.problems)
+    for last in () if wrong else reader.events(app_name=app_name, limit=1):
         raise NothingRecorded(f"there is no app {app_name!r} any more; {clock(last.at)} UTC: {last.message}")
     app_record(recorded, app_name)
 

@@ -42,7 +42,7 @@ NAME = "state-0"
 Plain = dict[str, Any]
 
 _NEWS = re.compile(r"^(problem|mended): |is in the source again$")
-_TO_CONFIRM = re.compile(r"(?<=If that is meant, ).*?(?=restart the controller)")
+_TO_CONFIRM = re.compile(r"If that is meant, .*?restart the controller")
 _FIELDS = re.compile(
     r'((?:spec changed at|changed at revision|rolling out [^"]* of revision) [\w-]+(?: \(spec \w+\))?)(: [^"]*)?'
 )
