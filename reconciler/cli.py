@@ -283,7 +283,9 @@ def settings(loaded: Loaded, output: _Output = "text") -> None:
 
 @app.command()
 def validate(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Spec files, or directories of them.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Spec files, directories of them, - for standard input.")
+    ],
     output: _Output = "text",
 ) -> None:
     """Check specs without applying them. Exit code: 0 all good, 1 problems found."""
