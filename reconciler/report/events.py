@@ -57,7 +57,8 @@ def follow(
     warn: Callable[[str], None],
 ) -> Iterator[str]:
     """The newest ``limit`` events that pass the filters and all that come later, oldest first, each by itself: as
-    ``text``, a line of ``json`` or a document of ``yaml``. ``pause`` comes between two looks; ``warn`` is told once of what fails them.
+    ``text``, a line of ``json`` or a document of ``yaml``. ``pause`` comes between two looks; ``warn`` is told once of
+    what fails them.
 
     Raises as `events` does, but only for the first look.
     """

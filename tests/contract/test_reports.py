@@ -28,6 +28,7 @@ from reconciler.report.actions import actions
 from reconciler.report.events import events, follow
 from reconciler.report.explain import explain
 from reconciler.report.history import history
+from reconciler.report.logs import last_words
 from reconciler.report.revisions import revisions
 from reconciler.report.status import status
 from reconciler.report.times import rfc3339
@@ -115,11 +116,11 @@ def test_events_pass_their_filters_on(recorded: Place) -> None:
 
 
 def test_events_are_printed_as_a_log_is_with_the_newest_last(recorded: Place) -> None:
-    def last_words(limit: int) -> list[str]:
+    def messages(limit: int) -> list[str]:
         return [line.split("  ")[-1] for line in events(recorded.reader(), limit=limit, now=NOW).splitlines()[1:]]
 
-    assert last_words(100) == ["registered", "rollout complete", "not web's"]
-    assert last_words(2) == ["rollout complete", "not web's"]
+    assert messages(100) == ["registered", "rollout complete", "not web's"]
+    assert messages(2) == ["rollout complete", "not web's"]
 
 
 class Log:
@@ -166,6 +167,8 @@ def test_followed_events_pass_the_filters_and_are_an_object_a_line_as_json(recor
     two_lines = Event(NOW + 9, "health", "exited", "web", {"log": "one\ntwo"})
     [line] = log.next(1, lambda: happened(recorded, Event(NOW + 8, "app", "x", "app-2"), two_lines))
     assert json.loads(line)["details"] == {"log": "one\ntwo"}
+    documents = "\n".join(Log(recorded, output="yaml").next(5))
+    assert [one["message"] for one in YAML(typ="safe", pure=True).load_all(documents)][-2:] == ["x", "exited"]
 
 
 def test_following_events_outlives_a_database_that_is_away_and_one_that_is_begun_anew(tmp_path: Path) -> None:
@@ -224,8 +227,19 @@ def first_followed(reader: StatusReader, app_name: str, *, now: float) -> str:
     return next(follow(reader, app_name, now=now, pause=lambda: None, warn=lambda _: None))
 
 
+def words(reader: StatusReader, app_name: str, *, now: float) -> list[object]:
+    return ["these:", *last_words(reader, app_name, since=now)]
+
+
 PRESENT: list[Callable[..., object]] = [status, explain]
-PAST: list[Callable[..., object]] = [events, first_followed, actions, revisions, partial(history, factor_of=factor_of)]
+PAST: list[Callable[..., object]] = [
+    events,
+    first_followed,
+    actions,
+    revisions,
+    partial(history, factor_of=factor_of),
+    words,
+]
 
 
 def test_a_report_on_an_unknown_app_names_those_that_are_known(recorded: Place) -> None:
@@ -244,7 +258,7 @@ def test_an_app_that_is_no_more_or_never_was_good_is_told_from_an_unknown_one(pl
         with pytest.raises(NothingRecorded, match="no app 'gone' any more; .* UTC: removed; bye"):
             ask(place.reader(), "gone", now=NOW)
     for ask in PAST:
-        assert ask(place.reader(), "gone", now=NOW)
+        assert ask(place.reader(), "gone", now=NOW + 60)
     assert events(place.reader(), "gone", since="1s", now=NOW + 60) == "no events"
     long_after = history(place.reader(), "gone", "1s", factor_of=factor_of, now=NOW + 60)
     assert "no scaling decisions and no rollouts" in long_after
