@@ -318,7 +318,7 @@ def teardown(
     """Remove this instance's containers, network and nginx. Named volumes, foreign containers and
     the record of what happened stay. Without --yes: say what would be removed."""
     from reconciler.ports import Unavailable
-    from reconciler.wiring import removals, tear_down
+    from reconciler.teardown import removals, tear_down
 
     try:
         for line in tear_down(settings) if yes else removals(settings):
