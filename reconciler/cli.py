@@ -96,6 +96,7 @@ def orchestry(
 @app.command()
 @with_settings
 def run(
+    context: typer.Context,
     settings: Settings,
     once: Annotated[bool, typer.Option("--once", help="One pass, then exit.")] = False,
     until_converged: Annotated[bool, typer.Option("--until-converged", help="Exit 0 once everything serves.")] = False,
@@ -105,17 +106,21 @@ def run(
     from reconciler import logs
     from reconciler.loop import Stop, Until, Waker
     from reconciler.loop import run as run_loop
-    from reconciler.wiring import open_world
+    from reconciler.wiring import open_world, reread, told_at_the_start
 
     if timeout is not None and not until_converged:
         fail("--timeout says when --until-converged gives up; give both, or neither")
     logs.set_up(settings.log_format)
+    logs.log.info(told_at_the_start(settings))
     waker = Waker()
     stop = Stop(waker.wake_at_once)
     stop.listen()
     with open_world(settings, waker) as world:
         stop.on_hangup(world.source.refresh)
-        code = run_loop(world, waker, stop, settings.tick, Until(once, until_converged, timeout))
+        ends = Until(once, until_converged, timeout)
+        code = run_loop(
+            world, waker, stop, settings.tick, ends, lambda now: reread(now, lambda: loaded_for(context).settings)
+        )
     raise typer.Exit(code)
 
 
@@ -171,14 +176,23 @@ def events(
     ] = None,
     type_: Annotated[str | None, typer.Option("--type", help="Only this type: app, action, health, rollout, …")] = None,
     since: _Since = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many, the newest.")] = 100,
     output: _Output = "text",
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what comes. With -o json: an object a line.")
+    ] = False,
 ) -> None:
-    """Print what happened, newest first."""
+    """Print what happened, the newest last; as JSON a list, the newest first."""
     from reconciler.report.events import events as report
+    from reconciler.report.events import follow as log_of_events
 
     with _reader(settings) as reader:
-        typer.echo(report(reader, app_name, type_, since, limit, output, now=time.time()))
+        asked = (reader, app_name, type_, since, limit, output)
+        if not follow:
+            typer.echo(report(*asked, now=time.time()))
+            return
+        for line in log_of_events(*asked, now=time.time(), pause=lambda: time.sleep(WATCH_SECONDS), warn=_warn):
+            typer.echo(line)
 
 
 @app.command()
@@ -269,7 +283,9 @@ def settings(loaded: Loaded, output: _Output = "text") -> None:
 
 @app.command()
 def validate(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Spec files, or directories of them.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Spec files, directories of them, - for standard input.")
+    ],
     output: _Output = "text",
 ) -> None:
     """Check specs without applying them. Exit code: 0 all good, 1 problems found."""
@@ -300,13 +316,23 @@ def teardown(
     yes: Annotated[bool, typer.Option("--yes", help="Really remove everything that is labelled ours.")] = False,
 ) -> None:
     """Remove this instance's containers, network and nginx. Named volumes, foreign containers and
-    the record of what happened stay."""
-    from reconciler.wiring import tear_down
+    the record of what happened stay. Without --yes: say what would be removed."""
+    from reconciler.ports import Unavailable
+    from reconciler.teardown import removals, tear_down
 
+    try:
+        for line in tear_down(settings) if yes else removals(settings):
+            typer.echo(line)
+    except Unavailable as error:
+        if yes:
+            raise
+        _warn(str(error))
     if not yes:
-        fail(f"teardown removes all containers of instance {settings.instance}; say --yes to go ahead")
-    for line in tear_down(settings):
-        typer.echo(line)
+        fail(f"nothing of instance {settings.instance} was removed; say --yes to go ahead")
+
+
+def _warn(message: str) -> None:
+    typer.echo(f"orchestry: warning: {message}", err=True)
 
 
 def _reader(settings: Settings) -> AbstractContextManager[StatusReader]:

@@ -8,6 +8,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal
 
+log = logging.getLogger("orchestry")
+
 _FIELDS = ("type", "app", "details")
 
 
@@ -34,10 +36,9 @@ def set_up(log_format: Literal["text", "json"]) -> None:
     """Send the program's log to standard error in this format."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(TextFormatter() if log_format == "text" else JsonFormatter())
-    root = logging.getLogger("orchestry")
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
-    root.propagate = False
+    log.handlers[:] = [handler]
+    log.setLevel(logging.INFO)
+    log.propagate = False
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -10,10 +10,11 @@ import logging
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from reconciler.model.events import Event
+from reconciler.model.plan import DecisionSettings
 from reconciler.ports import CHECKPOINT_SECONDS, Record, Unavailable
 from reconciler.tick import TickResult, World, tick, unstored
 
@@ -71,10 +72,11 @@ class Until:
 
 
 class Stop:
-    """The request to end. SIGTERM and SIGINT make it, once `listen` was called; SIGHUP never does."""
+    """The request to end. SIGTERM and SIGINT make it, once `listen` was called; SIGHUP never does, and is noted."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.requested = False
+        self._hung_up = False
         self._wake = wake
 
     def listen(self) -> None:
@@ -83,8 +85,19 @@ class Stop:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to look at
 
     def on_hangup(self, refresh: Callable[[], None]) -> None:
-        """Let SIGHUP, which a webhook can send, ask for a fresh look at the source."""
-        signal.signal(signal.SIGHUP, lambda *_: refresh())
+        """Let SIGHUP, which a webhook can send, ask for a fresh look at the source, and at the settings."""
+
+        def hang_up(*_: object) -> None:
+            self._hung_up = True
+            refresh()
+            self._wake()
+
+        signal.signal(signal.SIGHUP, hang_up)
+
+    def hung_up(self) -> bool:
+        """Whether SIGHUP came since this was last asked."""
+        came, self._hung_up = self._hung_up, False
+        return came
 
     def request(self) -> None:
         self.requested = True
@@ -106,14 +119,24 @@ class Seldom:
         return True
 
 
-def run(world: World, waker: Waker, stop: Stop, tick_seconds: float, until: Until = Until()) -> int:
-    """Tick until told to stop or ``until`` is fulfilled. Exit code: 0, or 1 when it could not be fulfilled."""
+def run(
+    world: World,
+    waker: Waker,
+    stop: Stop,
+    tick_seconds: float,
+    until: Until = Until(),
+    reread: Callable[[DecisionSettings], DecisionSettings] = lambda settings: settings,
+) -> int:
+    """Tick until told to stop or ``until`` is fulfilled; ``reread`` is asked for settings after a SIGHUP. Exit code: 0,
+    or 1 when it could not be fulfilled."""
     world.pulse.at("waiting for the database")
     last = TickResult(world.store.load())
     started_at = last_checkpoint = world.clock.now()
     logged: frozenset[str] = frozenset()
     unwritten = Seldom(STORE_LOG_SECONDS)
     while not stop.requested:
+        if stop.hung_up():
+            world = replace(world, settings=reread(world.settings))
         now = world.clock.now()
         due = not 0 <= now - last_checkpoint < CHECKPOINT_SECONDS
         began = time.monotonic()

@@ -220,6 +220,17 @@ class StatusReader(Protocol):
         limit: int = 100,
     ) -> tuple[Event, ...]: ...
 
+    def events_after(
+        self,
+        mark: int,
+        *,
+        app_name: str | None = None,
+        type: EventType | None = None,
+        since: float | None = None,
+        limit: int | None = None,
+    ) -> tuple[int, tuple[Event, ...]]:
+        """The mark of the newest event on record, and what was recorded after ``mark``; after 0 all of it."""
+
     def actions(
         self, *, app_name: str | None = None, since: float | None = None, limit: int = 100
     ) -> tuple[ActionRecord, ...]: ...

@@ -100,7 +100,7 @@ class Settings:
     edge_tls_port: int = setting(8443, "port nginx listens on for HTTPS, where a route has tls", ge=1, le=65535)
     edge_address: str = setting("", "address nginx listens on", unset="every IPv4 address")
     edge_templates: Path | None = setting(None, "directory of templates of your own for nginx")
-    edge_directory: Path | None = setting(None, "external: directory to write the configuration into")
+    edge_directory: Path | None = setting(None, "external: directory to write the configuration into", "teardown")
     edge_test_command: tuple[str, ...] = setting((), "external: command that tests the configuration")
     edge_reload_command: tuple[str, ...] = setting((), "external: command that reloads nginx")
     edge_image: str = setting("nginx:stable", "container: image of nginx")
@@ -125,7 +125,10 @@ class Settings:
         (), "volumes, by the Engine's names, that may be mounted though they are not labelled as ours"
     )
     confirm_deletions: str | None = setting(
-        None, "revision whose deletions beyond the budget are confirmed", "plan", min_length=7
+        None,
+        "revision whose deletions beyond the budget are confirmed; SIGHUP has it read again from the file",
+        "plan",
+        min_length=7,
     )
     prometheus_url: str | None = setting(None, "Prometheus-compatible API for custom metrics", credential=True)
     log_format: Literal["text", "json"] = setting("text", "how log lines are written")
@@ -158,8 +161,8 @@ class Settings:
 
     @property
     def source_name(self) -> str:
-        """The source as it may be shown: without the credentials of a URL."""
-        return re.sub(r"//[^/]*@", "//", self.source)
+        """The source as it may be shown: without the credentials of a URL, also of one that isn't allowed."""
+        return redacted(re.sub(r"//[^/]*@", "//", self.source))
 
     @property
     def network_name(self) -> str:

@@ -9,29 +9,28 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from reconciler import alive
+from reconciler import __version__, alive
 from reconciler.edge import EdgeSettings, NginxEdge, NoEdge, open_edge
 from reconciler.executor import Executor
 from reconciler.instance_lock import InstanceLock
 from reconciler.load import open_meter
 from reconciler.loop import Waker
-from reconciler.model.events import Event
 from reconciler.model.plan import DecisionSettings
 from reconciler.model.reasons import Reason
 from reconciler.model.recorded import SignOfLife
-from reconciler.model.state import State
-from reconciler.ports import Record, Rejected, Source, Store, Unavailable
+from reconciler.ports import Rejected, Source, Store
 from reconciler.probe import open_prober
-from reconciler.pulse import Pulse, sign_of_end
+from reconciler.pulse import Pulse
 from reconciler.runtime.docker import DockerRuntime
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.host_paths import AllowedPath
 from reconciler.runtime.logs import ContainerLogs
-from reconciler.settings import Settings
+from reconciler.settings import BadSettings, Settings
 from reconciler.source import FIRST_FETCH_SECONDS, open_source
 from reconciler.state_disk import fullness
 from reconciler.store import open_store
@@ -61,7 +60,7 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
     with ExitStack() as opened:
         store = open_store(settings.database, state_dir=settings.directory, instance=settings.instance)
         opened.callback(store.close)
-        pulse = opened.enter_context(Pulse(_places_of_life(settings, store)))
+        pulse = opened.enter_context(Pulse(places_of_life(settings, store)))
         pulse.at("reading the source")
         source = open_spec_source(settings, waker, settings.directory)
         opened.callback(source.close)
@@ -105,7 +104,7 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
         )
 
 
-def _places_of_life(settings: Settings, store: Store) -> dict[str, Callable[[SignOfLife], None]]:
+def places_of_life(settings: Settings, store: Store) -> dict[str, Callable[[SignOfLife], None]]:
     """Where signs of life are written: into the state directory and, for readers elsewhere, into a shared database."""
     places: dict[str, Callable[[SignOfLife], None]] = {
         "the state directory": partial(alive.write, settings.directory / alive.FILE_NAME)
@@ -186,51 +185,23 @@ def decision_settings(settings: Settings) -> DecisionSettings:
     return DecisionSettings(name_prefix=settings.name_prefix, confirmed_revision=settings.confirm_deletions)
 
 
-def tear_down(settings: Settings) -> Iterator[str]:
-    """Remove what is labelled this instance's, and stop its nginx; yield a line for each. First of all its apps are
-    forgotten, so that nothing is made anew before the source asks for it.
-
-    Raises AlreadyRunning while its controller runs, which would make everything anew, and Unavailable without the
-    Engine or the database; nothing was touched then.
-    """
-    with ExitStack() as opened:
-        runtime = open_runtime(settings, Waker())
-        opened.callback(runtime.close)
-        opened.callback(InstanceLock(runtime.engine_id(), settings.instance).release)
-        store = _open_record(settings)
-        if store is not None:
-            opened.callback(store.close)
-            _forget_apps(store)
-        open_nginx(settings).shut_down()
-        yield "stopped nginx"
-        removed = runtime.remove_all()
-        if store is not None:
-            _tell_of_removal(settings, store)
-    yield from (f"removed container {name}" for name in removed.containers)
-    yield from (f"removed network {name}" for name in removed.networks)
-    yield from (f"kept network {name}: other containers use it" for name in removed.kept_networks)
-    yield from (f"kept volume {name}: remove it with `docker volume rm {name}`" for name in removed.kept_volumes)
+def reread(settings: DecisionSettings, load: Callable[[], Settings]) -> DecisionSettings:
+    """These settings, with what SIGHUP may change as it stands by now: which deletions are confirmed. Nothing else is
+    taken over from what ``load`` gives, and nothing at all where it raises BadSettings."""
+    try:
+        loaded = load()
+    except BadSettings as error:
+        log.warning("the settings were not read again, and confirm_deletions stays as it was: %s", error)
+        return settings
+    if loaded.confirm_deletions != settings.confirmed_revision:
+        log.info(
+            "confirm_deletions was read again: %s", loaded.confirm_deletions or "no revision is confirmed any more"
+        )
+    return replace(settings, confirmed_revision=loaded.confirm_deletions)
 
 
-def _open_record(settings: Settings) -> Store | None:
-    """The record of the instance; None where there was never any."""
-    if not (settings.database or settings.directory.exists()):
-        return None
-    return open_store(settings.database, state_dir=settings.directory, instance=settings.instance)
-
-
-def _forget_apps(store: Store) -> None:
-    """Keep of the record what happened, and nothing that a controller could go on from."""
-    last, now = store.load(), SystemClock().now()
-    if last.apps:
-        event = Event(now, "controller", "torn down; nothing is made anew before the source asks for it")
-        state = State(last_address=last.last_address, as_of=now)
-        store.save(Record(now, state, statuses={}, events=(event,), notices=()))
-
-
-def _tell_of_removal(settings: Settings, store: Store) -> None:
-    """Leave a last sign of life which says that nothing is left."""
-    sign = sign_of_end(SystemClock().now(), "removed")
-    for write in _places_of_life(settings, store).values():
-        with suppress(OSError, Unavailable):
-            write(sign)
+def told_at_the_start(settings: Settings) -> str:
+    """The first line of the log: who runs here, by which source, and where nginx is."""
+    where = "".join(f", {name} {value}" for name in ("branch", "path") if (value := getattr(settings, name)))
+    edge = "no edge" if settings.edge == "none" else f"edge {settings.edge} on port {settings.edge_port}"
+    return f"orchestry {__version__}, instance {settings.instance}: source {settings.source_name}{where}; {edge}"

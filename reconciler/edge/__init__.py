@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from reconciler.edge.absent import NoEdge
-from reconciler.edge.container import ContainerNginx
+from reconciler.edge.container import ContainerNginx, edge_container_name
 from reconciler.edge.external import ExternalNginx
 from reconciler.edge.generations import Generations
 from reconciler.edge.nginx import Nginx
@@ -17,7 +17,7 @@ from reconciler.edge.process import ProcessNginx
 from reconciler.edge.publisher import NginxEdge
 from reconciler.edge.settings import EdgeSettings
 
-__all__ = ["EdgeMode", "EdgeSettings", "NginxEdge", "NoEdge", "open_edge"]
+__all__ = ["EdgeMode", "EdgeSettings", "NginxEdge", "NoEdge", "edge_container_name", "open_edge"]
 
 EdgeMode = Literal["process", "container", "external", "none"]
 

@@ -26,6 +26,10 @@ _LABEL = "orchestry.edge"
 _PULL_SECONDS = 1800.0
 
 
+def edge_container_name(instance: str) -> str:
+    return "orchestry-edge" if instance == "default" else f"orchestry-{instance}-edge"
+
+
 class ContainerNginx:
     """An nginx container for one instance, with ``root`` mounted into it."""
 
@@ -37,7 +41,7 @@ class ContainerNginx:
         self._looked = False
         self._puller: Thread | None = None
         self._pull_news = "is being pulled"
-        self.name = "orchestry-edge" if instance == "default" else f"orchestry-{instance}-edge"
+        self.name = edge_container_name(instance)
         # Which container has *this* directory mounted: it goes with the directory, should that be removed.
         self._identity_file = self._root / "run" / "container"
         # That of TLS as well, wanted or not: to publish it later would take another container, and an outage.

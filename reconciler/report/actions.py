@@ -8,7 +8,7 @@ from typing import Any
 from reconciler.model.recorded import ActionRecord
 from reconciler.ports import StatusReader
 from reconciler.report.documents import OUTPUTS, document
-from reconciler.report.dump import app_record
+from reconciler.report.dump import require_known
 from reconciler.report.tables import indented, listing, printable
 from reconciler.report.times import clock, duration, parse_since, rfc3339
 
@@ -29,7 +29,7 @@ def actions(
     """
     records = reader.actions(app_name=app_name, since=parse_since(since, now), limit=limit)
     if app_name is not None and not records:
-        app_record(reader.recorded(), app_name)
+        require_known(reader, app_name)
     if output in OUTPUTS:
         return document([action_document(record) for record in records], output)
     return printable(action_table(records)) if records else "no actions on record"

@@ -16,7 +16,7 @@ from reconciler.model.version import Version
 from reconciler.ports import NothingRecorded, StatusReader
 from reconciler.report import contract
 from reconciler.report.life import Life, life_of
-from reconciler.report.times import rfc3339
+from reconciler.report.times import clock, rfc3339
 
 _DAY_SECONDS = 86_400.0
 
@@ -25,7 +25,10 @@ PartType = TypeVar("PartType", bound=contract.Part)
 
 def dump(reader: StatusReader, *, now: float, app_name: str | None = None) -> contract.Status:
     """The status of everything, or of one app. Raises NothingRecorded where there is no such app, and Unavailable."""
-    return status_of(reader.recorded(), now=now, app_name=app_name)
+    recorded = reader.recorded()
+    if app_name is not None:
+        require_present(reader, recorded, app_name)
+    return status_of(recorded, now=now, app_name=app_name)
 
 
 def status_of(recorded: Recorded, *, now: float, app_name: str | None = None) -> contract.Status:
@@ -62,6 +65,22 @@ def app_record(recorded: Recorded, app_name: str) -> AppRecord:
 def has_edge(edge: str) -> bool:
     """Whether anything is routed, by what the edge says of itself."""
     return edge != "none"
+
+
+def require_present(reader: StatusReader, recorded: Recorded, app_name: str) -> None:
+    """Raise NothingRecorded where there is no such app now, and tell one that is no more from one that never was."""
+    if app_name in recorded.apps:
+        return
+    wrong = any(problem.app_name == app_name for problem in recorded.controller.problems)
+    for last in () if wrong else reader.events(app_name=app_name, limit=1):
+        raise NothingRecorded(f"there is no app {app_name!r} any more; {clock(last.at)} UTC: {last.message}")
+    app_record(recorded, app_name)
+
+
+def require_known(reader: StatusReader, app_name: str) -> None:
+    """Raise NothingRecorded where there is no such app and, by the events on record, never was."""
+    if not reader.events(app_name=app_name, limit=1):
+        app_record(reader.recorded(), app_name)
 
 
 def _like(part: type[PartType], source: object, **others: object) -> PartType:

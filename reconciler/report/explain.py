@@ -20,7 +20,7 @@ from reconciler.model.scaling import ScalingDecision
 from reconciler.model.state import Published
 from reconciler.model.status import AppStatus, ReplicaStatus
 from reconciler.model.version import short
-from reconciler.ports import NothingRecorded, StatusReader
+from reconciler.ports import StatusReader
 from reconciler.report import dump
 from reconciler.report.change import told
 from reconciler.report.decisions import decision_document, decision_lines, notes_on
@@ -29,7 +29,7 @@ from reconciler.report.edge import certificate_words, share, traffic_words
 from reconciler.report.events import event_document, event_table
 from reconciler.report.life import Life, life
 from reconciler.report.tables import indented, printable, table
-from reconciler.report.times import age, clock, rfc3339
+from reconciler.report.times import age, rfc3339
 
 _EVENTS = 10
 # The phases of a replica whose program runs, and which isn't ready.
@@ -93,9 +93,8 @@ def explain(reader: StatusReader, app_name: str, output: str = "text", *, now: f
     Unavailable."""
     recorded = reader.recorded()
     events = reader.events(app_name=app_name, limit=_EVENTS)
-    if events and app_name not in recorded.apps:
-        raise NothingRecorded(f"there is no app {app_name!r} any more; {clock(events[0].at)} UTC: {events[0].message}")
-    record = dump.app_record(recorded, app_name)
+    dump.require_present(reader, recorded, app_name)
+    record = recorded.apps[app_name]
     return explained(Subject(record, recorded.controller, recorded.published, events, now, recorded.sign), output)
 
 

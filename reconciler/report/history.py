@@ -64,8 +64,10 @@ def history(
         reader.samples(app_name, since=from_at)[::-1],
     )
     recorded = reader.recorded()
-    if app_name in recorded.apps or not (past.decisions or past.rollouts):
-        record = dump.app_record(recorded, app_name)
+    record = recorded.apps.get(app_name)
+    if record is None and not (past.decisions or past.rollouts):
+        dump.require_known(reader, app_name)
+    if record:
         scaling = record.state.version.app.scaling if record.state else Scaling()
         plotted = past.samples if output == "text" else ()
         found = ((one.at, factor_of(scaling, one)) for one in plotted)

@@ -78,9 +78,11 @@ def last_words(
         if event.details.get("log")
     ]
     recorded = reader.recorded()
-    if app_name in recorded.apps or not events:
+    if app_name not in recorded.apps and not events:
+        dump.require_known(reader, app_name)
+    if app_name in recorded.apps:
         told = {(each.replica, each.log) for each in words}
-        for name, state in dump.app_record(recorded, app_name).replicas.items():
+        for name, state in recorded.apps[app_name].replicas.items():
             at = state.exits.ended_at or max(state.exits.recent, default=0.0)
             if state.exits.log and (name, state.exits.log) not in told and (since is None or at >= since):
                 words.append(LastWords(at, name, state.exits.log))

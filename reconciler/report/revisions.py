@@ -10,7 +10,7 @@ from reconciler.model.recorded import RevisionRecord
 from reconciler.model.version import short
 from reconciler.ports import StatusReader
 from reconciler.report.documents import OUTPUTS, document
-from reconciler.report.dump import app_record, problem_dump
+from reconciler.report.dump import problem_dump, require_known
 from reconciler.report.tables import listing, printable
 from reconciler.report.times import clock, parse_since, rfc3339
 
@@ -27,13 +27,14 @@ def revisions(
     """The revisions applied, as ``text``, ``json`` or ``yaml``; with ``app_name`` those with that app's problems alone.
 
     A revision is of the whole source: all are listed whoever is asked for, and their notices concern everybody.
-    Raises NothingRecorded where there is no such app, BadRequest for a ``since`` that can't be, and Unavailable.
+    Raises NothingRecorded where there is no such app and never was, BadRequest for a ``since`` that can't be, and
+    Unavailable.
     """
     records = reader.revisions(since=parse_since(since, now), limit=limit)
     if app_name is not None:
         records = tuple(_concerning(app_name, record) for record in records)
         if not any(record.problems for record in records):
-            app_record(reader.recorded(), app_name)
+            require_known(reader, app_name)
     if output in OUTPUTS:
         return document([revision_document(record) for record in records], output)
     return printable(revision_table(records)) if records else "no revisions on record"

@@ -20,6 +20,7 @@ from reconciler.model.reasons import Reason
 from reconciler.model.spec import App
 from reconciler.ports import TryLater, Unavailable
 from reconciler.runtime.actions import Owned, Performer, remove_gracefully
+from reconciler.runtime.client import BoundedClient
 from reconciler.runtime.deaths import Deaths
 from reconciler.runtime.digest_key import DigestKey
 from reconciler.runtime.engine import Engine
@@ -45,6 +46,16 @@ class Removed:
     networks: tuple[str, ...]
     kept_networks: tuple[str, ...]
     kept_volumes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Removable:
+    """What `DockerRuntime.remove_all` would remove, by name: containers, and networks with other people's containers on
+    them, which they would be kept for. ``volumes`` hold data, and would stay."""
+
+    containers: tuple[str, ...]
+    networks: Mapping[str, tuple[str, ...]]
+    volumes: tuple[str, ...]
 
 
 class DockerRuntime:
@@ -181,6 +192,19 @@ class DockerRuntime:
         with self._engine.read() as api:
             return dict(api.stats(container_id, stream=False, one_shot=True))
 
+    def removable(self) -> Removable:
+        """What `remove_all` would remove; touches nothing. Raises Unavailable."""
+        with self._engine.read() as api:
+            listed = api.containers(all=True)
+            containers = read_listing(listed, self._instance, self._network.name).containers
+            doomed = {*(container.id for container in containers), *checks_left(listed, self._instance)}
+            volumes = self._own_volumes(api)
+        return Removable(
+            containers=tuple(sorted(container.name for container in containers)),
+            networks=self._network.removable(doomed),
+            volumes=volumes,
+        )
+
     def remove_all(self, grace_seconds: float = 10.0) -> Removed:
         """Remove every container of this instance, and its network, for `teardown`. Named volumes hold data and stay.
 
@@ -192,15 +216,19 @@ class DockerRuntime:
             doomed = [*(container.id for container in containers), *checks_left(listed, self._instance)]
             with ThreadPoolExecutor(self._concurrency) as pool:
                 list(pool.map(lambda container_id: self._remove(container_id, grace_seconds), doomed))
-            labels = [f"{key}={value}" for key, value in ownership_labels(self._instance).items()]
-            volumes = api.volumes(filters={"label": labels})["Volumes"] or ()
+            volumes = self._own_volumes(api)
         networks, kept_networks = self._network.remove()
         return Removed(
             containers=tuple(sorted(container.name for container in containers)),
             networks=networks,
             kept_networks=kept_networks,
-            kept_volumes=tuple(sorted(volume["Name"] for volume in volumes)),
+            kept_volumes=volumes,
         )
+
+    def _own_volumes(self, api: BoundedClient) -> tuple[str, ...]:
+        labels = [f"{key}={value}" for key, value in ownership_labels(self._instance).items()]
+        volumes = api.volumes(filters={"label": labels})["Volumes"] or ()
+        return tuple(sorted(volume["Name"] for volume in volumes))
 
     def _remove(self, container_id: str, grace_seconds: float) -> None:
         with self._engine.read() as api:

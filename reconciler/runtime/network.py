@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from docker.errors import APIError, NotFound
@@ -75,15 +75,26 @@ class ReplicaNetwork:
         first, last = fixed_addresses(_layout(self._last_subnet or Subnet("172.31.0.0/16")))
         self._known = Network(self.name, first, last)
 
+    def removable(self, doomed: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        """What `remove` would remove, and for each network the other containers on it once these, by their ids, are
+        gone; as long as there are any, it would be kept."""
+        with self._engine.read() as api:
+            found = [api.inspect_network(network["Id"]) for network in self._own(api)]
+        return {
+            network["Name"]: tuple(
+                sorted(user["Name"] for id_, user in (network["Containers"] or {}).items() if id_ not in doomed)
+            )
+            for network in found
+        }
+
     def remove(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Remove the network if it is ours, and whatever a crash left of making it.
 
         The names of those that are gone, and of those that other containers still use.
         """
         removed, kept = [], []
-        labels = [f"{key}={value}" for key, value in ownership_labels(self._instance).items()]
         with self._engine.read() as api:
-            for network in api.networks(filters={"label": labels}):
+            for network in self._own(api):
                 try:
                     api.remove_network(network["Id"])
                     removed.append(network["Name"])
@@ -94,6 +105,11 @@ class ReplicaNetwork:
                         raise
         self.forget()
         return tuple(sorted(removed)), tuple(sorted(kept))
+
+    def _own(self, api: BoundedClient) -> Sequence[Json]:
+        labels = [f"{key}={value}" for key, value in ownership_labels(self._instance).items()]
+        networks: Sequence[Json] = api.networks(filters={"label": labels})
+        return networks
 
     def _adopt(self, network: Json) -> None:
         try:

@@ -23,6 +23,7 @@ from reconciler.model.observed import Container, ContainerState
 from reconciler.model.secrets import secret_variables
 from reconciler.model.spec import PlainVariable, SdkVariable, SecretVariable, Volume
 from reconciler.model.version import Version
+from reconciler.redaction import redacted
 
 MANAGED = "orchestry.managed"
 INSTANCE = "orchestry.instance"
@@ -184,10 +185,7 @@ def epoch_seconds(timestamp: str) -> float | None:
 
 def without_secrets(text: str, config: Json) -> str:
     """The text with the values of a container's secret variables (by its inspected ``Config``) made unreadable."""
-    # The longest first, since one may contain another.
-    for secret in sorted(secret_lines(config), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
+    return redacted(text, secret_lines(config))
 
 
 def secret_lines(config: Json) -> set[str]:

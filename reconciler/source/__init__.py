@@ -31,7 +31,7 @@ def open_source(
     first_fetch_seconds: float | None = FIRST_FETCH_SECONDS,
     allow_file_urls: bool = False,
 ) -> Source:
-    """Open a directory, a git work tree or a git URL.
+    """Open a directory, a git work tree, a bare repository or a git URL.
 
     ``path`` is a directory below it; ``wake`` is called, from any thread, when there is something new. It is read once
     before this returns, unless that takes longer than two minutes for a path, ``first_fetch_seconds`` for a URL (None:

@@ -1,6 +1,6 @@
-"""A path on this host as a source: its commits where it lies in a git work tree, its files where it doesn't.
+"""A path on this host as a source: its commits where it lies in a git work tree or a bare repository, else its files.
 
-Decides, at every reading anew, which of the two it is: a directory becomes a work tree when somebody runs ``git init``,
+Decides, at every reading anew, which of them it is: a directory becomes a work tree when somebody runs ``git init``,
 and a path may be a link that a sync tool turns to another checkout.
 """
 
@@ -12,10 +12,11 @@ from pathlib import Path
 
 from reconciler.model.desired import Desired
 from reconciler.ports import Unavailable
+from reconciler.source.bare import BareRepository
 from reconciler.source.directory import DirectorySource, watched_directories
 from reconciler.source.readings import Readings
 from reconciler.source.watch import Watch
-from reconciler.source.worktree import WorkTree, find_work_tree
+from reconciler.source.worktree import WorkTree, find_repository
 
 
 class LocalSource:
@@ -47,7 +48,7 @@ class LocalSource:
 
 
 class LocalFiles:
-    """The specs at a path. ``branch`` reads another branch of a work tree than the one that is checked out."""
+    """The specs at a path. ``branch`` reads another branch than the one that is checked out, or that HEAD names."""
 
     def __init__(self, path: Path, branch: str | None) -> None:
         self._path = path
@@ -66,18 +67,19 @@ class LocalFiles:
 
     def _choose(self) -> DirectorySource | WorkTree:
         path = Path(os.path.realpath(self._path))
-        work_tree = find_work_tree(path)
-        if self._chosen is None or (path, work_tree) != self._chosen_for:
-            self._chosen = self._opened(path, work_tree)
-            self._chosen_for = (path, work_tree)
+        repository = find_repository(path)
+        if self._chosen is None or (path, repository) != self._chosen_for:
+            self._chosen = self._opened(path, repository)
+            self._chosen_for = (path, repository)
         return self._chosen
 
-    def _opened(self, path: Path, work_tree: tuple[Path, Path] | None) -> DirectorySource | WorkTree:
-        if work_tree:
-            top, git_dir = work_tree
-            return WorkTree(top, git_dir, path.relative_to(top).as_posix().removeprefix("."), self._branch)
+    def _opened(self, path: Path, repository: tuple[Path, Path] | None) -> DirectorySource | WorkTree:
+        if repository:
+            top, git_dir = repository
+            directory = path.relative_to(top).as_posix().removeprefix(".")
+            if top == git_dir:
+                return BareRepository(git_dir, directory, self._branch)
+            return WorkTree(top, git_dir, directory, self._branch)
         if self._branch:
             raise Unavailable(f"{self._path} is in no git work tree, so it has no branch {self._branch}")
-        if (path / "HEAD").is_file() and (path / "objects").is_dir():
-            raise Unavailable(f"{self._path} is a bare repository; give a work tree, or its URL (file://{path})")
         return DirectorySource(path)

@@ -7,6 +7,7 @@ no command line shows. Nothing of them is remembered: keys, ``~/.netrc`` and cer
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -25,8 +26,6 @@ _PROMISED = {"remote.origin.promisor": "true", "remote.origin.partialCloneFilter
 
 _ADVICE = (
     ("could not resolve host", "is the name right, and DNS reachable?"),
-    ("authentication failed", "check the user and token of the URL, or ~/.netrc"),
-    ("could not read username", "give the URL a user and token, or write them into ~/.netrc"),
     ("permission denied (publickey", "give the controller's user an ssh key that the server knows"),
     ("host key verification failed", "add the server's key to known_hosts"),
     ("certificate", "add the server's authority to the system's, or name its file in GIT_SSL_CAINFO"),
@@ -36,6 +35,12 @@ _ADVICE = (
     ("not found", "is the path right, and readable with these credentials?"),
     ("does not exist", "is the path right?"),
     ("does not appear to be a git repository", "is the path right?"),
+)
+
+# How git tells of a server that lets nobody in: by the status of its answer, or by asking whoever might sit there.
+_REFUSED = (
+    ("401", re.compile(r"could not read (username|password)|authentication failed|(returned error:|http) 401")),
+    ("403", re.compile(r"(returned error:|http) 403")),
 )
 
 
@@ -127,9 +132,31 @@ class Transport:
     def _failure(self, messages: str) -> RemoteUnreachable:
         if "unadvertised object" in messages or "not our ref" in messages:
             return NotByName(f"{self._remote.shown}: {last_words(messages)}")
+        if refused := self._refusal(messages.lower()):
+            return RemoteUnreachable(f"{self._remote.shown}: {refused}")
         advice = next((advice for sign, advice in _ADVICE if sign in messages.lower()), None)
         said = f"{self._remote.shown}: {last_words(messages)}" + (f" ({advice})" if advice else "")
         return RemoteUnreachable(said, explained=advice is not None)
+
+    def _refusal(self, messages: str) -> str | None:
+        """What a git server said to our credentials, and what to set; None where it was something else."""
+        status = next((status for status, sign in _REFUSED if sign.search(messages)), None)
+        given = bool(self._remote.authorization)
+        if status == "401" and given:
+            return (
+                "the git server refused the credentials (401): check the user and token in the URL that the setting "
+                "source has; is the token expired, or revoked?"
+            )
+        if status == "401":
+            return (
+                "the git server refused access without credentials (401), or with those of ~/.netrc: give the URL a "
+                "user and token, in the setting source of the settings file, or write them into ~/.netrc"
+            )
+        where = "in the URL that the setting source has" if given else "in ~/.netrc, or give the URL some"
+        refused = (
+            f"the git server refused access (403): check the user and token {where}; may they read this repository?"
+        )
+        return refused if status else None
 
     # ---- progress
 

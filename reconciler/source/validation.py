@@ -1,4 +1,4 @@
-"""What `orchestry validate` checks and prints: files as they lie there, committed or not.
+"""What `orchestry validate` checks and prints: files as they lie there, committed or not, and what is piped into it.
 
 Decides which files a path means and which problems they have, by the loader's own code. It never reads git.
 """
@@ -6,6 +6,7 @@ Decides which files a path means and which problems they have, by the loader's o
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from reconciler.source.snapshot import Entry, is_in_hidden_directory, is_spec, m
 from reconciler.source.specs import order, placed_files, refusal, why_blank
 
 _DISK = Files(Path())
+# The path that stands for standard input, which lies in the current directory.
+_PIPED = Path("-")
+_NAME_OF_PIPED = "<stdin>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,12 @@ class Validation:
 def validate(
     paths: Sequence[str | Path], *, warn: Callable[[Sequence[App]], Mapping[str, Sequence[str]]] = lambda _: {}
 ) -> Validation:
-    """Check files, and directories with everything below them, as one source.
+    """Check files, directories with everything below them, and for ``-`` standard input, as one source.
 
     Where single files are given there may be more apps than these, so their dependencies aren't looked for. ``warn``
     says what is doubtful about the valid apps, by their names.
     """
-    by_path = {Path(path): list(_documents(Path(path))) for path in paths}
+    by_path = {path: list(_documents(path)) for path in dict.fromkeys(map(Path, paths))}
     documents = list({location: document for below in by_path.values() for location, document in below}.values())
     _, file_problems = placed_files(documents, _beside, _contents)
     elsewhere = any(not path.is_dir() for path in by_path)
@@ -67,6 +71,9 @@ def validate(
 
 def _documents(path: Path) -> Iterator[tuple[tuple[Path, int], AppDocument]]:
     """The documents a path means, each with what tells it from all others however it was reached."""
+    if path == _PIPED:
+        yield from (((path, index), document) for index, document in enumerate(_read_piped()))
+        return
     try:
         files = _spec_files(path)
     except Unavailable as error:
@@ -82,6 +89,16 @@ def _spec_files(path: Path) -> Sequence[Path]:
     if not path.is_dir():
         return [path]
     return [path / name for name in sorted(look(path).files) if is_spec(name) or misnamed(name)]
+
+
+def _read_piped() -> tuple[AppDocument, ...]:
+    content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if sys.stdin else b""
+    if len(content) > MAX_FILE_BYTES:
+        expected = f"at most {MAX_FILE_BYTES // 1024} KiB; give directories or files"
+        return (unreadable(_NAME_OF_PIPED, "more bytes than a spec file may have", expected),)
+    documents = read_file(_NAME_OF_PIPED, content)
+    why = why_blank(_NAME_OF_PIPED, documents)
+    return (unreadable(_NAME_OF_PIPED, *why),) if why else documents
 
 
 def _read(path: Path) -> tuple[AppDocument, ...]:

@@ -161,10 +161,13 @@ def _differs(committed: Entry, present: Entry | None) -> bool:
     return present is None or present.kind != "file" or present.blob != committed.blob
 
 
-def find_work_tree(path: Path) -> tuple[Path, Path] | None:
-    """Top and git directory of the work tree a path lies in; None outside git. Raises Unavailable for a broken one."""
+def find_repository(path: Path) -> tuple[Path, Path] | None:
+    """Top and git directory of the work tree a path lies in, or of the bare repository, which is both; None outside
+    git. Raises Unavailable for a broken one."""
     for top in (path, *path.parents):
         mark = top / ".git"
+        if (top / "HEAD").is_file() and (top / "objects").is_dir() and (top / "refs").is_dir():
+            return top, top
         if mark.is_dir():
             git_dir = mark
         elif mark.is_file():

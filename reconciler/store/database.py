@@ -17,6 +17,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from reconciler.ports import Unavailable
+from reconciler.redaction import redacted
+from reconciler.store.rights import User, missing_right, no_schema
 
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 10
@@ -49,6 +51,7 @@ class Postgres:
     def __init__(self, url: URL, *, pooled: bool = True) -> None:
         self.place = f"PostgreSQL database {url.database} at {url.host or 'the local socket'}:{url.port or 5432}"
         self._secrets = _secrets(url)
+        self._user = User(url.username or "", writes=pooled)
         pool = {"pool_size": 2, "max_overflow": 3, "pool_timeout": CONNECT_TIMEOUT_SECONDS, "pool_pre_ping": True}
         self._engine = sa.create_engine(
             url,
@@ -68,6 +71,8 @@ class Postgres:
         """One moment, read-only."""
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with explaining(self._explained), self._engine.connect().execution_options(**options) as connection:
+            if connection.scalar(sa.text("SELECT current_schema()")) is None:
+                raise Unavailable(f"{self.place}: {no_schema(self._user)}")
             yield connection
 
     def start_over(self, why: str) -> str:
@@ -77,9 +82,9 @@ class Postgres:
         self._engine.dispose()
 
     def _explained(self, cause: BaseException) -> Unavailable:
-        said = " ".join(str(cause).split()) or type(cause).__name__
-        for secret in self._secrets:
-            said = said.replace(secret, "***")
+        if missing := missing_right(cause, self._user):
+            return Unavailable(f"{self.place}: {missing}")
+        said = redacted(" ".join(str(cause).split()) or type(cause).__name__, self._secrets)
         return Unavailable(
             f"{self.place}: {said}; check that the server runs and that --database names it and its user rightly"
         )

@@ -61,6 +61,29 @@ class SqlReader:
         newest_first = self._newest_first(columns.at, since, app_name=app_name, type=type)
         return self._list(newest_first.order_by(columns.id.desc()).limit(limit), partial(value_of, Event))
 
+    def events_after(
+        self,
+        mark: int,
+        *,
+        app_name: str | None = None,
+        type: EventType | None = None,
+        since: float | None = None,
+        limit: int | None = None,
+    ) -> tuple[int, tuple[Event, ...]]:
+        """The marks are the rows' numbers: an event may be recorded long after it happened."""
+        columns = tables.events.c
+        with self._look() as connection:
+            newest = sa.select(sa.func.max(columns.id)).where(columns.instance == self.instance)
+            new_mark: int = connection.scalar(newest) or 0
+            if new_mark == mark:
+                return mark, ()
+            # Lower than before it is where the database was begun anew.
+            fresh = self._newest_first(columns.at, since, app_name=app_name, type=type).where(
+                columns.id > (mark if mark < new_mark else 0)
+            )
+            rows = connection.execute(fresh.order_by(columns.id.desc()).limit(limit)).mappings()
+            return new_mark, tuple(value_of(Event, row) for row in rows)
+
     def actions(
         self, *, app_name: str | None = None, since: float | None = None, limit: int = 100
     ) -> tuple[ActionRecord, ...]:

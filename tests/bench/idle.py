@@ -19,8 +19,9 @@ from sqlalchemy.engine import Engine
 
 from reconciler.loop import Stop, Until, Waker, run
 from reconciler.settings import Settings
+from reconciler.teardown import tear_down
 from reconciler.tick import TickResult, World, tick
-from reconciler.wiring import open_world, tear_down
+from reconciler.wiring import open_world
 from tests.bench.table import print_table
 from tests.support.dockerd import PrivateEngine, private_engine
 from tests.support.site import DEFAULT_CHECK, web

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from itertools import islice
+from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
@@ -17,16 +22,18 @@ from reconciler.model.desired import Problem
 from reconciler.model.events import Event
 from reconciler.model.load import LoadSample
 from reconciler.model.reasons import Reason
-from reconciler.ports import NothingRecorded
+from reconciler.ports import NothingRecorded, StatusReader
 from reconciler.report import BadRequest
 from reconciler.report.actions import actions
-from reconciler.report.events import events
+from reconciler.report.events import events, follow
 from reconciler.report.explain import explain
 from reconciler.report.history import history
+from reconciler.report.logs import last_words
 from reconciler.report.revisions import revisions
 from reconciler.report.status import status
 from reconciler.report.times import rfc3339
 from tests.support.records import NOW, app_state, app_status, decision, record, state
+from tests.support.site import ORCHESTRY
 from tests.support.stores import Place
 
 
@@ -102,11 +109,96 @@ def test_events_pass_their_filters_on(recorded: Place) -> None:
     assert messages(None, "rollout") == ["not web's", "rollout complete"]
     assert messages("web", None, "3s") == ["rollout complete"]
     assert messages(limit=1) == ["not web's"]
-    assert events(recorded.reader(), "nobody", now=NOW) == "no events"
     with pytest.raises(BadRequest, match="found 'nonsense'; expected one of app, action"):
         messages(None, "nonsense")
     with pytest.raises(BadRequest, match="since: found 'soon'"):
         messages(None, None, "soon")
+
+
+def test_events_are_printed_as_a_log_is_with_the_newest_last(recorded: Place) -> None:
+    def messages(limit: int) -> list[str]:
+        return [line.split("  ")[-1] for line in events(recorded.reader(), limit=limit, now=NOW).splitlines()[1:]]
+
+    assert messages(100) == ["registered", "rollout complete", "not web's"]
+    assert messages(2) == ["rollout complete", "not web's"]
+
+
+class Log:
+    """What following prints, as far as it was asked for: each pause is a chance to change what is on record."""
+
+    def __init__(self, place: Place, *, output: str = "text", limit: int = 100, app_name: str | None = None) -> None:
+        self.warnings: list[str] = []
+        self.changes: list[Callable[[], object]] = []
+        self._lines = follow(
+            place.reader(), app_name, limit=limit, output=output, now=NOW, pause=self._pause, warn=self.warnings.append
+        )
+
+    def _pause(self) -> None:
+        self.changes.pop(0)()
+
+    def next(self, count: int, *changes: Callable[[], object]) -> list[str]:
+        self.changes += changes
+        return list(islice(self._lines, count))
+
+
+def happened(place: Place, *events: Event) -> None:
+    """A controller that starts, records these and ends."""
+    store = place.store()
+    store.load()
+    store.save(record(apps=2, events=events))
+    store.close()
+
+
+def test_following_events_goes_on_with_those_of_every_controller_that_comes(recorded: Place) -> None:
+    log = Log(recorded, limit=1)
+    assert log.next(1) == ["2027-01-15 08:00:05  rollout     app-2  not web's"]
+    late, next_one = Event(NOW - 60, "health", "told late", "web"), Event(NOW + 9, "controller", "of nobody")
+    lines = log.next(2, lambda: None, lambda: happened(recorded, next_one, late))
+    assert lines == [
+        "2027-01-15 07:59:00  health      web    told late",
+        "2027-01-15 08:00:09  controller  -      of nobody",
+    ]
+    assert log.next(1, lambda: happened(recorded, next_one)) == lines[1:], "another one just like it"
+
+
+def test_followed_events_pass_the_filters_and_are_an_object_a_line_as_json(recorded: Place) -> None:
+    log = Log(recorded, output="json", app_name="web")
+    assert [json.loads(line)["message"] for line in log.next(2)] == ["registered", "rollout complete"]
+    two_lines = Event(NOW + 9, "health", "exited", "web", {"log": "one\ntwo"})
+    [line] = log.next(1, lambda: happened(recorded, Event(NOW + 8, "app", "x", "app-2"), two_lines))
+    assert json.loads(line)["details"] == {"log": "one\ntwo"}
+    documents = "\n".join(Log(recorded, output="yaml").next(5))
+    assert [one["message"] for one in YAML(typ="safe", pure=True).load_all(documents)][-2:] == ["x", "exited"]
+
+
+def test_following_events_outlives_a_database_that_is_away_and_one_that_is_begun_anew(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        place = Place(None, tmp_path / "state", stack)
+        file = tmp_path / "state" / "orchestry.db"
+        happened(place, Event(NOW, "app", "one"), Event(NOW, "app", "two"))
+        log = Log(place)
+        assert len(log.next(2)) == 2
+        [line] = log.next(
+            1, file.unlink, lambda: None, lambda: happened(place, Event(NOW, "app", "in the new one")), lambda: None
+        )
+        assert line.endswith("in the new one")
+        assert len(log.warnings) == 1
+        assert f"there is no SQLite database {file}" in log.warnings[0]
+
+
+def test_followed_events_reach_a_pipe_at_once_and_an_interrupt_ends_them_quietly(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        place = Place(None, tmp_path / "state", stack)
+        happened(place, Event(NOW, "app", "one"))
+        command = [str(ORCHESTRY), "events", "-f", "-o", "json", "--state-dir", str(tmp_path / "state")]
+        following = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        stack.callback(following.kill)
+        assert following.stdout is not None
+        assert json.loads(following.stdout.readline())["message"] == "one"
+        happened(place, Event(NOW, "app", "two"))
+        assert json.loads(following.stdout.readline())["message"] == "two"
+        following.send_signal(signal.SIGINT)
+        assert (*following.communicate(timeout=30), following.returncode) == ("", "", 130)
 
 
 def test_explain_and_history_read_decisions_rollouts_and_samples(recorded: Place) -> None:
@@ -131,23 +223,48 @@ def test_a_history_has_every_sample_of_the_time_asked_for(place: Place) -> None:
     assert found["samples"][-1]["at"] == rfc3339(NOW - 2 * 86400)
 
 
+def first_followed(reader: StatusReader, app_name: str, *, now: float) -> str:
+    return next(follow(reader, app_name, now=now, pause=lambda: None, warn=lambda _: None))
+
+
+def words(reader: StatusReader, app_name: str, *, now: float) -> list[object]:
+    return ["these:", *last_words(reader, app_name, since=now)]
+
+
+PRESENT: list[Callable[..., object]] = [status, explain]
+PAST: list[Callable[..., object]] = [
+    events,
+    first_followed,
+    actions,
+    revisions,
+    partial(history, factor_of=factor_of),
+    words,
+]
+
+
 def test_a_report_on_an_unknown_app_names_those_that_are_known(recorded: Place) -> None:
-    for ask in (status, explain, actions, revisions, partial(history, factor_of=factor_of)):
-        with pytest.raises(NothingRecorded, match="known: app-2, web"):
+    for ask in (*PRESENT, *PAST):
+        with pytest.raises(NothingRecorded, match="there is no app 'nope' in instance 'default'; known: app-2, web"):
             ask(recorded.reader(), "nope", now=NOW)
 
 
 def test_an_app_that_is_no_more_or_never_was_good_is_told_from_an_unknown_one(place: Place) -> None:
     problem = Problem("bad.yaml", 3, "spec.image", "nothing", "an image", "bad")
-    events = (Event(NOW, "rollout", "first rollout", "gone"), Event(NOW + 5, "app", "removed; bye", "gone"))
+    past = (Event(NOW, "rollout", "first rollout", "gone"), Event(NOW + 5, "app", "removed; bye", "gone"))
     store = place.store()
-    store.save(record(events=events, state=state(problems=(problem,))))
+    store.save(record(events=past, state=state(problems=(problem,))))
     store.close()
-    with pytest.raises(NothingRecorded, match="no app 'gone' any more; .* UTC: removed; bye"):
-        explain(place.reader(), "gone", now=NOW)
-    assert "first rollout" in history(place.reader(), "gone", factor_of=factor_of, now=NOW)
-    with pytest.raises(NothingRecorded, match="'bad' has never had a valid spec:\nbad.yaml:3: spec.image"):
-        explain(place.reader(), "bad", now=NOW)
+    for ask in PRESENT:
+        with pytest.raises(NothingRecorded, match="no app 'gone' any more; .* UTC: removed; bye"):
+            ask(place.reader(), "gone", now=NOW)
+    for ask in PAST:
+        assert ask(place.reader(), "gone", now=NOW + 60)
+    assert events(place.reader(), "gone", since="1s", now=NOW + 60) == "no events"
+    long_after = history(place.reader(), "gone", "1s", factor_of=factor_of, now=NOW + 60)
+    assert "no scaling decisions and no rollouts" in long_after
+    for ask in (*PRESENT, events, first_followed, actions):
+        with pytest.raises(NothingRecorded, match="'bad' has never had a valid spec:\nbad.yaml:3: spec.image"):
+            ask(place.reader(), "bad", now=NOW)
 
 
 def test_actions_are_listed_of_one_app_or_of_all(place: Place) -> None:

@@ -746,6 +746,10 @@ def test_a_survey_of_the_engine_creates_nothing(world: World) -> None:
 def test_removing_all_takes_what_is_ours_and_nothing_else(ready: World) -> None:
     mine = created(ready, of=demo(ready, volumes=[{"name": "data", "mountPath": "/data"}]))
     foreign = run_foreign(ready, f"{ready.place.name_prefix}foreign")
+    removable = ready.runtime.removable()
+    assert (removable.containers, removable.networks) == ((mine.name,), {ready.place.network: ()})
+    assert removable.volumes == (f"{ready.place.instance}-data",)
+    assert names(ready) == [mine.name]
     removed = ready.runtime.remove_all(grace_seconds=0)
     assert (removed.containers, removed.networks) == ((mine.name,), (ready.place.network,))
     assert removed.kept_volumes == (f"{ready.place.instance}-data",)
@@ -755,6 +759,7 @@ def test_removing_all_takes_what_is_ours_and_nothing_else(ready: World) -> None:
 
 def test_a_network_that_others_use_stays_when_all_is_removed(ready: World) -> None:
     run_foreign(ready, f"{ready.place.name_prefix}visitor", address=creation(ready, slot=9).address)
+    assert ready.runtime.removable().networks == {ready.place.network: (f"{ready.place.name_prefix}visitor",)}
     removed = ready.runtime.remove_all(grace_seconds=0)
     assert (removed.networks, removed.kept_networks) == ((), (ready.place.network,))
 

@@ -1,4 +1,4 @@
-"""What every kind of source promises the loop, held to on a directory, a work tree and a remote."""
+"""What every kind of source promises the loop, held to on a directory, a work tree, a bare repository and a remote."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from reconciler.model.desired import Desired
 from reconciler.ports import Unavailable
 from reconciler.source.snapshot import Snapshot
 from reconciler.source.specs import Specs
-from tests.support.sources import DirectoryOrigin, Origin, RemoteOrigin, WorkTreeOrigin, answer
+from tests.support.sources import BareOrigin, DirectoryOrigin, Origin, RemoteOrigin, WorkTreeOrigin, answer
 from tests.support.specs import web
 from tests.support.waiting import eventually
 
 
-@pytest.fixture(params=[DirectoryOrigin, WorkTreeOrigin, RemoteOrigin])
+@pytest.fixture(params=[DirectoryOrigin, WorkTreeOrigin, BareOrigin, RemoteOrigin])
 def origin(request: pytest.FixtureRequest, tmp_path: Path) -> Origin:
     made: Origin = request.param(tmp_path)
     return made

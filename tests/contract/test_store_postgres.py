@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 import socket
 import time
 from collections.abc import Iterator
@@ -11,12 +13,13 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import make_url
 
 from reconciler import alive
 from reconciler.model.events import Event
 from reconciler.model.recorded import SignOfLife
 from reconciler.ports import AlreadyRunning, Record, Unavailable
-from reconciler.store import database, open_reader, open_store
+from reconciler.store import SqlReader, SqlStore, database, open_reader, open_store
 from tests.support import upgrade
 from tests.support.postgres import PostgresServer
 from tests.support.records import NOW, record, state
@@ -166,6 +169,12 @@ def test_a_postgresql_that_is_gone_is_said_without_the_password(tmp_path: Path) 
     assert "hunter2" not in said
 
 
+def test_a_short_password_garbles_no_message_of_a_postgresql(tmp_path: Path) -> None:
+    said = opened("postgresql+psycopg2://me:on@127.0.0.1/state?sslmode=nonsense", tmp_path)
+    assert 'invalid sslmode value: "nonsense"' in said
+    assert "*" not in said
+
+
 def test_a_wrong_password_is_said_without_it(postgres_server: PostgresServer, tmp_path: Path) -> None:
     said = opened(postgres_server.url("postgres", password="hunter2hunter2"), tmp_path)
     assert "password authentication failed" in said
@@ -184,6 +193,130 @@ def test_what_is_no_url_of_a_postgresql_is_said_without_repeating_it(url: str, t
     with pytest.raises(Unavailable, match=r"postgresql\+psycopg2://USER") as caught:
         open_store(url, state_dir=tmp_path, instance="default")
     assert "hunter2" not in str(caught.value)
+
+
+OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
+
+
+class Roles:
+    """A database with a controller and a reader, made by the very statements of the documentation."""
+
+    def __init__(self, server: PostgresServer, tmp_path: Path) -> None:
+        self.name = f"r{secrets.token_hex(6)}"
+        self._url = make_url(server.url("postgres"))
+        self._tmp_path = tmp_path
+        for_administrators, in_the_database = re.findall(r"```sql\n(.*?)```", OPERATIONS, re.DOTALL)
+        self.run(for_administrators, database="postgres")
+        self.run(in_the_database)
+        self.store().close()
+
+    def run(self, statements: str, *, database: str | None = None) -> None:
+        """These statements, with names of the test's own in place of those of the documentation."""
+        url = self._url.set(database=database or self.name)
+        engine = sa.create_engine(url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            for statement in filter(None, map(str.strip, statements.split(";"))):
+                connection.execute(sa.text(re.sub(r"\borchestry(?=_status\b|\b)", self.name, statement)))
+
+    def store(self) -> SqlStore:
+        """What the controller opens."""
+        return open_store(self._of(self.name, "correct horse"), state_dir=self._tmp_path, instance="default")
+
+    def reader(self) -> SqlReader:
+        url = self._of(f"{self.name}_status", "battery staple")
+        return open_reader(url, state_dir=self._tmp_path, instance="default")
+
+    def _of(self, role: str, password: str) -> str:
+        url = self._url.set(username=role, password=password, database=self.name)
+        return url.render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def roles(postgres_server: PostgresServer, tmp_path: Path) -> Roles:
+    return Roles(postgres_server, tmp_path)
+
+
+def write(roles: Roles) -> None:
+    with closing(roles.store()) as store:
+        store.load()
+        store.save(record(events=(EVENT,)))
+
+
+def test_the_role_of_the_documentation_for_readers_reads_everything_and_writes_nothing(roles: Roles) -> None:
+    write(roles)
+    reader = roles.reader()
+    assert set(reader.recorded().apps) == {"web"}
+    assert reader.events() == (EVENT,)
+    assert (reader.actions(), len(reader.revisions()), reader.decisions("web"), reader.samples("web")) == (
+        (),
+        1,
+        (),
+        (),
+    )
+    roles.run("SET ROLE orchestry; CREATE TABLE of_a_later_version (id int)")
+    roles.run("SET ROLE orchestry_status; SELECT * FROM of_a_later_version")
+    with pytest.raises(sa.exc.ProgrammingError, match="permission denied"):
+        roles.run("SET ROLE orchestry_status; DELETE FROM events")
+
+
+@pytest.mark.parametrize(
+    ("taken", "told"),
+    [
+        (
+            "REVOKE SELECT ON controllers FROM orchestry_status",
+            "the role {0}_status may not SELECT on table controllers; "
+            "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {0}_status",
+        ),
+        (
+            "REVOKE USAGE ON SCHEMA public FROM orchestry_status, public",
+            "the role {0}_status may not look into any schema; GRANT USAGE ON SCHEMA public TO {0}_status",
+        ),
+        (
+            "REVOKE CONNECT ON DATABASE orchestry FROM orchestry_status, public",
+            "the role {0}_status may not connect to database {0}; GRANT CONNECT ON DATABASE {0} TO {0}_status",
+        ),
+    ],
+)
+def test_a_right_that_a_reader_lacks_is_told_with_what_grants_it(roles: Roles, taken: str, told: str) -> None:
+    roles.run(taken)
+    with pytest.raises(Unavailable) as failed:
+        roles.reader().recorded()
+    assert str(failed.value).endswith(f": {told.format(roles.name)}")
+
+
+WRITING = (
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {0}; "
+    "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {0}"
+)
+
+
+@pytest.mark.parametrize(
+    ("taken", "told"),
+    [
+        ("REVOKE INSERT ON events FROM orchestry", f"the role {{0}} may not INSERT on table events; {WRITING}"),
+        (
+            "REVOKE ALL ON SEQUENCE events_id_seq FROM orchestry",
+            f"the role {{0}} may not INSERT on sequence events_id_seq; {WRITING}",
+        ),
+        (
+            "REVOKE SELECT ON alembic_version FROM orchestry",
+            f"the role {{0}} may not SELECT on table alembic_version; {WRITING}",
+        ),
+        (
+            "DROP TABLE alembic_version; ALTER SCHEMA public OWNER TO CURRENT_USER",
+            "the role {0} may not CREATE in schema public; GRANT USAGE, CREATE ON SCHEMA public TO {0}",
+        ),
+        (
+            "UPDATE alembic_version SET version_num = '0001'; ALTER TABLE applications OWNER TO CURRENT_USER",
+            "the role {0} may not change applications, which another role owns; GRANT that role TO {0}",
+        ),
+    ],
+)
+def test_a_right_that_the_controller_lacks_is_told_with_what_grants_it(roles: Roles, taken: str, told: str) -> None:
+    roles.run(taken)
+    with pytest.raises(Unavailable) as failed:
+        write(roles)
+    assert str(failed.value).endswith(f": {told.format(roles.name)}")
 
 
 def test_a_postgresql_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

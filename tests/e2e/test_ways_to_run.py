@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from reconciler import __version__
 from tests.support.nginx import nginx_image
 from tests.support.postgres import postgres_server, postgres_url
 from tests.support.site import Site, web
@@ -50,6 +51,37 @@ def test_an_installation_runs_behind_an_nginx_in_a_container(site: Site) -> None
     assert done.returncode == 0, done.stderr
     with pytest.raises(requests.ConnectionError):
         site.get("/web/")
+
+
+def test_a_teardown_is_told_before_it_is_done_and_removes_the_rest_where_nginx_can_not_be_told(
+    site: Site, tmp_path: Path
+) -> None:
+    site.commit({"web.yaml": web(replicas=1)})
+    site.converge("--edge", "none")
+    prefix = site.place.name_prefix
+    site.environment |= {
+        "ORCHESTRY_EDGE": "external",
+        "ORCHESTRY_EDGE_DIRECTORY": str(tmp_path / "edge"),
+        "ORCHESTRY_EDGE_TEST_COMMAND": '["true"]',
+        "ORCHESTRY_EDGE_RELOAD_COMMAND": '["sh", "-c", "echo nobody answers; exit 3"]',
+    }
+    asked = site.command("teardown")
+    assert (asked.returncode, sorted(site.containers())) == (1, ["web-1"])
+    assert asked.stdout.splitlines() == [
+        f"would remove container {prefix}web-1",
+        "would take the routes out of nginx (external)",
+        f"would remove network {site.place.network}",
+    ]
+    assert "say --yes to go ahead" in asked.stderr
+    done = site.command("teardown", "--yes")
+    assert (done.returncode, site.containers()) == (1, {})
+    assert done.stdout.splitlines() == [f"removed container {prefix}web-1", f"removed network {site.place.network}"]
+    assert (
+        "could not take the routes out of nginx (external): the reload command failed with exit code 3" in done.stderr
+    )
+    assert "nobody answers; all else is done" in done.stderr
+    site.environment["ORCHESTRY_EDGE_RELOAD_COMMAND"] = '["true"]'
+    assert site.command("teardown", "--yes").stdout.splitlines() == ["took the routes out of nginx"]
 
 
 def test_an_installation_runs_without_an_edge(site: Site) -> None:
@@ -141,3 +173,25 @@ def test_hangup_looks_at_the_source_at_once(site: Site) -> None:
     site.controller.send_signal(signal.SIGHUP)
     site.wait_converged(revision)
     assert len(site.containers()) == 2
+
+
+def test_deletions_are_confirmed_in_the_settings_file_without_a_restart(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("")
+    site.commit({"web.yaml": web(replicas=1)})
+    site.start("--settings", str(file), "--edge", "none", "--tick", "3600")
+    site.wait_converged(site.git("rev-parse", "HEAD"))
+    revision = site.commit({"web.yaml": None, "README": "no specs here\n"})
+    held_back = f'set confirm_deletions = "{revision[:8]}'
+    site.wait(lambda: any(held_back in notice for notice in site.status()["notices"]))
+    assert site.controller is not None
+    file.write_text("confirm_deletions = 7\n")
+    site.controller.send_signal(signal.SIGHUP)
+    site.wait(lambda: "the settings were not read again" in site.log.read_text())
+    assert sorted(site.containers()) == ["web-1"]
+    file.write_text(f'confirm_deletions = "{revision}"\nlog_format = "json"\n')
+    site.controller.send_signal(signal.SIGHUP)
+    site.wait(lambda: site.containers() == {})
+    first, *others = site.log.read_text().splitlines()
+    assert f"orchestry {__version__}, instance {site.place.instance}: source {site.repository}/specs; no edge" in first
+    assert not any(line.startswith("{") for line in others), "no other setting was read again"

@@ -357,6 +357,9 @@ class FakeEngine:
             "Created": found.created,
             "Labels": dict(found.labels),
             "IPAM": {"Config": found.pools},
+            "Containers": {
+                c.id: {"Name": c.name} for c in self.containers_by_id.values() if c.network_id == found.id and c.address
+            },
         }
 
     def create_network(

@@ -21,15 +21,15 @@ USER, PASSWORD = "reader", "s3cr@t"
 
 @contextlib.contextmanager
 def served(
-    repository: Repository, place: Path, host: str = "localhost", *, old: bool = False
+    repository: Repository, place: Path, host: str = "localhost", *, old: bool = False, refusal: int = 401
 ) -> Iterator[tuple[int, Path]]:
     """Serve a repository as ``/specs.git``; gives the port on the host and the certificate to trust. An ``old`` server
-    knows version 0 of git's protocol only."""
+    knows version 0 of git's protocol only; ``refusal`` is the status of its answer to other credentials."""
     certificate = make_certificate(place / "tls", host)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, place / "tls" / "tls.key")
     kind = _ServerOfIPv6 if ":" in host else ThreadingHTTPServer
-    server = kind((host if ":" in host else "127.0.0.1", 0), _handler(repository.path / ".git", old))
+    server = kind((host if ":" in host else "127.0.0.1", 0), _handler(repository.path / ".git", old, refusal))
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -45,7 +45,7 @@ class _ServerOfIPv6(ThreadingHTTPServer):
     address_family = socket.AF_INET6
 
 
-def _handler(git_dir: Path, old: bool) -> type[BaseHTTPRequestHandler]:
+def _handler(git_dir: Path, old: bool, refusal: int) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self._serve()
@@ -56,8 +56,9 @@ def _handler(git_dir: Path, old: bool) -> type[BaseHTTPRequestHandler]:
         def _serve(self) -> None:
             wanted = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
             if self.headers.get("Authorization") != wanted:
-                self.send_response(401)
-                self.send_header("WWW-Authenticate", 'Basic realm="specs"')
+                self.send_response(refusal)
+                if refusal == 401:
+                    self.send_header("WWW-Authenticate", 'Basic realm="specs"')
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return

@@ -1,4 +1,4 @@
-"""Incidents that wake people at night, acted out on a real installation: what went wrong, and what may be read of it."""
+"""Incidents that wake people at night, acted out on a real installation, and what may be read of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import requests
 
-from tests.support.http import fetch
 from tests.support.runtimes import fill_memory
 from tests.support.site import Site, web
 

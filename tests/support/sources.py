@@ -122,6 +122,30 @@ class WorkTreeOrigin(Opened):
         self.repository.git("commit", "--quiet", "--message=gone")
 
 
+class BareOrigin(WorkTreeOrigin):
+    """A bare repository, to which every change is pushed."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        self._bare = place / "repository.git"
+        self.repository.git("clone", "--quiet", "--bare", ".", str(self._bare))
+
+    def open(self) -> Source:
+        self._opened = open_source(str(self._bare), path="specs", state_dir=self._place / "state", wake=self.wakes)
+        return self._opened
+
+    def change(self, files: Mapping[str, str | None]) -> None:
+        super().change(files)
+        self._push()
+
+    def _remove(self) -> None:
+        super()._remove()
+        self._push()
+
+    def _push(self) -> None:
+        self.repository.git("push", "--quiet", str(self._bare), "main")
+
+
 class RemoteOrigin(WorkTreeOrigin):
     """The same repository, read by its URL; every change is fetched at once."""
 

@@ -42,6 +42,7 @@ NAME = "state-0"
 Plain = dict[str, Any]
 
 _NEWS = re.compile(r"^(problem|mended): |is in the source again$")
+_TO_CONFIRM = re.compile(r"If that is meant, .*?restart the controller")
 _FIELDS = re.compile(
     r'((?:spec changed at|changed at revision|rolling out [^"]* of revision) [\w-]+(?: \(spec \w+\))?)(: [^"]*)?'
 )
@@ -144,11 +145,12 @@ def told_once(decided: Plain) -> list[str]:
 
 
 def comparable(decided: Plain) -> Plain:
-    """A decision without what is told otherwise by now: fields that changed, problems, and that a spec is back."""
+    """A decision without what is told otherwise by now: fields that changed, problems, that a spec is back, and how to
+    confirm deletions."""
     events = [event for event in decided["events"] if not _NEWS.search(event[3])]
     known = {key: value for key, value in decided.items() if key != "differences"}
     text = json.dumps(known | {"events": events}, ensure_ascii=False)
-    plain: Plain = json.loads(_FIELDS.sub(r"\1", text))
+    plain: Plain = json.loads(_TO_CONFIRM.sub("", _FIELDS.sub(r"\1", text)))
     return plain
 
 

@@ -21,7 +21,6 @@ from reconciler.cli import app
         (["run", "--edge", "external"], 1, "edge = external needs edge_directory"),
         (["history"], 1, "Missing argument 'APP'."),
         (["history", "--actions", "--revisions"], 1, "are two lists: give one of them"),
-        (["teardown"], 1, "say --yes to go ahead"),
         (["run", "--edge", "apache"], 1, "apache"),
         (["run", "--edge-port", "0"], 1, "setting edge_port: found 0"),
         (["run", "--edge-test-command", "nginx"], 1, "No such option"),
@@ -46,3 +45,13 @@ def test_what_is_validated_and_what_is_set_is_the_same_as_json_and_as_yaml(comma
 def test_every_report_can_be_had_as_json_and_as_yaml(command: str) -> None:
     told = " ".join(CliRunner().invoke(app, [command, "--help"], terminal_width=200).output.split())
     assert re.search(r"--output.*json\|yaml", told), told
+
+
+def test_a_teardown_that_is_not_confirmed_touches_nothing_and_says_how_to_confirm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    result = CliRunner().invoke(app, ["teardown", "--database", "postgresql://nobody@127.0.0.1:1/none"])
+    assert result.exit_code == 1
+    assert "nothing of instance default was removed; say --yes to go ahead" in result.output
+    assert "warning: " in result.output, "why it can't be told what would be removed"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from reconciler.executor import Executor
-from reconciler.loop import Waker
+from reconciler.loop import Stop, Waker
 from reconciler.model.actions import Action, RemoveReplica
 from reconciler.wiring import SystemClock
 from tests.fakes.engine import FakeEngine
@@ -108,3 +108,18 @@ def test_a_signal_handler_may_wake_in_the_middle_of_a_wake() -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_a_hangup_asks_for_a_look_at_the_source_is_noted_once_and_ends_nothing() -> None:
+    waker, looks = Waker(), list[None]()
+    stop = Stop(waker.wake_at_once)
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        stop.on_hangup(lambda: looks.append(None))
+        assert not stop.hung_up()
+        signal.raise_signal(signal.SIGHUP)
+        waker.sleep(PATIENCE_SECONDS, 0)  # ends at once
+        assert (looks, stop.requested) == ([None], False)
+        assert [stop.hung_up(), stop.hung_up()] == [True, False]
+    finally:
+        signal.signal(signal.SIGHUP, before)

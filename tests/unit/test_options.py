@@ -31,7 +31,7 @@ PROMISED = {
     "events": READING,
     "explain": READING,
     "history": READING,
-    "teardown": {"--settings", "--state-dir", "--instance", "--network", "--edge"},
+    "teardown": READING | {"--network", "--edge"},
 }
 READING_COMMANDS = [
     ["status"],

@@ -404,11 +404,45 @@ def test_a_git_directory_that_is_none_is_unavailable_rather_than_skipped(tmp_pat
         opened(tmp_path / "specs").read()
 
 
-def test_a_bare_repository_is_told_how_to_be_read(repository: Repository, opened: Opened, tmp_path: Path) -> None:
-    repository.commit({"a.yaml": web("a")})
+@pytest.fixture
+def bare(repository: Repository, tmp_path: Path) -> Path:
+    """A bare clone of a repository with two branches."""
+    repository.commit({"specs/a.yaml": web("a")})
+    repository.git("branch", "staging")
+    repository.commit({"specs/b.yaml": web("b"), "top.yaml": web("top")})
     repository.git("clone", "--quiet", "--bare", ".", str(tmp_path / "bare.git"))
-    with pytest.raises(Unavailable, match="is a bare repository; give a work tree, or its URL"):
-        opened(tmp_path / "bare.git").read()
+    return tmp_path / "bare.git"
+
+
+def test_a_bare_repository_is_read_as_its_branch_has_it(repository: Repository, opened: Opened, bare: Path) -> None:
+    assert names(opened(bare).read()) == ["a", "b", "top"]
+    assert names(opened(bare, path="specs").read()) == ["a", "b"]
+    assert names(opened(bare, branch="staging", path="specs").read()) == ["a"]
+    source = opened(bare, path="specs")
+    assert source.read() is source.read()
+    assert source.read().notices == ()
+    commit = repository.commit({"specs/c.yaml": web("c")})
+    repository.git("push", "--quiet", str(bare), "main")
+    assert (source.read().revision, names(source.read())) == (commit, ["a", "b", "c"])
+    subprocess.run(["git", "-C", str(bare), "symbolic-ref", "HEAD", "refs/heads/staging"], check=True)
+    assert names(source.read()) == ["a"]
+
+
+def test_a_bare_repository_inside_a_work_tree_is_itself(repository: Repository, opened: Opened, bare: Path) -> None:
+    inside = repository.path / "bare.git"
+    bare.rename(inside)
+    repository.commit({"specs/only-outside.yaml": web("outside")})
+    assert names(opened(inside, path="specs").read()) == ["a", "b"]
+
+
+def test_what_a_bare_repository_lacks_is_told(opened: Opened, bare: Path, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="nothing-here is not in commit .* check the branch and the path"):
+        opened(bare, path="nothing-here").read()
+    with pytest.raises(Unavailable, match="bare.git: typo has no commit yet"):
+        opened(bare, branch="typo").read()
+    subprocess.run(["git", "init", "--quiet", "--bare", str(tmp_path / "empty.git")], check=True)
+    with pytest.raises(Unavailable, match="has no commit yet"):
+        opened(tmp_path / "empty.git").read()
 
 
 def test_a_branch_outside_git_is_an_error(tmp_path: Path, opened: Opened) -> None:

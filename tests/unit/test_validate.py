@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from reconciler.cli import app
 from reconciler.model.spec import App
 from reconciler.source import Validation, directory, format_validation, validate
+from reconciler.source.document import MAX_FILE_BYTES
 from tests.support.specs import web, worker
 
 TOP = Path(__file__).parents[2]
@@ -46,6 +49,39 @@ def test_validate_names_files_as_they_were_given(specs: Path) -> None:
     (specs / "sub" / "b.yml").write_text(worker("b", spec="oops: 1"))
     assert problems(validate(["specs"])) == [("specs/sub/b.yml", 8, "spec.oops")]
     assert problems(validate([specs.absolute()])) == [(str(specs.absolute() / "sub" / "b.yml"), 8, "spec.oops")]
+
+
+def piped(content: str | bytes, *paths: str) -> tuple[int, str]:
+    """Exit code and output of `orchestry validate` with this on its standard input."""
+    result = CliRunner().invoke(app, ["validate", *paths], input=content)
+    assert not isinstance(result.exception, Exception), result.exception
+    return result.exit_code, result.output.strip()
+
+
+@pytest.mark.usefixtures("specs")
+def test_validate_reads_standard_input_beside_paths() -> None:
+    assert piped(f"{web('c')}---\n{worker('d')}", "-") == (0, "2 valid apps: c, d")
+    assert piped(web("c"), "specs", "-", "-") == (0, "3 valid apps: a, b, c")
+    code, said = piped(web("a"), "specs", "-")
+    assert code == 1
+    assert "<stdin>:4: metadata.name: " in said
+    assert "specs/a.yaml:4: metadata.name: " in said
+
+
+@pytest.mark.usefixtures("specs")
+def test_validate_names_standard_input_in_what_it_says() -> None:
+    assert piped(f"{web('c')}---\n{worker('d', spec='oops: 1')}", "-")[1].startswith("<stdin>:")
+    for nothing in ("", "# nothing\n", b"\xff\xfe", "a" * (MAX_FILE_BYTES + 1)):
+        code, said = piped(nothing, "-")
+        assert (code, said.startswith("<stdin>:")) == (1, True), said
+
+
+def test_files_of_specs_from_standard_input_lie_in_the_working_directory(specs: Path) -> None:
+    spec = web("c", spec=FILES)
+    assert "<stdin>:" in piped(spec, "-")[1]
+    (specs.parent / "conf").mkdir()
+    (specs.parent / "conf" / "app.ini").write_text("x = 1\n")
+    assert piped(spec, "-") == (0, "1 valid app: c")
 
 
 def test_validate_takes_a_file_given_twice_for_one_file(specs: Path) -> None:

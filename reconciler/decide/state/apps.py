@@ -165,7 +165,8 @@ def _over_budget(absent: frozenset[str], known: frozenset[str], revision: str, s
     names = ", ".join(sorted(absent)[:10]) + (", …" if len(absent) > 10 else "")
     return (
         f"{len(absent)} of {len(known)} apps are absent from revision {short(revision)} ({names}); they keep running. "
-        f"If that is meant, restart the controller with --confirm-deletions {short(revision)}"
+        f'If that is meant, set confirm_deletions = "{short(revision)}" in the settings file and send the controller '
+        f"SIGHUP (systemctl reload orchestry), or restart the controller with --confirm-deletions {short(revision)}"
     )
 
 
