@@ -289,6 +289,8 @@ class App(Part):
     """None where the edge can't tell."""
     warnings: tuple[str, ...]
     """What people should see to, though the app does what was asked for."""
+    advice: tuple[str, ...]
+    """What people can do about what is wrong with it, the most urgent first."""
     certificates: tuple[Certificate, ...]
 
 

@@ -15,6 +15,7 @@ from reconciler.model.status import AppStatus, CertificateStatus, Condition, Rep
 from reconciler.model.version import Version
 from reconciler.ports import NothingRecorded, StatusReader
 from reconciler.report import contract
+from reconciler.report.advice import advice_on
 from reconciler.report.life import Life, life_of
 from reconciler.report.times import clock, rfc3339
 
@@ -112,9 +113,10 @@ def app_dump(record: AppRecord, now: float, *, known: bool = True) -> contract.A
     """The status of one app; not ``known`` where it is only what was so when somebody last looked."""
     status, state = record.status or _unplanned(record), record.state
     version = version_of(record, status.spec_hash) or (state.version if state else None)
-    return _like(
+    app = _like(
         contract.App,
         status,
+        advice=(),
         converged=known and status.converged,
         known=known,
         image=version and version.app.spec.image,
@@ -135,12 +137,15 @@ def app_dump(record: AppRecord, now: float, *, known: bool = True) -> contract.A
         traffic=_like(contract.Traffic, status.traffic) if status.traffic else None,
         certificates=tuple(certificate_dump(certificate, now) for certificate in status.certificates),
     )
+    return app.model_copy(update={"advice": advice_on(app)})
 
 
 def version_of(record: AppRecord, spec_hash: str) -> Version | None:
-    """The newest version of an app that has this spec hash, None where none is known."""
-    versions = record.state.versions if record.state else ()
-    return next((version for version in versions if version.spec_hash == spec_hash), None)
+    """The version of an app that has this spec hash, None where none is known: of several the one that it converges to,
+    or else the newest."""
+    same = [version for version in record.state.versions if version.spec_hash == spec_hash] if record.state else []
+    target = record.status.revision if record.status else ""
+    return next((version for version in same if version.revision == target), same[0] if same else None)
 
 
 def _change(change: Change, now: float) -> contract.Change:

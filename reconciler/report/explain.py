@@ -187,7 +187,10 @@ def _rollout_outlook(subject: Subject, state: AppState, rollout: Rollout) -> Ite
     if not analysed and not state.failed:
         left = age(rollout.progressed_at + strategy.progress_deadline_seconds - subject.now)
         what = "rolled back" if strategy.on_failure == "rollback" else "paused"
-        yield f"{what} in {left} if no further replica becomes ready"
+        if not rollout.from_hash:
+            yield f"Degraded in {left} if no further replica becomes ready; there is no version to go back to"
+        else:
+            yield f"{what} in {left} if no further replica becomes ready"
 
 
 def _health(subject: Subject) -> Iterator[str]:
@@ -295,6 +298,7 @@ def _conditions(subject: Subject) -> Iterator[str]:
         message = f": {condition.message}" if condition.message else ""
         yield f"{condition.type} is {holds} since {since}, {condition.reason}{message}"
     yield from (f"warning: {warning}" for warning in (subject.status.warnings if subject.status else ()))
+    yield from (f"what to do: {advice}" for advice in dump.app_dump(subject.record, subject.now).advice)
 
 
 # -- json -------------------------------------------------------------------------------------------------------------

@@ -201,6 +201,7 @@ def _one_app(status: contract.Status) -> str:
         *(("certificate", certificate_words(certificate)) for certificate in app.certificates),
         ("traffic", traffic_words(app.traffic) if app.traffic else ""),
         *(("warning", warning) for warning in app.warnings),
+        *(("what to do", advice) for advice in app.advice),
     ]
     conditions = table(
         ("CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE"),

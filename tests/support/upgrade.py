@@ -124,8 +124,11 @@ def remembered(state: State) -> Plain:
 
 
 def explained(reader: StatusReader, now: float) -> str:
-    """What ``orchestry explain`` says of each app on record."""
-    return "".join(f"{explain(reader, name, now=now)}\n\n\n" for name in reader.recorded().apps)
+    """What ``orchestry explain`` says of each app on record, without the advice that came later, and with what it said
+    before of a first rollout that gets nowhere, which was untrue."""
+    text = "".join(f"{explain(reader, name, now=now)}\n\n\n" for name in reader.recorded().apps)
+    text = re.sub(r"^  what to do: .*\n", "", text, flags=re.MULTILINE)
+    return re.sub(r"Degraded (in .*); there is no version to go back to", r"rolled back \1", text)
 
 
 def decided(state: State, seen: Plain, case: Plain) -> Plain:

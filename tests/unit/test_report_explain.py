@@ -123,8 +123,9 @@ def test_an_explanation_says_what_ends_a_rollout() -> None:
     def told(rollout: Rollout, **changes: Any) -> str:
         return explained(subject(AppRecord("web", app_status(), app_state(rollout=rollout, **changes))))
 
-    waiting = Rollout(None, "def456", NOW, NOW)
-    assert "under way to def456: started 12 s ago" in told(waiting)
+    waiting = Rollout("abc123", "def456", NOW, NOW)
+    assert "under way from abc123 to def456: started 12 s ago" in told(waiting)
+    assert "there is no version to go back to" in told(replace(waiting, from_hash=None))
     assert "rolled back in 9 min if no further replica becomes ready" in told(waiting)
     assert "paused in 9 min if no further replica becomes ready" in told(waiting, version=canary)
     analysed = replace(waiting, canary_at=NOW)

@@ -222,6 +222,7 @@ api
   registered   2027-01-15T08:00:00.000Z
   changed      2027-01-15T08:00:00.000Z
   error        image demo:2 can't be had: no such image
+  what to do   correct the spec and commit, or revert; until then the version before goes on
 
 CONDITION    STATUS  SINCE    REASON            MESSAGE
 Ready        no      4 s ago  ReplicasNotReady  1 of 2 replicas ready
