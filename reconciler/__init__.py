@@ -3,4 +3,4 @@
 ``ls`` of this package is the architecture; ``docs/architecture.md`` tells the same in prose.
 """
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
