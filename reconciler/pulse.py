@@ -24,7 +24,7 @@ from reconciler.model.recorded import SignOfLife
 from reconciler.ports import ActionError, AlreadyRunning, Unavailable
 
 SIGN_SECONDS = 5.0
-# A step of the loop that takes longer keeps it from its work.
+# A step of the loop that takes longer keeps it from its work, where no other time is said.
 SLOW_SECONDS = 4.0
 PATIENCE_SECONDS = 2.0
 
@@ -40,7 +40,7 @@ class Pulse:
 
     def __init__(self, writers: Mapping[str, Writer] = {}) -> None:
         self._started_at = time.time()
-        self._step: tuple[str, float] | None = None
+        self._step: tuple[str, float, float] | None = None
         self._outage: tuple[str, float] = ("", 0.0)
         self._end: SignOfLife | None = None
         self._wakes = {place: threading.Event() for place in writers}
@@ -61,9 +61,9 @@ class Pulse:
         for thread in self._threads:
             thread.join(PATIENCE_SECONDS)
 
-    def at(self, step: str) -> None:
+    def at(self, step: str, slow_after_seconds: float = SLOW_SECONDS) -> None:
         """The loop begins a step, which goes on where a sentence begins with "the controller is"."""
-        self._step = (step, time.monotonic())
+        self._step = (step, time.monotonic(), slow_after_seconds)
 
     def rest(self) -> None:
         """The loop has nothing to do until it is woken. Raises RuntimeError where a bug has ended a thread."""
@@ -90,7 +90,7 @@ class Pulse:
 
     def _seconds_until_slow(self) -> float:
         step = self._step
-        return step[1] + SLOW_SECONDS - time.monotonic() if step else SIGN_SECONDS
+        return step[1] + step[2] - time.monotonic() if step else SIGN_SECONDS
 
     def _wake(self) -> None:
         for event in self._wakes.values():

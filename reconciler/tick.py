@@ -24,6 +24,9 @@ from reconciler.model.status import AppStatus
 from reconciler.ports import Clock, Edge, LoadMeter, Prober, Record, Runtime, Source, Store, Unavailable
 from reconciler.pulse import Pulse
 
+# A configuration is tested, loaded and proven in this time as a rule; apps are looked after all the same.
+NGINX_SECONDS = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -83,12 +86,12 @@ def tick(world: World, last: TickResult, *, checkpoint: bool = False) -> TickRes
     world.pulse.at("deciding what to do")
     decision = decide(observed, last.state, world.settings)
     recorded = _act(world, last, observed, decision)
-    world.pulse.at("waiting for nginx")
+    world.pulse.at("waiting for nginx", NGINX_SECONDS)
     publication, unpublished = _publish(world.edge, decision.plan.routes)
     # From the moment of the proof, which may have taken its time, replicas drain.
     conclusion = conclude(decision, publication, world.clock.now())
     outages = (*observed.outages, *unpublished, *_full_disk(world))
-    changed = news(conclusion.state, outages, observed.at)
+    changed = news(conclusion.state, (*outages, *_out_of_date(observed)), observed.at)
     result = TickResult(
         changed.state,
         conclusion.statuses,
@@ -100,6 +103,12 @@ def tick(world: World, last: TickResult, *, checkpoint: bool = False) -> TickRes
     )
     concluded = replace(conclusion, events=(*conclusion.events, *changed.begun, *changed.ended))
     return _record(world, result, observed, concluded, recorded, checkpoint=checkpoint)
+
+
+def _out_of_date(observed: Observed) -> tuple[Outage, ...]:
+    """The outage of a source whose last good reading stands in for it."""
+    why = observed.desired.unfetched
+    return (Outage("source", why, "the last revision fetched stays in force"),) if why else ()
 
 
 def unstored(last: TickResult, error: Unavailable, now: float) -> TickResult:

@@ -184,14 +184,15 @@ def _unready(view: AppView, replica: Replica) -> Wait | None:
     min_seconds = leading.app.spec.strategy.min_ready_seconds
     if not replica.fits(leading.spec_hash, view.now) or replica.available(min_seconds, view.now):
         return None
+    changed = changed_checks(view.app.stable, view.app.version) if on_trial(view.app) else ""
     if state.ready_at is None:
-        answer = state.last_failed_answer
-        return Wait(view.name, f"waiting for {state.name} to become ready" + (f": {answer}" if answer else ""))
+        why = "; ".join(filter(None, (state.last_failed_answer, changed)))
+        return Wait(view.name, f"waiting for {state.name} to become ready" + (f": {why}" if why else ""))
     if view.now < state.ready_at + min_seconds:
         message = f"waiting for {state.name} to have been ready for {min_seconds:g} s (minReadySeconds)"
         return Wait(view.name, message, state.ready_at + min_seconds)
-    changed = f": {changed_checks(view.app.stable, view.app.version)}" if on_trial(view.app) else ""
-    return Wait(view.name, f"waiting for {state.name} to answer its check for the first time{changed}")
+    why = f": {changed}" if changed else ""
+    return Wait(view.name, f"waiting for {state.name} to answer its check for the first time{why}")
 
 
 def _finish_creating(view: AppView, replica: Replica) -> Action | Wait | None:

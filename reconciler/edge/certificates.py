@@ -74,8 +74,8 @@ class Certificates:
         try:
             content = (self._assets / Path(certificate.certificate_file).name).read_bytes()
             own = x509.load_pem_x509_certificate(content)
-        except (OSError, ValueError):
-            return None
+        except (OSError, ValueError, x509.InvalidVersion):
+            return None  # nginx serves it all the same, and nobody can say until when
         bounds = (own.not_valid_before_utc.timestamp(), own.not_valid_after_utc.timestamp())
         return ServedCertificate(certificate.secret, *bounds)
 

@@ -53,6 +53,7 @@ class Desired:
     """All that one snapshot of the source asks for.
 
     ``revision`` names the snapshot, ``branch`` the one it was read from, "" outside git or where it is on none;
+    ``unfetched`` says why it is only what was fetched last, "" where it is what there is;
     ``rewritten`` says, in one sentence, that it doesn't come after the one read before, "" where it does, or nobody
     knows; ``notices`` are things people should know that are nobody's error, such as uncommitted changes that were
     ignored. Whether ``blanks`` are errors only the record can tell (`decide.blanks`).
@@ -65,6 +66,7 @@ class Desired:
     blanks: tuple[Blank, ...] = ()
     branch: str = ""
     rewritten: str = ""
+    unfetched: str = ""
 
     @property
     def changes(self) -> Mapping[str, Change | None]:

@@ -26,6 +26,8 @@ _FIRST_PORTION = 64
 # each app in them.
 _MAX_CONTENTS = 4096
 _MAX_SUBJECT, _MAX_AUTHOR = 200, 100
+# The end of the year 9999, in epoch seconds: git takes later moments, which no calendar has.
+_LATEST = 253402300799.0
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,8 @@ def _contents(word: bytes) -> Sequence[str]:
 
 def _change(name: bytes, at: bytes, author: bytes, subject: bytes) -> Change:
     who, what = (text.decode("utf-8", "replace") for text in (author, subject))
-    return Change(name.decode("ascii"), brief(who, _MAX_AUTHOR), float(at or 0), brief(what, _MAX_SUBJECT))
+    moment = min(float(at or 0), _LATEST)
+    return Change(name.decode("ascii"), brief(who, _MAX_AUTHOR), moment, brief(what, _MAX_SUBJECT))
 
 
 def _is_there(blob: str) -> bool:

@@ -112,4 +112,4 @@ class RemoteSource:
 
     def _kept(self, error: RemoteUnreachable, good: Desired) -> Desired:
         notice = f"the last fetch failed, {good.revision[:12]} still counts: {error}"
-        return dataclasses.replace(good, notices=(*good.notices, notice))
+        return dataclasses.replace(good, notices=(*good.notices, notice), unfetched=str(error))

@@ -57,7 +57,7 @@ class WorkTree:
             if desired is None or desired.revision != commit:
                 before, branch = desired, self._branch_of(ref)
                 desired = self._load(commit)
-                if before and before.branch == branch:  # else another branch was checked out
+                if before and branch and before.branch == branch:  # else another branch may have been checked out
                     rewritten = self._repository.rewriting(before.revision, commit, branch)
                     desired = dataclasses.replace(desired, rewritten=rewritten)
             self._marks = marks
@@ -93,7 +93,8 @@ class WorkTree:
     def _branch_of(self, ref: str) -> str:
         """The branch that a ref stands for, "" where it is a commit by itself."""
         name = _text(self._git_dir / "HEAD").removeprefix("ref:").strip() if ref == "HEAD" else ref
-        return _short(name) if name.startswith("refs/heads/") else ""
+        # Where refs are in a table, HEAD stands for no branch that this file could tell.
+        return _short(name) if name.startswith("refs/heads/") and name != "refs/heads/.invalid" else ""
 
     def _ref_marks(self, ref: str) -> object:
         """What differs whenever the ref stands for another commit: cheap to see, where asking git is not."""

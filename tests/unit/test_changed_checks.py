@@ -146,3 +146,30 @@ def test_a_changed_check_fails_by_its_own_threshold(threshold: int) -> None:
     commit(stage, BAD | {"failureThreshold": threshold}, "r2")
     stage.until(lambda: stage.state.apps["web"].failed)
     assert sum("web-1" in event.message and "unhealthy" in event.message for event in stage.events) == 1
+
+
+def test_a_check_that_only_replicas_were_asked_which_started_since_is_given_up_after_the_deadline() -> None:
+    deadline = {"progressDeadlineSeconds": 60}
+    stage = settled(strategy=deadline)
+    commit(stage, BAD, "r2", strategy=deadline)
+    stage.tick()
+    for name in ("web-1", "web-2"):
+        stage.restart(name)
+    stage.run_for(30)
+    assert stage.state.apps["web"].failed is None
+    assert stage.plan
+    assert any(NAMED in wait.message for wait in stage.plan.waits)
+    stage.until(lambda: stage.state.apps["web"].failed)
+    stage.until(lambda: stage.statuses["web"].routed == 2)
+    assert NAMED in stage.statuses["web"].error
+
+
+def test_a_wrong_check_that_comes_with_a_return_to_the_containers_of_before_is_given_up() -> None:
+    stage = settled()
+    before = ids(stage)
+    stage.broken.add("demo:2")
+    commit(stage, GOOD, "r2", image="demo:2")
+    stage.run_for(5)
+    commit(stage, BAD, "r3")
+    stage.until(lambda: stage.state.apps["web"].failed)
+    stage.until(lambda: stage.statuses["web"].routed == 2 and ids(stage) == before)

@@ -179,3 +179,22 @@ def test_a_full_disk_is_an_outage_of_its_own_and_keeps_the_controller_from_its_w
     assert begun == host.troubles[0]
     assert ended.startswith("the disk of the state directory has room again, which was not so from ")
     assert host.troubles[2:] == ["", ""]
+
+
+def test_a_remote_that_can_not_be_fetched_is_told_of_though_what_was_fetched_last_stands_in_for_it() -> None:
+    host = LoopedHost()
+
+    def story() -> Iterator[None]:
+        yield
+        good = host.source.desired
+        host.source.desired = replace(good, unfetched="git.example.com does not answer")
+        yield
+        yield
+        host.source.desired = good
+        yield
+        yield
+
+    host.play(story())
+    [begun, ended] = [message for message in host.told("source") if "can" in message]
+    assert "git.example.com does not answer" in begun
+    assert "again, which was not so from " in ended

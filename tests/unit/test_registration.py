@@ -207,3 +207,10 @@ def test_a_rewritten_branch_is_told_once() -> None:
     told = register(observed(wanted), remembered("a"), SETTINGS)
     assert "branch main was rewritten" in [event.message for event in told.events]
     assert register(observed(wanted), told.state, SETTINGS).events == ()
+
+
+def test_a_problem_that_only_moved_to_another_line_is_no_news() -> None:
+    problem = Problem("a.yaml", 1, "spec", "a mess", "a spec", "a")
+    broken = register(observed(asked("b", "c", problems=(problem,))), remembered("a", "b", "c"), SETTINGS).state
+    moved = replace(problem, line=9)
+    assert register(observed(asked("b", "c", problems=(moved,))), broken, SETTINGS).events == ()

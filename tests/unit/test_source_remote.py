@@ -113,6 +113,7 @@ def test_a_failed_fetch_keeps_the_last_state_and_says_so(origin: Repository, ope
     assert (kept.revision, kept.apps) == (before.revision, before.apps)  # type: ignore[attr-defined]
     (notice,) = kept.notices  # type: ignore[attr-defined]
     assert notice.startswith(f"the last fetch failed, {before.revision[:12]} still counts: {origin.url}: ")
+    assert kept.unfetched and notice.endswith(kept.unfetched)  # type: ignore[attr-defined]  # noqa: PT018
     assert source.read() is source.read()
     (tmp_path / "away").rename(origin.path)
     assert refreshed(source) == before

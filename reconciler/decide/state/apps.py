@@ -95,8 +95,9 @@ def _follow(app: AppState, version: Version, now: float) -> tuple[AppState, list
 
 def _news_of_problems(before: Sequence[Problem], now_there: Sequence[Problem], now: float) -> Iterator[Event]:
     """What is wrong with the source that wasn't, and what is no longer wrong."""
-    told = [(problem, f"problem: {problem}") for problem in now_there if problem not in before]
-    told += [(problem, f"mended: {problem}") for problem in before if problem not in now_there]
+    known, there = {replace(problem, line=None) for problem in before}, {replace(p, line=None) for p in now_there}
+    told = [(problem, f"problem: {problem}") for problem in now_there if replace(problem, line=None) not in known]
+    told += [(problem, f"mended: {problem}") for problem in before if replace(problem, line=None) not in there]
     for problem, message in told[:TOLD_PROBLEMS]:
         yield Event(now, "source", message, problem.app_name)
     if len(told) > TOLD_PROBLEMS:

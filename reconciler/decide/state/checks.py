@@ -29,7 +29,9 @@ from reconciler.model.version import short
 def on_trial(app: AppState) -> bool:
     """Whether the newest version asks the stable one's replicas something else, which none of them has answered yet."""
     stable, newest = app.stable, app.version
-    if stable is None or stable is newest or stable.spec_hash != newest.spec_hash or app.failed or app.rollout:
+    if stable is None or stable is newest or stable.spec_hash != newest.spec_hash or app.failed:
+        return False
+    if app.rollout and app.rollout.to_hash != stable.spec_hash:  # else one that goes back to these very containers
         return False
     return checks_of(stable.app) != checks_of(newest.app)
 
@@ -45,7 +47,7 @@ def tried(before: Mapping[str, AppState], state: State, now: float) -> tuple[Sta
     for name, members in sorted(_members(state.replicas.values(), changed.keys() | trials).items()):
         app = apps[name]
         own = [replica for replica in members if replica.spec_hash == app.version.spec_hash]
-        failing = next((replica for replica in own if _fails_untried(replica)), None)
+        failing = next((replica for replica in own if _fails_untried(replica) or _never_well(replica, app, now)), None)
         if name in changed:
             replicas |= {replica.name: _trusted_anew(replica, app, changed[name], now) for replica in own}
         elif any(_has_answered(replica, app) for replica in own):
@@ -92,6 +94,14 @@ def _fails_untried(replica: ReplicaState) -> bool:
     )
 
 
+def _never_well(replica: ReplicaState, app: AppState, now: float) -> bool:
+    """Whether it was started while the check was on trial, and has failed it for as long as a new version may."""
+    since = max(app.updated_at, replica.created_at, replica.restarts.last_at or 0.0)
+    if replica.ready_at is not None or now - since < app.version.app.spec.strategy.progress_deadline_seconds:
+        return False
+    return any(replica.health_by(kind).consecutive_failures for kind in checks_of(app.version.app))
+
+
 def _trusted_anew(replica: ReplicaState, app: AppState, changed: AbstractSet[CheckKind], now: float) -> ReplicaState:
     """A replica that serves, or would but for a check nobody has answered, trusted by those that were changed."""
     if replica.ready_at is None and not _fails_untried(replica):
@@ -108,7 +118,8 @@ def _given_up(app: AppState, failing: ReplicaState, now: float) -> tuple[AppStat
     """The app once its newest version has failed by its check, and what happened."""
     version, answer = app.version, failing.last_failed_answer
     changed = changed_checks(app.stable, version)
-    message = f"{failing.name}, well by the check before, fails the new one: {answer}; {changed}"
+    who = "well by the check before, fails the new one" if _fails_untried(failing) else "started since, fails it"
+    message = f"{failing.name}, {who}: {answer}; {changed}"
     failed = FailedVersion(
         version.spec_hash, version.revision, now, Reason.CHECK_FAILED, message, replica=failing.name, answer=answer
     )
