@@ -33,7 +33,7 @@ from reconciler.report.revisions import revisions
 from reconciler.report.status import status
 from reconciler.report.times import rfc3339
 from tests.support.records import NOW, app_state, app_status, decision, record, state
-from tests.support.site import ORCHESTRY
+from tests.support.site import INTERRUPTIBLE, ORCHESTRY
 from tests.support.stores import Place
 
 
@@ -190,7 +190,7 @@ def test_followed_events_reach_a_pipe_at_once_and_an_interrupt_ends_them_quietly
     with ExitStack() as stack:
         place = Place(None, tmp_path / "state", stack)
         happened(place, Event(NOW, "app", "one"))
-        command = [str(ORCHESTRY), "events", "-f", "-o", "json", "--state-dir", str(tmp_path / "state")]
+        command = [*INTERRUPTIBLE, str(ORCHESTRY), "events", "-f", "-o", "json", "--state-dir", str(tmp_path / "state")]
         following = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         stack.callback(following.kill)
         assert following.stdout is not None

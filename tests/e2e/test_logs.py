@@ -16,7 +16,7 @@ from reconciler.runtime.engine import Engine
 from reconciler.runtime.logs import MAX_LINE_BYTES, ContainerLogs, LogLine, Selection
 from tests.support.engine import Playground, client, playground
 from tests.support.shell import shell_image
-from tests.support.site import ORCHESTRY, Site
+from tests.support.site import INTERRUPTIBLE, ORCHESTRY, Site
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.engine
@@ -169,7 +169,7 @@ def test_logs_are_followed_over_a_rollout_and_kept_of_what_crashed(site: Site, t
     assert f"{first} | token=***" in shown.stdout
     assert "\x1b" not in shown.stdout
     with (tmp_path / "followed").open("w+") as output:
-        argv = [str(ORCHESTRY), "logs", *site.flags("logs"), "talk", "-f"]
+        argv = [*INTERRUPTIBLE, str(ORCHESTRY), "logs", *site.flags("logs"), "talk", "-f"]
         follower = subprocess.Popen(argv, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=site.environment)
         text = (tmp_path / "followed").read_text
         site.wait(lambda: text().count("token=***") == 2)

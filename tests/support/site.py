@@ -32,6 +32,8 @@ from tests.support.waiting import eventually
 # floor nor peer does must not be measured, so benchmarks ask at the product's own default.
 DEFAULT_CHECK = "{path: /healthz}"
 ORCHESTRY = Path(sys.executable).with_name("orchestry")
+# A program that is started in the background inherits that it ignores interrupts, and so would what these tests start.
+INTERRUPTIBLE = ("env", "--default-signal=INT")
 
 
 class Site:
