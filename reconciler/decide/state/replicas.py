@@ -49,7 +49,8 @@ def follow(state: State, observed: Observed) -> tuple[State, tuple[Event, ...]]:
             checks = checks_of(version_for(app, container.spec_hash).app)
             if replica.ready_at is not None:  # while it serves, a new check must not take it out before an answer
                 replica = _trusted(replica, checks, now)
-            if answers := samples.get(container.id):
+            # Of one that we are stopping they tell nothing but that, and would take the place of what was wrong.
+            if (answers := samples.get(container.id)) and container.name not in removing:
                 replica, happened = _after_samples(replica, _of_this_run(answers, container, now), checks)
                 events += happened
             replica = replica.became_ready(now) if _is_well(replica, container, checks) else replica.became_unready()
