@@ -107,8 +107,9 @@ def test_load_is_followed_out_and_in_and_every_step_is_told(site: Site) -> None:
         (int(e.details["from"]), int(e.details["to"])) for e in site.events("web", "scaling") if "metric" in e.details
     ]
     assert made == decided
-    # What four replicas come to at least; how much of the load a single one was seen to bear is chance.
-    for metric, least in (("rps", 0.6), ("cpu", 0.2)):
+    # What four replicas come to at least, with room for a machine that has other work; how much of the load a single
+    # one was seen to bear is chance.
+    for metric, least in (("rps", 0.4), ("cpu", 0.2)):
         assert max(factors(one)[metric] or 0 for one in history(site)["decisions"]) > least
 
     sent = running.tallies["work"].sent
