@@ -24,8 +24,8 @@ from reconciler.settings import (
     default_of,
     is_list,
     load,
+    masked_url,
     option_of,
-    redacted,
     variable_of,
 )
 
@@ -109,7 +109,7 @@ def _exposed(loaded: Loaded) -> Iterator[str]:
     """A warning for each option that holds a credential: whoever may list processes sees it."""
     for name, origin in loaded.origins.items():
         value = getattr(loaded.settings, name)
-        if origin.kind == "option" and DECLARED[name]["credential"] and redacted(value) != value:
+        if origin.kind == "option" and DECLARED[name]["credential"] and masked_url(value) != value:
             yield (
                 f"{origin.name} holds a credential, which everybody who may list processes can read; "
                 f"give it as {variable_of(name)}, or as {name} in the settings file"

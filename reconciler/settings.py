@@ -162,7 +162,7 @@ class Settings:
     @property
     def source_name(self) -> str:
         """The source as it may be shown: without the credentials of a URL, also of one that isn't allowed."""
-        return redacted(re.sub(r"//[^/]*@", "//", self.source))
+        return masked_url(re.sub(r"//[^/]*@", "//", self.source))
 
     @property
     def network_name(self) -> str:
@@ -231,7 +231,7 @@ def is_list(name: str) -> bool:
     return isinstance(getattr(Settings, name), tuple)
 
 
-def redacted(url: str) -> str:
+def masked_url(url: str) -> str:
     """The URL with *** in place of what must not be shown."""
     return _SECRET.sub(lambda match: f"{match[match.lastindex or 0]}***", url)
 

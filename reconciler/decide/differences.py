@@ -31,7 +31,7 @@ from reconciler.model.spec import (
 from reconciler.model.version import CONTAINER_FIELDS, Version, container_fields, short
 
 CHANGED = "(changed)"
-TOLD = 12
+MOST_TOLD = 12
 # The fields that say how replicas are asked.
 _CHECKS = ("healthCheck", "spec.readiness")
 
@@ -97,8 +97,8 @@ def changed_checks(old: Version | None, new: Version) -> str:
 
 def told(changed: Sequence[Difference]) -> str:
     """Differences in one sentence; of many the first ones."""
-    more = f"; and {len(changed) - TOLD} more" if len(changed) > TOLD else ""
-    return "; ".join(map(str, islice(changed, TOLD))) + more
+    more = f"; and {len(changed) - MOST_TOLD} more" if len(changed) > MOST_TOLD else ""
+    return "; ".join(map(str, islice(changed, MOST_TOLD))) + more
 
 
 def _of_parts(prefix: str, old: Part, new: Part) -> Iterator[tuple[str, str]]:

@@ -28,9 +28,8 @@ def is_change(app: AppState, target: Version) -> bool:
 
 
 def is_paused(app: AppState, target: Version) -> bool:
-    """Whether the rollout to the target has failed and waits, as it is, for people. One that was rolled back may have
-    differed from the target by its check alone."""
-    return app.failed is not None and app.failed.spec_hash == target.spec_hash and target is app.version
+    """Whether the rollout to the target has failed and waits, as it is, for people."""
+    return app.has_given_up(target.spec_hash)
 
 
 def version_for(app: AppState, spec_hash: str) -> Version:

@@ -160,7 +160,7 @@ def _rollout(subject: Subject) -> Iterator[str]:
         return
     if rollout := state.rollout:
         origin = f"from {rollout.from_hash} " if rollout.from_hash else ""
-        paused = state.failed is not None and state.failed.spec_hash == rollout.to_hash
+        paused = state.has_given_up(rollout.to_hash)
         yield (
             f"{'paused' if paused else 'under way'} {origin}to {rollout.to_hash}: "
             f"started {subject.ago(rollout.started_at)}, last progress {subject.ago(rollout.progressed_at)}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from reconciler.report.documents import OUTPUTS, document
 from reconciler.report.tables import table
-from reconciler.settings import DECLARED, HostPath, Loaded, Settings, default_of, redacted
+from reconciler.settings import DECLARED, HostPath, Loaded, Settings, default_of, masked_url
 
 
 def settings(loaded: Loaded, output: str) -> str:
@@ -24,7 +24,7 @@ def settings(loaded: Loaded, output: str) -> str:
 def _in_force(settings: Settings, name: str) -> Any:
     computed: dict[str, Any] = {"network": settings.network_name, "secrets_dir": settings.secrets}
     value = computed.get(name, getattr(settings, name))
-    return redacted(value) if value and DECLARED[name]["credential"] else value
+    return masked_url(value) if value and DECLARED[name]["credential"] else value
 
 
 def _cell(name: str, value: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.differences import TOLD, differences, recreating, told
+from reconciler.decide.differences import MOST_TOLD, differences, recreating, told
 from tests.support.apps import version
 
 SECRET = "hunter2"
@@ -139,7 +139,7 @@ def test_a_field_that_is_written_out_and_means_the_same_is_told_where_it_recreat
 
 
 def test_of_many_differences_the_first_are_told_and_how_many_there_are_besides() -> None:
-    variables = [{"name": f"V{number:02}", "value": ""} for number in range(TOLD + 3)]
+    variables = [{"name": f"V{number:02}", "value": ""} for number in range(MOST_TOLD + 3)]
     text = told(differences(version(), version(environment=variables)))
     assert text.startswith("spec.environment[V00]: (changed); ")
     assert text.endswith("; and 3 more")

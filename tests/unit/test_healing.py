@@ -61,7 +61,16 @@ def test_one_after_the_other_is_replaced_where_most_replicas_are_unhealthy() -> 
     stage.settle()
     sick = {stage.containers[name].id for name in ("web-1", "web-2", "web-3")}
     stage.sicken("web-1", "web-2", "web-3")
-    stage.until(lambda: not sick & {container.id for container in stage.containers.values()})
+    there: list[int] = []
+
+    def all_replaced() -> bool:
+        ids = {container.id for container in stage.containers.values()}
+        there.append(len(ids))
+        return not sick & ids
+
+    stage.until(all_replaced)
+    assert max(there) == 5, "one replacement at a time"
+    assert min(there) == 4, "and no replica goes before there is one for it"
     stage.until(lambda: len(stage.routed()) == 4)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.decide.questions import last_desired
-from reconciler.decide.state.apps import TOLD_PROBLEMS, register
+from reconciler.decide.state.apps import MOST_PROBLEMS_TOLD, register
 from reconciler.model.desired import Desired, Problem
 from reconciler.model.observed import Container, ContainerState, Inventory, Observed, Outage
 from reconciler.model.plan import DecisionSettings
@@ -185,9 +185,9 @@ def test_a_broken_spec_is_told_when_it_breaks_and_when_it_is_mended() -> None:
 
 
 def test_of_many_problems_the_first_are_told_and_how_many_there_are_besides() -> None:
-    problems = tuple(Problem("a.yaml", line, "spec", "a mess", "a spec") for line in range(1, TOLD_PROBLEMS + 3))
+    problems = tuple(Problem("a.yaml", line, "spec", "a mess", "a spec") for line in range(1, MOST_PROBLEMS_TOLD + 3))
     events = register(observed(asked("a", problems=problems)), remembered("a"), SETTINGS).events
-    assert sum(event.message.startswith("problem: ") for event in events) == TOLD_PROBLEMS
+    assert sum(event.message.startswith("problem: ") for event in events) == MOST_PROBLEMS_TOLD
     assert events[-1].message == "and 2 more problems, new or mended: see status"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.settings import BadSettings, Origin, Settings, load, redacted
+from reconciler.settings import BadSettings, Origin, Settings, load, masked_url
 
 
 @pytest.mark.parametrize(
@@ -149,4 +149,4 @@ def test_an_option_names_the_settings_file_before_the_variable(tmp_path: Path, m
     ],
 )
 def test_what_is_redacted_of_a_url_is_its_credential(url: str, shown: str) -> None:
-    assert redacted(url) == shown
+    assert masked_url(url) == shown

@@ -26,7 +26,7 @@ from reconciler.model.state import State
 from reconciler.model.version import Version, hash_with_secrets, short
 
 BUDGET_APPLIES_FROM_APPS = 4
-TOLD_PROBLEMS = 20
+MOST_PROBLEMS_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +98,10 @@ def _news_of_problems(before: Sequence[Problem], now_there: Sequence[Problem], n
     known, there = {replace(problem, line=None) for problem in before}, {replace(p, line=None) for p in now_there}
     told = [(problem, f"problem: {problem}") for problem in now_there if replace(problem, line=None) not in known]
     told += [(problem, f"mended: {problem}") for problem in before if replace(problem, line=None) not in there]
-    for problem, message in told[:TOLD_PROBLEMS]:
+    for problem, message in told[:MOST_PROBLEMS_TOLD]:
         yield Event(now, "source", message, problem.app_name)
-    if len(told) > TOLD_PROBLEMS:
-        yield Event(now, "source", f"and {len(told) - TOLD_PROBLEMS} more problems, new or mended: see status")
+    if len(told) > MOST_PROBLEMS_TOLD:
+        yield Event(now, "source", f"and {len(told) - MOST_PROBLEMS_TOLD} more problems, new or mended: see status")
 
 
 def _change(app: AppState, version: Version, now: float) -> tuple[AppState, list[Event]]:
