@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from reconciler.decide.differences import MOST_TOLD, differences, recreating, told
+from reconciler.model.spec import AppSpec
+from reconciler.model.version import _FIRST_FIELDS
 from tests.support.apps import version
 
 SECRET = "hunter2"
@@ -132,10 +134,16 @@ def test_only_what_containers_are_made_from_recreates_them() -> None:
     assert recreating(old, version(replicas=3)) == ()
 
 
-def test_a_field_that_is_written_out_and_means_the_same_is_told_where_it_recreates() -> None:
-    mounts = [{"path": "a.conf", "mountPath": "/etc/a.conf"}]
-    assert differences(version(), version()) == ()
-    assert differences(version(mounts=mounts), version(mounts=mounts)) == ()
+def test_a_field_that_is_written_out_and_means_the_same_is_told_since_it_recreates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As of every container field that comes with a later version, where a spec gives its default."""
+    later = {AppSpec: _FIRST_FIELDS[AppSpec] - {"type"}}
+    monkeypatch.setattr("reconciler.model.version._FIRST_FIELDS", {**_FIRST_FIELDS, **later})
+    silent, given = version(), version(type="http")
+    assert [str(difference) for difference in recreating(silent, given)] == ["spec.type: written out"]
+    assert [str(difference) for difference in recreating(given, silent)] == ["spec.type: left to its default"]
+    assert differences(given, version(type="http", revision="r2")) == ()
 
 
 def test_of_many_differences_the_first_are_told_and_how_many_there_are_besides() -> None:
