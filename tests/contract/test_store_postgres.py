@@ -6,7 +6,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -259,6 +259,14 @@ def test_the_role_of_the_documentation_for_readers_reads_everything_and_writes_n
         roles.run("SET ROLE orchestry_status; DELETE FROM events")
 
 
+def assert_told(roles: Roles, taken: str, told: str, act: Callable[[], object]) -> None:
+    """Assert that an act which lacks the right that was taken is refused, with what grants it."""
+    roles.run(taken)
+    with pytest.raises(Unavailable) as failed:
+        act()
+    assert str(failed.value).endswith(f": {told.format(roles.name)}")
+
+
 @pytest.mark.parametrize(
     ("taken", "told"),
     [
@@ -278,10 +286,7 @@ def test_the_role_of_the_documentation_for_readers_reads_everything_and_writes_n
     ],
 )
 def test_a_right_that_a_reader_lacks_is_told_with_what_grants_it(roles: Roles, taken: str, told: str) -> None:
-    roles.run(taken)
-    with pytest.raises(Unavailable) as failed:
-        roles.reader().recorded()
-    assert str(failed.value).endswith(f": {told.format(roles.name)}")
+    assert_told(roles, taken, told, lambda: roles.reader().recorded())
 
 
 WRITING = (
@@ -313,10 +318,7 @@ WRITING = (
     ],
 )
 def test_a_right_that_the_controller_lacks_is_told_with_what_grants_it(roles: Roles, taken: str, told: str) -> None:
-    roles.run(taken)
-    with pytest.raises(Unavailable) as failed:
-        write(roles)
-    assert str(failed.value).endswith(f": {told.format(roles.name)}")
+    assert_told(roles, taken, told, lambda: write(roles))
 
 
 def test_a_postgresql_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
