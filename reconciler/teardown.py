@@ -39,7 +39,7 @@ def tear_down(settings: Settings) -> Iterator[str]:
     with ExitStack() as opened:
         runtime = open_runtime(settings, Waker())
         opened.callback(runtime.close)
-        opened.callback(InstanceLock(runtime.engine_id(), settings.instance).release)
+        opened.callback(InstanceLock(runtime.engine_id(), settings.instance, settings.directory).release)
         store = _open_record(settings)
         if store is not None:
             opened.callback(store.close)

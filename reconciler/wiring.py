@@ -67,7 +67,7 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
         pulse.at("waiting for the Docker Engine")
         runtime = open_runtime(settings, waker)
         opened.callback(runtime.close)
-        opened.callback(InstanceLock(runtime.engine_id(), settings.instance).release)
+        opened.callback(InstanceLock(runtime.engine_id(), settings.instance, settings.directory).release)
         runtime.prepare()
         prober = open_prober(wake=waker.wake, redactor_of=runtime.redactor_of, concurrency=settings.probe_concurrency)
         opened.callback(prober.close)
