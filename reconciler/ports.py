@@ -6,7 +6,7 @@ fakes included, has to pass. Adapters catch their library's errors and raise the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +27,14 @@ from reconciler.model.status import AppStatus
 
 class Unavailable(Exception):
     """The other side can't be reached just now: nothing is known, nothing changes. The message names the remedy."""
+
+
+class Unfit(Unavailable):
+    """The other side can be reached and can't be used as it is: to wait for it doesn't help."""
+
+
+class LeadershipUnknown(Unavailable):
+    """It can't be told just now whether this controller still holds its instance. What changes anything waits."""
 
 
 class NothingRecorded(Unavailable):
@@ -53,8 +61,18 @@ class Rejected(ActionError):
     """An action failed, and the same will fail again until the spec changes."""
 
 
-# How often, at the least, the loop makes a checkpoint. A lease on the instance outlives three of them.
+# How often, at the least, the loop makes a checkpoint. A lease on the instance outlives three of them, and is renewed
+# at the same pace.
 CHECKPOINT_SECONDS = 10.0
+
+
+# Asked right before anything outside is changed: raises AlreadyRunning where another controller has taken this instance
+# over, LeadershipUnknown where that can't be told. Any thread may call it.
+Fence = Callable[[], None]
+
+
+def no_fence() -> None:
+    """The `Fence` of whoever needs none: nobody else may hold what it changes."""
 
 
 class Clock(Protocol):
@@ -177,11 +195,12 @@ class Record:
 class Store(Protocol):
     """State across restarts, and the record that `status`, `events` and `explain` read.
 
-    Whoever holds an open store is the instance's only controller.
+    Whoever has loaded from a store, and not closed it, is the instance's only controller.
     """
 
     def load(self) -> State:
-        """The state saved last; an empty one where there is none."""
+        """The state saved last; an empty one where there is none. Who has loaded it is the instance's controller.
+        Raises Unavailable, and AlreadyRunning where another is."""
 
     def save(self, record: Record, *, checkpoint: bool = False) -> None:
         """Write what differs from what was saved last, in one transaction; nothing at all where nothing does.
@@ -190,6 +209,12 @@ class Store(Protocol):
         Raises Unavailable, with nothing written, when the database can't be; AlreadyRunning when another controller
         has taken this instance over.
         """
+
+    def fence(self) -> None:
+        """See `Fence`."""
+
+    def renew(self) -> None:
+        """Hold the instance for longer, where it is held for a time. Any thread may call it. Raises as `save` does."""
 
     def announce(self, sign: SignOfLife) -> None:
         """Let readers on other hosts know, where the database is shared with any. Any thread may call it. Raises

@@ -16,6 +16,7 @@ from reconciler.edge.nginx import Nginx
 from reconciler.edge.process import ProcessNginx
 from reconciler.edge.publisher import NginxEdge
 from reconciler.edge.settings import EdgeSettings
+from reconciler.ports import Fence, no_fence
 
 __all__ = ["EdgeMode", "EdgeSettings", "NginxEdge", "NoEdge", "edge_container_name", "open_edge"]
 
@@ -29,13 +30,15 @@ def open_edge(
     state_dir: Path,
     network: str,
     settings: EdgeSettings,
+    fence: Fence = no_fence,
 ) -> NginxEdge | NoEdge:
-    """The edge of one instance, with its files under ``state_dir/edge``. Starts nothing before the first publish."""
+    """The edge of one instance, with its files under ``state_dir/edge``. Starts nothing before the first publish.
+    ``fence`` is what allows a change of what is served."""
     if mode == "none":
         return NoEdge()
     root = settings.external_dir if mode == "external" and settings.external_dir else state_dir / "edge"
     generations = Generations(root, settings.keep_generations)
-    return NginxEdge(_nginx(mode, generations, instance, network, settings), generations, settings)
+    return NginxEdge(_nginx(mode, generations, instance, network, settings), generations, settings, fence)
 
 
 def _nginx(mode: EdgeMode, generations: Generations, instance: str, network: str, settings: EdgeSettings) -> Nginx:

@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from reconciler.edge.servers import ServerList
+from reconciler.ports import Fence, no_fence
 
 _ANSWER_TIMEOUT_SECONDS = 5.0
 _POLL_SECONDS = 0.002
@@ -36,8 +37,9 @@ class Control:
     that a controller that takes over sees what an earlier one was waiting for.
     """
 
-    def __init__(self, run_directory: Path) -> None:
+    def __init__(self, run_directory: Path, fence: Fence = no_fence) -> None:
         self._directory = run_directory
+        self._fence = fence
 
     def state(self, name: str) -> str | None:
         """What is served at a control socket, as nginx tells; None where nothing answers."""
@@ -49,7 +51,10 @@ class Control:
         return None
 
     def ask(self, name: str, method: str, target: str, body: str = "", headers: Mapping[str, str] | None = None) -> str:
-        """One request to a control socket that was seen to serve. Raises NotServed."""
+        """One request to a control socket that was seen to serve; one that changes something asks the fence first.
+        Raises NotServed."""
+        if method != "GET":
+            self._fence()
         return _ask(self._parked(name), method, target, body, headers)
 
     def worker(self, name: str) -> int:

@@ -1,14 +1,15 @@
 """The publisher makes a route table live: render, test, switch, load, prove, and go back where any of it fails.
 
 Decides what is really served and says so in the `Publication`. It must never leave a configuration current that was
-not proven, never load nginx twice for one table, and never at all where only replicas changed that can be pushed.
+not proven, never load nginx twice for one table, and never at all where only replicas changed that can be pushed. Nor
+change what is served once another controller has taken over: the fence is asked before each switch, load and push.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from threading import Lock
 
@@ -26,7 +27,7 @@ from reconciler.edge.settings import EdgeSettings
 from reconciler.edge.sockets import requests_left
 from reconciler.edge.virtual_servers import Certificate
 from reconciler.model.routes import Publication, Refusal, RouteTable
-from reconciler.ports import Unavailable
+from reconciler.ports import Fence, LeadershipUnknown, Unavailable, no_fence
 
 _LARGE_ERROR_LOG_BYTES = 16 * 2**20
 
@@ -34,12 +35,13 @@ _LARGE_ERROR_LOG_BYTES = 16 * 2**20
 class NginxEdge:
     """`ports.Edge` on any nginx, which logs requests to ``access_log`` in the format of `model.access_log`."""
 
-    def __init__(self, nginx: Nginx, generations: Generations, settings: EdgeSettings) -> None:
+    def __init__(self, nginx: Nginx, generations: Generations, settings: EdgeSettings, fence: Fence = no_fence) -> None:
         self.access_log = generations.access_log
         self._nginx = nginx
         self._generations = generations
         self._settings = settings
-        self._control = Control(generations.root / "run")
+        self._fence = fence
+        self._control = Control(generations.root / "run", fence)
         self._certificates = Certificates(generations.root / "assets", settings.secrets_dir)
         self._insertion = Insertion()
         self._renderer: Renderer | None = None
@@ -102,6 +104,7 @@ class NginxEdge:
         with self._lock:
             self._last = None
             with self._control.reloading(""):
+                self._fence()
                 self._nginx.stop()
 
     def close(self) -> None:
@@ -212,11 +215,14 @@ class NginxEdge:
     @contextmanager
     def _made_current(self, generation: str, failure: str) -> Iterator[None]:
         """Make a generation current while nginx takes it over, and the one before again where that fails."""
+        self._fence()
         previous = self._generations.current
         try:
             self._generations.activate(generation)
             yield
         except (NotServed, Unavailable, OSError) as error:
+            with suppress(LeadershipUnknown):  # what was begun is taken back, unless another has taken over
+                self._fence()
             if generation != previous:
                 self._generations.activate(previous)
                 self._generations.discard(generation)

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     IMAGE_MISSING = "ImageMissing"
     IMAGE_NOT_FOUND = "ImageNotFound"
     IMAGE_PULL_FAILED = "ImagePullFailed"
+    LEADERSHIP_UNKNOWN = "LeadershipUnknown"
     NAME_TAKEN = "NameTaken"
     NETWORK_CHANGED = "NetworkChanged"
     NETWORK_MISSING = "NetworkMissing"
@@ -89,6 +90,7 @@ OUTSIDE = frozenset(
         Reason.HOST_PATH_REFUSED,
         Reason.IMAGE_MISSING,
         *NO_IMAGE,
+        Reason.LEADERSHIP_UNKNOWN,
         Reason.NAME_TAKEN,
         Reason.NETWORK_CHANGED,
         Reason.NETWORK_MISSING,

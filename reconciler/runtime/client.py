@@ -1,6 +1,7 @@
 """The Engine API client of docker-py, with an end to every wait, and with types where the library has none.
 
-Two things of the library's are put right. It gives pulls no time-out, so a registry that stops talking would hold a
+The one door for whatever changes anything on the Engine: no such request leaves without the `Fence`. And two things of
+the library's are put right. It gives pulls no time-out, so a registry that stops talking would hold a
 worker for ever. And underneath it, requests lets ``REQUESTS_CA_BUNDLE`` win over the certificate authority that
 ``DOCKER_CERT_PATH`` names.
 """
@@ -14,14 +15,29 @@ import docker
 from docker.errors import ImageNotFound
 
 from reconciler.model.image import Image
+from reconciler.ports import Fence, no_fence
 
 # Between two signs of life of a pull; the Engine reports progress far more often than that.
 SILENT_PULL_SECONDS = 300.0
 LOOK_SECONDS = 15.0
 
 
+_ONLY_LOOKS = ("GET", "HEAD")
+
+
 class BoundedClient(docker.APIClient):
-    """An `APIClient` whose requests that change something always have a time-out, also where the library gives none."""
+    """An `APIClient` whose requests that change something always have a time-out, also where the library gives none;
+    ``fence`` is asked right before each of them is sent."""
+
+    def __init__(self, *, fence: Fence = no_fence, **options: Any) -> None:
+        self._fence = fence
+        super().__init__(**options)
+
+    def request(self, method: Any, *arguments: Any, **options: Any) -> Any:
+        """Send a request: all of them come this way, whichever call made them."""
+        if method not in _ONLY_LOOKS:
+            self._fence()
+        return super().request(method, *arguments, **options)
 
     def get(self, *arguments: Any, **options: Any) -> Any:
         """Send a request that only looks. The loop waits for it, and at nothing of it may an Engine that hangs hold up

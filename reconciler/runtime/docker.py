@@ -18,7 +18,7 @@ from reconciler.model.actions import Action
 from reconciler.model.observed import Capacity, Inventory, SecretsSeen
 from reconciler.model.reasons import Reason
 from reconciler.model.spec import App
-from reconciler.ports import TryLater, Unavailable
+from reconciler.ports import Fence, LeadershipUnknown, TryLater, Unavailable, no_fence
 from reconciler.runtime.actions import Owned, Performer, remove_gracefully
 from reconciler.runtime.client import BoundedClient
 from reconciler.runtime.deaths import Deaths
@@ -64,7 +64,8 @@ class DockerRuntime:
     ``wake`` is called from the event thread, which runs from `prepare` to `close`. ``allow_host_paths`` are those
     that volumes may name, ``allow_volumes`` volumes that are not ours and may be mounted, ``volume_record``
     the file for `Volumes`, ``secrets_key`` that for `DigestKey`; ``concurrency`` is how many threads will call
-    `perform` at a time. No method calls the Engine before the first that needs it, so the Engine may come up later.
+    `perform` at a time, ``fence`` what allows a change. No method calls the Engine before the first that needs it, so
+    the Engine may come up later.
     """
 
     def __init__(
@@ -79,11 +80,12 @@ class DockerRuntime:
         secrets_key: Path | None,
         wake: Callable[[], None],
         concurrency: int,
+        fence: Fence = no_fence,
     ) -> None:
         self._instance = instance
         self._wake = wake
         self._concurrency = concurrency
-        self._engine = self._connection(concurrency)
+        self._engine = self._connection(concurrency, fence)
         self._network = ReplicaNetwork(self._engine, network, instance)
         self._deaths = Deaths()
         self._images = HostImages()
@@ -100,8 +102,8 @@ class DockerRuntime:
 
     # The two ends at the outside, apart so that an Engine in memory can take their place.
 
-    def _connection(self, concurrency: int) -> Engine:
-        return Engine(concurrency)
+    def _connection(self, concurrency: int, fence: Fence) -> Engine:
+        return Engine(concurrency, fence)
 
     def _event_watch(self, wake: Callable[[], None]) -> EventWatch:
         return EventWatch(self._engine, self._instance, self._deaths, self._images, self._network_destroyed, wake)
@@ -162,6 +164,8 @@ class DockerRuntime:
         """See `ports.Runtime.perform`. Most reasons of its errors stand in the table of `failures`."""
         try:
             self._performer.perform(action)
+        except LeadershipUnknown as error:
+            raise TryLater(Reason.LEADERSHIP_UNKNOWN, f"{action.summary}: {error}") from error
         except Unavailable as error:
             raise TryLater(Reason.ENGINE_UNAVAILABLE, str(error)) from error
 

@@ -16,7 +16,7 @@ from docker.errors import APIError, DockerException, StreamParseError
 from docker.utils import kwargs_from_env
 from urllib3.exceptions import HTTPError as TransportError
 
-from reconciler.ports import Unavailable
+from reconciler.ports import Fence, Unavailable, no_fence
 from reconciler.runtime.client import BoundedClient
 
 TIMEOUT_SECONDS = 60
@@ -25,9 +25,11 @@ _SPARE_CONNECTIONS = 3
 
 
 class Engine:
-    """The connection to the Engine. ``concurrency`` is how many threads will perform actions at a time."""
+    """The connection to the Engine. ``concurrency`` is how many threads will perform actions at a time; ``fence`` is
+    asked before any request that changes something."""
 
-    def __init__(self, concurrency: int) -> None:
+    def __init__(self, concurrency: int, fence: Fence = no_fence) -> None:
+        self._fence = fence
         self._pool_size = concurrency + _SPARE_CONNECTIONS
         self._lock = threading.Lock()
         self._connected: BoundedClient | None = None
@@ -62,7 +64,11 @@ class Engine:
         with self._lock:
             if self._connected is None:
                 self._connected = BoundedClient(
-                    **kwargs_from_env(), version="auto", timeout=TIMEOUT_SECONDS, max_pool_size=self._pool_size
+                    **kwargs_from_env(),
+                    fence=self._fence,
+                    version="auto",
+                    timeout=TIMEOUT_SECONDS,
+                    max_pool_size=self._pool_size,
                 )
             return self._connected
 

@@ -20,9 +20,10 @@ from reconciler.model.actions import (
 )
 from reconciler.model.image import ResolvedImage, resolved
 from reconciler.model.observed import Container, ContainerState, Inventory
+from reconciler.model.reasons import Reason
 from reconciler.model.secrets import combined
 from reconciler.model.version import Version
-from reconciler.ports import ActionError, Rejected, TryLater, Unavailable
+from reconciler.ports import ActionError, AlreadyRunning, LeadershipUnknown, Rejected, TryLater, Unavailable
 from reconciler.runtime.docker import DockerRuntime
 from reconciler.runtime.host_paths import AllowedPath
 from reconciler.runtime.translate import create_body, ownership_labels
@@ -780,3 +781,50 @@ def test_the_host_has_a_size_and_the_engine_an_identity(ready: World) -> None:
     assert capacity.memory_bytes > 2**20
     assert observe(ready).capacity == capacity
     assert ready.runtime.engine_id() == ready.another().engine_id()
+
+
+# Who may
+
+
+def taken_over() -> None:
+    raise AlreadyRunning("another controller has taken over")
+
+
+def unanswered() -> None:
+    raise LeadershipUnknown("the database does not answer")
+
+
+def test_a_runtime_whose_controller_was_followed_by_another_changes_nothing(ready: World) -> None:
+    container = created(ready)
+    stale = ready.another(fence=taken_over)
+    stale.prepare()
+    for action in (removal(container), creation(ready, 2), starting(container)):
+        with pytest.raises(AlreadyRunning, match="has taken over"):
+            stale.perform(action)
+    assert [(c.name, c.id, c.state) for c in observe(ready).containers] == [
+        (container.name, container.id, ContainerState.RUNNING)
+    ]
+
+
+def test_an_action_is_tried_again_where_it_can_not_be_told_who_leads(ready: World) -> None:
+    container = created(ready)
+    with pytest.raises(TryLater, match=f"remove {container.name}: the database does not answer") as failed:
+        ready.another(fence=unanswered).perform(removal(container))
+    assert failed.value.reason == Reason.LEADERSHIP_UNKNOWN
+    assert found(ready, container.name).state is ContainerState.RUNNING
+
+
+def test_it_is_asked_who_leads_before_each_call_of_an_action(ready: World) -> None:
+    answers = iter((lambda: None, taken_over))
+    action = creation(ready)
+    with pytest.raises(AlreadyRunning):
+        ready.another(fence=lambda: next(answers)()).perform(action)
+    assert found(ready, action.name).state is ContainerState.CREATED
+    ready.runtime.perform(action)
+    assert found(ready, action.name).state is ContainerState.RUNNING
+
+
+def test_a_network_is_not_made_where_it_can_not_be_told_who_leads(world: World) -> None:
+    with pytest.raises(Unavailable, match="the database does not answer"):
+        world.another(fence=unanswered).prepare()
+    assert not world.api.networks(names=[world.place.network])

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+from reconciler.ports import Fence, no_fence
 from reconciler.runtime.client import BoundedClient
 from reconciler.runtime.docker import DockerRuntime
 from reconciler.runtime.engine import Engine
@@ -17,16 +18,42 @@ from reconciler.runtime.events import EventWatch
 from reconciler.runtime.host_paths import AllowedPath
 from tests.fakes.engine import FakeEngine
 
+# What a real Engine is asked by GET, or not at all.
+_LOOKS = frozenset(
+    ("containers", "has_image", "image_list", "info", "inspect_container", "inspect_network", "inspect_volume", "logs")
+    + ("networks", "reload_config", "volumes")
+)
+
+
+class _Fenced:
+    """The Engine in memory as one controller has it: its fence is asked before each call that changes something."""
+
+    def __init__(self, engine: FakeEngine, fence: Fence) -> None:
+        self._engine = engine
+        self._fence = fence
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._engine, name)
+        if name in _LOOKS:
+            return call
+
+        def fenced(*arguments: Any, **options: Any) -> Any:
+            self._fence()
+            return call(*arguments, **options)
+
+        return fenced
+
 
 class _Connection(Engine):
     """Reaches the Engine in memory; what its errors become is the real connection's doing."""
 
-    def __init__(self, engine: FakeEngine) -> None:
-        super().__init__(concurrency=1)
+    def __init__(self, engine: FakeEngine, fence: Fence) -> None:
+        super().__init__(1, fence)
         self.fake = engine
+        self._fenced = _Fenced(engine, fence)
 
     def _client(self) -> BoundedClient:
-        return cast(BoundedClient, self.fake)
+        return cast(BoundedClient, self._fenced)
 
 
 class _Events(EventWatch):
@@ -64,6 +91,7 @@ class FakeRuntime(DockerRuntime):
         volume_record: Path | None = None,
         secrets_key: Path | None = None,
         wake: Callable[[], None] = lambda: None,
+        fence: Fence = no_fence,
     ) -> None:
         self.engine = engine
         super().__init__(
@@ -76,10 +104,11 @@ class FakeRuntime(DockerRuntime):
             secrets_key=secrets_key,
             wake=wake,
             concurrency=1,
+            fence=fence,
         )
 
-    def _connection(self, concurrency: int) -> Engine:
-        return _Connection(self.engine)
+    def _connection(self, concurrency: int, fence: Fence) -> Engine:
+        return _Connection(self.engine, fence)
 
     def _event_watch(self, wake: Callable[[], None]) -> EventWatch:
         return _Events(self._engine, self._instance, self._deaths, self._images, self._network_destroyed, wake)

@@ -320,6 +320,12 @@ class SimulatedStore:
         self.told += len(record.events)
         self._faults.may_kill("after saving")
 
+    def fence(self) -> None:
+        """Nobody else may take over."""
+
+    def renew(self) -> None:
+        """It is held for good."""
+
     def announce(self, sign: SignOfLife) -> None:
         """Nobody reads it elsewhere."""
 

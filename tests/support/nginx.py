@@ -34,6 +34,7 @@ from cryptography.x509.oid import NameOID
 from reconciler.edge import EdgeSettings, NginxEdge, open_edge
 from reconciler.model.routes import AppRoutes, RouteTable
 from reconciler.model.spec import EdgeOptions, Route
+from reconciler.ports import Fence, no_fence
 from tests.support.replicas import Replica
 from tests.support.tcp import unused_port
 from tests.support.waiting import eventually
@@ -81,14 +82,15 @@ class Front:
     def __post_init__(self) -> None:
         self.edge = self.reopen()
 
-    def reopen(self, **changes: Any) -> NginxEdge:
-        """A new edge on the same files, as after a restart of the controller."""
+    def reopen(self, fence: Fence = no_fence, **changes: Any) -> NginxEdge:
+        """A new edge on the same files, as after a restart of the controller, with other settings."""
         edge = open_edge(
             self.mode,
             instance=self.instance,
             state_dir=self.state_dir,
             network=self.network,
             settings=replace(self.settings, **changes),
+            fence=fence,
         )
         assert isinstance(edge, NginxEdge)
         return edge

@@ -9,10 +9,12 @@ from typing import NoReturn
 import pytest
 
 from reconciler.edge.container import ContainerNginx
+from reconciler.edge.control import Control, NotServed
 from reconciler.edge.external import ExternalNginx
 from reconciler.edge.process import ProcessNginx
 from reconciler.model.routes import RouteTable
 from reconciler.model.spec import Route
+from reconciler.ports import AlreadyRunning, LeadershipUnknown, Unavailable
 from tests.support.nginx import Front, app_routes, ask, table
 from tests.support.replicas import Replica
 from tests.support.waiting import eventually
@@ -149,3 +151,66 @@ def _never(*_: object) -> NoReturn:
 
 def _files(way: Front) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in (way.root / "generations").rglob("*")}
+
+
+# Who may
+
+
+def taken_over() -> None:
+    raise AlreadyRunning("another controller has taken over")
+
+
+def unanswered() -> None:
+    raise LeadershipUnknown("the database does not answer")
+
+
+def test_an_edge_whose_controller_was_followed_by_another_changes_nothing(way: Front, two: list[Replica]) -> None:
+    way.publish(app_routes("web", way.at(two[0])))
+    stale = way.reopen(taken_over)
+    current = (way.root / "current").readlink()
+    servers = app_routes("web", way.at(two[1]))
+    for wanted in (table(servers), table(servers, app_routes("api", way.at(*two)))):
+        with pytest.raises(AlreadyRunning, match="has taken over"):
+            stale.publish(wanted)
+    with pytest.raises(AlreadyRunning):
+        stale.shut_down()
+    assert {way.get("/web").replica for _ in range(10)} == {"web-1"}
+    assert way.get("/api").status == 404
+    assert (way.root / "current").readlink() == current
+
+
+def test_an_edge_of_which_it_can_not_be_told_who_leads_keeps_what_is_served(way: Front, two: list[Replica]) -> None:
+    way.publish(app_routes("web", way.at(two[0])))
+    with pytest.raises(Unavailable, match="the database does not answer"):
+        way.reopen(unanswered).publish(table(app_routes("web", way.at(two[1]))))
+    assert {way.get("/web").replica for _ in range(10)} == {"web-1"}
+    same = way.reopen(unanswered).publish(table(app_routes("web", way.at(two[0]))))
+    assert same.how == "unchanged"
+
+
+def test_replicas_are_not_pushed_by_whoever_was_followed_in_the_middle_of_it(way: Front, two: list[Replica]) -> None:
+    way.publish(app_routes("web", way.at(two[0])))
+    answers = iter((lambda: None, taken_over))
+    if not way.has_lua:
+        return  # there is nothing in the middle
+    with pytest.raises(AlreadyRunning):
+        way.reopen(lambda: next(answers)()).publish(table(app_routes("web", way.at(two[1]))))
+    assert {way.get("/web").replica for _ in range(10)} == {"web-1"}
+
+
+def test_what_a_successor_may_have_loaded_is_not_taken_back(
+    way: Front, two: list[Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever was stopped while it waited for the proof of a configuration finds that it did not come in time."""
+
+    def too_late(*_: object) -> NoReturn:
+        raise NotServed("too late")
+
+    way.publish(app_routes("web", way.at(two[0])))
+    answers = iter((lambda: None, taken_over))
+    edge = way.reopen(lambda: next(answers)())
+    with monkeypatch.context() as patch:
+        patch.setattr(Control, "prove", too_late)
+        with pytest.raises(AlreadyRunning):
+            edge.publish(table(app_routes("web", way.at(two[1])), app_routes("api", way.at(*two))))
+    eventually(lambda: way.get("/api").status == 200)
