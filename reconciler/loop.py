@@ -10,12 +10,14 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from reconciler.model.events import Event
 from reconciler.model.plan import DecisionSettings
-from reconciler.ports import CHECKPOINT_SECONDS, Record, Unavailable
+from reconciler.model.state import State
+from reconciler.ports import CHECKPOINT_SECONDS, Record, Unavailable, Unfit
 from reconciler.tick import TickResult, World, tick, unstored
 
 # Wake-ups closer together than this share a tick; and the loop rests at least as long as its last tick took. While
@@ -129,11 +131,14 @@ def run(
 ) -> int:
     """Tick until told to stop or ``until`` is fulfilled; ``reread`` is asked for settings after a SIGHUP. Exit code: 0,
     or 1 when it could not be fulfilled."""
-    world.pulse.at("waiting for the database")
-    last = TickResult(world.store.load())
     started_at = last_checkpoint = world.clock.now()
     logged: frozenset[str] = frozenset()
     unwritten = Seldom(STORE_LOG_SECONDS)
+    last = _load(world, waker, stop, until, unwritten)
+    if last is None:
+        return 0 if stop.requested else 1
+    with suppress(Unavailable):  # the tick will meet it as well, and tells of it
+        world.runtime.prepare()
     while not stop.requested:
         if stop.hung_up():
             world = replace(world, settings=reread(world.settings))
@@ -141,9 +146,7 @@ def run(
         due = not 0 <= now - last_checkpoint < CHECKPOINT_SECONDS
         began = time.monotonic()
         last, recorded = _attempt(world, last, now, checkpoint=due)
-        for outage in last.outages:
-            if outage.side == "store" and unwritten.due():
-                log.error("%s", outage)
+        _log_unwritten(last, unwritten)
         if not recorded:
             if until.once or _late(until, started_at, now):
                 return 1
@@ -162,6 +165,45 @@ def run(
     log.info("stopping: actions in hand are finished, apps keep running")
     _finish(world, last)
     return 0
+
+
+def _load(world: World, waker: Waker, stop: Stop, until: Until, unwritten: Seldom) -> TickResult | None:
+    """What to begin with, once the database can be read and written; None where it is time to end before that.
+
+    Raises Unfit where waiting won't help, AlreadyRunning where another controller runs.
+    """
+    started_at, last = world.clock.now(), TickResult(State())
+    while not stop.requested:
+        world.pulse.at("waiting for the database")
+        try:
+            loaded = world.store.load()
+        except Unfit:
+            raise
+        except Unavailable as error:
+            last = unstored(last, error, world.clock.now())
+        else:
+            return _remembering(loaded, last)
+        world.pulse.reached(last.outages, last.state.outages)
+        world.pulse.rest()
+        _log_unwritten(last, unwritten)
+        if until.once or _late(until, started_at, world.clock.now()):
+            return None
+        waker.sleep(STORE_PAUSE_SECONDS, STORE_PAUSE_SECONDS)
+    return None
+
+
+def _remembering(loaded: State, waiting: TickResult) -> TickResult:
+    """What to begin with after a wait for the database: its outage is yet to be recorded, unless it was before."""
+    if not waiting.outages or "store" in loaded.outages:
+        return TickResult(loaded)
+    outages = {**loaded.outages, **waiting.state.outages}
+    return TickResult(replace(loaded, outages=outages), unwritten=waiting.unwritten)
+
+
+def _log_unwritten(last: TickResult, unwritten: Seldom) -> None:
+    for outage in last.outages:
+        if outage.side == "store" and unwritten.due():
+            log.error("%s", outage)
 
 
 def _attempt(world: World, last: TickResult, now: float, *, checkpoint: bool) -> tuple[TickResult, bool]:

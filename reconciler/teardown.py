@@ -10,15 +10,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 
 from reconciler.edge import edge_container_name
-from reconciler.instance_lock import InstanceLock
 from reconciler.loop import Waker
 from reconciler.model.events import Event
 from reconciler.model.state import State
-from reconciler.ports import Record, Store, Unavailable
+from reconciler.ports import Fence, Record, Store, Unavailable, no_fence
 from reconciler.pulse import sign_of_end
 from reconciler.settings import Settings
 from reconciler.store import open_store
-from reconciler.wiring import SystemClock, open_nginx, open_runtime, places_of_life
+from reconciler.wiring import SystemClock, lock_instance, open_nginx, open_runtime, places_of_life
 
 # What a teardown does to nginx, to be done and done.
 _NGINX_ENDS = {
@@ -37,18 +36,20 @@ def tear_down(settings: Settings) -> Iterator[str]:
     raises Unavailable at the end.
     """
     with ExitStack() as opened:
-        runtime = open_runtime(settings, Waker())
-        opened.callback(runtime.close)
-        opened.callback(InstanceLock(runtime.engine_id(), settings.instance, settings.directory).release)
         store = _open_record(settings)
-        if store is not None:
+        fence = store.fence if store else no_fence
+        if store:
             opened.callback(store.close)
+        runtime = open_runtime(settings, Waker(), fence)
+        opened.callback(runtime.close)
+        opened.callback(lock_instance(settings, runtime).release)
+        if store:
             _forget_apps(store)
-        trouble = _end_nginx(settings)
+        trouble = _end_nginx(settings, fence)
         if not trouble and settings.edge in _NGINX_ENDS:
             yield _NGINX_ENDS[settings.edge][1]
         removed = runtime.remove_all()
-        if store is not None:
+        if store:
             _tell_of_removal(settings, store)
     yield from (f"removed container {name}" for name in removed.containers)
     yield from (f"removed network {name}" for name in removed.networks)
@@ -60,10 +61,10 @@ def tear_down(settings: Settings) -> Iterator[str]:
         )
 
 
-def _end_nginx(settings: Settings) -> str:
+def _end_nginx(settings: Settings, fence: Fence) -> str:
     """End nginx; what kept us from it, "" where nothing did."""
     try:
-        open_nginx(settings).shut_down()
+        open_nginx(settings, fence).shut_down()
     except (Unavailable, OSError) as error:
         return f"could not {_NGINX_ENDS[settings.edge][0]} ({settings.edge}): {error}"
     return ""
@@ -84,10 +85,10 @@ def removals(settings: Settings) -> Iterator[str]:
 
 
 def _open_record(settings: Settings) -> Store | None:
-    """The record of the instance; None where there was never any."""
+    """The record of the instance, yet to be loaded; None where there was never any."""
     if not (settings.database or settings.directory.exists()):
         return None
-    return open_store(settings.database, state_dir=settings.directory, instance=settings.instance)
+    return open_store(settings.database, state_dir=settings.directory, instance=settings.instance, prepared=False)
 
 
 def _forget_apps(store: Store) -> None:

@@ -23,7 +23,7 @@ from reconciler.loop import Waker
 from reconciler.model.plan import DecisionSettings
 from reconciler.model.reasons import Reason
 from reconciler.model.recorded import SignOfLife
-from reconciler.ports import Rejected, Source, Store
+from reconciler.ports import Fence, Rejected, Source, Store, no_fence
 from reconciler.probe import open_prober
 from reconciler.pulse import Pulse
 from reconciler.runtime.docker import DockerRuntime
@@ -53,25 +53,26 @@ class SystemClock:
 
 @contextmanager
 def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
-    """Everything the loop needs, opened in order. Raises Unavailable, AlreadyRunning or Rejected with the remedy."""
+    """Everything the loop needs, opened in order. What keeps other controllers of this host out is taken at once, the
+    database waited for by the loop, and before that nothing is changed. Raises Unavailable, AlreadyRunning or Rejected
+    with the remedy."""
     clock = SystemClock()
     if settings.allow_host_paths:
         log.warning(_SUBPATHS_ARE_ALLOWED, ", ".join(settings.allow_host_paths))
     with ExitStack() as opened:
-        store = open_store(settings.database, state_dir=settings.directory, instance=settings.instance)
+        store = open_store(settings.database, state_dir=settings.directory, instance=settings.instance, prepared=False)
         opened.callback(store.close)
-        pulse = opened.enter_context(Pulse(places_of_life(settings, store)))
+        pulse = opened.enter_context(Pulse(places_of_life(settings, store), store.renew))
         pulse.at("reading the source")
         source = open_spec_source(settings, waker, settings.directory)
         opened.callback(source.close)
         pulse.at("waiting for the Docker Engine")
-        runtime = open_runtime(settings, waker)
+        runtime = open_runtime(settings, waker, store.fence)
         opened.callback(runtime.close)
-        opened.callback(InstanceLock(runtime.engine_id(), settings.instance, settings.directory).release)
-        runtime.prepare()
+        opened.callback(lock_instance(settings, runtime).release)
         prober = open_prober(wake=waker.wake, redactor_of=runtime.redactor_of, concurrency=settings.probe_concurrency)
         opened.callback(prober.close)
-        edge = open_nginx(settings)
+        edge = open_nginx(settings, store.fence)
         opened.callback(edge.close)
         meter = open_meter(
             state_dir=settings.directory,
@@ -132,7 +133,12 @@ def open_spec_source(
         raise Rejected(Reason.SOURCE_UNFIT, f"source: {error}") from error
 
 
-def open_runtime(settings: Settings, waker: Waker) -> DockerRuntime:
+def lock_instance(settings: Settings, runtime: DockerRuntime) -> InstanceLock:
+    """The lock on the instance's containers. Raises AlreadyRunning, or Unavailable without the Engine."""
+    return InstanceLock(runtime.engine_id(), settings.instance, settings.directory)
+
+
+def open_runtime(settings: Settings, waker: Waker, fence: Fence = no_fence) -> DockerRuntime:
     return DockerRuntime(
         instance=settings.instance,
         network=settings.network_name,
@@ -143,6 +149,7 @@ def open_runtime(settings: Settings, waker: Waker) -> DockerRuntime:
         secrets_key=settings.directory / "secrets.key",
         wake=waker.wake,
         concurrency=settings.concurrency,
+        fence=fence,
     )
 
 
@@ -159,7 +166,7 @@ def allowed_host_paths(settings: Settings) -> tuple[AllowedPath, ...]:
     return (*exact, *(AllowedPath(PurePosixPath(path), subpaths=True) for path in settings.allow_host_paths))
 
 
-def open_nginx(settings: Settings) -> NginxEdge | NoEdge:
+def open_nginx(settings: Settings, fence: Fence = no_fence) -> NginxEdge | NoEdge:
     return open_edge(
         settings.edge,
         instance=settings.instance,
@@ -178,6 +185,7 @@ def open_nginx(settings: Settings) -> NginxEdge | NoEdge:
             test_command=settings.edge_test_command,
             reload_command=settings.edge_reload_command,
         ),
+        fence=fence,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from reconciler import alive
 from reconciler.store import sqlite_reading
-from reconciler.store.database import Database, Postgres, postgres_url
+from reconciler.store.database import Postgres, postgres_url
 from reconciler.store.leadership import FileLock
 from reconciler.store.reader import SqlReader
 from reconciler.store.retention import DEFAULT_RETENTION, Retention
@@ -22,18 +22,25 @@ __all__ = ["Retention", "SqlReader", "SqlStore", "open_reader", "open_store"]
 
 
 def open_store(
-    url: str | None, *, state_dir: Path, instance: str, retention: Retention = DEFAULT_RETENTION
+    url: str | None,
+    *,
+    state_dir: Path,
+    instance: str,
+    retention: Retention = DEFAULT_RETENTION,
+    prepared: bool = True,
 ) -> SqlStore:
     """The database at ``url`` or, without one, ``STATE_DIR/orchestry.db``; made, or brought up to date, where needed.
 
-    The caller becomes the instance's controller until it closes the store or ends. Raises AlreadyRunning where another
-    process is, Unavailable where the database can't be reached, written, or is newer than this program.
+    The caller becomes the instance's controller until it closes the store or ends. Where it isn't to be ``prepared``
+    here, the state directory is locked, and all else waits for `load`. Raises AlreadyRunning where another process is
+    the controller, Unavailable where the database can't be reached, written, or is newer than this program.
     """
     lock = FileLock(state_dir, instance)
     try:
-        database: Database = Postgres(postgres_url(url)) if url else SqliteFile(state_dir / FILE_NAME)
-        store = SqlStore(database, instance, lock, retention)
-        store.prepare(shared=bool(url))
+        server = Postgres(postgres_url(url)) if url else None
+        store = SqlStore(server or SqliteFile(state_dir / FILE_NAME), instance, lock, retention, shared=server)
+        if prepared:
+            store.prepare()
     except BaseException:
         lock.release()
         raise

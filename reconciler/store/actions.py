@@ -19,6 +19,14 @@ def intend(writes: Writes, intents: Iterable[Action], at: float) -> None:
     writes.put(actions, map(row_of, planned))
 
 
+def withdraw(writes: Writes, intents: Iterable[Action], at: float) -> None:
+    """Take back the intents of a record whose writer didn't know that it arrived, and so began none of them."""
+    own = (actions.c.target == sa.bindparam("key"), actions.c.verb == sa.bindparam("kind"), actions.c.planned_at == at)
+    if keys := [{"key": action.key, "kind": action.verb} for action in intents]:
+        mine = actions.c.instance == writes.instance
+        writes.connection.execute(actions.delete().where(mine, *own), keys)
+
+
 def conclude(writes: Writes, outcomes: Iterable[Outcome]) -> None:
     """Close the rows of actions that ended."""
     own = (actions.c.target == sa.bindparam("key"), actions.c.verb == sa.bindparam("kind"))

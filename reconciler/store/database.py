@@ -1,19 +1,24 @@
 """A database to write to: its engine, its transactions, and its errors in words people can act on.
 
 Whatever a driver raises leaves here as `ports.Unavailable` with a remedy or, for a SQLite file that is damaged or gone,
-as `Damaged`, which the store answers by starting over. No message ever holds a password.
+as `Damaged`, which the store answers by starting over. No message ever holds a password, and no wait is without end: on
+a server that has stopped talking the line is cut.
 """
 
 from __future__ import annotations
 
+import os
+import socket
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from contextlib import AbstractContextManager, contextmanager, suppress
+from threading import Timer
+from typing import Any, Protocol
 
+import psycopg2
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from reconciler.ports import Unavailable
@@ -22,8 +27,16 @@ from reconciler.store.rights import User, missing_right, no_schema
 
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 10
+# The server ends statements itself; this is for one that can't even do that.
+TRANSACTION_SECONDS = 60.0
+QUESTION_SECONDS = 5.0
 
 _URL_FORM = "postgresql+psycopg2://USER:PASSWORD@HOST:PORT/DATABASE"
+_READ_ONLY = "25006"
+_IF_READ_ONLY = (
+    "it goes on once it does; where servers take each other's place, name all of them in --database, with "
+    "target_session_attrs=read-write"
+)
 _POSTGRES_NAMES = ("postgres", "postgresql", "postgresql+psycopg2")
 
 
@@ -46,31 +59,55 @@ class Database(Protocol):
 
 
 class Postgres:
-    """A PostgreSQL server, reached through a pool whose connections are checked before use."""
+    """A PostgreSQL server, or the one of several that takes writes, reached through a pool whose connections are
+    checked before use."""
 
     def __init__(self, url: URL, *, pooled: bool = True) -> None:
-        self.place = f"PostgreSQL database {url.database} at {url.host or 'the local socket'}:{url.port or 5432}"
+        self.place = f"PostgreSQL database {url.database} at {_hosts(url)}"
         self._secrets = _secrets(url)
         self._user = User(url.username or "", writes=pooled)
-        pool = {"pool_size": 2, "max_overflow": 3, "pool_timeout": CONNECT_TIMEOUT_SECONDS, "pool_pre_ping": True}
-        self._engine = sa.create_engine(
-            url,
-            connect_args=_postgres_options(),
-            executemany_mode="values_plus_batch",
-            hide_parameters=True,
-            **(pool if pooled else {"poolclass": sa.NullPool}),
-        )
+        options: dict[str, Any] = {
+            "connect_args": _postgres_options(),
+            "executemany_mode": "values_plus_batch",
+            "hide_parameters": True,
+        }
+        bounds = {"pool_size": 2, "max_overflow": 3, "pool_timeout": CONNECT_TIMEOUT_SECONDS}
+        self._engine = sa.create_engine(url, **options, **(bounds if pooled else {"poolclass": sa.NullPool}))
+        if pooled:
+            sa.event.listen(self._engine, "checkout", _check)
+        # Questions don't wait for transactions, which may take long.
+        self._questions = sa.create_engine(url, **options, **bounds, isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        with explaining(self._explained), self._engine.begin() as connection:
+        with (
+            explaining(self._explained),
+            self._engine.connect() as connection,
+            _bounded(connection, TRANSACTION_SECONDS),
+            connection.begin(),
+        ):
+            yield connection
+
+    @contextmanager
+    def asking(self) -> Iterator[sa.Connection]:
+        """A connection for one short question, from whichever thread. It may have broken since it was last used: ask
+        again."""
+        with (
+            explaining(self._explained),
+            self._questions.connect() as connection,
+            _bounded(connection, QUESTION_SECONDS),
+        ):
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """One moment, read-only."""
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        with explaining(self._explained), self._engine.connect().execution_options(**options) as connection:
+        with (
+            explaining(self._explained),
+            self._engine.connect().execution_options(**options) as connection,
+            _bounded(connection, TRANSACTION_SECONDS),
+        ):
             if connection.scalar(sa.text("SELECT current_schema()")) is None:
                 raise Unavailable(f"{self.place}: {no_schema(self._user)}")
             yield connection
@@ -80,14 +117,51 @@ class Postgres:
 
     def dispose(self) -> None:
         self._engine.dispose()
+        self._questions.dispose()
 
     def _explained(self, cause: BaseException) -> Unavailable:
         if missing := missing_right(cause, self._user):
             return Unavailable(f"{self.place}: {missing}")
+        if getattr(cause, "pgcode", None) == _READ_ONLY:
+            self.dispose()  # the next connections may lead to another server
+            return Unavailable(f"{self.place}: it takes no writes at this time ({str(cause).strip()}); {_IF_READ_ONLY}")
         said = redacted(" ".join(str(cause).split()) or type(cause).__name__, self._secrets)
         return Unavailable(
             f"{self.place}: {said}; check that the server runs and that --database names it and its user rightly"
         )
+
+
+def _check(connection: Any, *_: object) -> None:
+    """Look whether a connection of a pool still leads anywhere; where it doesn't, the pool makes another."""
+    try:
+        before, connection.autocommit = connection.autocommit, True
+        with _bounded_line(connection, QUESTION_SECONDS), connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.autocommit = before
+    except psycopg2.Error as error:
+        raise DisconnectionError from error
+
+
+def _bounded(connection: sa.Connection, seconds: float) -> AbstractContextManager[None]:
+    return _bounded_line(connection.connection.driver_connection, seconds)
+
+
+@contextmanager
+def _bounded_line(connection: Any, seconds: float) -> Iterator[None]:
+    """Cut a connection after so many seconds: the driver itself would wait for an answer without end."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+        timer = Timer(seconds, _cut, [line])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+def _cut(line: socket.socket) -> None:
+    with suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
@@ -97,7 +171,7 @@ def explaining(explained: Callable[[BaseException], Exception]) -> Iterator[None
         yield
     except DBAPIError as error:
         raise explained(error.orig or error) from error
-    except (PoolTimeout, sqlite3.Error) as error:
+    except (PoolTimeout, psycopg2.Error, sqlite3.Error) as error:
         raise explained(error) from error
 
 
@@ -112,6 +186,15 @@ def postgres_url(text: str) -> URL:
             f"--database: found {url.drivername}://…; expected {_URL_FORM}, or none for SQLite in the state directory"
         )
     return url.set(drivername="postgresql+psycopg2")
+
+
+def _hosts(url: URL) -> str:
+    """Which servers a URL names, for people."""
+    named = url.query.get("host", ())
+    hosts = [named] if isinstance(named, str) else list(named)
+    if not hosts:
+        hosts = [f"{url.host}:{url.port or 5432}"] if url.host else ["the local socket"]
+    return " or ".join(hosts)
 
 
 def _secrets(url: URL) -> tuple[str, ...]:

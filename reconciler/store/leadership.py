@@ -2,9 +2,10 @@
 
 On one host a lock on a file in the state directory settles it; the kernel releases it when its holder dies, however
 it dies. Where a PostgreSQL server is shared, a lease row is needed as well. The lease runs on the database's clock,
-so that hosts need not agree on the time, and carries an epoch that every write checks: a holder that was paused past
-the end of its lease finds its successor's epoch and can write nothing more. An advisory lock would promise less: a
-paused holder keeps it, and a standby that is promoted grants it again.
+so that hosts need not agree on the time, and carries an epoch that every write checks, and every change of anything
+outside right before it: a holder that was paused past the end of its lease finds its successor's epoch, can write
+nothing more and does nothing more. An advisory lock would promise less: a paused holder keeps it, and a standby that is
+promoted grants it again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from reconciler import alive
 from reconciler.model.recorded import SignOfLife
-from reconciler.ports import CHECKPOINT_SECONDS, AlreadyRunning
+from reconciler.ports import CHECKPOINT_SECONDS, AlreadyRunning, LeadershipUnknown
 from reconciler.store.sqlite import make_readable_directory, reaching
 from reconciler.store.tables import leases
 
@@ -57,6 +58,15 @@ class FileLock:
                 old = self._file
                 self._file, _ = self._acquire()
                 old.close()
+
+    def check(self) -> None:
+        """Look whether it is still ours. Raises LeadershipUnknown where it isn't, which `confirm` will settle."""
+        try:
+            ours = self._is_ours(self._file)
+        except (OSError, ValueError) as error:  # ValueError: it is being taken again at this moment
+            raise LeadershipUnknown(f"{self._path} can't be looked at: {error}") from error
+        if not ours:
+            raise LeadershipUnknown(f"{self._path} was removed or replaced, and is to be locked anew first")
 
     def release(self) -> None:
         self._file.close()
@@ -97,9 +107,12 @@ class FileLock:
         return holder, held_by.strip() or "of unknown pid"
 
     def _sign(self, file: FileIO) -> str:
+        """Write who holds it over what stands there, and only then cut off the rest: on a full disk the directory keeps
+        its name."""
         holder = self._read(file)[0] or uuid.uuid4().hex
-        file.truncate(0)
-        os.pwrite(file.fileno(), f"{holder}\n{whoami()}\n".encode(), 0)
+        text = f"{holder}\n{whoami()}\n".encode()
+        os.pwrite(file.fileno(), text, 0)
+        file.truncate(len(text))
         return holder
 
 
@@ -113,16 +126,24 @@ class Lease:
     def renew(self, connection: sa.Connection) -> None:
         """Check and renew, in the transaction that is to write. Raises AlreadyRunning where another has taken over."""
         if self._expire(connection, _now() + LEASE_SECONDS).rowcount == 0:
-            raise AlreadyRunning(f"{_holder(connection, self.instance)} has taken instance {self.instance!r} over")
+            raise self._taken(connection)
+
+    def check(self, connection: sa.Connection) -> None:
+        """Look whether another has taken over, in one short query. Raises AlreadyRunning where one has."""
+        if connection.scalar(sa.select(leases.c.epoch).where(leases.c.instance == self.instance)) != self.epoch:
+            raise self._taken(connection)
 
     def release(self, connection: sa.Connection) -> None:
         """Let the next controller start at once."""
         self._expire(connection, 0.0)
 
     def announce(self, connection: sa.Connection, sign: SignOfLife) -> None:
-        """Write a sign of life beside the lease, dated by the database's clock. It renews nothing: a controller that
-        lives and can't record is no reason to keep another one out."""
+        """Write a sign of life beside the lease, dated by the database's clock. It renews nothing: a process that lives
+        and whose loop doesn't is no reason to keep another one out."""
         connection.execute(leases.update().where(self._mine).values(seen_at=_now(), sign=alive.encode(sign)))
+
+    def _taken(self, connection: sa.Connection) -> AlreadyRunning:
+        return AlreadyRunning(f"{_holder(connection, self.instance)} has taken instance {self.instance!r} over")
 
     @property
     def _mine(self) -> sa.ColumnElement[bool]:

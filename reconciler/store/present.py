@@ -125,6 +125,13 @@ def _last_published(connection: sa.Connection, instance: str) -> str | None:
     return text
 
 
+def last_record(connection: sa.Connection, instance: str) -> str | None:
+    """The id of the record that was written last."""
+    table = tables.controllers
+    name: str | None = connection.scalar(sa.select(table.c.last_record).where(table.c.instance == instance))
+    return name
+
+
 # -- rows -------------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from reconciler.ports import Unavailable
+from reconciler.ports import Unavailable, Unfit
 from reconciler.store.database import Database
 from reconciler.store.tables import HEAD
 
@@ -15,7 +15,7 @@ from reconciler.store.tables import HEAD
 def prepare(database: Database) -> None:
     """Bring the schema up to date, in one transaction. Two programs that start at once take turns.
 
-    Raises Unavailable where the database is newer than this program.
+    Raises Unavailable, of that Unfit where the database is newer than this program.
     """
     with database.transaction() as connection:
         if connection.dialect.name == "postgresql":  # SQLite's transaction has locked out other writers already
@@ -36,12 +36,12 @@ def check(connection: sa.Connection, place: str) -> bool:
 
 
 def _version(connection: sa.Connection, place: str) -> str | None:
-    """The migration the database stands at; None for an empty one. Raises Unavailable for one this program lacks."""
+    """The migration the database stands at; None for an empty one. Raises Unfit for one this program lacks."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
     version: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
     if version is not None and version > HEAD:
-        raise Unavailable(
+        raise Unfit(
             f"{place} has schema {version}, this program knows up to {HEAD}: "
             "update this program to the version that wrote it, or give it another database"
         )

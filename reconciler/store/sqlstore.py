@@ -1,16 +1,18 @@
 """The store: one writer's view of the database. It keeps what a tick hands over, and reads it back after a restart.
 
 It writes only what differs from what it wrote last, in one transaction a tick and none where nothing differs. It never
-decides anything and never waits for longer than its database's time-outs. A damaged or vanished SQLite file is replaced
-by an empty one, filled from what is known, and the fact reported as a notice and an event.
+decides anything and never waits for longer than its database's time-outs. Where the end of a transaction was not
+answered, the next one finds out whether it arrived, and what is told again is not recorded twice. A damaged or vanished
+SQLite file is replaced by an empty one, filled from what is known, and the fact reported as a notice and an event.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import starmap
 from typing import TypeVar
@@ -22,10 +24,11 @@ from reconciler.model.events import Event
 from reconciler.model.recorded import RevisionRecord, SignOfLife
 from reconciler.model.scaling import ScalingDecision
 from reconciler.model.state import State
-from reconciler.ports import Record, Unavailable
+from reconciler.ports import LeadershipUnknown, Record, Unavailable
 from reconciler.store import actions, codec, leadership, present, schema, tables
+from reconciler.store.attempt import Attempt, untold
 from reconciler.store.changes import Changes, Header, Present, applied, changes
-from reconciler.store.database import Damaged, Database
+from reconciler.store.database import Damaged, Database, Postgres
 from reconciler.store.leadership import FileLock, Lease
 from reconciler.store.present import Held
 from reconciler.store.retention import Retention, prune
@@ -35,29 +38,43 @@ from reconciler.store.statements import Writes
 T = TypeVar("T")
 
 _PRUNE_SECONDS = 60.0
+# An answer to who leads that took longer is asked for again: the process may have been stopped meanwhile.
+_STALE_SECONDS = 1.0
+_QUESTIONS = 3
 
 
 class SqlStore:
-    """`ports.Store` on SQLAlchemy Core. Whoever has one open is the instance's only controller."""
+    """`ports.Store` on SQLAlchemy Core. Whoever has one prepared is the instance's only controller."""
 
-    def __init__(self, database: Database, instance: str, lock: FileLock, retention: Retention) -> None:
+    def __init__(
+        self, database: Database, instance: str, lock: FileLock, retention: Retention, *, shared: Postgres | None
+    ) -> None:
+        """``shared`` is the database where other hosts may reach it as well."""
         self._database = database
+        self._shared = shared
         self._instance = instance
         self._lock = lock
         self._retention = retention
         self._lease: Lease | None = None
         self._saved: Present | None = None
+        self._unsure: Attempt | None = None
+        self._prepared = False
         self._started_at: float | None = None
         self._pruned_at = float("-inf")
         self._notices: list[str] = []
         self._unreported: list[str] = []
 
-    def prepare(self, *, shared: bool) -> None:
-        """Bring the schema up to date and, where the server is shared with other hosts, take the instance's lease."""
+    def prepare(self) -> None:
+        """Bring the schema up to date and, where the server is shared with other hosts, take the instance's lease. Done
+        once; raises what `load` does."""
+        if self._prepared:
+            return
         self._undamaged(lambda: schema.prepare(self._database))
-        if shared:
-            with self._database.transaction() as connection:
-                self._lease = leadership.acquire(connection, self._instance, self._lock.holder)
+        if self._shared:
+            with self._shared.transaction() as connection:
+                lease = leadership.acquire(connection, self._instance, self._lock.holder)
+            self._lease = lease
+        self._prepared = True
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -71,16 +88,33 @@ class SqlStore:
             self._unreported.append(notice)
 
     def load(self) -> State:
+        self.prepare()
         return self._undamaged(self._read).state
 
     def save(self, record: Record, *, checkpoint: bool = False) -> None:
         self._lock.confirm()
         self._undamaged(lambda: self._save(record, checkpoint))
 
+    def fence(self) -> None:
+        for _ in range(_QUESTIONS):
+            began = time.monotonic()
+            self._confirm()
+            if time.monotonic() - began < _STALE_SECONDS:
+                return
+            # Whoever was stopped while it asked has an answer of before.
+        raise LeadershipUnknown(
+            f"whether another controller has taken over is told too slowly by the {self._database.place}"
+        )
+
+    def renew(self) -> None:
+        if (lease := self._lease) and self._shared:
+            with self._shared.transaction() as connection:
+                lease.renew(connection)
+
     def announce(self, sign: SignOfLife) -> None:
-        if self._lease:
-            with self._database.transaction() as connection:
-                self._lease.announce(connection, sign)
+        if (lease := self._lease) and self._shared:
+            with self._shared.transaction() as connection:
+                lease.announce(connection, sign)
 
     def close(self) -> None:
         """Give the instance up. The next controller may start at once."""
@@ -91,6 +125,28 @@ class SqlStore:
             self._lease = None
         self._database.dispose()
         self._lock.release()
+
+    def _confirm(self) -> None:
+        """Make sure, now, that this is the instance's controller. Raises AlreadyRunning or LeadershipUnknown."""
+        if not self._shared:
+            self._lock.check()
+            return
+        try:
+            self._ask(self._shared)
+        except LeadershipUnknown:
+            raise
+        except Unavailable:
+            try:  # over another connection
+                self._ask(self._shared)
+            except Unavailable as error:
+                raise LeadershipUnknown(f"whether another controller has taken over can't be told: {error}") from error
+
+    def _ask(self, server: Postgres) -> None:
+        lease = self._lease
+        if lease is None:
+            raise LeadershipUnknown(f"this controller does not hold instance {self._instance!r}")
+        with server.asking() as connection:
+            lease.check(connection)
 
     def _undamaged(self, act: Callable[[], T]) -> T:
         """Do it, and where the database turns out to be damaged once more, on a new one."""
@@ -111,26 +167,51 @@ class SqlStore:
         return held
 
     def _save(self, record: Record, checkpoint: bool) -> None:
+        record = self._without_what_arrived(record)
         saved = self._saved or self._read().present
         checkpoint = checkpoint or self._started_at is None  # a first sign of life
         wanted = Present.of(record, saved)
         differing = changes(saved, wanted, everything=checkpoint)
         if not (differing or checkpoint or _has_news(record) or self._unreported):
             return
-        with self._database.transaction() as connection:
-            if self._lease:
-                self._lease.renew(connection)
-            writes = Writes(connection, self._instance)
+        attempt = Attempt(record, applied(saved, wanted, differing), tuple(self._unreported))
+        with self._writing() as writes:
             if self._started_at is None:
                 actions.interrupt(writes, record.at)
-            writes.put(tables.controllers, [self._controller_row(wanted.header, record.at)])
+            writes.put(tables.controllers, [self._controller_row(wanted.header, attempt)])
             _write_present(writes, differing)
             self._write_past(writes, record, wanted.header, differing)
             if checkpoint:
-                self._prune(connection, record.at)
-        self._saved = applied(saved, wanted, differing)
-        self._started_at = record.at if self._started_at is None else self._started_at
-        self._unreported.clear()
+                self._prune(writes.connection, record.at)
+            self._unsure = attempt  # until the end of the transaction is known
+        self._arrived(attempt)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Writes]:
+        """A transaction of this instance's controller."""
+        with self._database.transaction() as connection:
+            if self._lease:
+                self._lease.renew(connection)
+            yield Writes(connection, self._instance)
+
+    def _without_what_arrived(self, record: Record) -> Record:
+        """The record without what an attempt whose end was not answered has written of it after all."""
+        if (attempt := self._unsure) is None:
+            return record
+        with self._writing() as writes:
+            if arrived := present.last_record(writes.connection, self._instance) == attempt.id:
+                actions.withdraw(writes, attempt.record.intents, attempt.record.at)
+        if not arrived:
+            self._unsure = None
+            return record
+        self._arrived(attempt)
+        return replace(record, events=untold(record.events, attempt.record.events))
+
+    def _arrived(self, attempt: Attempt) -> None:
+        """All that the attempt was to write is on record."""
+        self._saved, self._unsure = attempt.saved, None
+        self._started_at = attempt.record.at if self._started_at is None else self._started_at
+        self._unreported = [sentence for sentence in self._unreported if sentence not in attempt.reported]
 
     def _write_past(self, writes: Writes, record: Record, header: Header, differing: Changes) -> None:
         if differing.revision:
@@ -144,13 +225,15 @@ class SqlStore:
         actions.intend(writes, record.intents, record.at)
         writes.put(tables.samples, map(row_of, record.samples))
 
-    def _controller_row(self, header: Header, at: float) -> Row:
+    def _controller_row(self, header: Header, attempt: Attempt) -> Row:
+        at = attempt.record.at
         return row_of(replace(header, notices=(*header.notices, *self._notices))) | {
             "version": __version__,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "started_at": at if self._started_at is None else self._started_at,
             "seen_at": at,
+            "last_record": attempt.id,
         }
 
     def _prune(self, connection: sa.Connection, at: float) -> None:

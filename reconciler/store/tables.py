@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 # The migration that brings a database to what this module describes.
-HEAD = "0004"
+HEAD = "0005"
 
 metadata = sa.MetaData()
 
@@ -52,6 +52,7 @@ controllers = sa.Table(
     *_columns(Plain, "host", "source", "edge", "revision", "last_address"),
     *_columns(sa.Integer, "pid"),
     *_columns(sa.Double, "started_at", "seen_at"),
+    *_columns(sa.Text, "last_record", nullable=True),
 )
 
 leases = sa.Table(

@@ -24,7 +24,15 @@ from reconciler.model.recorded import SignOfLife
 from reconciler.model.scaling import ScalingState
 from reconciler.model.state import State
 from reconciler.model.status import Vitals
-from reconciler.ports import AlreadyRunning, NothingRecorded, Record, StatusReader, Store, Unavailable
+from reconciler.ports import (
+    AlreadyRunning,
+    LeadershipUnknown,
+    NothingRecorded,
+    Record,
+    StatusReader,
+    Store,
+    Unavailable,
+)
 from reconciler.store import Retention, sqlstore
 from reconciler.store.tables import HEAD, metadata
 from tests.support.records import NOW, app_state, app_status, decision, published, record, replica_state, state
@@ -448,3 +456,12 @@ def test_a_second_controller_is_refused_until_the_first_one_ends(place: Place) -
     place.store("other")
     first.close()
     place.store()
+
+
+def test_only_whoever_holds_an_instance_may_change_anything(place: Place) -> None:
+    store = place.store()
+    store.fence()
+    store.renew()
+    store.close()
+    with pytest.raises(LeadershipUnknown):
+        store.fence()

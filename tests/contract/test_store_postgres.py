@@ -7,7 +7,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,14 +16,20 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from reconciler import alive
+from reconciler.model.actions import StartReplica
 from reconciler.model.events import Event
 from reconciler.model.recorded import SignOfLife
-from reconciler.ports import AlreadyRunning, Record, Unavailable
-from reconciler.store import SqlReader, SqlStore, database, open_reader, open_store
+from reconciler.model.state import State
+from reconciler.ports import AlreadyRunning, LeadershipUnknown, Record, Unavailable
+from reconciler.store import SqlReader, SqlStore, database, open_reader, open_store, sqlstore
+from reconciler.store.leadership import Lease
 from tests.support import upgrade
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PostgresServer, serving, standing_by
 from tests.support.records import NOW, record, state
+from tests.support.relay import relay
 from tests.support.stores import Place
+from tests.support.tcp import unused_port
+from tests.support.waiting import eventually
 
 EVENT = Event(NOW, "app", "news")
 
@@ -110,6 +116,229 @@ def test_who_was_followed_by_another_host_gives_no_sign_of_life_any_more(hosts: 
         there.store().save(record())
         paused.announce(SignOfLife(NOW, "here", 77, NOW))
         assert there.reader().recorded().sign is None
+
+
+def test_whoever_was_paused_past_its_lease_changes_nothing_more(hosts: tuple[Place, Place]) -> None:
+    here, there = hosts
+    with here.stack:
+        paused = here.store()
+        paused.fence()
+        end_leases(here)
+        paused.fence()
+        successor = there.store()
+        with pytest.raises(AlreadyRunning, match="has taken instance 'default' over"):
+            paused.fence()
+        successor.fence()
+
+
+def test_an_answer_to_who_leads_that_is_as_old_as_a_pause_is_asked_for_again(
+    hosts: tuple[Place, Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process is stopped after its question was answered, and goes on when another has taken over."""
+    here, there = hosts
+    with here.stack:
+        paused = here.store()
+        monkeypatch.setattr(sqlstore, "_STALE_SECONDS", 0.5)
+        answers = iter((lambda: (end_leases(here), there.store(), time.sleep(0.6)), lambda: None))
+        check = Lease.check
+
+        def check_and_pause(lease: Lease, connection: sa.Connection) -> None:
+            check(lease, connection)
+            next(answers)()
+
+        monkeypatch.setattr(Lease, "check", check_and_pause)
+        with pytest.raises(AlreadyRunning):
+            paused.fence()
+
+
+def test_as_long_as_the_database_is_away_it_cannot_be_told_who_leads(tmp_path: Path) -> None:
+    with serving() as server, ExitStack() as stack:
+        store = Place(server.create_database(), tmp_path, stack).store()
+        store.fence()
+        server.stop()
+        with pytest.raises(LeadershipUnknown, match="taken over can't be told: PostgreSQL database"):
+            store.fence()
+        with pytest.raises(Unavailable):
+            store.renew()
+
+
+def test_a_database_that_has_stopped_talking_holds_nobody_up_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "QUESTION_SECONDS", 0.5)
+    monkeypatch.setattr(database, "TRANSACTION_SECONDS", 1.0)
+    monkeypatch.setattr(database, "CONNECT_TIMEOUT_SECONDS", 2)  # libpq's least
+    with serving() as server, ExitStack() as stack:
+        here, port = Place(server.create_database(), tmp_path, stack), unused_port()
+        with relay(("127.0.0.1", port), ("127.0.0.1", server.port)) as line:
+            store = Place(here.url.replace(str(server.port), str(port)), tmp_path, stack).store()  # type: ignore[union-attr]
+            store.fence()
+            line.flowing.clear()
+            began = time.monotonic()
+            with pytest.raises(LeadershipUnknown):
+                store.fence()
+            with pytest.raises(Unavailable):
+                store.save(record())
+            assert time.monotonic() - began < 30
+            line.flowing.set()
+            store.save(record())
+            store.fence()
+
+
+def test_a_lease_is_held_for_longer_by_its_holder_alone(hosts: tuple[Place, Place]) -> None:
+    here, there = hosts
+    with here.stack:
+        store = here.store()
+        end_leases(here)
+        store.renew()
+        with pytest.raises(AlreadyRunning):
+            there.store()
+        end_leases(here)
+        there.store()
+        with pytest.raises(AlreadyRunning, match="has taken instance 'default' over"):
+            store.renew()
+
+
+def test_whoever_is_refused_the_lease_leaves_it_to_its_holder(hosts: tuple[Place, Place]) -> None:
+    here, there = hosts
+    with here.stack:
+        store = here.store()
+        for _ in range(2):
+            with pytest.raises(AlreadyRunning):
+                there.store()
+        store.fence()
+        store.save(record())
+
+
+def test_a_store_that_is_not_prepared_takes_no_lease_before_it_loads(hosts: tuple[Place, Place]) -> None:
+    here, there = hosts
+    with here.stack:
+        waiting = open_store(here.url, state_dir=here.state_dir, instance="default", prepared=False)
+        here.stack.callback(waiting.close)
+        with pytest.raises(LeadershipUnknown, match="does not hold instance 'default'"):
+            waiting.fence()
+        there.store().close()
+        assert waiting.load() == State()
+        waiting.fence()
+        with pytest.raises(AlreadyRunning):
+            there.store()
+
+
+def test_a_commit_whose_answer_is_lost_repeats_nothing(
+    hosts: tuple[Place, Place], postgres_server: PostgresServer
+) -> None:
+    here, _ = hosts
+    port = unused_port()
+    with here.stack, relay(("127.0.0.1", port), ("127.0.0.1", postgres_server.port)) as line:
+        assert here.url is not None
+        store = Place(here.url.replace(str(postgres_server.port), str(port)), here.state_dir, here.stack).store()
+        store.load()
+        store.save(record())
+        start = StartReplica("web", "web-1", "id1", "test")
+        news = record(NOW + 1, apps=2, events=(EVENT, EVENT), intents=(start,))
+        news = replace(news, state=replace(news.state, revision="next"))
+        line.unanswered = b"COMMIT"
+        with pytest.raises(Unavailable):
+            store.save(news)
+        line.unanswered = b""
+        # What was decided is decided once more, a little later, since nobody knows that it was recorded.
+        later = tuple(replace(event, at=NOW + 3) for event in news.events)
+        more = Event(NOW + 3, "app", "more news")
+        store.save(replace(news, at=NOW + 3, events=(*later, more)))
+        assert sorted(event.message for event in here.reader().events()) == ["more news", "news", "news"]
+        assert [revision.revision for revision in here.reader().revisions()].count("next") == 1
+        assert [(action.planned_at, action.outcome) for action in here.reader().actions()] == [(NOW + 3, "pending")]
+        assert here.reader().state() == news.state
+
+
+def test_a_commit_that_did_not_arrive_is_told_from_one_that_did(
+    hosts: tuple[Place, Place], postgres_server: PostgresServer
+) -> None:
+    here, _ = hosts
+    port = unused_port()
+    with here.stack, relay(("127.0.0.1", port), ("127.0.0.1", postgres_server.port)) as line:
+        assert here.url is not None
+        store = Place(here.url.replace(str(postgres_server.port), str(port)), here.state_dir, here.stack).store()
+        store.load()
+        store.save(record())
+        news = record(NOW + 1, apps=2, events=(EVENT,))
+        line.refused = b"COMMIT"
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                store.save(news)
+        line.refused = b""
+        store.save(news)
+        assert here.reader().events() == (EVENT,)
+        assert here.reader().state() == news.state
+
+
+def test_a_database_that_takes_no_writes_is_waited_for(
+    hosts: tuple[Place, Place], postgres_server: PostgresServer
+) -> None:
+    here, _ = hosts
+    assert here.url is not None
+    with here.stack:
+        store = here.store()
+        store.save(record())
+        postgres_server.set_read_only(here.url, read_only=True)
+        with pytest.raises(
+            Unavailable, match="takes no writes at this time .*read-only.*target_session_attrs=read-write"
+        ):
+            store.save(record(NOW + 1, events=(EVENT,)))
+        store.close()
+        late = open_store(here.url, state_dir=here.state_dir, instance="default", prepared=False)
+        here.stack.callback(late.close)
+        with pytest.raises(Unavailable, match="takes no writes at this time"):
+            late.load()
+        postgres_server.set_read_only(here.url, read_only=False)
+        assert late.load() == record().state
+        late.save(record(NOW + 1, events=(EVENT,)))
+        assert here.reader().events() == (EVENT,)
+
+
+@pytest.mark.parametrize("old_one", ["ends", "hangs"])
+def test_a_controller_follows_its_database_to_the_server_that_is_promoted(
+    tmp_path: Path, old_one: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "QUESTION_SECONDS", 1.0)
+    monkeypatch.setattr(database, "TRANSACTION_SECONDS", 2.0)
+    monkeypatch.setattr(database, "CONNECT_TIMEOUT_SECONDS", 2)
+    with serving() as primary, ExitStack() as stack:
+        name = primary.create_database().rpartition("/")[2]
+        with standing_by(primary) as standby:
+            hosts = "&".join(f"host=127.0.0.1:{server.port}" for server in (primary, standby))
+            url = primary.url(name).replace(f"127.0.0.1:{primary.port}", "")
+            place = Place(f"{url}?{hosts}&target_session_attrs=read-write", tmp_path, stack)
+            store = place.store()
+            store.save(record(events=(EVENT,)))
+            followed = Place(standby.url(name), tmp_path, stack)
+            eventually(lambda: _has_arrived(followed, EVENT))
+            if old_one == "ends":
+                primary.stop()
+            else:
+                primary.hang()
+            with pytest.raises(Unavailable, match=f"127.0.0.1:{primary.port} or 127.0.0.1:{standby.port}"):
+                store.save(record(NOW + 1, apps=2))
+            with pytest.raises(LeadershipUnknown):
+                store.fence()
+            standby.execute("SELECT pg_promote()")
+            eventually(lambda: _saved(store, record(NOW + 2, apps=2)), within_seconds=60)
+            store.fence()
+            assert followed.reader().state() == record(apps=2).state
+
+
+def _has_arrived(place: Place, event: Event) -> bool:
+    with suppress(Unavailable):
+        return place.reader().events() == (event,)
+    return False
+
+
+def _saved(store: SqlStore, news: Record) -> bool:
+    try:
+        store.save(news)
+    except Unavailable:
+        return False
+    return True
 
 
 @contextmanager

@@ -20,8 +20,8 @@ import pytest
 from reconciler.model.events import Event
 from reconciler.model.load import LoadSample
 from reconciler.model.state import State
-from reconciler.ports import AlreadyRunning, NothingRecorded, Unavailable
-from reconciler.store import open_reader, open_store, sqlite
+from reconciler.ports import AlreadyRunning, LeadershipUnknown, NothingRecorded, Unavailable
+from reconciler.store import leadership, open_reader, open_store, sqlite
 from tests.support.records import NOW, record, state
 from tests.support.stores import Place, counted_statements, make_place
 from tests.support.waiting import eventually
@@ -225,6 +225,34 @@ def test_a_controller_whose_lock_was_taken_over_stops(file_place: Place) -> None
     file_place.store()
     with pytest.raises(AlreadyRunning):
         first.save(record())
+
+
+def test_a_controller_whose_lock_file_was_removed_changes_nothing_before_it_has_locked_it_anew(
+    file_place: Place,
+) -> None:
+    store = file_place.store()
+    (file_place.state_dir / "controller-default.lock").unlink()
+    with pytest.raises(LeadershipUnknown, match="controller-default.lock was removed or replaced"):
+        store.fence()
+    store.save(record())
+    store.fence()
+
+
+def test_the_name_of_a_state_directory_survives_a_disk_that_fills_up(file_place: Place) -> None:
+    """It is what tells a controller that comes back from another one."""
+    file_place.store().close()
+    lock = file_place.state_dir / "controller-default.lock"
+    name = lock.read_text().splitlines()[0]
+    assert len(name) == 32
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leadership.os, "pwrite", _no_room)
+        with pytest.raises(Unavailable, match="No space left"):
+            file_place.store()
+    assert lock.read_text().splitlines()[0] == name
+
+
+def _no_room(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_state_directory_that_cannot_be_looked_into_is_unavailable_until_it_can_be(file_place: Place) -> None:

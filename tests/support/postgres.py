@@ -42,10 +42,30 @@ class PostgresServer:
     def create_database(self) -> str:
         """The URL of a new, empty database."""
         name = f"t{secrets.token_hex(6)}"
+        self.execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def execute(self, statement: str) -> None:
+        """Execute a statement as the server's administrator."""
         with closing(_connect(self.port)) as connection:
             connection.autocommit = True
-            connection.cursor().execute(f"CREATE DATABASE {name}")
-        return self.url(name)
+            connection.cursor().execute(statement)
+
+    def set_read_only(self, url: str, *, read_only: bool) -> None:
+        """Let a database take no writes, or take them again; its connections end."""
+        name = url.rpartition("/")[2]
+        self.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {read_only}")
+        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+
+    def hang(self) -> None:
+        """Let none of its processes run: connections stay, and are not answered."""
+        for process in _family(self.process.pid):
+            os.kill(process, signal.SIGSTOP)
+
+    def stop(self) -> None:
+        """End it, and whoever is connected."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(timeout=30)
 
 
 @pytest.fixture(scope="session")
@@ -55,24 +75,54 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @contextmanager
-def serving() -> Iterator[PostgresServer]:
+def serving(port: int | None = None) -> Iterator[PostgresServer]:
     """A server for as long as the block lasts."""
+    with _directory() as directory:
+        password_file = directory / "password"
+        password_file.write_text(_PASSWORD)
+        password_file.chmod(0o644)
+        options = ["--auth", "scram-sha-256", "--pwfile", str(password_file), "--no-sync", "--no-locale"]
+        _run(directory, "initdb", "--pgdata", "data", "--username", "orchestry", "--encoding", "UTF8", *options)
+        with _started(directory, port or unused_port()) as server:
+            yield server
+
+
+@contextmanager
+def standing_by(primary: PostgresServer) -> Iterator[PostgresServer]:
+    """A server that follows another one, and takes no writes until it is promoted."""
+    with _directory() as directory:
+        source = f"host=127.0.0.1 port={primary.port} user=orchestry password={_PASSWORD}"
+        options = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--wal-method=stream"]
+        _run(directory, "pg_basebackup", "--pgdata", "data", "--dbname", source, *options)
+        with _started(directory, unused_port()) as server:
+            yield server
+
+
+@contextmanager
+def _directory() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="orchestry-postgres-"))
     if os.geteuid() == 0:
         owner = pwd.getpwnam(_USER_WHEN_ROOT)
         os.chown(directory, owner.pw_uid, owner.pw_gid)
     try:
-        server = _start(directory, unused_port())
-        try:
-            eventually(lambda: _answers(server) or server.process.poll() is not None)
-            if server.process.poll() is not None:
-                raise RuntimeError(f"PostgreSQL did not start: {(directory / 'log').read_text()}")
-            yield server
-        finally:
-            server.process.send_signal(signal.SIGINT)
-            server.process.wait(timeout=30)
+        yield directory
     finally:
         shutil.rmtree(directory)
+
+
+@contextmanager
+def _started(directory: Path, port: int) -> Iterator[PostgresServer]:
+    server = _start(directory, port)
+    try:
+        eventually(lambda: _answers(server) or server.process.poll() is not None)
+        if server.process.poll() is not None:
+            raise RuntimeError(f"PostgreSQL did not start: {(directory / 'log').read_text()}")
+        yield server
+    finally:
+        if server.process.poll() is None:
+            for process in _family(server.process.pid):
+                os.kill(process, signal.SIGCONT)
+        server.stop()
 
 
 @pytest.fixture
@@ -82,22 +132,23 @@ def postgres_url(postgres_server: PostgresServer) -> str:
 
 
 def _start(directory: Path, port: int) -> PostgresServer:
-    data, password_file = directory / "data", directory / "password"
-    password_file.write_text(_PASSWORD)
-    password_file.chmod(0o644)
-    subprocess.run(
-        [*_as_ordinary_user(), str(_binaries() / "initdb"), "--pgdata", str(data), "--username", "orchestry"]
-        + ["--auth", "scram-sha-256", "--pwfile", str(password_file), "--no-sync", "--no-locale", "--encoding", "UTF8"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        cwd=directory,
-    )
     options = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": directory, "fsync": "off"}
-    command = [*_as_ordinary_user(), str(_binaries() / "postgres"), "-D", str(data)]
+    command = [*_as_ordinary_user(), str(_binaries() / "postgres"), "-D", str(directory / "data")]
     command += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, cwd=directory)
     return PostgresServer(port, directory, process)
+
+
+def _run(directory: Path, program: str, *arguments: str) -> None:
+    command = [*_as_ordinary_user(), str(_binaries() / program), *arguments]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=directory)
+
+
+def _family(process: int) -> list[int]:
+    """A process and those that it started."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [process, *map(int, children)]
 
 
 def _answers(server: PostgresServer) -> bool:

@@ -19,10 +19,12 @@ class Relay:
 
     Where ``refused`` is set, a client that sends anything with these bytes in it is cut off instead. Answers come at
     ``bytes_per_second``, ``answered_bytes`` have come altogether; where ``allowed_bytes`` is set, the line is cut after
-    so many more of them. As long as ``flowing`` isn't set, nothing is answered, and nobody is cut off.
+    so many more of them. Where ``unanswered`` is set, what a client sends with these bytes in it is passed on, and the
+    line cut before the answer. As long as ``flowing`` isn't set, nothing is answered, and nobody is cut off.
     """
 
     refused = b""
+    unanswered = b""
     bytes_per_second: float = 0
     answered_bytes = 0
     allowed_bytes: int | None = None
@@ -79,12 +81,21 @@ class Relay:
             server.connect(self._target)
             with self._lock:
                 self._open |= {client, server}
-            answers = threading.Thread(target=_copy, args=(server, client, self._answered), daemon=True)
+            mute = threading.Event()
+            answers = threading.Thread(
+                target=_copy, args=(server, client, lambda data: mute.is_set() or self._answered(data)), daemon=True
+            )
             answers.start()
-            _copy(client, server, lambda data: bool(self.refused) and self.refused in data)
+            _copy(client, server, lambda data: self._refuses(data, mute))
             answers.join()
             with self._lock:
                 self._open -= {client, server}
+
+    def _refuses(self, data: bytes, mute: threading.Event) -> bool:
+        """Whether a client is cut off for what it sends, at once or, by ``mute``, before it is answered."""
+        if self.unanswered and self.unanswered in data:
+            mute.set()
+        return bool(self.refused) and self.refused in data
 
     def _answered(self, data: bytes) -> bool:
         """Count an answer, and take the time for it; whether it is too much."""

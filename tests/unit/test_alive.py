@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from reconciler import alive, pulse
 from reconciler.model.observed import Outage
 from reconciler.model.recorded import SignOfLife
-from reconciler.ports import Unavailable
+from reconciler.ports import AlreadyRunning, Unavailable
 from reconciler.pulse import Pulse
 from tests.support.records import NOW
 from tests.support.waiting import eventually
@@ -158,3 +159,24 @@ def test_a_bug_in_writing_signs_of_life_is_a_bug_of_the_loop(place: Place) -> No
     place.error = ZeroDivisionError()
     with Pulse({"a file": place.write}) as told, pytest.raises(RuntimeError, match="sign of life in a file"):
         eventually(told.rest)
+
+
+def test_an_instance_is_held_as_long_as_the_loop_gets_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "CHECKPOINT_SECONDS", 0.02)
+    monkeypatch.setattr(pulse, "HOLD_SECONDS", 0.3)
+    held: list[float] = []
+    troubles: list[Exception] = [Unavailable("gone"), AlreadyRunning("another")]
+
+    def renew() -> None:
+        held.append(time.monotonic())
+        if troubles:
+            raise troubles.pop()
+
+    with Pulse({}, renew) as told:
+        told.at("waiting for the Docker Engine")
+        eventually(lambda: len(held) > 3)
+        eventually(lambda: time.monotonic() - held[-1] > 0.6)
+        before = len(held)
+        told.rest()
+        eventually(lambda: len(held) > before)
+    assert "hold on the instance" not in {thread.name for thread in threading.enumerate()}
