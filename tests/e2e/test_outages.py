@@ -6,15 +6,17 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.support.postgres import serving
+from tests.support.postgres import PostgresServer, serving
 from tests.support.relay import relay
 from tests.support.site import Site, web
+from tests.support.tcp import unused_port
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.engine, pytest.mark.nginx]
@@ -110,12 +112,16 @@ def test_a_full_state_disk_is_said_and_told_of_once_there_is_room(site: Site) ->
         site.start()
         running(site)
         ballast = site.state_dir / "ballast"
+        before = len(site.log.read_text().splitlines())
         fill(ballast)
         told(site, "the database can't be written: ")
-        logged = site.log.read_text().count("nothing is done until it can be")
+        for name in ("web", "more", "web"):  # of which it could tell a lot
+            site.commit({f"{name}.yaml": web(name, replicas=2)})
+        told(site, "make room on its disk (for 2")
+        logged = [line for line in site.log.read_text().splitlines()[before:] if "make room" in line]
         ballast.unlink()
         eventually(lambda: site.command("status", "--exit-code").returncode == 0, within_seconds=60)
-        assert logged == 1
+        assert len(logged) == 1, logged
         [begun, ended] = [message for message in messages(site) if message.startswith("the database can")]
         assert "the database can be written again, which was not so from " in ended
         assert "make room" in begun
@@ -139,3 +145,64 @@ def test_a_postgresql_that_is_stopped_is_said(site: Site) -> None:
         eventually(lambda: "the database can't be written" in sign.read_text(), within_seconds=PATIENCE_SECONDS)
         site.stop()
     site.environment = dict(os.environ)
+
+
+@pytest.mark.postgres
+def test_a_start_without_postgresql_waits_for_it_and_does_nothing_before(site: Site) -> None:
+    port = unused_port()
+    site.environment |= {"ORCHESTRY_DATABASE": PostgresServer.url_at(port, "postgres")}
+    site.commit({"web.yaml": web(replicas=1)})
+    once = site.command("run", "--once")
+    assert (once.returncode, once.stderr.count("nothing is done until it can be")) == (1, 1)
+    site.start()
+    sign = site.state_dir / site.place.instance / "alive"
+    eventually(lambda: "the database can't be written" in sign.read_text(), within_seconds=PATIENCE_SECONDS)
+    assert not site.api.networks(names=[site.place.network])
+    with serving(port) as server:
+        eventually(lambda: site.command("status", "--exit-code").returncode == 0, within_seconds=60)
+        told_of = site.command("events").stdout
+        assert told_of.count("the database can't be written") == 1
+        assert told_of.count("the database can be written again, which was not so from ") == 1
+        assert site.log.read_text().count("nothing is done until it can be") == 1
+
+        server.set_read_only(server.url("postgres"), read_only=True)
+        told(site, "the database can't be written: ")
+        assert "it takes no writes at this time" in sign.read_text()
+        assert site.log.read_text().count("takes no writes at this time") <= 1, "once a minute"
+        server.set_read_only(server.url("postgres"), read_only=False)
+        eventually(lambda: site.command("status", "--exit-code").returncode == 0, within_seconds=60)
+        site.stop()
+        assert site.command("teardown", "--yes").returncode == 0
+    site.environment.pop("ORCHESTRY_DATABASE")
+
+
+_SQUATTER = """
+import os, socket, sys, time
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+squatted = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+squatted.bind("\\0" + sys.argv[1])
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def test_another_user_who_takes_the_socket_of_earlier_versions_keeps_nobody_out(site: Site) -> None:
+    name = f"orchestry/{site.api.info()['ID']}/{site.place.instance}"
+    command = [sys.executable, "-c", _SQUATTER, name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as squatter:
+        try:
+            assert squatter.stdout is not None
+            assert squatter.stdout.readline() == "held\n"
+            site.commit({"web.yaml": web(replicas=1)})
+            site.converge()
+            site.start()
+            site.wait_converged(site.git("rev-parse", "HEAD"))
+            second = site.command("run", "--once", "--state-dir", str(site.state_dir / "elsewhere"))
+            assert (second.returncode, "another controller runs instance" in second.stderr) == (1, True)
+            site.stop()
+            assert site.command("teardown", "--yes").returncode == 0
+            assert site.containers() == {}
+        finally:
+            squatter.kill()

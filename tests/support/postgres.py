@@ -36,8 +36,13 @@ class PostgresServer:
     directory: Path
     process: subprocess.Popen[bytes]
 
+    @staticmethod
+    def url_at(port: int, database: str, *, password: str = _PASSWORD) -> str:
+        """The URL of a database of a server that listens there, now or later."""
+        return f"postgresql+psycopg2://orchestry:{password}@127.0.0.1:{port}/{database}"
+
     def url(self, database: str, *, password: str = _PASSWORD) -> str:
-        return f"postgresql+psycopg2://orchestry:{password}@127.0.0.1:{self.port}/{database}"
+        return self.url_at(self.port, database, password=password)
 
     def create_database(self) -> str:
         """The URL of a new, empty database."""
@@ -55,7 +60,8 @@ class PostgresServer:
         """Let a database take no writes, or take them again; its connections end."""
         name = url.rpartition("/")[2]
         self.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {read_only}")
-        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        others = f"datname = '{name}' AND pid <> pg_backend_pid()"
+        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
 
     def hang(self) -> None:
         """Let none of its processes run: connections stay, and are not answered."""
@@ -161,7 +167,13 @@ def _answers(server: PostgresServer) -> bool:
 
 def _connect(port: int) -> psycopg2.extensions.connection:
     return psycopg2.connect(
-        host="127.0.0.1", port=port, user="orchestry", password=_PASSWORD, dbname="postgres", connect_timeout=5
+        host="127.0.0.1",
+        port=port,
+        user="orchestry",
+        password=_PASSWORD,
+        dbname="postgres",
+        connect_timeout=5,
+        options="-c default_transaction_read_only=off",
     )
 
 
