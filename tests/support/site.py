@@ -143,7 +143,8 @@ class Site:
         return sum(len(app["servers"]) for app in table["apps"] if app["app_name"] == name)
 
     def _reader(self) -> StatusReader:
-        return open_reader(None, state_dir=self.state_dir / self.place.instance, instance=self.place.instance)
+        url = self.environment.get("ORCHESTRY_DATABASE")
+        return open_reader(url, state_dir=self.state_dir / self.place.instance, instance=self.place.instance)
 
     def app(self, name: str = "web") -> dict[str, Any]:
         return next((app for app in self.status()["apps"] if app["name"] == name), {})
