@@ -111,6 +111,7 @@ def _directory(state_dir: Path) -> Path:
             directory.mkdir(mode=0o755, exist_ok=True)
             if directory.stat().st_uid == user and os.access(directory, os.W_OK):
                 return directory
+    state_dir.mkdir(parents=True, exist_ok=True)
     return state_dir
 
 

@@ -137,6 +137,7 @@ def run(
     last = _load(world, waker, stop, until, unwritten)
     if last is None:
         return 0 if stop.requested else 1
+    world.pulse.at("waiting for the Docker Engine")
     with suppress(Unavailable):  # the tick will meet it as well, and tells of it
         world.runtime.prepare()
     while not stop.requested:

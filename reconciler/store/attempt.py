@@ -5,13 +5,16 @@ Decides which events of a later record are those of the attempt, told again. Pur
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from reconciler.model.events import Event
 from reconciler.ports import Record
 from reconciler.store.changes import Present
+
+_SPAN = re.compile(r"\d+(?:\.\d+)? (?:ms|s|min|h|d)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +44,10 @@ def _taken(events: list[Event], event: Event | None) -> bool:
 
 
 def _earlier(events: Iterable[Event], event: Event) -> Event | None:
-    """The event that is the same but for its time."""
-    return next((other for other in events if replace(other, at=event.at) == event), None)
+    """The event that tells the same of another moment."""
+    return next((other for other in events if _gist(other) == _gist(event)), None)
+
+
+def _gist(event: Event) -> tuple[str, str | None, str]:
+    """What an event tells but for times: how long something took is longer a moment later."""
+    return event.type, event.app_name, _SPAN.sub("", event.message)

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from reconciler.ports import Unavailable
 from reconciler.redaction import redacted
@@ -32,6 +33,7 @@ TRANSACTION_SECONDS = 60.0
 QUESTION_SECONDS = 5.0
 
 _URL_FORM = "postgresql+psycopg2://USER:PASSWORD@HOST:PORT/DATABASE"
+_NEW = "new"
 _READ_ONLY = "25006"
 _IF_READ_ONLY = (
     "it goes on once it does; where servers take each other's place, name all of them in --database, with "
@@ -74,6 +76,7 @@ class Postgres:
         bounds = {"pool_size": 2, "max_overflow": 3, "pool_timeout": CONNECT_TIMEOUT_SECONDS}
         self._engine = sa.create_engine(url, **options, **(bounds if pooled else {"poolclass": sa.NullPool}))
         if pooled:
+            sa.event.listen(self._engine, "connect", _mark)
             sa.event.listen(self._engine, "checkout", _check)
         # Questions don't wait for transactions, which may take long.
         self._questions = sa.create_engine(url, **options, **bounds, isolation_level="AUTOCOMMIT")
@@ -131,8 +134,15 @@ class Postgres:
         )
 
 
-def _check(connection: Any, *_: object) -> None:
+def _mark(_: Any, record: ConnectionPoolEntry) -> None:
+    """Note of a connection that it was made just now."""
+    record.info[_NEW] = True
+
+
+def _check(connection: Any, record: ConnectionPoolEntry, _: object) -> None:
     """Look whether a connection of a pool still leads anywhere; where it doesn't, the pool makes another."""
+    if record.info.pop(_NEW, False):
+        return
     try:
         before, connection.autocommit = connection.autocommit, True
         with _bounded_line(connection, QUESTION_SECONDS), connection.cursor() as cursor:

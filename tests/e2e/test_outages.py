@@ -117,8 +117,11 @@ def test_a_full_state_disk_is_said_and_told_of_once_there_is_room(site: Site) ->
         told(site, "the database can't be written: ")
         for name in ("web", "more", "web"):  # of which it could tell a lot
             site.commit({f"{name}.yaml": web(name, replicas=2)})
-        told(site, "make room on its disk (for 2")
+        eventually(lambda: "make room on its disk (for 2" in site.command("status").stdout)  # after many a try
         logged = [line for line in site.log.read_text().splitlines()[before:] if "make room" in line]
+        site.stop()
+        site.start()
+        told(site, "the database can't be written: ")
         ballast.unlink()
         eventually(lambda: site.command("status", "--exit-code").returncode == 0, within_seconds=60)
         assert len(logged) == 1, logged

@@ -126,8 +126,9 @@ def test_without_a_directory_of_our_own_the_lock_is_in_the_state_directory(
     first = lock()
     assert len(list(tmp_path.glob("*-default.lock"))) == 1
     first.release()
+    (tmp_path / "file").touch()
     with pytest.raises(Unavailable, match="--state-dir"):
-        lock(state_dir=tmp_path / "missing")
+        lock(state_dir=tmp_path / "file" / "state")
 
 
 def test_a_lock_file_that_was_removed_under_its_holder_is_not_removed_by_it_again(lock: Lock, run: Path) -> None:

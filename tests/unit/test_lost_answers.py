@@ -14,6 +14,10 @@ GROWN = Event(1.0, "app", "grown", "web")
 AGAIN = replace(BORN, at=3.0)
 
 
+def told_late(message: str) -> Event:
+    return replace(AGAIN, message=message)
+
+
 @pytest.mark.parametrize(
     ("events", "told", "expected"),
     [
@@ -28,6 +32,8 @@ AGAIN = replace(BORN, at=3.0)
         ((AGAIN, replace(BORN, at=4.0)), (BORN, BORN), ()),
         ((replace(BORN, app_name="shop"),), (BORN,), (replace(BORN, app_name="shop"),)),
         ((), (BORN,), ()),
+        ((told_late("rollout complete after 3.4 s"),), (replace(BORN, message="rollout complete after 1.4 s"),), ()),
+        ((told_late("web-2 crashed"),), (replace(BORN, message="web-1 crashed"),), (told_late("web-2 crashed"),)),
     ],
 )
 def test_an_event_that_is_on_record_already_is_told_once(
