@@ -123,10 +123,10 @@ class Postgres:
         self._questions.dispose()
 
     def _explained(self, cause: BaseException) -> Unavailable:
+        self.dispose()  # transactions and questions go on with one server, which may be another
         if missing := missing_right(cause, self._user):
             return Unavailable(f"{self.place}: {missing}")
         if getattr(cause, "pgcode", None) == _READ_ONLY:
-            self.dispose()  # the next connections may lead to another server
             return Unavailable(f"{self.place}: it takes no writes at this time ({str(cause).strip()}); {_IF_READ_ONLY}")
         said = redacted(" ".join(str(cause).split()) or type(cause).__name__, self._secrets)
         return Unavailable(

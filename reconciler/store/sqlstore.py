@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -24,11 +23,12 @@ from reconciler.model.events import Event
 from reconciler.model.recorded import RevisionRecord, SignOfLife
 from reconciler.model.scaling import ScalingDecision
 from reconciler.model.state import State
-from reconciler.ports import LeadershipUnknown, Record, Unavailable
+from reconciler.ports import Record, Unavailable
 from reconciler.store import actions, codec, leadership, present, schema, tables
 from reconciler.store.attempt import Attempt, untold
 from reconciler.store.changes import Changes, Header, Present, applied, changes
 from reconciler.store.database import Damaged, Database, Postgres
+from reconciler.store.fence import pass_fence
 from reconciler.store.leadership import FileLock, Lease
 from reconciler.store.present import Held
 from reconciler.store.retention import Retention, prune
@@ -38,9 +38,6 @@ from reconciler.store.statements import Writes
 T = TypeVar("T")
 
 _PRUNE_SECONDS = 60.0
-# An answer to who leads that took longer is asked for again: the process may have been stopped meanwhile.
-_STALE_SECONDS = 1.0
-_QUESTIONS = 3
 
 
 class SqlStore:
@@ -96,15 +93,7 @@ class SqlStore:
         self._undamaged(lambda: self._save(record, checkpoint))
 
     def fence(self) -> None:
-        for _ in range(_QUESTIONS):
-            began = time.monotonic()
-            self._confirm()
-            if time.monotonic() - began < _STALE_SECONDS:
-                return
-            # Whoever was stopped while it asked has an answer of before.
-        raise LeadershipUnknown(
-            f"whether another controller has taken over is told too slowly by the {self._database.place}"
-        )
+        pass_fence(self._lock, self._shared, self._lease)
 
     def renew(self) -> None:
         if (lease := self._lease) and self._shared:
@@ -118,35 +107,13 @@ class SqlStore:
 
     def close(self) -> None:
         """Give the instance up. The next controller may start at once."""
-        if self._lease:
+        lease, self._lease = self._lease, None
+        if lease:
             # A lease that can't be given back just now ends by itself.
             with suppress(Unavailable), self._database.transaction() as connection:
-                self._lease.release(connection)
-            self._lease = None
+                lease.release(connection)
         self._database.dispose()
         self._lock.release()
-
-    def _confirm(self) -> None:
-        """Make sure, now, that this is the instance's controller. Raises AlreadyRunning or LeadershipUnknown."""
-        if not self._shared:
-            self._lock.check()
-            return
-        try:
-            self._ask(self._shared)
-        except LeadershipUnknown:
-            raise
-        except Unavailable:
-            try:  # over another connection
-                self._ask(self._shared)
-            except Unavailable as error:
-                raise LeadershipUnknown(f"whether another controller has taken over can't be told: {error}") from error
-
-    def _ask(self, server: Postgres) -> None:
-        lease = self._lease
-        if lease is None:
-            raise LeadershipUnknown(f"this controller does not hold instance {self._instance!r}")
-        with server.asking() as connection:
-            lease.check(connection)
 
     def _undamaged(self, act: Callable[[], T]) -> T:
         """Do it, and where the database turns out to be damaged once more, on a new one."""

@@ -21,7 +21,7 @@ from reconciler.model.events import Event
 from reconciler.model.recorded import SignOfLife
 from reconciler.model.state import State
 from reconciler.ports import AlreadyRunning, LeadershipUnknown, Record, Unavailable
-from reconciler.store import SqlReader, SqlStore, database, open_reader, open_store, sqlstore
+from reconciler.store import SqlReader, SqlStore, database, fence, open_reader, open_store
 from reconciler.store.leadership import Lease
 from tests.support import upgrade
 from tests.support.postgres import PostgresServer, serving, standing_by
@@ -138,7 +138,7 @@ def test_an_answer_to_who_leads_that_is_as_old_as_a_pause_is_asked_for_again(
     here, there = hosts
     with here.stack:
         paused = here.store()
-        monkeypatch.setattr(sqlstore, "_STALE_SECONDS", 0.5)
+        monkeypatch.setattr(fence, "_STALE_SECONDS", 0.5)
         answers = iter((lambda: (end_leases(here), there.store(), time.sleep(0.6)), lambda: None))
         check = Lease.check
 
@@ -215,7 +215,7 @@ def test_a_store_that_is_not_prepared_takes_no_lease_before_it_loads(hosts: tupl
     with here.stack:
         waiting = open_store(here.url, state_dir=here.state_dir, instance="default", prepared=False)
         here.stack.callback(waiting.close)
-        with pytest.raises(LeadershipUnknown, match="does not hold instance 'default'"):
+        with pytest.raises(LeadershipUnknown, match="does not hold its instance"):
             waiting.fence()
         there.store().close()
         assert waiting.load() == State()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -174,6 +175,29 @@ def test_a_start_without_postgresql_waits_for_it_and_does_nothing_before(site: S
         assert site.log.read_text().count("takes no writes at this time") <= 1, "once a minute"
         server.set_read_only(server.url("postgres"), read_only=False)
         eventually(lambda: site.command("status", "--exit-code").returncode == 0, within_seconds=60)
+        site.stop()
+        assert site.command("teardown", "--yes").returncode == 0
+    site.environment.pop("ORCHESTRY_DATABASE")
+
+
+@pytest.mark.postgres
+def test_what_is_recorded_while_no_commit_is_answered_is_told_once(site: Site) -> None:
+    port = unused_port()
+    with serving() as server, relay(("127.0.0.1", port), ("127.0.0.1", server.port)) as line:
+        direct = server.create_database()
+        site.environment |= {"ORCHESTRY_DATABASE": direct.replace(str(server.port), str(port))}
+        site.start()
+        running(site)
+        line.unanswered = b"COMMIT"
+        revision = site.commit({"web.yaml": web(replicas=2)})
+        sign = site.state_dir / site.place.instance / "alive"
+        eventually(lambda: "the database can't be written" in sign.read_text(), within_seconds=PATIENCE_SECONDS)
+        line.unanswered = b""
+        site.wait_converged(revision)
+        told_of = Counter((event.app_name, event.message) for event in site.events())
+        repeated = {what: count for what, count in told_of.items() if count > 1}
+        assert repeated == {}
+        assert any("1 → 2" in message for _, message in told_of)
         site.stop()
         assert site.command("teardown", "--yes").returncode == 0
     site.environment.pop("ORCHESTRY_DATABASE")
