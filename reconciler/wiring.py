@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from reconciler import __version__, alive
-from reconciler.edge import EdgeSettings, NginxEdge, NoEdge, open_edge
+from reconciler.edge import EdgeSettings, NginxEdge, NoEdge, edge_container_name, open_edge
 from reconciler.executor import Executor
 from reconciler.instance_lock import InstanceLock
 from reconciler.load import open_meter
@@ -71,7 +71,7 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
         runtime.prepare()
         prober = open_prober(wake=waker.wake, redactor_of=runtime.redactor_of, concurrency=settings.probe_concurrency)
         opened.callback(prober.close)
-        edge = open_nginx(settings)
+        edge = open_nginx(settings, waker.wake_at_once)
         opened.callback(edge.close)
         meter = open_meter(
             state_dir=settings.directory,
@@ -143,6 +143,7 @@ def open_runtime(settings: Settings, waker: Waker) -> DockerRuntime:
         secrets_key=settings.directory / "secrets.key",
         wake=waker.wake,
         concurrency=settings.concurrency,
+        on_death_of={edge_container_name(settings.instance): waker.wake_at_once},
     )
 
 
@@ -159,12 +160,14 @@ def allowed_host_paths(settings: Settings) -> tuple[AllowedPath, ...]:
     return (*exact, *(AllowedPath(PurePosixPath(path), subpaths=True) for path in settings.allow_host_paths))
 
 
-def open_nginx(settings: Settings) -> NginxEdge | NoEdge:
+def open_nginx(settings: Settings, died: Callable[[], None] | None = None) -> NginxEdge | NoEdge:
+    """The edge; ``died`` is called as soon as an nginx that is our process has ended."""
     return open_edge(
         settings.edge,
         instance=settings.instance,
         state_dir=settings.directory,
         network=settings.network_name,
+        died=died,
         settings=EdgeSettings(
             port=settings.edge_port,
             tls_port=settings.edge_tls_port,

@@ -64,7 +64,8 @@ class DockerRuntime:
     ``wake`` is called from the event thread, which runs from `prepare` to `close`. ``allow_host_paths`` are those
     that volumes may name, ``allow_volumes`` volumes that are not ours and may be mounted, ``volume_record``
     the file for `Volumes`, ``secrets_key`` that for `DigestKey`; ``concurrency`` is how many threads will call
-    `perform` at a time. No method calls the Engine before the first that needs it, so the Engine may come up later.
+    `perform` at a time; ``on_death_of`` is for `EventWatch`. No method calls the Engine before the first that needs it,
+    so the Engine may come up later.
     """
 
     def __init__(
@@ -79,9 +80,11 @@ class DockerRuntime:
         secrets_key: Path | None,
         wake: Callable[[], None],
         concurrency: int,
+        on_death_of: Mapping[str, Callable[[], None]] | None = None,
     ) -> None:
         self._instance = instance
         self._wake = wake
+        self._on_death_of = on_death_of
         self._concurrency = concurrency
         self._engine = self._connection(concurrency)
         self._network = ReplicaNetwork(self._engine, network, instance)
@@ -95,7 +98,13 @@ class DockerRuntime:
         self._volumes = Volumes(instance, allow_volumes, volume_record)
         mounts = MountPolicy(instance, self._volumes, HostPaths(allow_host_paths))
         self._performer = Performer(
-            self._engine, instance, self._network, self._secrets, mounts, self._owned, self._images
+            self._engine,
+            instance,
+            self._network,
+            self._secrets,
+            mounts,
+            self._owned,
+            self._images,
         )
 
     # The two ends at the outside, apart so that an Engine in memory can take their place.
@@ -104,7 +113,15 @@ class DockerRuntime:
         return Engine(concurrency)
 
     def _event_watch(self, wake: Callable[[], None]) -> EventWatch:
-        return EventWatch(self._engine, self._instance, self._deaths, self._images, self._network_destroyed, wake)
+        return EventWatch(
+            self._engine,
+            self._instance,
+            self._deaths,
+            self._images,
+            self._network_destroyed,
+            wake,
+            on_death_of=self._on_death_of,
+        )
 
     def prepare(self) -> None:
         """See `ports.Runtime.prepare`; also begins to follow events. No call where the network is known to be there."""

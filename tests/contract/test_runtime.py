@@ -649,6 +649,24 @@ def test_a_build_that_is_gone_and_came_from_no_registry_is_waited_for(ready: Wor
     assert error.value.reason == "ImageNotFound"
 
 
+# Neighbours
+
+
+def test_the_death_of_a_neighbour_is_told_at_once(ready: World) -> None:
+    """Of a container that is no replica of ours: nginx in a container is one."""
+    name, deaths, wakes = f"{ready.place.name_prefix}nginx", list[str](), list[None]()
+    runtime = ready.another(on_death_of={name: lambda: deaths.append(name)}, wake=lambda: wakes.append(None))
+    runtime.prepare()
+    for other in (name, f"{name}-2"):
+        run_foreign(ready, other)
+    created(ready)
+    eventually(lambda: wakes)  # it follows events
+    ready.api.kill(f"{name}-2")
+    assert not deaths
+    ready.api.kill(name)
+    eventually(lambda: deaths == [name])
+
+
 # What would be created
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from reconciler.ports import CHECKPOINT_SECONDS
 from tests.support.engine import demo_image
 from tests.support.nginx import make_certificate
 from tests.support.site import Site, web
@@ -184,6 +185,17 @@ def test_a_drain_by_a_stock_nginx_ends_with_the_last_request_in_flight(site: Sit
         site.wait(lambda: site.get("/web/version").text == "2\n")
         assert {answer.result().status_code for answer in answers} == {200}
     site.wait_converged(revision)
+
+
+def test_an_nginx_that_is_killed_is_back_long_before_anybody_would_have_looked_by_themselves(site: Site) -> None:
+    site.start("--tick", "600")
+    site.deploy({"web.yaml": web()})
+    for _ in range(2):  # the second time right after a look
+        killed_at = time.monotonic()
+        for pid in (master(site), *map(int, nginx_workers(site))):
+            os.kill(pid, signal.SIGKILL)
+        site.wait(lambda: site.answers("/web/"))
+        assert time.monotonic() - killed_at < CHECKPOINT_SECONDS / 2
 
 
 def edge_directory(site: Site) -> Path:

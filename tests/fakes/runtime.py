@@ -6,7 +6,7 @@ once and in the thread that causes them: nothing here runs by itself, and a run 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -64,6 +64,7 @@ class FakeRuntime(DockerRuntime):
         volume_record: Path | None = None,
         secrets_key: Path | None = None,
         wake: Callable[[], None] = lambda: None,
+        on_death_of: Mapping[str, Callable[[], None]] | None = None,
     ) -> None:
         self.engine = engine
         super().__init__(
@@ -76,10 +77,19 @@ class FakeRuntime(DockerRuntime):
             secrets_key=secrets_key,
             wake=wake,
             concurrency=1,
+            on_death_of=on_death_of,
         )
 
     def _connection(self, concurrency: int) -> Engine:
         return _Connection(self.engine)
 
     def _event_watch(self, wake: Callable[[], None]) -> EventWatch:
-        return _Events(self._engine, self._instance, self._deaths, self._images, self._network_destroyed, wake)
+        return _Events(
+            self._engine,
+            self._instance,
+            self._deaths,
+            self._images,
+            self._network_destroyed,
+            wake,
+            on_death_of=self._on_death_of,
+        )
