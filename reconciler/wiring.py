@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from reconciler import __version__, alive
-from reconciler.edge import EdgeSettings, NginxEdge, NoEdge, open_edge
+from reconciler.edge import EdgeSettings, NginxEdge, NoEdge, edge_container_name, open_edge
 from reconciler.executor import Executor
 from reconciler.instance_lock import InstanceLock
 from reconciler.load import open_meter
@@ -72,7 +72,7 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
         opened.callback(lock_instance(settings, runtime).release)
         prober = open_prober(wake=waker.wake, redactor_of=runtime.redactor_of, concurrency=settings.probe_concurrency)
         opened.callback(prober.close)
-        edge = open_nginx(settings, store.fence)
+        edge = open_nginx(settings, store.fence, waker.wake_at_once)
         opened.callback(edge.close)
         meter = open_meter(
             state_dir=settings.directory,
@@ -150,6 +150,7 @@ def open_runtime(settings: Settings, waker: Waker, fence: Fence = no_fence) -> D
         wake=waker.wake,
         concurrency=settings.concurrency,
         fence=fence,
+        on_death_of={edge_container_name(settings.instance): waker.wake_at_once},
     )
 
 
@@ -166,12 +167,16 @@ def allowed_host_paths(settings: Settings) -> tuple[AllowedPath, ...]:
     return (*exact, *(AllowedPath(PurePosixPath(path), subpaths=True) for path in settings.allow_host_paths))
 
 
-def open_nginx(settings: Settings, fence: Fence = no_fence) -> NginxEdge | NoEdge:
+def open_nginx(
+    settings: Settings, fence: Fence = no_fence, died: Callable[[], None] | None = None
+) -> NginxEdge | NoEdge:
+    """The edge; ``died`` is called as soon as an nginx that is our process has ended."""
     return open_edge(
         settings.edge,
         instance=settings.instance,
         state_dir=settings.directory,
         network=settings.network_name,
+        died=died,
         settings=EdgeSettings(
             port=settings.edge_port,
             tls_port=settings.edge_tls_port,

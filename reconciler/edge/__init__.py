@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -31,19 +32,30 @@ def open_edge(
     network: str,
     settings: EdgeSettings,
     fence: Fence = no_fence,
+    died: Callable[[], None] | None = None,
 ) -> NginxEdge | NoEdge:
     """The edge of one instance, with its files under ``state_dir/edge``. Starts nothing before the first publish.
-    ``fence`` is what allows a change of what is served."""
+
+    ``fence`` is what allows a change of what is served. ``died`` is called, from another thread, as soon as an nginx
+    has ended that we run as a process; of a container's end, the Engine tells.
+    """
     if mode == "none":
         return NoEdge()
     root = settings.external_dir if mode == "external" and settings.external_dir else state_dir / "edge"
     generations = Generations(root, settings.keep_generations)
-    return NginxEdge(_nginx(mode, generations, instance, network, settings), generations, settings, fence)
+    return NginxEdge(_nginx(mode, generations, instance, network, settings, died), generations, settings, fence)
 
 
-def _nginx(mode: EdgeMode, generations: Generations, instance: str, network: str, settings: EdgeSettings) -> Nginx:
+def _nginx(
+    mode: EdgeMode,
+    generations: Generations,
+    instance: str,
+    network: str,
+    settings: EdgeSettings,
+    died: Callable[[], None] | None,
+) -> Nginx:
     if mode == "external":
         return ExternalNginx(generations, settings)
     if mode == "container":
         return ContainerNginx(generations.root, instance, network, settings)
-    return ProcessNginx(generations.root, settings)
+    return ProcessNginx(generations.root, settings, died)

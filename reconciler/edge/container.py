@@ -95,6 +95,9 @@ class ContainerNginx:
             self._demand("stop", self.name)
             self._remove()
 
+    def close(self) -> None:
+        """There is nothing to release."""
+
     def _demand_image(self) -> None:
         """Ask for the image: raises Unavailable until it is there, while one pull at a time is under way."""
         image = self._settings.image

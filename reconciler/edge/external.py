@@ -56,6 +56,9 @@ class ExternalNginx:
         self._generations.activate(None)
         self.load()
 
+    def close(self) -> None:
+        """There is nothing to release."""
+
     def _demand(self, purpose: str, command: Sequence[str]) -> None:
         code, output = self._run(purpose, command)
         if code != 0:

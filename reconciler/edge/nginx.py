@@ -35,7 +35,8 @@ class Nginx(Protocol):
         """None where nginx accepts the generation, else everything it said."""
 
     def alive(self) -> bool:
-        """A cheap look whether it is gone for certain; True where only its socket can tell."""
+        """A cheap look whether it is gone for certain; True where only its socket can tell. One that was seen alive is
+        watched from then on, where we run it."""
 
     def load(self) -> None:
         """Make nginx take over what ``current`` leads to: by a reload, or by a start where it isn't running."""
@@ -45,6 +46,9 @@ class Nginx(Protocol):
 
     def stop(self) -> None:
         """End it; requests in flight are finished. Quiet when it isn't running."""
+
+    def close(self) -> None:
+        """Release resources; it goes on."""
 
 
 def complaint(output: str) -> str:

@@ -1,9 +1,10 @@
 """nginx as a daemon of our own, in our own directory, that goes on serving when the controller stops.
 
-Decides how it is found again: by its pid file, believed only where that process is an nginx master working in our
-directory; where the file is gone or lies, by looking through the processes for one. Others' nginx are never touched.
-nginx is started *in* its directory, so that every path is relative: workers of another user then need no access to
-the directories above.
+Decides how it is found again: by its pid file, believed only where that process is an nginx master of our user's that
+works in our directory, by the kernel's word; where the file is gone or lies, by looking through the processes for one.
+Others' nginx are never touched, and nobody who poses as ours keeps it from being started. While it runs it is watched,
+so that its end is known at once. nginx is started *in* its directory, so that every path is relative: workers of
+another user then need no access to the directories above.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import pwd
 import shutil
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from reconciler.edge.death_watch import DeathWatch
 from reconciler.edge.nginx import complaint, parse_version, run
+from reconciler.edge.processes import is_nginx, processes, worked_in, works_in
 from reconciler.edge.settings import Build, EdgeSettings
 from reconciler.ports import Unavailable
 
@@ -29,14 +32,18 @@ _NOT_INSTALLED = "nginx is not installed: install it (Debian: `apt-get install n
 
 
 class ProcessNginx:
-    """An nginx whose prefix is ``root``."""
+    """An nginx whose prefix is ``root``. ``died`` is called, from another thread, when one has ended that was seen
+    `alive`."""
 
     mode = "process"
 
-    def __init__(self, root: Path, settings: EdgeSettings) -> None:
+    def __init__(self, root: Path, settings: EdgeSettings, died: Callable[[], None] | None = None) -> None:
         self._root = root.resolve()
         self._settings = settings
         self._command = shutil.which(settings.nginx) or shutil.which(settings.nginx, path=_SEARCH_PATH)
+        # Of a script that starts nginx by its full name as well.
+        self._program = Path(self._command or settings.nginx).resolve().name
+        self._watch = DeathWatch(died) if died else None
 
     def identify(self) -> tuple[Build, str]:
         _, output = self._run("-V")
@@ -47,7 +54,10 @@ class ProcessNginx:
         return None if code == 0 else output
 
     def alive(self) -> bool:
-        return self._master() is not None
+        master = self._master()
+        if master is not None and self._watch:
+            self._watch.over(master)
+        return master is not None
 
     def load(self) -> None:
         if self._tell_master(signal.SIGHUP):
@@ -62,7 +72,12 @@ class ProcessNginx:
         self._tell_master(signal.SIGUSR1)
 
     def stop(self) -> None:
+        self.close()
         self._retire()
+
+    def close(self) -> None:
+        if self._watch:
+            self._watch.close()
 
     def _run(self, *arguments: str) -> tuple[int, str]:
         if self._command is None:
@@ -76,9 +91,21 @@ class ProcessNginx:
             noted = int((self._root / "run" / "nginx.pid").read_text())
         except (FileNotFoundError, ValueError):
             noted = 0
-        if noted and _is_ours(noted, self._root, "master"):
+        if noted and self._is_our_master(noted):
             return noted
-        return next((pid for pid in _processes() if _is_ours(pid, self._root, "master")), None)
+        return next((pid for pid in processes() if self._is_our_master(pid)), None)
+
+    def _is_our_master(self, pid: int) -> bool:
+        with suppress(OSError):
+            return is_nginx(pid, "master", self._master_users(), self._program) and works_in(pid, self._root)
+        return False
+
+    def _master_users(self) -> frozenset[int]:
+        """Who may run our nginx: ourselves, and whoever the directory belongs to, as whom an earlier controller ran."""
+        users = {os.geteuid()}
+        with suppress(FileNotFoundError):
+            users.add(self._root.stat().st_uid)
+        return frozenset(users)
 
     def _tell_master(self, number: signal.Signals) -> bool:
         """Send our master a signal, if there is one; whether there was."""
@@ -94,12 +121,20 @@ class ProcessNginx:
     def _retire(self) -> bool:
         """Ask every nginx of ours to finish what it has, and whether there was one. Also what an earlier one left
         behind: workers without a master, or one whose directory was removed. They give the port free at once."""
-        gone = Path(f"{self._root} (deleted)")
-        ours = [pid for pid in _processes() if _is_ours(pid, self._root, "") or _is_ours(pid, gone, "")]
+        worker_user = _worker_user()
+        workers = {pwd.getpwnam(worker_user.partition(" ")[0]).pw_uid} if worker_user else set()
+        users = self._master_users() | workers
+        ours = [pid for pid in processes() if is_nginx(pid, "", users, self._program) and self._is_its_directory(pid)]
         for pid in ours:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGQUIT)
         return bool(ours)
+
+    def _is_its_directory(self, pid: int) -> bool:
+        """Whether a process works in our directory, or in one of its path that was removed."""
+        with suppress(OSError):
+            return worked_in(pid, self._root) or works_in(pid, self._root)
+        return False
 
     def _check_port(self) -> None:
         """Raise Unavailable where the port can't be had: nginx itself would try for 2.5 s before it says so."""
@@ -126,16 +161,3 @@ def _worker_user() -> str | None:
         return None
     known = {entry.pw_name: entry.pw_gid for entry in pwd.getpwall()}
     return next((f"{name} {grp.getgrgid(known[name]).gr_name}" for name in _WORKER_USERS if name in known), None)
-
-
-def _processes() -> Iterator[int]:
-    return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal())
-
-
-def _is_ours(pid: int, directory: Path, role: str) -> bool:
-    """Whether a process is an nginx (``master``, ``worker`` or any) that works in the directory."""
-    try:
-        title = Path(f"/proc/{pid}/cmdline").read_bytes()
-        return title.startswith(f"nginx: {role}".encode()) and Path(f"/proc/{pid}/cwd").readlink() == directory
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return False

@@ -109,6 +109,7 @@ class NginxEdge:
 
     def close(self) -> None:
         """nginx goes on serving."""
+        self._nginx.close()
 
     def _counted(self, served: Manifest) -> Mapping[str, int]:
         """Requests in flight by address, out of lines ``ADDRESS:PORT COUNT``."""
@@ -211,6 +212,7 @@ class NginxEdge:
         ):
             self._nginx.load()
             self._control.prove(control_socket, manifest.state, timeout_seconds, lambda: final_complaint(errors()))
+            self._nginx.alive()  # so that it is watched from the start
 
     @contextmanager
     def _made_current(self, generation: str, failure: str) -> Iterator[None]:

@@ -10,28 +10,16 @@ upload. Must never take what it may not see for 0, nor connections of anybody bu
 
 from __future__ import annotations
 
-import socket
-import struct
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 
-_PROC = Path("/proc")
+from reconciler.edge.processes import PROC, directory, processes, program, title, user
+from reconciler.tcp_table import LISTENING, sockets_in
+
 _TITLE = "nginx: worker process"
 _LEAVING_TITLE = f"{_TITLE} is shutting down"
-_LISTENING = "0A"
 _ANSWERED = ("04", "05")  # nginx has closed its side, and only waits for the client to close the other
-
-
-@dataclass(frozen=True, slots=True)
-class _Socket:
-    """One line of ``/proc/PID/net/tcp``. ``peer`` is in dotted form where it is of IPv4, as all replicas are."""
-
-    local_port: int
-    peer: str
-    state: str
 
 
 def requests_left(worker: int, replicas: Collection[str], addresses: Collection[str]) -> dict[str, int]:
@@ -45,68 +33,45 @@ def requests_left(worker: int, replicas: Collection[str], addresses: Collection[
 
 
 def _requests_left(worker: int, replicas: Collection[str], addresses: Collection[str]) -> dict[str, int]:
-    if _title(worker) != _TITLE:  # Of another machine or pid namespace, or under a name we don't know.
+    if title(worker) != _TITLE:  # Of another machine or pid namespace, or under a name we don't know.
         return {}
     leaving = list(_held_by_leaving(worker))
-    sockets = _sockets(worker) if leaving else {}
+    sockets = {socket.inode: socket for socket in sockets_in(PROC / f"{worker}/net")} if leaving else {}
     own = [sockets[inode] for inode in _held(worker) if inode in sockets]
-    ports = {each.local_port for each in own if each.state == _LISTENING}
+    ports = {each.port for each in own if each.state == LISTENING}
     reached: Counter[str] = Counter()
     undecided = 0
     for held in leaving:
         known = [sockets[inode] for inode in held if inode in sockets]
         connections = [each for each in known if each.state not in _ANSWERED]
-        upstream = [each.peer for each in connections if each.peer in replicas and each.local_port not in ports]
+        upstream = [each.peer for each in connections if each.peer in replicas and each.port not in ports]
         reached.update(upstream)
         undecided += max(0, len(connections) - 2 * len(upstream))  # each takes its own client along
     return {address: reached[address] + undecided for address in addresses}
 
 
 def _held_by_leaving(worker: int) -> Iterator[set[str]]:
-    """What each worker of the same nginx holds that shuts down."""
-    nginx = _nginx(worker)
-    for entry in _PROC.iterdir():
-        if entry.name.isdecimal():
-            with suppress(FileNotFoundError, ProcessLookupError):  # It ended meanwhile.
-                pid = int(entry.name)
-                if _title(pid) == _LEAVING_TITLE and _nginx(pid) == nginx:
-                    yield _held(pid)
+    """What each worker of the same nginx holds that shuts down. One of another user is none, whatever it calls itself;
+    and it might not even be looked at."""
+    nginx, own = _nginx(worker), user(worker)
+    for pid in processes():
+        with suppress(FileNotFoundError, ProcessLookupError):  # It ended meanwhile.
+            if title(pid) == _LEAVING_TITLE and user(pid) == own and _nginx(pid) == nginx:
+                yield _held(pid)
 
 
-def _nginx(pid: int) -> tuple[Path, str]:
-    """The nginx a process belongs to, known by network and directory, also after its master was killed, or the
+def _nginx(pid: int) -> tuple[str, str, str]:
+    """The nginx a process belongs to, known by network, program and directory, also after its master was killed, or the
     directory removed."""
-    directory = str((_PROC / f"{pid}/cwd").readlink())
-    return (_PROC / f"{pid}/ns/net").readlink(), directory.removesuffix(" (deleted)")
+    return str((PROC / f"{pid}/ns/net").readlink()), program(pid), directory(pid)
 
 
 def _held(pid: int) -> set[str]:
     """The inodes of a process's sockets."""
     inodes = set()
-    for descriptor in (_PROC / f"{pid}/fd").iterdir():
+    for descriptor in (PROC / f"{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # It was closed meanwhile.
             kind, _, inode = str(descriptor.readlink()).partition(":")
             if kind == "socket":
                 inodes.add(inode.strip("[]"))
     return inodes
-
-
-def _sockets(pid: int) -> dict[str, _Socket]:
-    """All TCP sockets of a process's network, by inode."""
-    tables = [_PROC / f"{pid}/net/tcp", _PROC / f"{pid}/net/tcp6"]  # the second only where there is IPv6
-    by_inode = {}
-    for table in tables:
-        for line in table.read_text().splitlines()[1:] if table.exists() else ():
-            _, local, peer, state, *_, inode = line.split(maxsplit=10)[:10]
-            local_port, address = local.rpartition(":")[2], peer.rpartition(":")[0]
-            by_inode[inode] = _Socket(int(local_port, 16), _address(address), state)
-    return by_inode
-
-
-def _address(hexadecimal: str) -> str:
-    """The kernel writes an address of IPv4 as the number that its four bytes are in memory."""
-    return socket.inet_ntoa(struct.pack("=I", int(hexadecimal, 16))) if len(hexadecimal) == 8 else hexadecimal
-
-
-def _title(pid: int) -> str:
-    return (_PROC / f"{pid}/cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")

@@ -15,18 +15,20 @@ from typing import Any
 from docker.errors import NotFound
 
 from reconciler.model.actions import Action
-from reconciler.model.observed import Capacity, Inventory, SecretsSeen
+from reconciler.model.observed import Capacity, Inventory, Listener, SecretsSeen
 from reconciler.model.reasons import Reason
 from reconciler.model.spec import App
 from reconciler.ports import Fence, LeadershipUnknown, TryLater, Unavailable, no_fence
 from reconciler.runtime.actions import Owned, Performer, remove_gracefully
 from reconciler.runtime.client import BoundedClient
+from reconciler.runtime.connections import Connections
 from reconciler.runtime.deaths import Deaths
 from reconciler.runtime.digest_key import DigestKey
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.events import EventWatch
 from reconciler.runtime.host_paths import AllowedPath, HostPaths
 from reconciler.runtime.images import HostImages
+from reconciler.runtime.log_defaults import LogDefaults
 from reconciler.runtime.looks import CloserLooks, last_log
 from reconciler.runtime.mounts import MountPolicy
 from reconciler.runtime.network import ReplicaNetwork
@@ -64,8 +66,8 @@ class DockerRuntime:
     ``wake`` is called from the event thread, which runs from `prepare` to `close`. ``allow_host_paths`` are those
     that volumes may name, ``allow_volumes`` volumes that are not ours and may be mounted, ``volume_record``
     the file for `Volumes`, ``secrets_key`` that for `DigestKey`; ``concurrency`` is how many threads will call
-    `perform` at a time, ``fence`` what allows a change. No method calls the Engine before the first that needs it, so
-    the Engine may come up later.
+    `perform` at a time, ``fence`` what allows a change; ``on_death_of`` is for `EventWatch`. No method calls the Engine
+    before the first that needs it, so the Engine may come up later.
     """
 
     def __init__(
@@ -81,14 +83,18 @@ class DockerRuntime:
         wake: Callable[[], None],
         concurrency: int,
         fence: Fence = no_fence,
+        on_death_of: Mapping[str, Callable[[], None]] | None = None,
     ) -> None:
         self._instance = instance
         self._wake = wake
+        self._on_death_of = on_death_of
         self._concurrency = concurrency
         self._engine = self._connection(concurrency, fence)
         self._network = ReplicaNetwork(self._engine, network, instance)
         self._deaths = Deaths()
         self._images = HostImages()
+        self._log_defaults = LogDefaults()
+        self._connections = Connections()
         self._looks = CloserLooks(self._deaths)
         self._owned = Owned(instance)
         self._capacity: Capacity | None = None
@@ -97,7 +103,14 @@ class DockerRuntime:
         self._volumes = Volumes(instance, allow_volumes, volume_record)
         mounts = MountPolicy(instance, self._volumes, HostPaths(allow_host_paths))
         self._performer = Performer(
-            self._engine, instance, self._network, self._secrets, mounts, self._owned, self._images
+            self._engine,
+            instance,
+            self._network,
+            self._secrets,
+            mounts,
+            self._owned,
+            self._images,
+            self._log_defaults,
         )
 
     # The two ends at the outside, apart so that an Engine in memory can take their place.
@@ -106,7 +119,16 @@ class DockerRuntime:
         return Engine(concurrency, fence)
 
     def _event_watch(self, wake: Callable[[], None]) -> EventWatch:
-        return EventWatch(self._engine, self._instance, self._deaths, self._images, self._network_destroyed, wake)
+        return EventWatch(
+            self._engine,
+            self._instance,
+            self._deaths,
+            self._images,
+            self._network_destroyed,
+            wake,
+            begun=self._log_defaults.forget,
+            on_death_of=self._on_death_of,
+        )
 
     def prepare(self) -> None:
         """See `ports.Runtime.prepare`; also begins to follow events. No call where the network is known to be there."""
@@ -149,6 +171,11 @@ class DockerRuntime:
                 return last_log(api.inspect_container(container_id), api)
             except NotFound:
                 return ""
+
+    def callers_of(self, called: Sequence[Listener]) -> Mapping[str, tuple[str, ...]]:
+        """See `ports.Runtime.callers_of`."""
+        with self._engine.read() as api:
+            return self._connections.callers_of(called, api)
 
     def secrets_of(self, apps: Sequence[App], now: float) -> Mapping[str, SecretsSeen]:
         """See `ports.Runtime.secrets_of`. Before `prepare`, which may make the key, none may be told."""

@@ -19,7 +19,7 @@ from reconciler.model.actions import (
     TakeOverRestarts,
 )
 from reconciler.model.image import ResolvedImage, resolved
-from reconciler.model.observed import Container, ContainerState, Inventory
+from reconciler.model.observed import Container, ContainerState, Inventory, Listener
 from reconciler.model.reasons import Reason
 from reconciler.model.secrets import combined
 from reconciler.model.version import Version
@@ -648,6 +648,79 @@ def test_a_build_that_is_gone_and_came_from_no_registry_is_waited_for(ready: Wor
     with pytest.raises(TryLater, match="no longer on this host and came from no registry") as error:
         ready.runtime.perform(EnsureImage("web", gone, cause="test"))
     assert error.value.reason == "ImageNotFound"
+
+
+# Neighbours
+
+
+def test_the_death_of_a_neighbour_is_told_at_once(ready: World) -> None:
+    """Of a container that is no replica of ours: nginx in a container is one."""
+    name, deaths, wakes = f"{ready.place.name_prefix}nginx", list[str](), list[None]()
+    runtime = ready.another(on_death_of={name: lambda: deaths.append(name)}, wake=lambda: wakes.append(None))
+    runtime.prepare()
+    for other in (name, f"{name}-2"):
+        run_foreign(ready, other)
+    created(ready)
+    eventually(lambda: wakes)  # it follows events
+    ready.api.kill(f"{name}-2")
+    assert not deaths
+    ready.api.kill(name)
+    eventually(lambda: deaths == [name])
+
+
+# The init process, and the log
+
+
+def host_config(world: World, container: Container) -> dict[str, Any]:
+    return dict(world.api.inspect_container(container.id)["HostConfig"])
+
+
+def test_a_replica_has_an_init_process_only_where_its_spec_asks_for_one(ready: World) -> None:
+    plain, wanted, refused = (created(ready, slot, of) for slot, of in enumerate(_with_init(ready), start=1))
+    assert host_config(ready, plain).get("Init") is None  # the Engine decides
+    assert host_config(ready, wanted)["Init"] is True
+    assert host_config(ready, refused)["Init"] is False
+
+
+def _with_init(world: World) -> tuple[Version, Version, Version]:
+    return demo(world), demo(world, init=True), demo(world, init=False)
+
+
+def test_the_log_of_a_replica_is_bounded_where_the_engine_would_let_it_grow(ready: World) -> None:
+    for slot in (1, 2):
+        log = host_config(ready, created(ready, slot))["LogConfig"]
+        assert log == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+
+
+def test_the_log_of_a_replica_is_bounded_as_its_spec_says(ready: World) -> None:
+    both = created(ready, 1, demo(ready, logging={"maxSize": "1Mi", "maxFiles": 5}))
+    assert host_config(ready, both)["LogConfig"]["Config"] == {"max-size": "1048576", "max-file": "5"}
+    size = created(ready, 2, demo(ready, logging={"maxSize": "2M"}))
+    assert host_config(ready, size)["LogConfig"]["Config"] == {"max-size": "2000000", "max-file": "3"}
+    files = created(ready, 3, demo(ready, logging={"maxFiles": 2}))
+    assert host_config(ready, files)["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "2"}
+
+
+def test_replicas_of_the_first_edition_of_defaults_are_alike_in_their_logs(ready: World) -> None:
+    container = created(ready, of=replace(demo(ready), defaults=1))
+    assert host_config(ready, container)["LogConfig"]["Config"] == {}
+    assert host_config(ready, container)["Init"] is False
+
+
+def test_to_see_what_the_engine_does_with_logs_leaves_nothing_behind(ready: World) -> None:
+    labels = ownership_labels(ready.place.instance)
+    left = f"{ready.place.name_prefix}orchestry-log-check"  # by one that was cut off
+    ready.api.create({"Image": ready.image, "Labels": labels, "HostConfig": {"NetworkMode": "none"}}, left)
+    created(ready)
+    assert observe(ready).foreign_names & {left, "orchestry-log-check"} == set()
+
+
+def test_connections_to_a_replica_whose_process_can_not_be_seen_are_unknown(ready: World) -> None:
+    container = created(ready)
+    assert container.address
+    elsewhere = Listener(container.id, "10.255.255.1", frozenset({8080}))
+    gone = Listener("0" * 64, container.address, frozenset({8080}))
+    assert ready.runtime.callers_of([elsewhere, gone]) == {}
 
 
 # What would be created

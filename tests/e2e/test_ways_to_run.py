@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 import requests
 
 from reconciler import __version__
+from reconciler.edge import edge_container_name
+from reconciler.ports import CHECKPOINT_SECONDS
 from tests.support.nginx import nginx_image
 from tests.support.postgres import postgres_server, postgres_url
 from tests.support.site import Site, web
@@ -45,6 +48,11 @@ def test_an_installation_runs_behind_an_nginx_in_a_container(site: Site) -> None
     assert site.get("/web/").status_code == 200
     site.wait_converged(site.commit({"web.yaml": web(replicas=3)}))
     assert len({site.get("/web/").text for _ in range(24)}) == 3
+    for _ in range(2):  # somebody kills it: the second time right after everybody has looked
+        killed_at = time.monotonic()
+        site.api.kill(edge_container_name(site.place.instance))
+        site.wait(lambda: site.answers("/web/"))
+        assert time.monotonic() - killed_at < CHECKPOINT_SECONDS / 2
     site.stop()
     assert site.get("/web/").status_code == 200, "it goes on without the controller"
     done = site.command("teardown", "--yes", "--edge", "container")

@@ -6,7 +6,7 @@ once and in the thread that causes them: nothing here runs by itself, and a run 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -64,6 +64,7 @@ class _Events(EventWatch):
         if not self._following:
             self._engine.fake.subscribe(self.tell)
             self._images.follow(True)
+            self._begun()
             self._following = True
 
     def close(self) -> None:
@@ -92,6 +93,7 @@ class FakeRuntime(DockerRuntime):
         secrets_key: Path | None = None,
         wake: Callable[[], None] = lambda: None,
         fence: Fence = no_fence,
+        on_death_of: Mapping[str, Callable[[], None]] | None = None,
     ) -> None:
         self.engine = engine
         super().__init__(
@@ -105,10 +107,25 @@ class FakeRuntime(DockerRuntime):
             wake=wake,
             concurrency=1,
             fence=fence,
+            on_death_of=on_death_of,
         )
 
     def _connection(self, concurrency: int, fence: Fence) -> Engine:
         return _Connection(self.engine, fence)
 
     def _event_watch(self, wake: Callable[[], None]) -> EventWatch:
-        return _Events(self._engine, self._instance, self._deaths, self._images, self._network_destroyed, wake)
+        return _Events(
+            self._engine,
+            self._instance,
+            self._deaths,
+            self._images,
+            self._network_destroyed,
+            wake,
+            begun=self._log_defaults.forget,
+            on_death_of=self._on_death_of,
+        )
+
+    def another_engine(self) -> None:
+        """Events break off and begin anew, as when the Engine was started again."""
+        self._events.close()
+        self._events.start()

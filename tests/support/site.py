@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +197,12 @@ class Site:
         with requests.Session() as session:
             session.trust_env = False
             return session.get(f"http://127.0.0.1:{self.port}{path}", timeout=10, **options)
+
+    def answers(self, path: str) -> bool:
+        """Whether nginx is there, and answers this well."""
+        with suppress(requests.ConnectionError):
+            return self.get(path).status_code == 200
+        return False
 
     def containers(self) -> dict[str, dict[str, Any]]:
         """The instance's replicas as the Engine lists them, by name without the instance's prefix."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.edge import sockets
+from reconciler.edge import processes, sockets
 
 NETWORK, DIRECTORY = "net:[1]", "/srv/edge"
 LISTENING, ESTABLISHED, WAITING_FOR_CLIENT = "0A", "01", "05"
@@ -31,12 +31,23 @@ class Proc:
         self._write_table()
         return inode
 
-    def process(self, pid: int, title: str, *inodes: int, network: str = NETWORK, directory: str = DIRECTORY) -> None:
+    def process(
+        self,
+        pid: int,
+        title: str,
+        *inodes: int,
+        network: str = NETWORK,
+        directory: str = DIRECTORY,
+        user: int = 33,
+        program: str = "/usr/sbin/nginx",
+    ) -> None:
         own = self._root / str(pid)
         (own / "fd").mkdir(parents=True)
         (own / "ns").mkdir()
         (own / "net").mkdir()
         (own / "cmdline").write_bytes(title.encode() + b"\0\0")
+        (own / "status").write_text(f"Name:\tnginx\nUid:\t{user}\t{user}\t{user}\t{user}\nGid:\t0\t0\t0\t0\n")
+        (own / "exe").symlink_to(program)
         (own / "ns" / "net").symlink_to(network)
         (own / "cwd").symlink_to(directory)
         for number, inode in enumerate(inodes):
@@ -53,7 +64,8 @@ class Proc:
 
 @pytest.fixture
 def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proc]:
-    monkeypatch.setattr(sockets, "_PROC", tmp_path)
+    for module in (processes, sockets):
+        monkeypatch.setattr(module, "PROC", tmp_path)
     return Proc(tmp_path)
 
 
@@ -98,6 +110,20 @@ def test_the_connections_of_others_do_not_count(proc: Proc) -> None:
     proc.process(22, LEAVING, proc.socket(40003, REPLICA), directory="/etc/nginx")
     proc.process(23, LEAVING, proc.socket(40004, REPLICA), network="net:[2]")
     assert proc.left() == {"10.0.0.2": 0}
+
+
+def test_whoever_poses_as_a_worker_that_leaves_does_not_count(proc: Proc) -> None:
+    """By its title and its directory: anybody can. Another user's may not even be looked at."""
+    proc.process(20, LEAVING, proc.socket(40001, REPLICA), user=1000)
+    proc.process(21, LEAVING, proc.socket(40002, REPLICA), program="/usr/bin/python3")
+    assert proc.left() == {"10.0.0.2": 0}
+
+
+def test_a_worker_whose_program_was_updated_counts(proc: Proc) -> None:
+    proc.process(
+        11, LEAVING, proc.socket(8080, CLIENT), proc.socket(40000, REPLICA), program="/usr/sbin/nginx (deleted)"
+    )
+    assert proc.left() == {"10.0.0.2": 1}
 
 
 def test_workers_of_a_directory_that_was_removed_count(proc: Proc) -> None:

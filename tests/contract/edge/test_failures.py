@@ -10,13 +10,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reconciler.edge import NginxEdge
+from reconciler.edge import NginxEdge, open_edge
 from reconciler.edge.control import Control
 from reconciler.edge.generations import Generations
 from reconciler.edge.process import ProcessNginx
@@ -28,6 +29,8 @@ from tests.support.replicas import Replica, replicas
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.nginx
+
+NOBODY = 65534
 
 # Two routes of one path are typed values that only nginx refuses: it names the second location.
 TWICE = (Route(path="/bad"), Route(path="/bad"))
@@ -352,6 +355,74 @@ def test_a_pid_file_of_nginx_that_names_another_process_is_not_believed(process:
     assert len(process.processes("nginx: master")) == 1
 
 
+@pytest.mark.parametrize("user", [os.geteuid(), NOBODY], ids=["own", "another"])
+def test_whoever_poses_as_our_nginx_does_not_keep_it_from_being_started(process: Front, user: int) -> None:
+    """By its title and its directory, which are whatever a process likes."""
+    process.publish(app_routes("web"))
+    process.kill()
+    with _poser(process.root, user) as poser:
+        assert process.publish(app_routes("web")).how == "reloaded"
+        assert process.get("/web").status == 503
+        process.publish(app_routes("web"), app_routes("api"))
+        assert process.get("/api").status == 503
+        assert poser.poll() is None  # it is left alone
+
+
+def test_workers_of_another_user_that_pose_as_ours_are_left_alone(process: Front) -> None:
+    process.publish(app_routes("web"))
+    process.kill()
+    with _poser(process.root, NOBODY, "nginx: worker process is shutting down") as poser:
+        process.publish(app_routes("web"))
+        assert poser.poll() is None
+
+
+def test_an_nginx_whose_program_was_updated_is_still_ours(process: Front, tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "nginx"
+    program.parent.mkdir()
+    shutil.copy("/usr/sbin/nginx", program)
+    process.reopen(nginx=str(program)).publish(table(app_routes("web")))
+    (master,) = process.processes("nginx: master")
+    program.unlink()
+    shutil.copy("/usr/sbin/nginx", program)
+    process.reopen(nginx=str(program)).publish(table(app_routes("web"), app_routes("api")))
+    assert process.processes("nginx: master") == [master]
+    assert process.get("/api").status == 503
+
+
+def test_the_end_of_our_nginx_is_told_at_once_each_time(process: Front) -> None:
+    ended = threading.Event()
+    with contextlib.closing(_watched(process, ended.set)) as edge:
+        for _ in range(2):
+            edge.publish(table(app_routes("web")))
+            assert not ended.is_set()
+            process.kill()
+            assert ended.wait(20)
+            ended.clear()
+
+
+def test_the_end_of_an_nginx_that_an_earlier_controller_started_is_told_as_well(process: Front) -> None:
+    process.publish(app_routes("web"))
+    ended = threading.Event()
+    with contextlib.closing(_watched(process, ended.set)) as edge:
+        assert edge.publish(table(app_routes("web"))).how == "unchanged"
+        process.kill()
+        assert ended.wait(20)
+
+
+def test_an_nginx_that_we_end_ourselves_is_not_told_of(process: Front) -> None:
+    ended = threading.Event()
+    with contextlib.closing(_watched(process, ended.set)) as edge:
+        edge.publish(table())
+        edge.shut_down()
+        eventually(lambda: not process.processes())
+        assert not ended.is_set()
+
+
+def test_shutting_the_edge_down_is_quiet_where_there_never_was_an_nginx(process: Front) -> None:
+    assert not process.root.exists()
+    process.edge.shut_down()
+
+
 def test_shutting_the_edge_down_ends_nginx(process: Front) -> None:
     process.publish()
     process.edge.shut_down()
@@ -369,6 +440,24 @@ def container(tmp_path: Path) -> Iterator[Front]:
 def process(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Front]:
     with front("process", tmp_path, lua=request.param, secrets_dir=tmp_path / "secrets") as made:
         yield made
+
+
+def _watched(process: Front, died: Callable[[], None]) -> NginxEdge:
+    """Another edge on the same nginx, which is told of its end."""
+    state_dir, settings = process.state_dir, process.settings
+    edge = open_edge("process", instance="default", state_dir=state_dir, network="", settings=settings, died=died)
+    assert isinstance(edge, NginxEdge)
+    return edge
+
+
+@contextlib.contextmanager
+def _poser(directory: Path, user: int, title: str = "nginx: master process nginx") -> Iterator[subprocess.Popen[bytes]]:
+    """A program of this user's that looks like an nginx in this directory."""
+    with subprocess.Popen([title, "600"], executable="/bin/sleep", cwd=directory, user=user) as poser:
+        try:
+            yield poser
+        finally:
+            poser.kill()
 
 
 class _Death(BaseException):
