@@ -54,7 +54,7 @@ class SystemClock:
 @contextmanager
 def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
     """Everything the loop needs, opened in order. Raises Unavailable, AlreadyRunning or Rejected with the remedy."""
-    clock = SystemClock()
+    clock, edge_settings = SystemClock(), settings_of_edge(settings)
     if settings.allow_host_paths:
         log.warning(_SUBPATHS_ARE_ALLOWED, ", ".join(settings.allow_host_paths))
     with ExitStack() as opened:
@@ -71,7 +71,7 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
         runtime.prepare()
         prober = open_prober(wake=waker.wake, redactor_of=runtime.redactor_of, concurrency=settings.probe_concurrency)
         opened.callback(prober.close)
-        edge = open_nginx(settings)
+        edge = open_nginx(settings, edge_settings)
         opened.callback(edge.close)
         meter = open_meter(
             state_dir=settings.directory,
@@ -159,25 +159,32 @@ def allowed_host_paths(settings: Settings) -> tuple[AllowedPath, ...]:
     return (*exact, *(AllowedPath(PurePosixPath(path), subpaths=True) for path in settings.allow_host_paths))
 
 
-def open_nginx(settings: Settings) -> NginxEdge | NoEdge:
+def open_nginx(settings: Settings, edge_settings: EdgeSettings | None = None) -> NginxEdge | NoEdge:
     return open_edge(
         settings.edge,
         instance=settings.instance,
         state_dir=settings.directory,
         network=settings.network_name,
-        settings=EdgeSettings(
-            port=settings.edge_port,
-            tls_port=settings.edge_tls_port,
-            bind=settings.edge_address,
-            templates_dir=settings.edge_templates,
-            secrets_dir=settings.secrets,
-            lua=settings.edge_lua,
-            image=settings.edge_image,
-            worker_shutdown_seconds=settings.edge_worker_shutdown,
-            external_dir=settings.edge_directory,
-            test_command=settings.edge_test_command,
-            reload_command=settings.edge_reload_command,
-        ),
+        settings=edge_settings or settings_of_edge(settings),
+    )
+
+
+def settings_of_edge(settings: Settings) -> EdgeSettings:
+    """The settings as far as they concern the edge. Raises BadSettings for a trusted proxy that is no address."""
+    return EdgeSettings(
+        port=settings.edge_port,
+        tls_port=settings.edge_tls_port,
+        bind=settings.edge_address,
+        trusted_proxies=settings.trusted_networks,
+        proxy_protocol=settings.proxy_protocol,
+        templates_dir=settings.edge_templates,
+        secrets_dir=settings.secrets,
+        lua=settings.edge_lua,
+        image=settings.edge_image,
+        worker_shutdown_seconds=settings.edge_worker_shutdown,
+        external_dir=settings.edge_directory,
+        test_command=settings.edge_test_command,
+        reload_command=settings.edge_reload_command,
     )
 
 

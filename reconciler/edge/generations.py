@@ -84,6 +84,11 @@ class Generations:
                 return NOTHING
         return self._manifests[name]
 
+    def text(self, file_name: str) -> str:
+        """A file of the current generation; empty where there is none."""
+        name = self.current
+        return (self._directory(name) / file_name).read_text() if name else ""
+
     def next_sequence(self) -> int:
         return max(map(_sequence, self._names()), default=0) + 1
 

@@ -18,8 +18,9 @@ from reconciler.edge.control import Control, NotServed
 from reconciler.edge.generations import Generations
 from reconciler.edge.insertion import Hopeless, Insertion
 from reconciler.edge.manifest import Manifest
+from reconciler.edge.news import news, notices
 from reconciler.edge.nginx import Nginx, final_complaint
-from reconciler.edge.probe import with_lua
+from reconciler.edge.probe import with_ipv6, with_lua
 from reconciler.edge.render import LUA_FILE, LUA_SOURCE, Renderer, Rendering
 from reconciler.edge.servers import ServerList
 from reconciler.edge.settings import EdgeSettings
@@ -125,6 +126,8 @@ class NginxEdge:
             build, version_output = self._nginx.identify()
             if self._settings.lua == "auto":
                 build = with_lua(build, self._nginx, self._generations, version_output)
+            if not self._settings.addresses:
+                build = with_ipv6(build, self._nginx, self._generations, self._settings)
             self._renderer = Renderer(self._settings, build)
         return self._renderer
 
@@ -134,7 +137,7 @@ class NginxEdge:
         certificates, problems = self._certificates.read(table, served.certificates)
         wanted = (table, certificates, problems)
         if self._last and self._last[0] == wanted and self._serves(served):
-            return replace(self._last[1], how="unchanged")
+            return replace(self._last[1], how="unchanged", news=())
         publication = self._make_live(table, certificates, problems, served)
         self._last = wanted, publication
         return publication
@@ -161,7 +164,8 @@ class NginxEdge:
         self._generations.prune()
         refusals = _refusals(wanted, problems, complaints)
         validity = self._certificates.validity(rendering.manifest.certificates.values())
-        return Publication(RouteTable(apps), generation, how, refusals, validity)
+        told = tuple(news(served, self._settings, renderer.build)), tuple(notices(self._settings, renderer.build))
+        return Publication(RouteTable(apps), generation, how, refusals, validity, *told)
 
     def _change_all(self, rendering: Rendering) -> tuple[str, str]:
         self._generations.write(rendering.generation, rendering.files)

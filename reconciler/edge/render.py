@@ -8,7 +8,7 @@ stands between marker lines (``# app web``), so that people see whose lines they
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
@@ -16,7 +16,8 @@ from typing import Any
 
 import jinja2
 
-from reconciler.edge.manifest import Manifest
+from reconciler.edge import forwarded
+from reconciler.edge.manifest import EDITION, Manifest
 from reconciler.edge.servers import ServerList
 from reconciler.edge.settings import Build, EdgeSettings
 from reconciler.edge.virtual_servers import Certificate, Location, VirtualServer, secrets_of, virtual_servers
@@ -56,6 +57,7 @@ class Renderer:
         self.build = build
         self._environment = _environment(settings)
         self._environment.globals |= {"settings": settings, "build": build, "default_limits": _limits(EdgeOptions())}
+        self._listens = {port: tuple(_listens(settings, build, port)) for port in (settings.port, settings.tls_port)}
         # A table that changes in one app of a thousand costs one app's rendering.
         self._upstream = lru_cache(maxsize=4096)(self._render_upstream)
         self._location = lru_cache(maxsize=16384)(self._render_location)
@@ -80,7 +82,7 @@ class Renderer:
         assets = [name for each in certificates.values() for name in (each.certificate_file, each.key_file)]
         assets += [LUA_FILE] if servers else []
         servers_digest = servers.digest if servers else ""
-        manifest = Manifest(digest, generation, table, certificates, servers_digest, tuple(assets))
+        manifest = Manifest(digest, generation, table, certificates, servers_digest, tuple(assets), EDITION)
         return Rendering(manifest, files, servers)
 
     def _remembered_body(self, table: RouteTable, certificates: Mapping[str, Certificate], megabytes: int) -> str:
@@ -99,7 +101,8 @@ class Renderer:
             "lua_file": LUA_FILE,
             "replicas_megabytes": megabytes,
         }
-        parts = [self._template("http.conf.j2", values)]
+        who = {"claims": forwarded.claims(), "sender": forwarded.sender(self._settings)}
+        parts = [self._template("http.conf.j2", values), self._template("requests.conf.j2", who)]
         parts += [_marked(app.app_name, self._upstream(app)) for app in table.apps]
         _check_certificates(table, certificates)
         servers = virtual_servers(table, certificates)
@@ -116,12 +119,13 @@ class Renderer:
         locations = () if tls and not server.certificate else server.locations
         has_certificate = server.certificate is not None
         texts = (_marked(each.app.app_name, self._location(each, tls, has_certificate)) for each in locations)
-        port = self._settings.tls_port if tls else self._settings.port
-        address = self._settings.bind if self.build.binds else ""
+        listens = self._listens[self._settings.tls_port if tls else self._settings.port]
         values = {
             "site": server,  # so named for templates of people's own
             "tls": tls,
-            "listen": f"{address}:{port}" if address else str(port),
+            "listen": listens[0],  # as templates of people's own may have it from before there were several
+            "listens": listens,
+            "forwarded": forwarded.headers(self._settings),
             "locations": "".join(texts),
             "has_root": any(not location.path for location in locations),
         }
@@ -129,10 +133,13 @@ class Renderer:
 
     def _render_location(self, location: Location, tls: bool, has_certificate: bool) -> str:
         wants_redirect = location.route.tls is not None and location.route.tls.redirect
+        # Behind a proxy it is the proxy that tells whether a client came by https, whichever port it uses itself.
+        may_be_plain = not tls or bool(self._settings.trusted_proxies)
         values = _app_values(location.app) | {
             "route": location.route,
             "matches": (f"= {location.path}", f"{location.path}/") if location.path else ("/",),
-            "redirect": wants_redirect and has_certificate and not tls,
+            "cut": location.path if location.route.strip_prefix else "",
+            "redirect": wants_redirect and has_certificate and may_be_plain,
         }
         return self._template("location.conf.j2", values)
 
@@ -171,6 +178,17 @@ def _check_certificates(table: RouteTable, certificates: Mapping[str, Certificat
             if held != secret:
                 host = route.host or "any host"
                 raise RenderError(f"{host} has TLS secret {held} by app {holder} already, not {secret}")
+
+
+def _listens(settings: EdgeSettings, build: Build, port: int) -> Iterator[str]:
+    """What nginx listens on for a port, each as its directive has it."""
+    protocol = " proxy_protocol" if settings.proxy_protocol else ""
+    if build.binds and settings.addresses:
+        yield from (f"{address}:{port}{protocol}" for address in settings.addresses)
+        return
+    yield f"{port}{protocol}"
+    if build.ipv6:
+        yield f"[::]:{port}{protocol}"
 
 
 def _marked(app_name: str, text: str) -> str:

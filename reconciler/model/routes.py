@@ -62,7 +62,8 @@ class Publication:
 
     ``table`` is what is really being served: a refused app appears there as it was before, or not at all.
     ``generation`` names the published configuration; ``how`` is ``unchanged``, ``pushed`` (no reload) or ``reloaded``.
-    ``certificates`` are those in use, as far as it can be told until when they are valid.
+    ``certificates`` are those in use, as far as it can be told until when they are valid. ``news`` is told once,
+    ``notices`` are so for as long as they are given.
     """
 
     table: RouteTable
@@ -70,3 +71,5 @@ class Publication:
     how: str
     refusals: tuple[Refusal, ...] = ()
     certificates: tuple[ServedCertificate, ...] = ()
+    news: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()

@@ -36,7 +36,10 @@ class Route(Part):
 
     host: HostName | None = Field(None, description="The requests' host. Left out: any host.")
     path: UrlPath = Field("/", description="The path requests begin with.")
-    strip_prefix: bool = Field(False, description="Whether `path` is taken off before the app sees the request.")
+    strip_prefix: bool = Field(
+        False,
+        description="Whether `path` is cut off for the app, which is told it as `X-Forwarded-Prefix`.",
+    )
     tls: Tls | None = Field(None, description="Certificate and key, for https.")
 
     @property
@@ -53,7 +56,8 @@ class Route(Part):
 
 
 class RateLimit(Part):
-    """Requests per second one client address may make, and how many above that it may burst."""
+    """Requests per second one client address may make, and how many above that it may burst. Of IPv6 a client is known
+    by its network of 64 bits."""
 
     requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = Field(description="The lasting rate.")
     burst: Annotated[int, Field(ge=0, le=1_000_000)] = Field(0, description="Requests above it, once.")

@@ -126,6 +126,19 @@ def test_the_address_to_listen_on() -> None:
     assert re.findall(r"listen (\S+)", text)[0] == "127.0.0.1:9000"
 
 
+def test_the_addresses_to_listen_on() -> None:
+    def listens(build: Build, **settings: object) -> list[str]:
+        text = render(TABLES["tls"], build, EdgeSettings(**settings)).files["http.conf"]  # type: ignore[arg-type]
+        return list(dict.fromkeys(re.findall(r"listen (.*?)(?: ssl.*| default_server)?;", text)))
+
+    both = replace(STOCK, ipv6=True)
+    assert listens(both)[:4] == ["8080", "[::]:8080", "8443", "[::]:8443"]
+    named = ["127.0.0.1:8080", "[::1]:8080", "127.0.0.1:8443", "[::1]:8443"]
+    assert listens(both, bind=("127.0.0.1", "::1"))[:4] == named
+    in_container = replace(both, binds=False)
+    assert listens(in_container, bind="127.0.0.1", proxy_protocol=True)[0] == "8080 proxy_protocol"
+
+
 def test_lines_of_an_app_in_http_conf_stand_between_its_markers() -> None:
     lines = render(TABLES["hosts-and-paths"]).files["http.conf"].splitlines()
     parts = "\n".join(lines).split("# app ")[1:]

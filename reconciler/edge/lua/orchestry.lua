@@ -206,6 +206,20 @@ function M.admit(app)
 end
 
 
+-- rewrite_by_lua: whoever is not trusted ("0", or nobody is) can't tell an app on whose behalf a request is made. The
+-- configuration removes such headers by the names that are in use; here goes whatever else is named like them.
+function M.drop_claims(trusted)
+    if trusted == "1" then
+        return
+    end
+    for name in pairs(ngx.req.get_headers(0, true)) do
+        if name:lower():find("^x[-_]forwarded[-_]") then
+            ngx.req.clear_header(name)
+        end
+    end
+end
+
+
 -- balancer_by_lua, once for each try
 function M.balance(app, retries, key)
     local list, context = replicas_of(app), ngx.ctx
