@@ -174,6 +174,18 @@ def _replica(answer: bytes) -> bytes:
     return found[1]
 
 
+@pytest.mark.engine
+def test_a_containers_nginx_believes_what_the_engine_connects_from_where_that_is_trusted(tmp_path: Path) -> None:
+    with front("container", tmp_path) as way, echo(way.replica_addresses[0]) as replica:
+        publish(way, replica)
+        gateway = told(asked(way, replica, *CLAIMS))["X-Forwarded-For"]
+        way.edge = way.reopen(trusted_proxies=(f"{gateway}/32",))
+        publish(way, replica)
+        request = told(asked(way, replica, *CLAIMS))
+        assert (request["X-Real-IP"], request["X-Forwarded-For"]) == (CLIENT, f"{CLIENT}, {gateway}")
+        assert request["X-Forwarded-Proto"] == "https"
+
+
 # -- the PROXY protocol -----------------------------------------------------------------------------------------------
 
 
