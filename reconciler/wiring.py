@@ -174,6 +174,8 @@ def open_nginx(settings: Settings) -> NginxEdge | NoEdge:
             lua=settings.edge_lua,
             image=settings.edge_image,
             worker_shutdown_seconds=settings.edge_worker_shutdown,
+            request_header_bytes=settings.edge_request_header_size,
+            underscores_in_headers=settings.edge_underscores_in_headers,
             external_dir=settings.edge_directory,
             test_command=settings.edge_test_command,
             reload_command=settings.edge_reload_command,

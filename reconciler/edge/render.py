@@ -132,6 +132,7 @@ class Renderer:
         values = _app_values(location.app) | {
             "route": location.route,
             "matches": (f"= {location.path}", f"{location.path}/") if location.path else ("/",),
+            "websocket_location": f"@{location.path or '/'}",
             "redirect": wants_redirect and has_certificate and not tls,
         }
         return self._template("location.conf.j2", values)
@@ -190,6 +191,8 @@ def _app_values(app: AppRoutes) -> dict[str, Any]:
         "rate": _rate(options.rate_limit.requests_per_second) if options.rate_limit else "",
         "live": any(not server.draining for server in app.servers),
         "limits": _limits(options),
+        "websocket_limits": _limits(options) | _websocket_limits(options),
+        "response_header": _response_header(options.response_header_bytes),
     }
 
 
@@ -203,6 +206,24 @@ def _limits(options: EdgeOptions) -> dict[str, str]:
         "proxy_next_upstream_tries": str(options.retries + 1),
         "proxy_next_upstream_timeout": _time(options.retry_timeout_seconds),
     }
+
+
+def _websocket_limits(options: EdgeOptions) -> dict[str, str]:
+    """What bounds a websocket in place of what bounds other requests."""
+    return dict.fromkeys(("proxy_send_timeout", "proxy_read_timeout"), _time(options.websocket_seconds))
+
+
+def _response_header(size_bytes: int) -> dict[str, str]:
+    """The directives that give an answer's header its room, and none where that is what every app has. A buffer of the
+    body is no smaller than that of the header, as nginx wants it."""
+    if size_bytes == EdgeOptions().response_header_bytes:
+        return {}
+    body_bytes = max(size_bytes, EdgeOptions().response_header_bytes)
+    return {"proxy_buffer_size": _size(size_bytes), "proxy_buffers": f"8 {_size(body_bytes)}"}
+
+
+def _size(size_bytes: int) -> str:
+    return str(size_bytes) if size_bytes % 1024 else f"{size_bytes // 1024}k"
 
 
 def _time(seconds: float) -> str:

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from reconciler.model.spec_types import (
     CountFromOne,
     HeaderName,
+    HeaderSizeQuantity,
     HeaderValue,
     HostName,
     Part,
@@ -22,6 +23,8 @@ from reconciler.model.spec_types import (
     memory_bytes,
     wrong,
 )
+
+DEFAULT_WEBSOCKET_SECONDS = 3600.0
 
 
 class Tls(Part):
@@ -75,9 +78,38 @@ class EdgeOptions(Part):
     )
     retry_timeout_seconds: Seconds = Field(10, description="How long retries may go on; 0: as long as it takes.")
 
+    response_header_size: HeaderSizeQuantity = Field(
+        "16Ki", description="The largest header of an answer; a larger one is answered by 502."
+    )
+    response_buffering: bool = Field(
+        True,
+        description="Whether an answer is gathered before it is passed on; false passes on each piece as it comes.",
+    )
+    request_buffering: bool = Field(
+        True,
+        description="Whether a body is gathered before a replica is asked; false passes it on as it comes, "
+        "and then no other replica is tried once its first byte was sent.",
+    )
+    websocket_timeout_seconds: Period | None = Field(
+        None,
+        description="Silence after which a websocket is closed. Left out: 3600, or readTimeoutSeconds where that is "
+        "longer.",
+    )
+
     @property
     def max_body_bytes(self) -> int:
         return memory_bytes(self.max_body_size)
+
+    @property
+    def response_header_bytes(self) -> int:
+        return memory_bytes(self.response_header_size)
+
+    @property
+    def websocket_seconds(self) -> float:
+        """The silence a websocket may keep: never less than other requests may, by which it went before."""
+        if self.websocket_timeout_seconds is not None:
+            return self.websocket_timeout_seconds
+        return max(DEFAULT_WEBSOCKET_SECONDS, self.read_timeout_seconds)
 
 
 class HttpHeader(Part):

@@ -19,6 +19,7 @@ _ACRONYMS = {
     "target_rps_per_replica": "targetRPSPerReplica",
     "max_p95_latency_ms": "maxP95LatencyMs",
     "max_cpu_percent": "maxCPUPercent",
+    "upstream_tls": "upstreamTLS",
 }
 
 
@@ -168,6 +169,7 @@ _MEMORY_UNITS |= {"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
 _CPU = "cores such as 0.5 or 2, or millicores such as 500m; at least 10m, at most 1024 cores"
 _MEMORY = "a memory size such as 512Mi, 1Gi, 500M or 512m; at least 6Mi (the Engine's own minimum), at most 64 TiB"
 _SIZE = "a size such as 1Mi, 10M or 512Ki, at most 64 TiB; 0 for no limit"
+_HEADER_SIZE = "a size such as 16Ki or 64Ki, at least 1Ki, at most 1Mi"
 _MIN_MEMORY_BYTES = 6 * 1024**2
 _MAX_BYTES = 64 * 1024**4
 
@@ -195,12 +197,12 @@ def _is_cpu(value: object) -> object:
     raise wrong(_CPU)
 
 
-def _bytes_within(value: object, min_bytes: int) -> bool:
+def _bytes_within(value: object, min_bytes: int, max_bytes: int = _MAX_BYTES) -> bool:
     typed = isinstance(value, str | int) and not isinstance(value, bool)
     match = _QUANTITY.fullmatch(str(value)) if typed else None
     if match is None or match[2] not in _MEMORY_UNITS:
         return False
-    return min_bytes <= memory_bytes(str(value)) <= _MAX_BYTES
+    return min_bytes <= memory_bytes(str(value)) <= max_bytes
 
 
 def _is_memory(value: object) -> object:
@@ -215,6 +217,12 @@ def _is_size(value: object) -> object:
     raise wrong(_SIZE)
 
 
+def _is_header_size(value: object) -> object:
+    if isinstance(value, str) and _bytes_within(value, 1024, 1024**2):
+        return value
+    raise wrong(_HEADER_SIZE)
+
+
 def _quantity(meaning: str) -> Any:
     return Field(json_schema_extra={"patternErrorMessage": meaning})
 
@@ -222,3 +230,4 @@ def _quantity(meaning: str) -> Any:
 CpuQuantity = Annotated[int | float | str, BeforeValidator(_is_cpu), _quantity(_CPU)]
 MemoryQuantity = Annotated[int | str, BeforeValidator(_is_memory), _quantity(_MEMORY)]
 SizeQuantity = Annotated[str, BeforeValidator(_is_size), _quantity(_SIZE)]
+HeaderSizeQuantity = Annotated[str, BeforeValidator(_is_header_size), _quantity(_HEADER_SIZE)]

@@ -194,6 +194,10 @@ def test_every_option_of_the_edge_reaches_the_configuration() -> None:
         "rate_limit": {"requests_per_second": 7.0},
         "retries": 7,
         "retry_timeout_seconds": 7.0,
+        "response_header_size": "64Ki",
+        "response_buffering": False,
+        "request_buffering": False,
+        "websocket_timeout_seconds": 7.0,
     }
     assert changed.keys() == EdgeOptions.model_fields.keys()
     plain = render(TABLES["default-route"]).manifest.digest

@@ -254,6 +254,15 @@ IN_SPEC = [
     ('routes: [{host: "*"}]', "routes[0].host", '"*"', "a DNS name in lower case"),
     ("routes: [{host: a.example, tls: {}}]", "routes[0].tls.secret", "nothing", "a name of letters, digits"),
     ("edge: {maxBodySize: big}", "edge.maxBodySize", '"big"', "a size such as 1Mi"),
+    (
+        "edge: {responseHeaderSize: 2Mi}",
+        "edge.responseHeaderSize",
+        '"2Mi"',
+        "a size such as 16Ki or 64Ki, at least 1Ki",
+    ),
+    ('edge: {responseHeaderSize: "0"}', "edge.responseHeaderSize", '"0"', "a size such as 16Ki or 64Ki, at least 1Ki"),
+    ("edge: {responseBuffering: off}", "edge.responseBuffering", "off without quotes", "true or false"),
+    ("edge: {websocketTimeoutSeconds: 0}", "edge.websocketTimeoutSeconds", "0", "a number from 0.1 to 86400"),
     ("edge: {retries: 11}", "edge.retries", "11", "a whole number from 0 to 10"),
     ("edge: {rateLimit: {requestsPerSecond: 0}}", "edge.rateLimit.requestsPerSecond", "0", "a number above 0"),
     ("dependsOn: [Web]", "dependsOn[0]", '"Web"', NAME),
@@ -477,6 +486,19 @@ def test_a_file_inside_a_read_only_volume_is_refused(volumes: str, path: str, ar
 def test_images_are_named_as_docker_names_them(image: str, valid: bool) -> None:
     fields = [field for _, field, _, _ in told(web().replace("demo:1", f'"{image}"'))]
     assert fields == ([] if valid else ["spec.image"])
+
+
+@pytest.mark.parametrize(
+    ("edge", "seconds"),
+    [
+        ("{}", 3600),
+        ("{readTimeoutSeconds: 30}", 3600),
+        ("{readTimeoutSeconds: 86400}", 86400),
+        ("{readTimeoutSeconds: 86400, websocketTimeoutSeconds: 60}", 60),
+    ],
+)
+def test_a_websocket_may_be_silent_for_an_hour_or_for_as_long_as_it_might_before(edge: str, seconds: float) -> None:
+    assert the_app(web(spec=f"edge: {edge}")).spec.edge.websocket_seconds == seconds
 
 
 # ---- by type

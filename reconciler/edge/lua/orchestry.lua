@@ -207,7 +207,7 @@ end
 
 
 -- balancer_by_lua, once for each try
-function M.balance(app, retries, key)
+function M.balance(app, retries, key, websocket_seconds)
     local list, context = replicas_of(app), ngx.ctx
     local tried = context.tried
     if tried then
@@ -216,6 +216,9 @@ function M.balance(app, retries, key)
         tried = {}
         context.tried = tried
         balancer.set_more_tries(math.min(retries, math.max(#list - 1, 0)))
+        if websocket_seconds and ngx.var.orchestry_upgrade ~= "" then
+            assert(balancer.set_timeouts(nil, websocket_seconds, websocket_seconds))
+        end
     end
     local replica = choose(list, tried, key) or choose(list, {}, key)
     if not replica then
