@@ -15,6 +15,7 @@ from reconciler.model.spec_types import (
     Part,
     Period,
     Port,
+    RequestTarget,
     Seconds,
     SecretName,
     SizeQuantity,
@@ -123,7 +124,7 @@ class HealthCheck(Part):
     """How a replica is asked whether it is well. No redirects are followed."""
 
     protocol: Literal["HTTP", "TCP"] = Field("HTTP", description="An HTTP request, or just a connection.")
-    path: UrlPath = Field("/healthz", description="What is requested.")
+    path: RequestTarget = Field("/healthz", description="What is requested, with `?query` where that is needed.")
     port: Port | None = Field(None, description="Where to ask. Left out: the app's routed (or first) port.")
     method: Literal["GET", "HEAD", "POST", "PUT", "OPTIONS"] = Field("GET", description="The request's method.")
     headers: tuple[HttpHeader, ...] = Field((), description="The request's headers.")

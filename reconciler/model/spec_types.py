@@ -109,6 +109,15 @@ UrlPath = Annotated[
     str,
     _form(r"^/[A-Za-z0-9._~/-]*$", "a URL path: / first, then letters, digits and -._~/", 1024),
 ]
+_QUERY = r"([A-Za-z0-9._~/?:@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"
+RequestTarget = Annotated[
+    str,
+    _form(
+        rf"^/[A-Za-z0-9._~/-]*(\?{_QUERY})?$",
+        "a URL path: / first, then letters, digits and -._~/, and after a ? what a query may hold, the rest as %20",
+        2048,
+    ),
+]
 AbsolutePath = Annotated[
     str,
     _form(rf"^(/|(/{_SEGMENT})+/?)$", "an absolute path without :, control characters, empty, . and .. parts", 4096),
@@ -125,6 +134,13 @@ RelativePath = Annotated[
         1024,
     ),
 ]
+
+
+def without_query(target: str) -> str:
+    """A path as it may be told: what a query holds may be a secret."""
+    path, mark, _ = target.partition("?")
+    return f"{path}?…" if mark else path
+
 
 # ---- numbers
 

@@ -5,8 +5,8 @@ misbehaving app must not be able to disturb more than its own verdict. So nothin
 cookie, reads the environment's proxies, decompresses, or reads on for longer or further than its bounds.
 
 Every answer begins with what was asked, so that people can ask the same: method, address and path, and nothing of what
-a spec's headers and body hold. What a failing app said is shown without the values of its secrets, and not at all while
-nobody can tell what those are.
+a spec's headers, query and body hold. What a failing app said is shown without the values of its secrets, and not at
+all while nobody can tell what those are.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NewConnectionError
 
 from reconciler.model.plan import ProbeTarget
+from reconciler.model.spec_types import without_query
 from reconciler.ports import Unavailable
 from reconciler.probe.sockets import Connections
 
@@ -60,7 +61,11 @@ def check_for(target: ProbeTarget, connections: Connections, redactor_of: Redact
 def asked_of(target: ProbeTarget) -> str:
     """What a check asks, as people would write it: ``GET http://172.18.0.4:8080/healthz``, ``tcp 172.18.0.4:5432``."""
     place, check = f"{target.address}:{target.port}", target.check
-    return f"tcp {place}" if check.protocol == "TCP" else _cut_off(f"{check.method} http://{place}{check.path}")
+    return (
+        f"tcp {place}"
+        if check.protocol == "TCP"
+        else _cut_off(f"{check.method} http://{place}{without_query(check.path)}")
+    )
 
 
 class TcpCheck:
@@ -165,7 +170,9 @@ def _prepare(target: ProbeTarget) -> requests.PreparedRequest:
     check = target.check
     headers = _HEADERS | {header.name: header.value for header in check.headers}
     url = f"http://{target.address}:{target.port}{check.path}"
-    return requests.Request(check.method, url, headers=headers, data=check.body.encode() or None).prepare()
+    request = requests.Request(check.method, url, headers=headers, data=check.body.encode() or None).prepare()
+    request.url = url  # as it is written: what is quoted in a query stays quoted
+    return request
 
 
 def _read_body(raw: urllib3.HTTPResponse) -> bytes:

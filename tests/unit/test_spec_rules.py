@@ -348,6 +348,9 @@ IN_DOCUMENT = [
         "a name that no built-in metric has (cpu, memory, rps, latency, connections)",
     ),
     ("scaling: {metrics: [{name: q, query: up, target: .inf}]}", "scaling.metrics[0].target", "Infinity", "above 0"),
+    ('healthCheck: {path: "/a?b c"}', "healthCheck.path", '"/a?…"', "after a ? what a query may hold"),
+    ('healthCheck: {path: "/a?b=%2"}', "healthCheck.path", '"/a?…"', "after a ? what a query may hold"),
+    ("healthCheck: {path: /a#b}", "healthCheck.path", '"/a#b"', URL_PATH),
     ("healthCheck: {path: healthz}", "healthCheck.path", '"healthz"', URL_PATH),
     ("healthCheck: {port: 0}", "healthCheck.port", "0", RANGE_PORT),
     ("healthCheck: {port: 65536}", "healthCheck.port", "65536", RANGE_PORT),
@@ -649,6 +652,7 @@ def test_the_app_is_named_even_where_the_file_breaks_off() -> None:
         "environment: [{name: A, source: sdk, key: app.name, value: s123456789}]",
         "args: [s123456789, 123456789]",
         "command: s123456789",
+        'healthCheck: {path: "/healthz?token=s123456789é"}',
         "healthCheck: {headers: [{name: A, value: 's123456789é'}], body: 123456789}",
     ],
 )
