@@ -69,7 +69,12 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
         opened.callback(runtime.close)
         opened.callback(InstanceLock(runtime.engine_id(), settings.instance).release)
         runtime.prepare()
-        prober = open_prober(wake=waker.wake, redactor_of=runtime.redactor_of, concurrency=settings.probe_concurrency)
+        prober = open_prober(
+            wake=waker.wake,
+            redactor_of=runtime.redactor_of,
+            concurrency=settings.probe_concurrency,
+            secrets_dir=settings.secrets,
+        )
         opened.callback(prober.close)
         edge = open_nginx(settings)
         opened.callback(edge.close)

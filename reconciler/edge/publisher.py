@@ -229,7 +229,8 @@ def _refusals(wanted: RouteTable, problems: Mapping[str, str], complaints: Mappi
     """What is wrong with an app's secrets comes first: why it is refused, or served with a certificate of before."""
     reasons: dict[str, list[str]] = {}
     for app in wanted.apps:
-        secrets = dict.fromkeys(route.tls.secret for route in app.routes if route.tls)
-        of_app = [problems.get(name) for name in secrets] + [complaints.get(app.app_name)]
+        names = dict.fromkeys(route.tls.secret for route in app.routes if route.tls)
+        names |= {app.upstream.tls.trust: None} if app.upstream.tls else {}
+        of_app = [problems.get(name) for name in names] + [complaints.get(app.app_name)]
         reasons[app.app_name] = [reason for reason in of_app if reason]
     return tuple(Refusal(name, "; ".join(texts)) for name, texts in reasons.items() if texts)

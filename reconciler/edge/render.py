@@ -17,11 +17,18 @@ from typing import Any
 import jinja2
 
 from reconciler.edge.manifest import Manifest
-from reconciler.edge.servers import ServerList
+from reconciler.edge.servers import ServerList, pool_of
 from reconciler.edge.settings import Build, EdgeSettings
-from reconciler.edge.virtual_servers import Certificate, Location, VirtualServer, secrets_of, virtual_servers
+from reconciler.edge.virtual_servers import (
+    Certificate,
+    Location,
+    VirtualServer,
+    secrets_of,
+    trusts_of,
+    virtual_servers,
+)
 from reconciler.model.access_log import FIELDS
-from reconciler.model.routes import AppRoutes, RouteTable
+from reconciler.model.routes import PLAIN, AppRoutes, RouteTable
 from reconciler.model.spec import EdgeOptions
 
 LUA_SOURCE = files("reconciler.edge").joinpath("lua/orchestry.lua").read_text()
@@ -66,7 +73,8 @@ class Renderer:
 
         Raises RenderError where a user's own template fails or a certificate is missing.
         """
-        certificates = {name: certificates[name] for name in secrets_of(table) if name in certificates}
+        named = (*secrets_of(table), *trusts_of(table))
+        certificates = {name: certificates[name] for name in named if name in certificates}
         servers = ServerList.of(table) if self.build.lua else None
         body = self._remembered_body(table, certificates, _megabytes(servers) if servers else 0)
         main = self._template("nginx.conf.j2", {}) if self.build.main_config else ""
@@ -77,7 +85,7 @@ class Renderer:
             files["nginx.conf"] = main
         if servers:
             files["servers"] = servers.text
-        assets = [name for each in certificates.values() for name in (each.certificate_file, each.key_file)]
+        assets = [name for each in certificates.values() for name in (each.certificate_file, each.key_file) if name]
         assets += [LUA_FILE] if servers else []
         servers_digest = servers.digest if servers else ""
         manifest = Manifest(digest, generation, table, certificates, servers_digest, tuple(assets))
@@ -124,6 +132,7 @@ class Renderer:
             "listen": f"{address}:{port}" if address else str(port),
             "locations": "".join(texts),
             "has_root": any(not location.path for location in locations),
+            "modules": sorted({"proxy"} | {_module(location.app) for location in locations}, reverse=True),
         }
         return self._template("server.conf.j2", values)
 
@@ -134,6 +143,7 @@ class Renderer:
             "matches": (f"= {location.path}", f"{location.path}/") if location.path else ("/",),
             "websocket_location": f"@{location.path or '/'}",
             "redirect": wants_redirect and has_certificate and not tls,
+            "trusted": location.trusted,
         }
         return self._template("location.conf.j2", values)
 
@@ -159,9 +169,11 @@ def _environment(settings: EdgeSettings) -> jinja2.Environment:
 
 
 def _check_certificates(table: RouteTable, certificates: Mapping[str, Certificate]) -> None:
-    """Every route that wants TLS has its certificate, and a host has but one."""
+    """Every route that wants TLS has its certificate, a host has but one, and replicas have one they are known by."""
     claims: dict[str | None, tuple[str, str]] = {}
     for app in table.apps:
+        if app.upstream.tls and app.upstream.tls.trust not in certificates:
+            raise RenderError(f"there is no usable certificate by which replicas are known: {app.upstream.tls.trust}")
         for route in app.routes:
             if route.tls is None:
                 continue
@@ -186,6 +198,10 @@ def _app_values(app: AppRoutes) -> dict[str, Any]:
         "app": app,
         "options": options,
         "upstream": f"orchestry_{app.app_name}",
+        "pool": pool_of(app),
+        "plain": app.upstream == PLAIN,
+        "module": _module(app),
+        "scheme": _scheme(app),
         "variable": variable,
         "sticky_key": {"cookie": f"{variable}_key", "ip": "binary_remote_addr"}.get(options.sticky or ""),
         "rate": _rate(options.rate_limit.requests_per_second) if options.rate_limit else "",
@@ -194,6 +210,16 @@ def _app_values(app: AppRoutes) -> dict[str, Any]:
         "websocket_limits": _limits(options) | _websocket_limits(options),
         "response_header": _response_header(options.response_header_bytes),
     }
+
+
+def _module(app: AppRoutes) -> str:
+    """The module of nginx that speaks to its replicas, as the names of its directives begin."""
+    return "grpc" if app.upstream.protocol == "GRPC" else "proxy"
+
+
+def _scheme(app: AppRoutes) -> str:
+    encrypted = app.upstream.tls is not None
+    return ("grpcs" if encrypted else "grpc") if app.upstream.protocol == "GRPC" else "https" if encrypted else "http"
 
 
 def _limits(options: EdgeOptions) -> dict[str, str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from reconciler.model.spec_container import Protocol
 from reconciler.model.spec_types import (
     CountFromOne,
+    Fingerprint,
+    GrpcService,
     HeaderName,
     HeaderSizeQuantity,
     HeaderValue,
@@ -18,6 +21,7 @@ from reconciler.model.spec_types import (
     RequestTarget,
     Seconds,
     SecretName,
+    ServerName,
     SizeQuantity,
     UrlPath,
     first_repeated,
@@ -63,6 +67,38 @@ class RateLimit(Part):
     burst: Annotated[int, Field(ge=0, le=1_000_000)] = Field(0, description="Requests above it, once.")
 
 
+class UpstreamTls(Part):
+    """By what a replica is known that is reached over TLS, by the edge and by checks: a CA, or its own certificate."""
+
+    server_name: ServerName | None = Field(
+        None,
+        description="The name that is asked for (SNI) and that the certificate has to be for. Left out: the app's name "
+        "or, with `fingerprint`, the name in the certificate.",
+    )
+    ca: SecretName | None = Field(
+        None, description="The secret whose `ca.crt` has the CA's certificate, or a self-signed one of the replicas."
+    )
+    fingerprint: Fingerprint | None = Field(
+        None, description="The SHA-256 of the replicas' certificate, a self-signed one, instead of `ca`."
+    )
+
+    @model_validator(mode="after")
+    def _known_by_one(self) -> Self:
+        if self.ca is None and self.fingerprint is None:
+            raise wrong("a ca (a secret) or a fingerprint, by which a replica is known", found="neither of them")
+        if self.ca is not None and self.fingerprint is not None:
+            raise wrong("one of ca and fingerprint", found="both ca and fingerprint")
+        return self
+
+    @property
+    def trust(self) -> str:
+        """A name for what is trusted: the CA's file among the secrets, or the fingerprint."""
+        if self.ca is not None:
+            return f"{self.ca}/ca.crt"
+        assert self.fingerprint is not None
+        return self.fingerprint.replace(":", "").lower()
+
+
 class EdgeOptions(Part):
     """How the edge treats the app's requests."""
 
@@ -97,6 +133,10 @@ class EdgeOptions(Part):
         "longer.",
     )
 
+    upstream_tls: UpstreamTls | None = Field(
+        None, description="By what a replica is known that speaks HTTPS, or GRPC over TLS; without it GRPC is plain."
+    )
+
     @property
     def max_body_bytes(self) -> int:
         return memory_bytes(self.max_body_size)
@@ -123,7 +163,11 @@ class HttpHeader(Part):
 class HealthCheck(Part):
     """How a replica is asked whether it is well. No redirects are followed."""
 
-    protocol: Literal["HTTP", "TCP"] = Field("HTTP", description="An HTTP request, or just a connection.")
+    protocol: Protocol = Field(
+        "HTTP",
+        description="An HTTP request, also over TLS, the standard gRPC health check, or just a connection.",
+    )
+    service: GrpcService = Field("", description="What a GRPC check asks about. Left out: the server as a whole.")
     path: RequestTarget = Field("/healthz", description="What is requested, with `?query` where that is needed.")
     port: Port | None = Field(None, description="Where to ask. Left out: the app's routed (or first) port.")
     method: Literal["GET", "HEAD", "POST", "PUT", "OPTIONS"] = Field("GET", description="The request's method.")
@@ -137,6 +181,21 @@ class HealthCheck(Part):
     timeout_seconds: Period = Field(5, description="How long an answer may take.")
     failure_threshold: CountFromOne = Field(3, description="Failures in a row that make it unhealthy.")
     success_threshold: CountFromOne = Field(1, description="Successes in a row that make it healthy.")
+
+    @field_validator("service")
+    @classmethod
+    def _for_grpc(cls, service: str, info: ValidationInfo) -> str:
+        if service and info.data.get("protocol", "GRPC") != "GRPC":
+            raise wrong("no service, which is for protocol: GRPC")
+        return service
+
+    @field_validator("path", "method", "body", "expected_status_codes")
+    @classmethod
+    def _not_for_grpc(cls, value: object, info: ValidationInfo) -> object:
+        field = cls.model_fields[info.field_name or ""]
+        if info.data.get("protocol") == "GRPC" and value != field.default:
+            raise wrong(f"no {field.alias}: a GRPC check asks grpc.health.v1.Health about a service")
+        return value
 
     @field_validator("headers")
     @classmethod

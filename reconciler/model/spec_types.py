@@ -77,6 +77,23 @@ HostName = Annotated[
         253,
     ),
 ]
+ServerName = Annotated[
+    str,
+    _form(
+        r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)*[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+        "a DNS name in lower case such as shop.internal",
+        253,
+    ),
+]
+Fingerprint = Annotated[
+    str,
+    _form(
+        r"^([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$|^[0-9A-Fa-f]{64}$",
+        "the SHA-256 of a certificate, 64 hex digits, as `openssl x509 -noout -fingerprint -sha256` prints them",
+        95,
+    ),
+]
+GrpcService = Annotated[str, _form(r"^[\x21-\x7e]*$", "a gRPC service such as shop.Orders", 256)]
 EnvName = Annotated[
     str,
     _form(r"^[A-Za-z_][A-Za-z0-9_.-]*$", "a variable's name: letters, digits and _.-, no digit first", 256),

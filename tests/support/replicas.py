@@ -9,11 +9,13 @@ the connection). A websocket request is upgraded, and what comes is sent back.
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -30,13 +32,19 @@ class Request(NamedTuple):
 class Replica:
     """One server, at an address of its own. ``name`` stands in the header ``X-Replica`` of each answer."""
 
-    def __init__(self, name: str, address: str) -> None:
+    def __init__(self, name: str, address: str, secret: Path | None = None) -> None:
         self.name = name
         self.requests: list[Request] = []
         self._gate = threading.Event()
         self.connections = 0
         self.received_bytes = 0  # of bodies, also of one that is still being read
         self._server = _Server((address, 0), _handler(self))
+        if secret:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(secret / "tls.crt", secret / "tls.key")
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.address, self.port = address, self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
@@ -62,11 +70,12 @@ class Replica:
 
 
 @contextmanager
-def replicas(*names: str, addresses: tuple[str, ...] = ()) -> Iterator[list[Replica]]:
-    """Running replicas; by default each at a loopback address of its own."""
+def replicas(*names: str, addresses: tuple[str, ...] = (), secret: Path | None = None) -> Iterator[list[Replica]]:
+    """Running replicas; by default each at a loopback address of its own. Over TLS with the certificate and key of a
+    secret."""
     wanted = addresses or tuple(f"127.0.0.{number}" for number in range(2, 2 + len(names)))
     with ExitStack() as stack:
-        started = [Replica(name, address) for name, address in zip(names, wanted, strict=True)]
+        started = [Replica(name, address, secret) for name, address in zip(names, wanted, strict=True)]
         for replica in started:
             stack.callback(replica.stop)
         yield started

@@ -54,6 +54,7 @@ def read() -> set[str]:
         "max_body_bytes": "max_body_size",
         "response_header_bytes": "response_header_size",
         "websocket_seconds": "websocket_timeout_seconds",
+        "trust": "fingerprint",
     }
     return names | {field for name, field in worked_out.items() if name in names}
 
