@@ -15,6 +15,7 @@ from threading import Lock
 from reconciler.edge.certificates import Certificates
 from reconciler.edge.config_test import ConfigTest
 from reconciler.edge.control import Control, NotServed
+from reconciler.edge.fingerprints import Fingerprints
 from reconciler.edge.generations import Generations
 from reconciler.edge.insertion import Hopeless, Insertion
 from reconciler.edge.manifest import Manifest
@@ -41,6 +42,7 @@ class NginxEdge:
         self._settings = settings
         self._control = Control(generations.root / "run")
         self._certificates = Certificates(generations.root / "assets", settings.secrets_dir)
+        self._fingerprints = Fingerprints(generations.root / "assets")
         self._insertion = Insertion()
         self._renderer: Renderer | None = None
         self._last: tuple[object, Publication] | None = None
@@ -132,6 +134,8 @@ class NginxEdge:
         self._generations.prepare()
         served = self._generations.served
         certificates, problems = self._certificates.read(table, served.certificates)
+        fingerprinted, unknown = self._fingerprints.read(table, served.certificates)
+        certificates, problems = certificates | fingerprinted, problems | unknown
         wanted = (table, certificates, problems)
         if self._last and self._last[0] == wanted and self._serves(served):
             return replace(self._last[1], how="unchanged")

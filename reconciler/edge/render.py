@@ -144,6 +144,7 @@ class Renderer:
             "websocket_location": f"@{location.path or '/'}",
             "redirect": wants_redirect and has_certificate and not tls,
             "trusted": location.trusted,
+            "unknown": location.app.upstream.tls is not None and location.trusted is None,
         }
         return self._template("location.conf.j2", values)
 
@@ -172,7 +173,7 @@ def _check_certificates(table: RouteTable, certificates: Mapping[str, Certificat
     """Every route that wants TLS has its certificate, a host has but one, and replicas have one they are known by."""
     claims: dict[str | None, tuple[str, str]] = {}
     for app in table.apps:
-        if app.upstream.tls and app.upstream.tls.trust not in certificates:
+        if app.live and app.upstream.tls and app.upstream.tls.trust not in certificates:
             raise RenderError(f"there is no usable certificate by which replicas are known: {app.upstream.tls.trust}")
         for route in app.routes:
             if route.tls is None:

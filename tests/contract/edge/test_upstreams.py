@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +100,56 @@ def test_a_changed_ca_is_taken_over(edge: Front, encrypted: list[Replica]) -> No
     made.write_bytes((secrets_of(edge) / "internal" / "ca.crt").read_bytes() + b"\n")
     assert edge.publish(wanted).how == "reloaded"
     assert edge.get("/web").status == 200
+
+
+def fingerprint(secret: Path) -> str:
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert((secret / "tls.crt").read_text())).hexdigest()
+
+
+def test_replicas_may_be_known_by_the_fingerprint_of_their_certificate(edge: Front, encrypted: list[Replica]) -> None:
+    """It is fetched once: a controller that is started again has what is served."""
+    known = Upstream("HTTPS", UpstreamTls(fingerprint=fingerprint(secrets_of(edge) / "internal").upper()))
+    wanted = replace(app_routes("web", edge.at(*encrypted)), upstream=known)
+    eventually(lambda: edge.publish(wanted).refusals == ())
+    assert {edge.get("/web").replica for _ in range(4)} == {"web-1", "web-2"}
+    edge.edge = edge.reopen()
+    for replica in encrypted:
+        replica.stop()
+    assert edge.publish(wanted).refusals == ()
+
+
+def test_an_app_known_by_a_fingerprint_is_nobodys_trouble_before_it_has_a_replica(
+    edge: Front, encrypted: list[Replica]
+) -> None:
+    known = Upstream("HTTPS", UpstreamTls(fingerprint=fingerprint(secrets_of(edge) / "internal")))
+    assert edge.publish(replace(app_routes("web"), upstream=known)).refusals == ()
+    assert edge.get("/web").status == 503
+    eventually(lambda: not edge.publish(replace(app_routes("web", edge.at(*encrypted)), upstream=known)).refusals)
+    assert edge.get("/web").status == 200
+
+
+def test_a_replica_whose_certificate_has_another_fingerprint_gets_no_request(
+    edge: Front, encrypted: list[Replica]
+) -> None:
+    known = Upstream("HTTPS", UpstreamTls(fingerprint=fingerprint(secrets_of(edge) / "other")))
+    wanted = replace(app_routes("web", edge.at(*encrypted)), upstream=known)
+    own = fingerprint(secrets_of(edge) / "internal")
+    eventually(lambda: f"has another fingerprint: {own}" in edge.publish(wanted).refusals[0].message)
+    assert edge.get("/web").status in (404, 503)
+    assert [replica.requests for replica in encrypted] == [[], []]
+
+
+def test_a_certificate_that_a_ca_has_signed_is_known_by_the_ca_and_not_by_its_fingerprint(edge: Front) -> None:
+    """nginx wants a chain up to somebody it trusts, and trusts nobody for their own sake who isn't self-signed."""
+    secrets = secrets_of(edge)
+    make_certificate(secrets / "issued", "web.internal", issuer=secrets / "internal")
+    with replicas("web-1", secret=secrets / "issued") as running:
+        servers = edge.at(*running)
+        known = Upstream("HTTPS", UpstreamTls(fingerprint=fingerprint(secrets / "issued")))
+        wanted = replace(app_routes("web", servers), upstream=known)
+        eventually(lambda: "isn't self-signed" in edge.publish(wanted).refusals[0].message)
+        assert edge.publish(https(servers, ca="internal")).refusals == ()
+        assert edge.get("/web").replica == "web-1"
 
 
 def test_replicas_are_never_spoken_to_as_those_before_them(edge: Front, encrypted: list[Replica]) -> None:
