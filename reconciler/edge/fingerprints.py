@@ -3,8 +3,8 @@
 nginx can't be told a fingerprint. So the certificate that has it is fetched from a replica, and is then the only one
 that nginx trusts for that app: a self-signed certificate is its own CA, and of others nginx would want the CA. It is
 fetched once, in the background, and nginx keeps its copy. It must never hand out a certificate of another fingerprint,
-and a replica that doesn't answer must never hold up a tick: the first search gets half a second, as where all is well
-it takes a moment, and nobody has to be told of a trouble that there is not.
+and a replica that doesn't answer must not hold up tick after tick: only the first search is waited for, and two seconds
+at most, as where all is well it takes a moment, and nobody is to be told of a trouble that there is not.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from reconciler.loud_thread import LoudThread
 from reconciler.model.routes import AppRoutes, RouteTable, Server, Upstream
 
 _ANSWER_SECONDS = 5.0
-_FIRST_SEARCH_SECONDS = 0.5
+_FIRST_SEARCH_SECONDS = 2.0
 
 
 class Fingerprints:
