@@ -201,6 +201,8 @@ class AppSpec(Part):
         encrypted = any(port.protocol in ("HTTPS", "GRPC") for port in info.data.get("ports", ()))
         if protocol and edge.upstream_tls and not encrypted:
             raise wrong("no upstreamTLS, or a port with protocol: HTTPS or GRPC", at=("upstreamTLS",))
+        if protocol == "GRPC" and edge.sticky == "cookie":
+            raise wrong("ip, or nothing: clients of gRPC keep no cookies", at=("sticky",))
         if protocol == "GRPC" and edge.websocket_timeout_seconds is not None:
             raise wrong("no websocketTimeoutSeconds: gRPC has no websockets", at=("websocketTimeoutSeconds",))
         return edge

@@ -604,6 +604,12 @@ def test_an_app_may_speak_https_or_grpc(text: str) -> None:
             "no websocketTimeoutSeconds: gRPC has no websockets",
         ),
         (
+            speaking("grpc", ROUTES, "edge: {sticky: cookie}"),
+            "spec.edge.sticky",
+            '"cookie"',
+            "ip, or nothing: clients of gRPC keep no cookies",
+        ),
+        (
             speaking("https", TRUST, top="healthCheck: {protocol: HTTP}"),
             "healthCheck.protocol",
             "protocol: HTTP",

@@ -197,9 +197,12 @@ function M.repair()
 end
 
 
--- rewrite_by_lua: an app without a live replica answers 503
+-- rewrite_by_lua: an app without a live replica answers 503. Its replicas go by another name than its own where they
+-- are not spoken to in plain HTTP.
 function M.admit(app)
-    if app ~= "-" and #replicas_of(app) == 0 then
+    local pool = ngx.var.orchestry_pool
+    pool = pool and pool ~= "" and pool or app
+    if pool ~= "-" and #replicas_of(pool) == 0 then
         ngx.header["Retry-After"] = 1
         return ngx.exit(503)
     end

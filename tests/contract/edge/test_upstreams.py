@@ -64,6 +64,21 @@ def test_replicas_that_speak_https_are_known_by_their_ca_and_name(edge: Front, e
     assert publication.certificates == ()
 
 
+def test_websockets_pass_to_replicas_that_speak_https(edge: Front, encrypted: list[Replica]) -> None:
+    edge.publish(https(edge.at(*encrypted), ca="internal"))
+    with edge.speak("GET /web HTTP/1.1", "Upgrade: websocket", "Connection: Upgrade") as client:
+        assert client.recv(1024).startswith(b"HTTP/1.1 101")
+        client.sendall(b"hello")
+        assert client.recv(1024) == b"hello"
+
+
+def test_an_app_that_speaks_https_and_has_no_replica_answers_503(edge: Front, encrypted: list[Replica]) -> None:
+    edge.publish(https(edge.at(*encrypted), ca="internal"))
+    edge.publish(https(edge.at(*encrypted, draining=True), ca="internal"))
+    answer = edge.get("/web")
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+
+
 @pytest.mark.parametrize("tls", [{"ca": "other"}, {"ca": "internal", "name": "shop.internal"}], ids=["ca", "name"])
 def test_a_replica_of_another_ca_or_name_gets_no_request(
     edge: Front, encrypted: list[Replica], tls: dict[str, str]
