@@ -116,6 +116,10 @@ class Settings:
     edge_worker_shutdown: int = setting(
         3600, "seconds that requests and websockets may stay with an nginx configuration that is old", ge=1
     )
+    edge_request_header_size: int = setting(
+        32 * 1024, "bytes that a line of a request's header may have, its first one included", ge=1024, le=1024**2
+    )
+    edge_underscores_in_headers: bool = setting(False, "pass on headers with an underscore in their name")
     network: str | None = setting(
         None, "Docker network of the replicas", "plan", "teardown", unset="orchestry, or orchestry-INSTANCE"
     )

@@ -69,7 +69,12 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
         opened.callback(runtime.close)
         opened.callback(InstanceLock(runtime.engine_id(), settings.instance).release)
         runtime.prepare()
-        prober = open_prober(wake=waker.wake, redactor_of=runtime.redactor_of, concurrency=settings.probe_concurrency)
+        prober = open_prober(
+            wake=waker.wake,
+            redactor_of=runtime.redactor_of,
+            concurrency=settings.probe_concurrency,
+            secrets_dir=settings.secrets,
+        )
         opened.callback(prober.close)
         edge = open_nginx(settings, edge_settings)
         opened.callback(edge.close)
@@ -182,6 +187,8 @@ def settings_of_edge(settings: Settings) -> EdgeSettings:
         lua=settings.edge_lua,
         image=settings.edge_image,
         worker_shutdown_seconds=settings.edge_worker_shutdown,
+        request_header_bytes=settings.edge_request_header_size,
+        underscores_in_headers=settings.edge_underscores_in_headers,
         external_dir=settings.edge_directory,
         test_command=settings.edge_test_command,
         reload_command=settings.edge_reload_command,

@@ -7,7 +7,8 @@ listed here; with Lua whatever else begins so goes as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import product
 
 from reconciler.edge.settings import EdgeSettings
 
@@ -33,6 +34,23 @@ def claims() -> Mapping[str, str]:
 
 def headers(settings: EdgeSettings) -> Mapping[str, str]:
     """The value of each header of these names, as nginx's configuration has it; one that is empty is not sent."""
+    own = _headers(settings)
+    if not settings.underscores_in_headers:
+        return own
+    # What many apps can't tell from them: their servers write a hyphen as an underscore.
+    alike = (name for known in ("X-Real-IP", *own) for name in _with_underscores(known))
+    return own | dict.fromkeys(alike, '""')
+
+
+def _with_underscores(name: str) -> Iterator[str]:
+    """The name with underscores in the place of some of its hyphens, or of all."""
+    first, *others = name.split("-")
+    for marks in product("-_", repeat=len(others)):
+        if "_" in marks:
+            yield first + "".join(map("".join, zip(marks, others, strict=True)))
+
+
+def _headers(settings: EdgeSettings) -> dict[str, str]:
     if not settings.trusted_proxies:
         own = {"X-Forwarded-For": "$remote_addr", "X-Forwarded-Proto": "$scheme", "X-Forwarded-Port": '""'}
         return own | {"X-Forwarded-Prefix": "$orchestry_prefix"} | dict.fromkeys(_CLAIMS, '""')

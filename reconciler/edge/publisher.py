@@ -15,6 +15,7 @@ from threading import Lock
 from reconciler.edge.certificates import Certificates
 from reconciler.edge.config_test import ConfigTest
 from reconciler.edge.control import Control, NotServed
+from reconciler.edge.fingerprints import Fingerprints
 from reconciler.edge.generations import Generations
 from reconciler.edge.insertion import Hopeless, Insertion
 from reconciler.edge.manifest import Manifest
@@ -42,6 +43,7 @@ class NginxEdge:
         self._settings = settings
         self._control = Control(generations.root / "run")
         self._certificates = Certificates(generations.root / "assets", settings.secrets_dir)
+        self._fingerprints = Fingerprints(generations.root / "assets")
         self._insertion = Insertion()
         self._renderer: Renderer | None = None
         self._last: tuple[object, Publication] | None = None
@@ -135,6 +137,8 @@ class NginxEdge:
         self._generations.prepare()
         served = self._generations.served
         certificates, problems = self._certificates.read(table, served.certificates)
+        fingerprinted, unknown = self._fingerprints.read(table, served.certificates)
+        certificates, problems = certificates | fingerprinted, problems | unknown
         wanted = (table, certificates, problems)
         if self._last and self._last[0] == wanted and self._serves(served):
             return replace(self._last[1], how="unchanged", news=())
@@ -233,7 +237,8 @@ def _refusals(wanted: RouteTable, problems: Mapping[str, str], complaints: Mappi
     """What is wrong with an app's secrets comes first: why it is refused, or served with a certificate of before."""
     reasons: dict[str, list[str]] = {}
     for app in wanted.apps:
-        secrets = dict.fromkeys(route.tls.secret for route in app.routes if route.tls)
-        of_app = [problems.get(name) for name in secrets] + [complaints.get(app.app_name)]
+        names = dict.fromkeys(route.tls.secret for route in app.routes if route.tls)
+        names |= {app.upstream.tls.trust: None} if app.upstream.tls else {}
+        of_app = [problems.get(name) for name in names] + [complaints.get(app.app_name)]
         reasons[app.app_name] = [reason for reason in of_app if reason]
     return tuple(Refusal(name, "; ".join(texts)) for name, texts in reasons.items() if texts)

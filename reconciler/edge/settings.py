@@ -21,6 +21,8 @@ class EdgeSettings:
     ``secrets_dir`` holds certificates, as ``NAME/tls.crt`` and ``NAME/tls.key``.
     ``worker_shutdown_seconds`` is how long workers of an old configuration may go on with open websockets.
     ``proof_timeout_seconds`` bounds the wait for a new configuration to be served.
+    ``request_header_bytes`` is what a line of a request's header may have at most, and ``underscores_in_headers`` says
+    that headers with an underscore in their name are passed on.
     ``keep_generations`` configurations stay on disk for people to look back on.
     ``lua``: push replica changes without a reload where nginx has the module (``auto``), or never (``off``).
     The rest belongs to one mode: ``nginx`` (process) is the program; ``image`` (container) the image to run;
@@ -36,6 +38,8 @@ class EdgeSettings:
     templates_dir: Path | None = None
     secrets_dir: Path | None = None
     worker_shutdown_seconds: int = 3600
+    request_header_bytes: int = 32 * 1024
+    underscores_in_headers: bool = False
     proof_timeout_seconds: float = 10.0
     command_timeout_seconds: float = 30.0
     keep_generations: int = 5

@@ -11,8 +11,8 @@ import pytest
 from reconciler.edge.render import LUA_FILE, Renderer, RenderError, Rendering
 from reconciler.edge.settings import Build, EdgeSettings
 from reconciler.edge.virtual_servers import Certificate
-from reconciler.model.routes import AppRoutes, RouteTable, Server
-from reconciler.model.spec import EdgeOptions, Route
+from reconciler.model.routes import AppRoutes, RouteTable, Server, Upstream
+from reconciler.model.spec import EdgeOptions, Route, UpstreamTls
 from tests.support.golden import GOLDEN, assert_golden
 from tests.support.nginx import app_routes, table
 
@@ -20,6 +20,7 @@ STOCK = Build(version=(1, 22, 1), worker_user="www-data www-data")
 LUA = replace(STOCK, lua=True, modules=("/usr/lib/nginx/modules/ndk_http_module.so",))
 NEW = Build(version=(1, 28, 0))
 SHOP = Certificate("shop", "assets/shop-0123.crt", "assets/shop-0123.key")
+INTERNAL = Certificate("internal", "assets/internal-4567.crt")
 TLS = {"host": "shop.example.com", "tls": {"secret": "shop"}}
 
 
@@ -66,14 +67,21 @@ TABLES = {
         ),
         app_routes("api", servers("api"), sticky="ip", rateLimit={"requestsPerSecond": 100}),
     ),
+    "https-and-grpc": table(
+        replace(
+            app_routes("web", servers("web"), route(path="/web"), responseHeaderSize="64Ki", responseBuffering=False),
+            upstream=Upstream("HTTPS", UpstreamTls(ca="internal", server_name="web.internal")),
+        ),
+        replace(app_routes("rpc", servers("rpc"), route(**TLS), readTimeoutSeconds=300), upstream=Upstream("GRPC")),
+    ),
 }
 BUILDS = {"stock": STOCK, "lua": LUA, "new": NEW}
 CASES = [("stock", name) for name in TABLES]
-CASES += [("lua", "draining-and-canary"), ("lua", "limits-and-sticky"), ("new", "tls")]
+CASES += [("lua", "draining-and-canary"), ("lua", "https-and-grpc"), ("lua", "limits-and-sticky"), ("new", "tls")]
 
 
 def render(wanted: RouteTable, build: Build = STOCK, settings: EdgeSettings | None = None) -> Rendering:
-    return Renderer(settings or EdgeSettings(), build).render(wanted, {"shop": SHOP}, 7)
+    return Renderer(settings or EdgeSettings(), build).render(wanted, {"shop": SHOP, "internal/ca.crt": INTERNAL}, 7)
 
 
 @pytest.mark.parametrize(("build", "name"), CASES)
@@ -207,8 +215,13 @@ def test_every_option_of_the_edge_reaches_the_configuration() -> None:
         "rate_limit": {"requests_per_second": 7.0},
         "retries": 7,
         "retry_timeout_seconds": 7.0,
+        "response_header_size": "64Ki",
+        "response_buffering": False,
+        "request_buffering": False,
+        "websocket_timeout_seconds": 7.0,
     }
-    assert changed.keys() == EdgeOptions.model_fields.keys()
+    # By what replicas are known is told beside how they are spoken to.
+    assert changed.keys() == EdgeOptions.model_fields.keys() - {"upstream_tls"}
     plain = render(TABLES["default-route"]).manifest.digest
     for name, value in changed.items():
         app = AppRoutes("web", (Route(path="/web"),), tuple(servers("web")), EdgeOptions.model_validate({name: value}))

@@ -76,7 +76,7 @@ def ask(way: Front, *lines: str, path: str = "/web", source: str = PROXY, first:
 def told(request: Arrived) -> dict[str, str]:
     """What a request tells the app of whom it is for."""
     pairs = (header.decode().partition(": ") for header in request.headers)
-    return {name: value for name, _, value in pairs if re.match("(?i)x-real-ip|x[-_]forwarded|forwarded", name)}
+    return {name: value for name, _, value in pairs if re.match("(?i)x[-_]real[-_]ip|x[-_]forwarded|forwarded", name)}
 
 
 def test_what_a_trusted_proxy_says_arrives(behind: Behind, replica: Echo) -> None:
@@ -108,6 +108,17 @@ def test_what_anybody_else_says_of_a_client_is_removed(behind: Behind, replica: 
     own = {"X-Real-IP": STRANGER, "X-Forwarded-For": STRANGER, "X-Forwarded-Proto": "http"}
     assert told(asked(way, replica, *CLAIMS, *more, source=STRANGER)) == own
     assert told(asked(way, replica, *CLAIMS, path="/cut/x", source=STRANGER)) == own | {"X-Forwarded-Prefix": "/cut"}
+
+
+@pytest.mark.parametrize("trusted", [(), (PROXY,)])
+def test_underscores_in_headers_are_no_way_around_that(behind: Behind, replica: Echo, trusted: tuple[str, ...]) -> None:
+    way = behind(trusted_proxies=trusted, underscores_in_headers=True)
+    publish(way, replica)
+    claims = [re.sub("-", "_", claim.partition(":")[0], count=n) + ": x" for claim in CLAIMS for n in (0, 1)]
+    claims += ["X-Forwarded_For: 6.6.6.6", "X_Real_IP: 6.6.6.6", "X-Real_IP: 6.6.6.6"]
+    request = asked(way, replica, *(claim for claim in claims if "_" in claim), "X_Other: kept", source=STRANGER)
+    assert told(request) == {"X-Real-IP": STRANGER, "X-Forwarded-For": STRANGER, "X-Forwarded-Proto": "http"}
+    assert request.values("X_Other") == [b"kept"]
 
 
 def test_a_client_is_the_last_in_the_chain_that_is_no_trusted_proxy(behind: Behind, replica: Echo) -> None:

@@ -24,7 +24,7 @@ REST = [
     b"/@scope%2Fname", b"/%40scope%2fname", b"/a%20b+c", b"/a%2520b", b"/%7Euser/~user", b"/sig=a%2Bb%3D%3D",
     b"/https://cdn.example.com/a//b.png", b"//", b"//x", b"/a//b///c", b"/a/./b", b"/a/../b", b"/a/b/../../c",
     b"/a%2F..%2Fb", b"/a/%2e/b", b"/a;v=1/b;w", b"/a:b", b"/a,b!c$d'e(f)*g", b"/[1]|{2}^`\\<>\"", b"/caf\xc3\xa9/\xff",
-    b"/caf%C3%A9", b"/a%0Ab%0D", b"/a%01%7F", b"/a%25zz", b"/" + b"long" * 1800, b"/x?" + b"y" * 7000,
+    b"/caf%C3%A9", b"/a%0Ab%0D", b"/a%01%7F", b"/a%25zz", b"/" + b"long" * 7500, b"/x?" + b"y" * 30_000,
 ]  # fmt: skip
 HEADERS = [
     (b"accept: */*", b"X-CASE: Kept", b"x-order: 1", b"X-Order: 2", b"x-order: 1", b"Cookie: a=b; c=d", b"Cookie: e"),
@@ -32,7 +32,7 @@ HEADERS = [
     (b"Authorization: Basic Zm9v", b"Referer: http://a/%2F", b"Range: bytes=0-1",
      b"If-None-Match: \"x\"", b"Via: 1 y"),
     (b"Accept-Encoding: gzip, br", b"User-Agent: x", b"Origin: null", b"Content-Type: a/b", b"X-Request-Id: 7"),
-    (b"X-Long: " + b"z" * 7000,),
+    (b"X-Long: " + b"z" * 30_000,),
 ]  # fmt: skip
 OTHERWISE = {
     b"/cut/off%2Eit/a%2Fb//c": b"/a/b/c",
@@ -206,13 +206,13 @@ REFUSED = {
         b"GET /whole HTTP/1.1",
         b"GET /whole HTTP/1.1\r\nHost: x\r\nHost: x",
         b"GET /whole HTTP/1.1\r\nHost: x/y",
-        b"GET /whole HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 9000,
+        b"GET /whole HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 40_000,
         b"POST /whole HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked",
     ],
     404: [b"GET /cut/off-it HTTP/1.1\r\nHost: x", b"GET /cut/off.its HTTP/1.1\r\nHost: x"],
     405: [b"TRACE /whole HTTP/1.1\r\nHost: x"],
     413: [b"PUT /whole HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000"],
-    414: [b"GET /whole/" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x"],
+    414: [b"GET /whole/" + b"x" * 40_000 + b" HTTP/1.1\r\nHost: x"],
     501: [b"PUT /whole HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip"],
 }
 
