@@ -56,8 +56,14 @@ certificates for one host, and `dependsOn` of an app that doesn't exist or in a 
 emptied, commented out or renamed to another spelling of its ending (`.YAML`) is an error where an app came from it, and
 the app stays.
 
-**By type.** `http` needs a port with `protocol: HTTP`; `tcp` needs a port; `worker` has none, and a check of it needs a
-`port` of its own. `routes`, `edge` and `strategy.canary` are for `http` only.
+**By type.** `http` needs a port with `protocol: HTTP`, `HTTPS` or `GRPC`; `tcp` needs a port; `worker` has none, and a
+check of it needs a `port` of its own. `routes`, `edge` and `strategy.canary` are for `http` only.
+
+**By protocol.** A port with `HTTPS` needs `edge.upstreamTLS`, by which its certificate is verified, and one with `GRPC`
+needs `routes`, each with `tls` and without `stripPrefix` ([why](edge.md#how-replicas-are-spoken-to)). A check asks by
+what its port is declared for, or by TCP; at another port it may ask by any. With `HTTPS` it verifies as the edge does.
+`GRPC` is the standard health check, `grpc.health.v1.Health/Check`, about `service`, over TLS where there is
+`edge.upstreamTLS`; well is `SERVING`.
 
 **Defaults that depend.** Without `healthCheck` a replica is well when its port accepts connections (a worker: when it
 runs). An image's own `HEALTHCHECK` is shown and decides nothing. `resources` left out sets no limits; a `resources`

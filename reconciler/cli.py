@@ -16,7 +16,7 @@ import typer
 
 from reconciler import __version__
 from reconciler.options import fail, loaded_for, with_settings, with_shared_options
-from reconciler.settings import Loaded, Settings
+from reconciler.settings import BadSettings, Loaded, Settings
 
 if TYPE_CHECKING:
     from reconciler.ports import StatusReader
@@ -67,7 +67,7 @@ def main() -> None:
 
     try:
         app()
-    except (Unavailable, ActionError, AlreadyRunning, BadRequest) as error:
+    except (Unavailable, ActionError, AlreadyRunning, BadRequest, BadSettings) as error:
         fail(str(error))
     except KeyboardInterrupt:
         raise SystemExit(130) from None

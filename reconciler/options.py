@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, get_type_hints
+from typing import Annotated, Any, NoReturn, get_args, get_type_hints
 
 import typer
 
@@ -93,7 +93,7 @@ def _options(command: str | None) -> Iterator[Parameter]:
         used = declared["shared"] or command in ("run", "settings", *declared["commands"])
         if used and not is_list(name):
             option = typer.Option(option_of(name), help=_help(name), rich_help_panel=_PANEL)
-            yield _option(name, types[name], option)
+            yield _option(name, str if str in get_args(types[name]) else types[name], option)
 
 
 def _option(name: str, type_: Any, option: Any) -> Parameter:

@@ -29,6 +29,8 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 
+# Of what nginx listens on: addresses of IPv4 and IPv6, and names; as one text they stand with commas between.
+_ADDRESS = re.compile(r"[A-Za-z0-9_.:%*\[\]-]*(, *[A-Za-z0-9_.:%*\[\]-]+)*")
 
 # What is wrong in the words of a settings file, where pydantic's are of Python.
 _EXPECTED = {
@@ -98,7 +100,13 @@ class Settings:
     edge: Literal["process", "container", "external", "none"] = setting("process", "how nginx is run", "teardown")
     edge_port: int = setting(8080, "port nginx listens on for HTTP", ge=1, le=65535)
     edge_tls_port: int = setting(8443, "port nginx listens on for HTTPS, where a route has tls", ge=1, le=65535)
-    edge_address: str = setting("", "address nginx listens on", unset="every IPv4 address")
+    edge_address: str | tuple[str, ...] = setting(
+        "", "address nginx listens on, or a list of them", unset="every address, of IPv4 and IPv6"
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        (), "addresses, or networks such as `10.0.0.0/8`, of proxies whose word counts of who asked, and how"
+    )
+    proxy_protocol: bool = setting(False, "expect the PROXY protocol at the beginning of every connection to nginx")
     edge_templates: Path | None = setting(None, "directory of templates of your own for nginx")
     edge_directory: Path | None = setting(None, "external: directory to write the configuration into", "teardown")
     edge_test_command: tuple[str, ...] = setting((), "external: command that tests the configuration")
@@ -108,6 +116,10 @@ class Settings:
     edge_worker_shutdown: int = setting(
         3600, "seconds that requests and websockets may stay with an nginx configuration that is old", ge=1
     )
+    edge_request_header_size: int = setting(
+        32 * 1024, "bytes that a line of a request's header may have, its first one included", ge=1024, le=1024**2
+    )
+    edge_underscores_in_headers: bool = setting(False, "pass on headers with an underscore in their name")
     network: str | None = setting(
         None, "Docker network of the replicas", "plan", "teardown", unset="orchestry, or orchestry-INSTANCE"
     )
@@ -142,6 +154,9 @@ class Settings:
                 "setting prometheus_url: found something else; expected an address such as http://localhost:9090: "
                 "http or https, a host, a port up to 65535"
             )
+        for address in (self.edge_address,) if isinstance(self.edge_address, str) else self.edge_address:
+            if not _ADDRESS.fullmatch(address):
+                raise ValueError(f'setting edge_address: found {address!r}; expected an address such as "127.0.0.1"')
         needed = ("edge_directory", "edge_test_command", "edge_reload_command") if self.edge == "external" else ()
         if missing := [name for name in needed if not getattr(self, name)]:
             raise ValueError(f"edge = external needs {', '.join(missing)} as well")
@@ -158,6 +173,11 @@ class Settings:
     @property
     def secrets(self) -> Path:
         return self.secrets_dir or self.directory / "secrets"
+
+    @property
+    def trusted_networks(self) -> tuple[str, ...]:
+        """The proxies that are trusted, each as a network. Raises BadSettings for what is none."""
+        return tuple(dict.fromkeys(_network(text) for text in self.trusted_proxies))
 
     @property
     def source_name(self) -> str:
@@ -252,6 +272,23 @@ def _in_file(file: Path, *, required: bool) -> dict[str, Any]:
         raise BadSettings(f"settings file {file} is no TOML: {error}") from error
 
 
+def _is_json(name: str, text: str) -> bool:
+    """Whether a variable's text is JSON: that of a list, and of what may be one instead of a text."""
+    return is_list(name) or text.startswith('["') and "tuple" in Settings.__annotations__[name]
+
+
+def _network(text: str) -> str:
+    from ipaddress import ip_network
+
+    try:
+        return str(ip_network(text.strip("[]"), strict=False))
+    except ValueError:
+        raise BadSettings(
+            f"setting trusted_proxies: found {text!r}; expected an address such as 192.0.2.7, or a network such as "
+            "10.0.0.0/8 or 2001:db8::/32"
+        ) from None
+
+
 def _in_variables(environment: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     import json
 
@@ -259,7 +296,7 @@ def _in_variables(environment: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     for name in DECLARED:
         text = given.get(variable_of(name))
         try:
-            value = json.loads(text) if text is not None and is_list(name) else text
+            value = json.loads(text) if text is not None and _is_json(name, text) else text
         except ValueError:
             raise BadSettings(f'setting {name}: found {text!r}; expected a JSON list such as ["nginx", "-t"]') from None
         if value is not None:

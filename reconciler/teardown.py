@@ -64,7 +64,7 @@ def tear_down(settings: Settings) -> Iterator[str]:
 def _end_nginx(settings: Settings, fence: Fence) -> str:
     """End nginx; what kept us from it, "" where nothing did."""
     try:
-        open_nginx(settings, fence).shut_down()
+        open_nginx(settings, fence=fence).shut_down()
     except (Unavailable, OSError) as error:
         return f"could not {_NGINX_ENDS[settings.edge][0]} ({settings.edge}): {error}"
     return ""

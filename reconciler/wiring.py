@@ -56,7 +56,7 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
     """Everything the loop needs, opened in order. What keeps other controllers of this host out is taken at once, the
     database waited for by the loop, and before that nothing is changed. Raises Unavailable, AlreadyRunning or Rejected
     with the remedy."""
-    clock = SystemClock()
+    clock, edge_settings = SystemClock(), settings_of_edge(settings)
     if settings.allow_host_paths:
         log.warning(_SUBPATHS_ARE_ALLOWED, ", ".join(settings.allow_host_paths))
     with ExitStack() as opened:
@@ -70,9 +70,14 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
         runtime = open_runtime(settings, waker, store.fence)
         opened.callback(runtime.close)
         opened.callback(lock_instance(settings, runtime).release)
-        prober = open_prober(wake=waker.wake, redactor_of=runtime.redactor_of, concurrency=settings.probe_concurrency)
+        prober = open_prober(
+            wake=waker.wake,
+            redactor_of=runtime.redactor_of,
+            concurrency=settings.probe_concurrency,
+            secrets_dir=settings.secrets,
+        )
         opened.callback(prober.close)
-        edge = open_nginx(settings, store.fence, waker.wake_at_once)
+        edge = open_nginx(settings, edge_settings, store.fence, waker.wake_at_once)
         opened.callback(edge.close)
         meter = open_meter(
             state_dir=settings.directory,
@@ -168,7 +173,10 @@ def allowed_host_paths(settings: Settings) -> tuple[AllowedPath, ...]:
 
 
 def open_nginx(
-    settings: Settings, fence: Fence = no_fence, died: Callable[[], None] | None = None
+    settings: Settings,
+    edge_settings: EdgeSettings | None = None,
+    fence: Fence = no_fence,
+    died: Callable[[], None] | None = None,
 ) -> NginxEdge | NoEdge:
     """The edge; ``died`` is called as soon as an nginx that is our process has ended."""
     return open_edge(
@@ -177,20 +185,29 @@ def open_nginx(
         state_dir=settings.directory,
         network=settings.network_name,
         died=died,
-        settings=EdgeSettings(
-            port=settings.edge_port,
-            tls_port=settings.edge_tls_port,
-            bind=settings.edge_address,
-            templates_dir=settings.edge_templates,
-            secrets_dir=settings.secrets,
-            lua=settings.edge_lua,
-            image=settings.edge_image,
-            worker_shutdown_seconds=settings.edge_worker_shutdown,
-            external_dir=settings.edge_directory,
-            test_command=settings.edge_test_command,
-            reload_command=settings.edge_reload_command,
-        ),
         fence=fence,
+        settings=edge_settings or settings_of_edge(settings),
+    )
+
+
+def settings_of_edge(settings: Settings) -> EdgeSettings:
+    """The settings as far as they concern the edge. Raises BadSettings for a trusted proxy that is no address."""
+    return EdgeSettings(
+        port=settings.edge_port,
+        tls_port=settings.edge_tls_port,
+        bind=settings.edge_address,
+        trusted_proxies=settings.trusted_networks,
+        proxy_protocol=settings.proxy_protocol,
+        templates_dir=settings.edge_templates,
+        secrets_dir=settings.secrets,
+        lua=settings.edge_lua,
+        image=settings.edge_image,
+        worker_shutdown_seconds=settings.edge_worker_shutdown,
+        request_header_bytes=settings.edge_request_header_size,
+        underscores_in_headers=settings.edge_underscores_in_headers,
+        external_dir=settings.edge_directory,
+        test_command=settings.edge_test_command,
+        reload_command=settings.edge_reload_command,
     )
 
 

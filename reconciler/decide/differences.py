@@ -28,6 +28,7 @@ from reconciler.model.spec import (
     SecretVariable,
     Volume,
 )
+from reconciler.model.spec_types import without_query
 from reconciler.model.version import CONTAINER_FIELDS, Version, container_fields, short
 
 CHANGED = "(changed)"
@@ -117,8 +118,10 @@ def _of_values(field: str, name: str, old: Any, new: Any) -> Iterator[tuple[str,
     elif (before := _keyed(old)) is not None and (after := _keyed(new)) is not None:
         inside = list(_of_items(field, name, before, after))
         yield from inside or [(field, "another order")]
+    elif name in _PRIVATE or (name == "path" and old and new and without_query(old) == without_query(new)):
+        yield field, CHANGED
     else:
-        yield field, CHANGED if name in _PRIVATE else f"{_brief(old)} → {_brief(new)}"
+        yield field, f"{_brief_of(name, old)} → {_brief_of(name, new)}"
 
 
 def _of_items(field: str, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -159,6 +162,10 @@ def _only_written_out(old: Version, new: Version) -> Iterator[Difference]:
             yield Difference(f"spec.{name}", "written out" if name in after else "left to its default", recreates=True)
 
 
+def _brief_of(name: str, value: Any) -> str:
+    return _brief(without_query(value) if name == "path" and value else value)
+
+
 def _brief(value: Any) -> str:
     """A value in a few words; of a part the fields that were given, without what may be a secret."""
     if value is None or value == () or value == {}:
@@ -179,7 +186,7 @@ def _brief(value: Any) -> str:
 def _given(part: Part) -> Iterator[str]:
     for name, info in type(part).model_fields.items():
         if name in part.model_fields_set and info.alias not in _PRIVATE:
-            yield f"{info.alias}: {_brief(getattr(part, name))}"
+            yield f"{info.alias}: {_brief_of(name, getattr(part, name))}"
 
 
 def _makes_containers(field: str) -> bool:

@@ -100,7 +100,9 @@ def conclude(decision: Decision, publication: Publication | None, now: float) ->
             ended = change_ended(before, apps[name], now)
             events += (ended,) if ended else ()
     state = replace(state, apps=apps, as_of=max(now, state.as_of))
-    return Conclusion(state, statuses, events, certificates.notices(published))
+    of_edge = publication.notices if publication else ()
+    events += tuple(Event(now, "routes", message) for message in (publication.news if publication else ()))
+    return Conclusion(state, statuses, events, (*certificates.notices(published), *of_edge))
 
 
 # -- one app --------------------------------------------------------------------------------------------------------

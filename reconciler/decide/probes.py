@@ -43,4 +43,5 @@ def _of_replica(app_state: AppState, replica: Replica) -> Iterable[ProbeTarget]:
             health = state.health_by(kind)
             quick = not health.has_answered_well and not (trial and health.on_trust)
             first_at = state.created_at + check.initial_delay_seconds
-            yield ProbeTarget(state.container_id, kind, state.address, port, check, quick, first_at)
+            tls = app.upstream_tls if check.protocol in ("HTTPS", "GRPC") else None
+            yield ProbeTarget(state.container_id, kind, state.address, port, check, quick, first_at, tls)

@@ -8,6 +8,7 @@ Changes of one step are held together, because each may cost a reload.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from operator import attrgetter
@@ -23,7 +24,7 @@ from reconciler.decide.versions import version_for
 from reconciler.model.health import Verdict
 from reconciler.model.plan import Wait
 from reconciler.model.reasons import Reason
-from reconciler.model.routes import AppRoutes, RouteTable, Server
+from reconciler.model.routes import AppRoutes, RouteTable, Server, Upstream
 from reconciler.model.spec import EdgeOptions, Route
 
 _COMING_BACK = PENDING | {Phase.RESTARTING, Phase.CRASHED, Phase.VANISHING, Phase.GONE}
@@ -54,11 +55,26 @@ def table_of(parts: Iterable[AppRoutes]) -> RouteTable:
 def _part(view: AppView, live: list[Replica], routes: tuple[Route, ...], options: EdgeOptions) -> AppRoutes:
     """The part of these; the published one where requests would notice no difference, since that a server has drained
     is no reason to reload."""
+    upstream, live = _spoken_to_alike(view, live)
     published, servers = view.published, sorted(_servers(view, live), key=attrgetter("name"))
-    if published and (published.live, published.routes, published.options) == (tuple(servers), routes, options):
+    wanted = AppRoutes(view.name, routes, tuple(servers), options, upstream)
+    if published and replace(published, servers=published.live) == wanted:
         return published
     servers = sorted((*servers, *_draining(view, live)), key=attrgetter("name"))
-    return AppRoutes(view.name, routes, tuple(servers), options)
+    return replace(wanted, servers=tuple(servers))
+
+
+def _spoken_to_alike(view: AppView, live: list[Replica]) -> tuple[Upstream, list[Replica]]:
+    """How the app is spoken to, and whom that reaches: nginx speaks to all servers of an app alike, so of versions that
+    differ in this the one with the most replicas gets all requests, and the target's among equals."""
+    target = Upstream.of(view.target.app)
+    if all(Upstream.of(version.app) == target for version in view.app.versions):
+        return target, live
+    alike: defaultdict[Upstream, list[Replica]] = defaultdict(list, {target: []})
+    for replica in live:
+        alike[Upstream.of(version_for(view.app, replica.spec_hash).app)].append(replica)
+    chosen = max(alike, key=lambda upstream: (len(alike[upstream]), upstream == target))
+    return chosen, alike[chosen]
 
 
 def _live(view: AppView, reconciliation: Reconciliation) -> tuple[list[Replica], tuple[Wait, ...]]:

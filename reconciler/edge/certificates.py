@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,8 @@ class Certificates:
     ) -> tuple[dict[str, Certificate], dict[str, str]]:
         """Certificates by secret name, and problems by secret name. ``in_force``: what is being served."""
         certificates, problems = {}, {}
-        for name in secrets_of(table):
+        trusts = {app.upstream.tls.trust for app in table.apps if app.upstream.tls and app.upstream.tls.ca}
+        for name in (*secrets_of(table), *sorted(trusts)):
             reading = self._look(name)
             if reading.problem:
                 problems[name] = reading.problem
@@ -63,7 +64,9 @@ class Certificates:
         """Until when certificates are valid, of those whose copies tell. Each copy is read once: its name is its
         content's."""
         self._served = {
-            each.certificate_file: self._served.get(each.certificate_file) or self._read_copy(each) for each in in_use
+            each.certificate_file: self._served.get(each.certificate_file) or self._read_copy(each)
+            for each in in_use
+            if each.key_file
         }
         return tuple(served for served in self._served.values() if served)
 
@@ -80,34 +83,39 @@ class Certificates:
         return ServedCertificate(certificate.secret, *bounds)
 
     def _look(self, name: str) -> _Reading:
+        """What is in a secret now: the pair in it or, by ``NAME/ca.crt``, the certificate of a CA."""
+        secret, _, authority = name.partition("/")
         if self._secrets_dir is None:
-            return _Reading((), None, f"TLS secret {name}: the controller has no secrets directory (--secrets-dir)")
-        paths = tuple(self._secrets_dir / name / part for part in ("tls.crt", "tls.key"))
+            return _Reading((), None, f"TLS secret {secret}: the controller has no secrets directory (--secrets-dir)")
+        parts = (authority,) if authority else ("tls.crt", "tls.key")
+        paths = tuple(self._secrets_dir / secret / part for part in parts)
         try:
             stamp = tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in map(Path.stat, paths))
             known = self._readings.get(name)
             if known and known.stamp == stamp and self._present(known.certificate):
                 return known
-            contents = _matching(*paths)
+            contents = (_authority(*paths),) if authority else _matching(*paths)
         except ssl.SSLError as error:
-            problem = f"TLS secret {name}: certificate and key don't fit: {error.reason or 'not in PEM form'}"
-            self._readings[name] = _Reading(stamp, None, problem)
+            reason = error.reason or "not in PEM form"
+            wrong = f"{authority} has no certificate of a CA" if authority else "certificate and key don't fit"
+            self._readings[name] = _Reading(stamp, None, f"TLS secret {secret}: {wrong}: {reason}")
             return self._readings[name]
         except OSError as error:
-            return _Reading((), None, f"TLS secret {name}: {_unreadable(error)}")
-        self._readings[name] = _Reading(stamp, self._adopt(name, contents), "")
+            return _Reading((), None, f"TLS secret {secret}: {_unreadable(error)}")
+        self._readings[name] = _Reading(stamp, self._adopt(secret, contents), "")
         return self._readings[name]
 
     def _present(self, certificate: Certificate | None) -> bool:
-        return certificate is None or (self._assets / Path(certificate.key_file).name).exists()
+        names = (certificate.certificate_file, certificate.key_file) if certificate else ()
+        return all((self._assets / Path(name).name).exists() for name in names if name)
 
-    def _adopt(self, name: str, contents: tuple[bytes, bytes]) -> Certificate:
-        """Copy a certificate and its key."""
+    def _adopt(self, secret: str, contents: Sequence[bytes]) -> Certificate:
+        """Copy a certificate and, where it has one, its key."""
         digest = hashlib.sha256(b"\0".join(contents)).hexdigest()[:12]
-        file_names = (f"{name}-{digest}.crt", f"{name}-{digest}.key")
+        file_names = [f"{secret}-{digest}.{ending}" for ending, _ in zip(("crt", "key"), contents, strict=False)]
         for file_name, content in zip(file_names, contents, strict=True):
-            _write_private(self._assets / file_name, content)
-        return Certificate(name, f"assets/{file_names[0]}", f"assets/{file_names[1]}")
+            write_private(self._assets / file_name, content)
+        return Certificate(secret, *(f"assets/{file_name}" for file_name in file_names))
 
 
 def _matching(certificate_path: Path, key_path: Path) -> tuple[bytes, bytes]:
@@ -117,12 +125,19 @@ def _matching(certificate_path: Path, key_path: Path) -> tuple[bytes, bytes]:
     return contents
 
 
+def _authority(path: Path) -> bytes:
+    """What is in the file. Raises ssl.SSLError where that is no certificate, OSError where it can't be read."""
+    content = path.read_bytes()
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    return content
+
+
 def _unreadable(error: OSError) -> str:
     part = Path(error.filename).name if error.filename else "certificate or key"
     return f"{part} " + _UNREADABLE.get(type(error), f"can't be read: {error.strerror}")
 
 
-def _write_private(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

@@ -45,8 +45,8 @@ class ContainerNginx:
         # Which container has *this* directory mounted: it goes with the directory, should that be removed.
         self._identity_file = self._root / "run" / "container"
         # That of TLS as well, wanted or not: to publish it later would take another container, and an outage.
-        address = f"{settings.bind}:" if settings.bind else ""
-        self._published_ports = tuple(f"--publish={address}{n}:{n}" for n in (settings.port, settings.tls_port))
+        ports, addresses = (settings.port, settings.tls_port), [f"{each}:" for each in settings.addresses] or [""]
+        self._published_ports = tuple(f"--publish={address}{n}:{n}" for address in addresses for n in ports)
         mount = ("--network", network, "--volume", f"{self._root}:{_DIRECTORY}", "--workdir", _DIRECTORY)
         self._program = (*mount, "--entrypoint", settings.nginx, settings.image, "-p", "./")
         # A name for all that a container is made from; one that carries another is replaced.

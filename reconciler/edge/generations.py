@@ -84,6 +84,11 @@ class Generations:
                 return NOTHING
         return self._manifests[name]
 
+    def text(self, file_name: str) -> str:
+        """A file of the current generation; empty where there is none."""
+        name = self.current
+        return (self._directory(name) / file_name).read_text() if name else ""
+
     def next_sequence(self) -> int:
         return max(map(_sequence, self._names()), default=0) + 1
 
@@ -116,7 +121,7 @@ class Generations:
     def seal(self, name: str, manifest: Manifest) -> None:
         """Complete a generation that passed its config test, durably: after a power cut it is whole or not current."""
         directory = self._directory(name)
-        (directory / _MANIFEST_FILE).write_bytes(MANIFEST_JSON.dump_json(manifest))
+        (directory / _MANIFEST_FILE).write_bytes(MANIFEST_JSON.dump_json(manifest, exclude_unset=True))
         for path in directory.iterdir():
             if path.stat().st_nlink == 1:  # else it was synced with the generation it comes from
                 _sync(path)

@@ -108,9 +108,10 @@ def _fall_back(order: list[AppRoutes], refused: int, served: Served, complaints:
 
 
 def _as_served(app: AppRoutes, served: Served) -> AppRoutes | None:
-    """The routes and options there are now with the servers that are wanted, so that replicas still come and go."""
+    """The routes and options there are now with the servers that are wanted, so that replicas still come and go; but
+    with those of now where the others would be spoken to otherwise."""
     before = served.get(app.app_name)
-    return replace(before, servers=app.servers) if before else None
+    return replace(before, servers=app.servers) if before and before.upstream == app.upstream else before
 
 
 def _moves(app: AppRoutes, served: Served) -> bool:

@@ -1,37 +1,74 @@
-"""The probe for Lua: whether the nginx at hand can run ours, found out by a config test of one that does.
+"""The probes: what the nginx at hand can, found out by a config test of something that takes it.
 
-Neither a version nor a file list tells: the module may be compiled in (OpenResty) or a file (Debian), and needs the
-Lua library ``resty.core`` beside it. A test of the real thing tells in a few milliseconds.
+Of Lua neither a version nor a file list tells: the module may be compiled in (OpenResty) or a file (Debian), and needs
+the Lua library ``resty.core`` beside it. Of IPv6 only the place where nginx runs tells, a container's network included.
+A test of the real thing tells in a few milliseconds.
 """
 
 from __future__ import annotations
 
+import errno
 import re
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 
 from reconciler.edge.generations import Generations
-from reconciler.edge.nginx import Nginx
-from reconciler.edge.settings import Build
+from reconciler.edge.nginx import Nginx, complaint
+from reconciler.edge.settings import Build, EdgeSettings
 
 _NAME = "probe"
 _HTTP = """\
 lua_shared_dict orchestry_probe 1m;
 init_by_lua_block { require "resty.core"; require "ngx.balancer" }
 """
+_IPV6 = "server {{ listen [::]:{port}; }}\n"
 _MODULE_FILES = ("ndk_http_module.so", "ngx_http_lua_module.so")
 
 
 def with_lua(build: Build, nginx: Nginx, generations: Generations, version_output: str) -> Build:
     """The build with ``lua`` and the modules it takes, where this nginx accepts them; else as it was."""
     for modules in _ways(build, version_output):
-        main = {"nginx.conf": _main(modules)} if build.main_config else {}
-        generations.write(_NAME, {"http.conf": _HTTP, **main})
-        refusal = nginx.test(_NAME)
-        generations.discard(_NAME)
-        if refusal is None:
+        if _refusal(replace(build, modules=modules), nginx, generations, _HTTP) is None:
             return replace(build, lua=True, modules=modules)
     return build
+
+
+def with_ipv6(build: Build, nginx: Nginx, generations: Generations, settings: EdgeSettings) -> Build:
+    """The build with ``ipv6`` where this nginx can listen on every address of IPv6; else with the trouble it has."""
+    trouble = next(filter(None, _in_the_way(build, generations, settings)), "")
+    if not trouble:
+        refusal = _refusal(replace(build, modules=()), nginx, generations, _IPV6.format(port=settings.port))
+        trouble = complaint(refusal) if refusal else ""
+    return replace(build, ipv6=not trouble, ipv6_trouble=trouble)
+
+
+def _in_the_way(build: Build, generations: Generations, settings: EdgeSettings) -> Iterator[str]:
+    """What stands in the way of listening on IPv6 that a config test doesn't show: another program at a port."""
+    served = generations.text("http.conf")
+    for port in (settings.port, settings.tls_port) if build.binds else ():
+        if f"listen [::]:{port}" not in served and _is_taken(port):
+            yield f"another program has port {port} of [::]"
+
+
+def _is_taken(port: int) -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("::", port))
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
+
+
+def _refusal(build: Build, nginx: Nginx, generations: Generations, http: str) -> str | None:
+    """All that nginx says against a configuration of this alone; None where it accepts it."""
+    main = {"nginx.conf": _main(build.modules)} if build.main_config else {}
+    generations.write(_NAME, {"http.conf": http, **main})
+    refusal = nginx.test(_NAME)
+    generations.discard(_NAME)
+    return refusal
 
 
 def _ways(build: Build, version_output: str) -> Iterator[tuple[str, ...]]:

@@ -138,13 +138,17 @@ class ProcessNginx:
 
     def _check_port(self) -> None:
         """Raise Unavailable where the port can't be had: nginx itself would try for 2.5 s before it says so."""
-        host, port = self._settings.bind or "0.0.0.0", self._settings.port
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host.strip("[]"), port))
-            except OSError as error:
-                raise Unavailable(_port_trouble(host, port, error)) from error
+        for host in self._settings.addresses or ("0.0.0.0",):
+            _check_port(host, self._settings.port)
+
+
+def _check_port(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), port))
+        except OSError as error:
+            raise Unavailable(_port_trouble(host, port, error)) from error
 
 
 def _port_trouble(host: str, port: int, error: OSError) -> str:

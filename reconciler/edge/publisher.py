@@ -16,11 +16,13 @@ from threading import Lock
 from reconciler.edge.certificates import Certificates
 from reconciler.edge.config_test import ConfigTest
 from reconciler.edge.control import Control, NotServed
+from reconciler.edge.fingerprints import Fingerprints
 from reconciler.edge.generations import Generations
 from reconciler.edge.insertion import Hopeless, Insertion
 from reconciler.edge.manifest import Manifest
+from reconciler.edge.news import news, notices
 from reconciler.edge.nginx import Nginx, final_complaint
-from reconciler.edge.probe import with_lua
+from reconciler.edge.probe import with_ipv6, with_lua
 from reconciler.edge.render import LUA_FILE, LUA_SOURCE, Renderer, Rendering
 from reconciler.edge.servers import ServerList
 from reconciler.edge.settings import EdgeSettings
@@ -43,6 +45,7 @@ class NginxEdge:
         self._fence = fence
         self._control = Control(generations.root / "run", fence)
         self._certificates = Certificates(generations.root / "assets", settings.secrets_dir)
+        self._fingerprints = Fingerprints(generations.root / "assets")
         self._insertion = Insertion()
         self._renderer: Renderer | None = None
         self._last: tuple[object, Publication] | None = None
@@ -129,6 +132,8 @@ class NginxEdge:
             build, version_output = self._nginx.identify()
             if self._settings.lua == "auto":
                 build = with_lua(build, self._nginx, self._generations, version_output)
+            if not self._settings.addresses:
+                build = with_ipv6(build, self._nginx, self._generations, self._settings)
             self._renderer = Renderer(self._settings, build)
         return self._renderer
 
@@ -136,9 +141,11 @@ class NginxEdge:
         self._generations.prepare()
         served = self._generations.served
         certificates, problems = self._certificates.read(table, served.certificates)
+        fingerprinted, unknown = self._fingerprints.read(table, served.certificates)
+        certificates, problems = certificates | fingerprinted, problems | unknown
         wanted = (table, certificates, problems)
         if self._last and self._last[0] == wanted and self._serves(served):
-            return replace(self._last[1], how="unchanged")
+            return replace(self._last[1], how="unchanged", news=())
         publication = self._make_live(table, certificates, problems, served)
         self._last = wanted, publication
         return publication
@@ -165,7 +172,8 @@ class NginxEdge:
         self._generations.prune()
         refusals = _refusals(wanted, problems, complaints)
         validity = self._certificates.validity(rendering.manifest.certificates.values())
-        return Publication(RouteTable(apps), generation, how, refusals, validity)
+        told = tuple(news(served, self._settings, renderer.build)), tuple(notices(self._settings, renderer.build))
+        return Publication(RouteTable(apps), generation, how, refusals, validity, *told)
 
     def _change_all(self, rendering: Rendering) -> tuple[str, str]:
         self._generations.write(rendering.generation, rendering.files)
@@ -237,7 +245,8 @@ def _refusals(wanted: RouteTable, problems: Mapping[str, str], complaints: Mappi
     """What is wrong with an app's secrets comes first: why it is refused, or served with a certificate of before."""
     reasons: dict[str, list[str]] = {}
     for app in wanted.apps:
-        secrets = dict.fromkeys(route.tls.secret for route in app.routes if route.tls)
-        of_app = [problems.get(name) for name in secrets] + [complaints.get(app.app_name)]
+        names = dict.fromkeys(route.tls.secret for route in app.routes if route.tls)
+        names |= {app.upstream.tls.trust: None} if app.upstream.tls else {}
+        of_app = [problems.get(name) for name in names] + [complaints.get(app.app_name)]
         reasons[app.app_name] = [reason for reason in of_app if reason]
     return tuple(Refusal(name, "; ".join(texts)) for name, texts in reasons.items() if texts)

@@ -8,7 +8,7 @@ stands between marker lines (``# app web``), so that people see whose lines they
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
@@ -16,12 +16,20 @@ from typing import Any
 
 import jinja2
 
-from reconciler.edge.manifest import Manifest
-from reconciler.edge.servers import ServerList
+from reconciler.edge import forwarded
+from reconciler.edge.manifest import EDITION, Manifest
+from reconciler.edge.servers import ServerList, pool_of
 from reconciler.edge.settings import Build, EdgeSettings
-from reconciler.edge.virtual_servers import Certificate, Location, VirtualServer, secrets_of, virtual_servers
+from reconciler.edge.virtual_servers import (
+    Certificate,
+    Location,
+    VirtualServer,
+    secrets_of,
+    trusts_of,
+    virtual_servers,
+)
 from reconciler.model.access_log import FIELDS
-from reconciler.model.routes import AppRoutes, RouteTable
+from reconciler.model.routes import PLAIN, AppRoutes, RouteTable
 from reconciler.model.spec import EdgeOptions
 
 LUA_SOURCE = files("reconciler.edge").joinpath("lua/orchestry.lua").read_text()
@@ -56,6 +64,7 @@ class Renderer:
         self.build = build
         self._environment = _environment(settings)
         self._environment.globals |= {"settings": settings, "build": build, "default_limits": _limits(EdgeOptions())}
+        self._listens = {port: tuple(_listens(settings, build, port)) for port in (settings.port, settings.tls_port)}
         # A table that changes in one app of a thousand costs one app's rendering.
         self._upstream = lru_cache(maxsize=4096)(self._render_upstream)
         self._location = lru_cache(maxsize=16384)(self._render_location)
@@ -66,7 +75,8 @@ class Renderer:
 
         Raises RenderError where a user's own template fails or a certificate is missing.
         """
-        certificates = {name: certificates[name] for name in secrets_of(table) if name in certificates}
+        named = (*secrets_of(table), *trusts_of(table))
+        certificates = {name: certificates[name] for name in named if name in certificates}
         servers = ServerList.of(table) if self.build.lua else None
         body = self._remembered_body(table, certificates, _megabytes(servers) if servers else 0)
         main = self._template("nginx.conf.j2", {}) if self.build.main_config else ""
@@ -77,10 +87,10 @@ class Renderer:
             files["nginx.conf"] = main
         if servers:
             files["servers"] = servers.text
-        assets = [name for each in certificates.values() for name in (each.certificate_file, each.key_file)]
+        assets = [name for each in certificates.values() for name in (each.certificate_file, each.key_file) if name]
         assets += [LUA_FILE] if servers else []
         servers_digest = servers.digest if servers else ""
-        manifest = Manifest(digest, generation, table, certificates, servers_digest, tuple(assets))
+        manifest = Manifest(digest, generation, table, certificates, servers_digest, tuple(assets), EDITION)
         return Rendering(manifest, files, servers)
 
     def _remembered_body(self, table: RouteTable, certificates: Mapping[str, Certificate], megabytes: int) -> str:
@@ -99,7 +109,8 @@ class Renderer:
             "lua_file": LUA_FILE,
             "replicas_megabytes": megabytes,
         }
-        parts = [self._template("http.conf.j2", values)]
+        who = {"claims": forwarded.claims(), "sender": forwarded.sender(self._settings)}
+        parts = [self._template("http.conf.j2", values), self._template("requests.conf.j2", who)]
         parts += [_marked(app.app_name, self._upstream(app)) for app in table.apps]
         _check_certificates(table, certificates)
         servers = virtual_servers(table, certificates)
@@ -116,23 +127,31 @@ class Renderer:
         locations = () if tls and not server.certificate else server.locations
         has_certificate = server.certificate is not None
         texts = (_marked(each.app.app_name, self._location(each, tls, has_certificate)) for each in locations)
-        port = self._settings.tls_port if tls else self._settings.port
-        address = self._settings.bind if self.build.binds else ""
+        listens = self._listens[self._settings.tls_port if tls else self._settings.port]
         values = {
             "site": server,  # so named for templates of people's own
             "tls": tls,
-            "listen": f"{address}:{port}" if address else str(port),
+            "listen": listens[0],  # as templates of people's own may have it from before there were several
+            "listens": listens,
+            "forwarded": forwarded.headers(self._settings),
             "locations": "".join(texts),
             "has_root": any(not location.path for location in locations),
+            "modules": sorted({"proxy"} | {_module(location.app) for location in locations}, reverse=True),
         }
         return self._template("server.conf.j2", values)
 
     def _render_location(self, location: Location, tls: bool, has_certificate: bool) -> str:
         wants_redirect = location.route.tls is not None and location.route.tls.redirect
+        # Behind a proxy it is the proxy that tells whether a client came by https, whichever port it uses itself.
+        may_be_plain = not tls or bool(self._settings.trusted_proxies)
         values = _app_values(location.app) | {
             "route": location.route,
             "matches": (f"= {location.path}", f"{location.path}/") if location.path else ("/",),
-            "redirect": wants_redirect and has_certificate and not tls,
+            "cut": location.path if location.route.strip_prefix else "",
+            "websocket_location": f"@{location.path or '/'}",
+            "redirect": wants_redirect and has_certificate and may_be_plain,
+            "trusted": location.trusted,
+            "unknown": location.app.upstream.tls is not None and location.trusted is None,
         }
         return self._template("location.conf.j2", values)
 
@@ -158,9 +177,11 @@ def _environment(settings: EdgeSettings) -> jinja2.Environment:
 
 
 def _check_certificates(table: RouteTable, certificates: Mapping[str, Certificate]) -> None:
-    """Every route that wants TLS has its certificate, and a host has but one."""
+    """Every route that wants TLS has its certificate, a host has but one, and replicas have one they are known by."""
     claims: dict[str | None, tuple[str, str]] = {}
     for app in table.apps:
+        if app.live and app.upstream.tls and app.upstream.tls.trust not in certificates:
+            raise RenderError(f"there is no usable certificate by which replicas are known: {app.upstream.tls.trust}")
         for route in app.routes:
             if route.tls is None:
                 continue
@@ -171,6 +192,17 @@ def _check_certificates(table: RouteTable, certificates: Mapping[str, Certificat
             if held != secret:
                 host = route.host or "any host"
                 raise RenderError(f"{host} has TLS secret {held} by app {holder} already, not {secret}")
+
+
+def _listens(settings: EdgeSettings, build: Build, port: int) -> Iterator[str]:
+    """What nginx listens on for a port, each as its directive has it."""
+    protocol = " proxy_protocol" if settings.proxy_protocol else ""
+    if build.binds and settings.addresses:
+        yield from (f"{address}:{port}{protocol}" for address in settings.addresses)
+        return
+    yield f"{port}{protocol}"
+    if build.ipv6:
+        yield f"[::]:{port}{protocol}"
 
 
 def _marked(app_name: str, text: str) -> str:
@@ -185,12 +217,28 @@ def _app_values(app: AppRoutes) -> dict[str, Any]:
         "app": app,
         "options": options,
         "upstream": f"orchestry_{app.app_name}",
+        "pool": pool_of(app),
+        "plain": app.upstream == PLAIN,
+        "module": _module(app),
+        "scheme": _scheme(app),
         "variable": variable,
         "sticky_key": {"cookie": f"{variable}_key", "ip": "binary_remote_addr"}.get(options.sticky or ""),
         "rate": _rate(options.rate_limit.requests_per_second) if options.rate_limit else "",
         "live": any(not server.draining for server in app.servers),
         "limits": _limits(options),
+        "websocket_limits": _limits(options) | _websocket_limits(options),
+        "response_header": _response_header(options.response_header_bytes),
     }
+
+
+def _module(app: AppRoutes) -> str:
+    """The module of nginx that speaks to its replicas, as the names of its directives begin."""
+    return "grpc" if app.upstream.protocol == "GRPC" else "proxy"
+
+
+def _scheme(app: AppRoutes) -> str:
+    encrypted = app.upstream.tls is not None
+    return ("grpcs" if encrypted else "grpc") if app.upstream.protocol == "GRPC" else "https" if encrypted else "http"
 
 
 def _limits(options: EdgeOptions) -> dict[str, str]:
@@ -203,6 +251,24 @@ def _limits(options: EdgeOptions) -> dict[str, str]:
         "proxy_next_upstream_tries": str(options.retries + 1),
         "proxy_next_upstream_timeout": _time(options.retry_timeout_seconds),
     }
+
+
+def _websocket_limits(options: EdgeOptions) -> dict[str, str]:
+    """What bounds a websocket in place of what bounds other requests."""
+    return dict.fromkeys(("proxy_send_timeout", "proxy_read_timeout"), _time(options.websocket_seconds))
+
+
+def _response_header(size_bytes: int) -> dict[str, str]:
+    """The directives that give an answer's header its room, and none where that is what every app has. A buffer of the
+    body is no smaller than that of the header, as nginx wants it."""
+    if size_bytes == EdgeOptions().response_header_bytes:
+        return {}
+    body_bytes = max(size_bytes, EdgeOptions().response_header_bytes)
+    return {"proxy_buffer_size": _size(size_bytes), "proxy_buffers": f"8 {_size(body_bytes)}"}
+
+
+def _size(size_bytes: int) -> str:
+    return str(size_bytes) if size_bytes % 1024 else f"{size_bytes // 1024}k"
 
 
 def _time(seconds: float) -> str:

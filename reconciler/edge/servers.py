@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reconciler.model.routes import AppRoutes, RouteTable
+from reconciler.model.routes import PLAIN, AppRoutes, RouteTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class ServerList:
 
     @classmethod
     def of(cls, table: RouteTable) -> ServerList:
-        lines_by_app = {app.app_name: _lines(app) for app in table.apps}
+        lines_by_app = {pool_of(app): _lines(app) for app in table.apps}
         digest = hashlib.sha256(repr(lines_by_app).encode()).hexdigest()[:12]
         return cls(digest, lines_by_app)
 
@@ -38,6 +38,14 @@ class ServerList:
     def _text(self, names: Iterable[str]) -> str:
         parts = [f"app {name}\n{self.lines_by_app[name]}" for name in names]
         return f"digest {self.digest}\n{''.join(parts)}"
+
+
+def pool_of(app: AppRoutes) -> str:
+    """The name of an app's replicas: its own where they are spoken to in plain HTTP. Elsewhere another for each way,
+    since workers of before go on choosing by the name that they know, and speak as they did."""
+    if app.upstream == PLAIN:
+        return app.app_name
+    return f"{app.app_name}/{hashlib.sha256(repr(app.upstream).encode()).hexdigest()[:8]}"
 
 
 def _lines(app: AppRoutes) -> str:

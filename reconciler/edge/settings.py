@@ -14,11 +14,15 @@ from typing import Literal
 class EdgeSettings:
     """The controller's settings, as far as they concern the edge.
 
-    ``bind`` is the address to listen on (empty: all of IPv4); ``tls_port`` is opened once a route wants TLS.
+    ``bind`` is the address to listen on, or several (empty: all there are, of IPv4 and IPv6); ``tls_port`` is opened
+    once a route wants TLS. ``trusted_proxies`` are the networks whose word counts of who asked and how; with
+    ``proxy_protocol`` every connection begins with the PROXY protocol, and the word is in there.
     ``templates_dir`` holds a user's own templates: a file named as a built-in one replaces it.
     ``secrets_dir`` holds certificates, as ``NAME/tls.crt`` and ``NAME/tls.key``.
     ``worker_shutdown_seconds`` is how long workers of an old configuration may go on with open websockets.
     ``proof_timeout_seconds`` bounds the wait for a new configuration to be served.
+    ``request_header_bytes`` is what a line of a request's header may have at most, and ``underscores_in_headers`` says
+    that headers with an underscore in their name are passed on.
     ``keep_generations`` configurations stay on disk for people to look back on.
     ``lua``: push replica changes without a reload where nginx has the module (``auto``), or never (``off``).
     The rest belongs to one mode: ``nginx`` (process) is the program; ``image`` (container) the image to run;
@@ -28,10 +32,14 @@ class EdgeSettings:
 
     port: int = 8080
     tls_port: int = 8443
-    bind: str = ""
+    bind: str | tuple[str, ...] = ""
+    trusted_proxies: tuple[str, ...] = ()
+    proxy_protocol: bool = False
     templates_dir: Path | None = None
     secrets_dir: Path | None = None
     worker_shutdown_seconds: int = 3600
+    request_header_bytes: int = 32 * 1024
+    underscores_in_headers: bool = False
     proof_timeout_seconds: float = 10.0
     command_timeout_seconds: float = 30.0
     keep_generations: int = 5
@@ -41,6 +49,13 @@ class EdgeSettings:
     external_dir: Path | None = None
     test_command: tuple[str, ...] = ()
     reload_command: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses to listen on as nginx and Docker write them, those of IPv6 in brackets; none: all there are."""
+        given = self.bind.split(",") if isinstance(self.bind, str) else self.bind
+        bare = (address.strip().strip("[]") for address in given)
+        return tuple(dict.fromkeys(f"[{address}]" if ":" in address else address for address in bare if address))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +67,8 @@ class Build:
     directory with a slash. ``main_config`` says that ``nginx.conf`` is ours as well, and ``binds`` that nginx itself
     listens at the address people asked for (a container's ports are published there instead). ``worker_user`` is the
     user and group a master started by root hands its workers to; ``modules`` are the files to load; ``lua`` says that
-    replica changes are pushed.
+    replica changes are pushed, and ``ipv6`` that every address of IPv6 can be listened on, which ``ipv6_trouble`` says
+    why not.
     """
 
     version: tuple[int, ...] = (1, 20)
@@ -62,6 +78,8 @@ class Build:
     lua: bool = False
     main_config: bool = True
     binds: bool = True
+    ipv6: bool = False
+    ipv6_trouble: str = ""
 
     @property
     def certificate_root(self) -> str:

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from reconciler.model.routes import AppRoutes, RouteTable
 from reconciler.model.spec import Route
@@ -17,11 +20,15 @@ from reconciler.model.spec import Route
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate and its key, as files under names that change with their content."""
+    """A certificate and its key, as files under names that change with their content.
+
+    One that replicas are known by has no key; ``server_name`` is the name it is for, where a fingerprint names it.
+    """
 
     secret: str
     certificate_file: str
-    key_file: str
+    key_file: str = ""
+    server_name: Annotated[str, Field(exclude_if=lambda name: not name)] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,7 @@ class Location:
 
     app: AppRoutes
     route: Route
+    trusted: Certificate | None = None  # by which the app's replicas are known
 
     @property
     def path(self) -> str:
@@ -51,12 +59,18 @@ def secrets_of(table: RouteTable) -> list[str]:
     return sorted({route.tls.secret for app in table.apps for route in app.routes if route.tls})
 
 
+def trusts_of(table: RouteTable) -> list[str]:
+    """The names of all certificates that replicas are known by, in order."""
+    return sorted({app.upstream.tls.trust for app in table.apps if app.upstream.tls})
+
+
 def virtual_servers(table: RouteTable, certificates: Mapping[str, Certificate]) -> tuple[VirtualServer, ...]:
     """One for every host of the table, that for any other host first. ``certificates`` by secret name."""
     by_host: dict[str | None, list[Location]] = {None: []}
     for app in table.apps:
         for route in app.routes:
-            by_host.setdefault(route.host, []).append(Location(app, route))
+            trusted = certificates.get(app.upstream.tls.trust) if app.upstream.tls else None
+            by_host.setdefault(route.host, []).append(Location(app, route, trusted))
     hosts = sorted(by_host, key=lambda host: host or "")
     return tuple(_virtual_server(host, by_host, certificates) for host in hosts)
 

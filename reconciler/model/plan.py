@@ -12,7 +12,7 @@ from reconciler.model.actions import Action
 from reconciler.model.events import Event
 from reconciler.model.health import CheckKind
 from reconciler.model.routes import RouteTable
-from reconciler.model.spec import HealthCheck
+from reconciler.model.spec import HealthCheck, UpstreamTls
 from reconciler.model.state import State
 
 
@@ -33,6 +33,7 @@ class ProbeTarget:
     """One check of one container. ``quick`` until it has first answered well, then at the check's period.
 
     ``first_at`` (epoch seconds) is the earliest moment to ask: the container's start plus ``initialDelaySeconds``.
+    ``tls`` is by what it is known where the check speaks TLS.
     """
 
     container_id: str
@@ -42,6 +43,7 @@ class ProbeTarget:
     check: HealthCheck
     quick: bool
     first_at: float
+    tls: UpstreamTls | None = None
 
 
 @dataclass(frozen=True, slots=True)

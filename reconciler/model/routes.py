@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from reconciler.model.certificates import ServedCertificate
-from reconciler.model.spec import EdgeOptions, Route
+from reconciler.model.spec import App, EdgeOptions, Protocol, Route, UpstreamTls, main_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,25 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class Upstream:
+    """How an app's servers are spoken to: in which language and, where that is encrypted, how each is known."""
+
+    protocol: Protocol = "HTTP"
+    tls: UpstreamTls | None = None
+
+    @classmethod
+    def of(cls, app: App) -> Upstream:
+        """How replicas of this app are spoken to."""
+        port = main_port(app.spec.type, app.spec.ports)
+        if port is None or port.protocol in ("HTTP", "TCP"):
+            return PLAIN
+        return cls(port.protocol, app.upstream_tls)
+
+
+PLAIN = Upstream()
+
+
+@dataclass(frozen=True, slots=True)
 class AppRoutes:
     """One app's part of the route table. Without a server that is not draining, its routes answer 503."""
 
@@ -30,6 +52,8 @@ class AppRoutes:
     routes: tuple[Route, ...]
     servers: tuple[Server, ...]
     options: EdgeOptions = EdgeOptions()
+    # Written down only where it says something, so that tables of before are written as they were.
+    upstream: Annotated[Upstream, Field(exclude_if=lambda upstream: upstream == PLAIN)] = PLAIN
 
     @property
     def live(self) -> tuple[Server, ...]:
@@ -62,7 +86,8 @@ class Publication:
 
     ``table`` is what is really being served: a refused app appears there as it was before, or not at all.
     ``generation`` names the published configuration; ``how`` is ``unchanged``, ``pushed`` (no reload) or ``reloaded``.
-    ``certificates`` are those in use, as far as it can be told until when they are valid.
+    ``certificates`` are those in use, as far as it can be told until when they are valid. ``news`` is told once,
+    ``notices`` are so for as long as they are given.
     """
 
     table: RouteTable
@@ -70,3 +95,5 @@ class Publication:
     how: str
     refusals: tuple[Refusal, ...] = ()
     certificates: tuple[ServedCertificate, ...] = ()
+    news: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()

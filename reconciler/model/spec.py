@@ -21,13 +21,14 @@ from reconciler.model.spec_container import (
     File,
     Logging,
     PlainVariable,
+    Protocol,
     Resources,
     SdkVariable,
     SecretVariable,
     Variable,
     Volume,
 )
-from reconciler.model.spec_edge import EdgeOptions, HealthCheck, HttpHeader, RateLimit, Route, Tls
+from reconciler.model.spec_edge import EdgeOptions, HealthCheck, HttpHeader, RateLimit, Route, Tls, UpstreamTls
 from reconciler.model.spec_policy import Canary, CustomMetric, Scaling, ScheduledBounds, Strategy
 from reconciler.model.spec_types import (
     AbsolutePath,
@@ -88,7 +89,9 @@ class AppSpec(Part):
     args: tuple[Text, ...] = Field((), description="Arguments of the entrypoint.")
     working_dir: AbsolutePath | None = Field(None, description="Where the program starts. Left out: the image's.")
     ports: tuple[ContainerPort, ...] = Field(
-        (), description="Ports the program listens on; the first HTTP port is the routed one.", validate_default=True
+        (),
+        description="Ports the program listens on; the first for HTTP, HTTPS or GRPC is the routed one.",
+        validate_default=True,
     )
     resources: Resources | None = Field(None, description="Limits of one replica. Left out: none.")
     environment: tuple[Variable, ...] = Field((), description="Environment variables.")
@@ -99,9 +102,13 @@ class AppSpec(Part):
     )
     strategy: Strategy = Field(Strategy(), description="How a changed version replaces the old one.")
     routes: tuple[Route, ...] | None = Field(
-        None, description="Where requests come in. Left out: path `/NAME` on any host, passed on unchanged."
+        None,
+        description="Where requests come in. Left out: path `/NAME` on any host, passed on unchanged.",
+        validate_default=True,
     )
-    edge: EdgeOptions = Field(EdgeOptions(), description="How the edge treats the app's requests.")
+    edge: EdgeOptions = Field(
+        EdgeOptions(), description="How the edge treats the app's requests.", validate_default=True
+    )
     readiness: HealthCheck | None = Field(
         None, description="A check that takes a replica out of routing without replacing it."
     )
@@ -133,7 +140,7 @@ class AppSpec(Part):
             raise wrong("no ports for type: worker, or type: http or tcp")
         if kind == "tcp" and not ports:
             raise wrong("at least one port for type: tcp, or type: worker")
-        if kind == "http" and not any(port.protocol == "HTTP" for port in ports):
+        if kind == "http" and all(port.protocol == "TCP" for port in ports):
             found = "no port with protocol: HTTP" if ports else ""
             raise wrong("a port with protocol: HTTP for type: http, or type: tcp or worker", found=found)
         for values in ([p.container_port for p in ports], [p.name for p in ports if p.name]):
@@ -177,15 +184,43 @@ class AppSpec(Part):
     @classmethod
     def _http_only(cls, value: object, info: ValidationInfo) -> object:
         kind = info.data.get("type", "http")
-        if value is not None and kind != "http":
+        if value not in (None, EdgeOptions()) and kind != "http":
             raise wrong(f"no {info.field_name}, which are for type: http", found=f"{info.field_name} of type: {kind}")
         return value
+
+    @field_validator("routes")
+    @classmethod
+    def _grpc_reaches_the_app(cls, routes: tuple[Route, ...] | None, info: ValidationInfo) -> object:
+        if _routed_protocol(info) == "GRPC":
+            if routes is None:
+                raise wrong("routes with tls: gRPC takes HTTP/2, and knows no path such as /NAME")
+            for index, route in enumerate(routes):
+                if route.tls is None:
+                    raise wrong("tls: gRPC takes HTTP/2, which clients get over TLS only", at=(index,))
+                if route.strip_prefix:
+                    raise wrong("false: a gRPC method is asked for by its whole path", at=(index, "stripPrefix"))
+        return routes
+
+    @field_validator("edge")
+    @classmethod
+    def _edge_fits_what_is_spoken(cls, edge: EdgeOptions, info: ValidationInfo) -> EdgeOptions:
+        protocol = _routed_protocol(info)
+        if protocol == "HTTPS" and edge.upstream_tls is None:
+            raise wrong("upstreamTLS with a ca or a fingerprint, by which a replica that speaks HTTPS is known")
+        encrypted = any(port.protocol in ("HTTPS", "GRPC") for port in info.data.get("ports", ()))
+        if protocol and edge.upstream_tls and not encrypted:
+            raise wrong("no upstreamTLS, or a port with protocol: HTTPS or GRPC", at=("upstreamTLS",))
+        if protocol == "GRPC" and edge.sticky == "cookie":
+            raise wrong("ip, or nothing: clients of gRPC keep no cookies", at=("sticky",))
+        if protocol == "GRPC" and edge.websocket_timeout_seconds is not None:
+            raise wrong("no websocketTimeoutSeconds: gRPC has no websockets", at=("websocketTimeoutSeconds",))
+        return edge
 
     @field_validator("readiness")
     @classmethod
     def _readiness_can_be_asked(cls, check: HealthCheck | None, info: ValidationInfo) -> HealthCheck | None:
-        if check is not None and "type" in info.data and "ports" in info.data:
-            _require_port(check, main_port(info.data["type"], info.data["ports"]))
+        if check is not None and {"type", "ports", "edge"} <= info.data.keys():
+            _require_sense(check, info.data["type"], info.data["ports"], info.data["edge"])
         return check
 
     @field_validator("depends_on")
@@ -213,8 +248,8 @@ class App(Part):
     @field_validator("health_check")
     @classmethod
     def _health_can_be_asked(cls, check: HealthCheck | None, info: ValidationInfo) -> HealthCheck | None:
-        if check is not None and "spec" in info.data:
-            _require_port(check, main_port(info.data["spec"].type, info.data["spec"].ports))
+        if check is not None and (spec := info.data.get("spec")) is not None:
+            _require_sense(check, spec.type, spec.ports, spec.edge)
         return check
 
     @property
@@ -224,9 +259,17 @@ class App(Part):
     # Those below are asked for every replica on every tick, and follow from what can't change.
     @cached_property
     def main_port(self) -> int | None:
-        """The port that is routed (the first HTTP one) or, for ``tcp``, the first; None for a worker."""
+        """The port that is routed (the first for HTTP, HTTPS or GRPC) or, for ``tcp``, the first; None for a worker."""
         port = main_port(self.spec.type, self.spec.ports)
         return None if port is None else port.container_port
+
+    @cached_property
+    def upstream_tls(self) -> UpstreamTls | None:
+        """By what its replicas are known over TLS, with the name that their certificate has to be for."""
+        tls = self.spec.edge.upstream_tls
+        if tls is None or tls.ca is None or tls.server_name is not None:
+            return tls
+        return tls.model_copy(update={"server_name": self.name})
 
     @cached_property
     def routes(self) -> tuple[Route, ...]:
@@ -260,22 +303,38 @@ class App(Part):
 
 
 def main_port(kind: AppType, ports: tuple[ContainerPort, ...]) -> ContainerPort | None:
-    """The first HTTP port or, without one, the first; None for a worker."""
+    """The first port for HTTP, HTTPS or GRPC or, without one, the first; None for a worker."""
     if kind == "worker" or not ports:
         return None
-    return next((port for port in ports if port.protocol == "HTTP"), ports[0])
+    return next((port for port in ports if port.protocol != "TCP"), ports[0])
 
 
-def _require_port(check: HealthCheck, port: ContainerPort | None) -> None:
-    if check.port is not None:
-        return
-    if port is None:
+def _routed_protocol(info: ValidationInfo) -> Protocol | None:
+    """What is spoken on the routed port; None for an app without one, and where the ports are wrong themselves."""
+    kind, ports = info.data.get("type"), info.data.get("ports", ())
+    port = main_port(kind, ports) if kind == "http" else None
+    return port.protocol if port else None
+
+
+def _require_sense(check: HealthCheck, kind: AppType, ports: tuple[ContainerPort, ...], edge: EdgeOptions) -> None:
+    """Raise an error where a check can't be made, or would ask in a language that its port doesn't speak."""
+    main = main_port(kind, ports)
+    port = main if check.port is None else next((p for p in ports if p.container_port == check.port), None)
+    if check.port is None and main is None:
         raise wrong("a port to ask: a worker has none of its own", found="no port", at=("port",))
-    if check.protocol == "HTTP" and port.protocol == "TCP":
+    asks, speaks = check.protocol, port.protocol if port else "TCP"
+    if check.port is None and asks != "TCP" and speaks == "TCP":
         raise wrong(
-            f"protocol: TCP, or the port that speaks HTTP (port {port.container_port} is declared TCP)",
-            found="protocol: HTTP without a port",
+            f"protocol: TCP, or the port that speaks {asks} (port {port and port.container_port} is declared TCP)",
+            found=f"protocol: {asks} without a port",
         )
+    if "TCP" not in (asks, speaks) and asks != speaks:
+        declared = f"port {port and port.container_port} is declared {speaks}"
+        raise wrong(
+            f"protocol: {speaks} or TCP ({declared}), or another port", found=f"protocol: {asks}", at=("protocol",)
+        )
+    if asks == "HTTPS" and edge.upstream_tls is None:
+        raise wrong("edge.upstreamTLS, by which the replica is known, or another protocol", at=("protocol",))
 
 
 __all__ = [
@@ -296,6 +355,7 @@ __all__ = [
     "Metadata",
     "Part",
     "PlainVariable",
+    "Protocol",
     "RateLimit",
     "Resources",
     "Route",
@@ -305,6 +365,7 @@ __all__ = [
     "SecretVariable",
     "Strategy",
     "Tls",
+    "UpstreamTls",
     "Variable",
     "Volume",
     "cpu_millicores",

@@ -25,16 +25,21 @@ from reconciler.model.spec_types import (
     wrong,
 )
 
+# What is spoken on a port, and what a check asks by.
+Protocol = Literal["HTTP", "HTTPS", "GRPC", "TCP"]
+
 DEFAULT_MEMORY = "512Mi"
 DEFAULT_CPU = "500m"
 
 
 class ContainerPort(Part):
-    """A port the program listens on. The first HTTP port is the routed one."""
+    """A port the program listens on. The first one for HTTP, HTTPS or GRPC is the routed one."""
 
     name: DnsLabel | None = Field(None, description="What the port is called, for whoever reads the spec.")
     container_port: Port = Field(description="The port inside the container.")
-    protocol: Literal["HTTP", "TCP"] = Field("TCP", description="What is spoken on it.")
+    protocol: Protocol = Field(
+        "TCP", description="What is spoken on it; HTTPS, and GRPC over TLS, as `edge.upstreamTLS` says."
+    )
 
 
 class Resources(Part):

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from reconciler.model.spec_container import Protocol
 from reconciler.model.spec_types import (
     CountFromOne,
+    Fingerprint,
+    GrpcService,
     HeaderName,
+    HeaderSizeQuantity,
     HeaderValue,
     HostName,
     Part,
     Period,
     Port,
+    RequestTarget,
     Seconds,
     SecretName,
+    ServerName,
     SizeQuantity,
     UrlPath,
     first_repeated,
     memory_bytes,
     wrong,
 )
+
+DEFAULT_WEBSOCKET_SECONDS = 3600.0
 
 
 class Tls(Part):
@@ -36,7 +44,10 @@ class Route(Part):
 
     host: HostName | None = Field(None, description="The requests' host. Left out: any host.")
     path: UrlPath = Field("/", description="The path requests begin with.")
-    strip_prefix: bool = Field(False, description="Whether `path` is taken off before the app sees the request.")
+    strip_prefix: bool = Field(
+        False,
+        description="Whether `path` is cut off for the app, which is told it as `X-Forwarded-Prefix`.",
+    )
     tls: Tls | None = Field(None, description="Certificate and key, for https.")
 
     @property
@@ -53,10 +64,43 @@ class Route(Part):
 
 
 class RateLimit(Part):
-    """Requests per second one client address may make, and how many above that it may burst."""
+    """Requests per second one client address may make, and how many above that it may burst. Of IPv6 a client is known
+    by its network of 64 bits."""
 
     requests_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = Field(description="The lasting rate.")
     burst: Annotated[int, Field(ge=0, le=1_000_000)] = Field(0, description="Requests above it, once.")
+
+
+class UpstreamTls(Part):
+    """By what a replica is known that is reached over TLS, by the edge and by checks: a CA, or its own certificate."""
+
+    server_name: ServerName | None = Field(
+        None,
+        description="The name that is asked for (SNI) and that the certificate has to be for. Left out: the app's name "
+        "or, with `fingerprint`, the name in the certificate.",
+    )
+    ca: SecretName | None = Field(
+        None, description="The secret whose `ca.crt` has the CA's certificate, or a self-signed one of the replicas."
+    )
+    fingerprint: Fingerprint | None = Field(
+        None, description="The SHA-256 of the replicas' certificate, a self-signed one, instead of `ca`."
+    )
+
+    @model_validator(mode="after")
+    def _known_by_one(self) -> Self:
+        if self.ca is None and self.fingerprint is None:
+            raise wrong("a ca (a secret) or a fingerprint, by which a replica is known", found="neither of them")
+        if self.ca is not None and self.fingerprint is not None:
+            raise wrong("one of ca and fingerprint", found="both ca and fingerprint")
+        return self
+
+    @property
+    def trust(self) -> str:
+        """A name for what is trusted: the CA's file among the secrets, or the fingerprint."""
+        if self.ca is not None:
+            return f"{self.ca}/ca.crt"
+        assert self.fingerprint is not None
+        return self.fingerprint.replace(":", "").lower()
 
 
 class EdgeOptions(Part):
@@ -75,9 +119,42 @@ class EdgeOptions(Part):
     )
     retry_timeout_seconds: Seconds = Field(10, description="How long retries may go on; 0: as long as it takes.")
 
+    response_header_size: HeaderSizeQuantity = Field(
+        "16Ki", description="The largest header of an answer; a larger one is answered by 502."
+    )
+    response_buffering: bool = Field(
+        True,
+        description="Whether an answer is gathered before it is passed on; false passes on each piece as it comes.",
+    )
+    request_buffering: bool = Field(
+        True,
+        description="Whether a body is gathered before a replica is asked; false passes it on as it comes, "
+        "and then no other replica is tried once its first byte was sent.",
+    )
+    websocket_timeout_seconds: Period | None = Field(
+        None,
+        description="Silence after which a websocket is closed. Left out: 3600, or readTimeoutSeconds where that is "
+        "longer.",
+    )
+
+    upstream_tls: UpstreamTls | None = Field(
+        None, description="By what a replica is known that speaks HTTPS, or GRPC over TLS; without it GRPC is plain."
+    )
+
     @property
     def max_body_bytes(self) -> int:
         return memory_bytes(self.max_body_size)
+
+    @property
+    def response_header_bytes(self) -> int:
+        return memory_bytes(self.response_header_size)
+
+    @property
+    def websocket_seconds(self) -> float:
+        """The silence a websocket may keep: never less than other requests may, by which it went before."""
+        if self.websocket_timeout_seconds is not None:
+            return self.websocket_timeout_seconds
+        return max(DEFAULT_WEBSOCKET_SECONDS, self.read_timeout_seconds)
 
 
 class HttpHeader(Part):
@@ -90,8 +167,12 @@ class HttpHeader(Part):
 class HealthCheck(Part):
     """How a replica is asked whether it is well. No redirects are followed."""
 
-    protocol: Literal["HTTP", "TCP"] = Field("HTTP", description="An HTTP request, or just a connection.")
-    path: UrlPath = Field("/healthz", description="What is requested.")
+    protocol: Protocol = Field(
+        "HTTP",
+        description="An HTTP request, also over TLS, the standard gRPC health check, or just a connection.",
+    )
+    service: GrpcService = Field("", description="What a GRPC check asks about. Left out: the server as a whole.")
+    path: RequestTarget = Field("/healthz", description="What is requested, with `?query` where that is needed.")
     port: Port | None = Field(None, description="Where to ask. Left out: the app's routed (or first) port.")
     method: Literal["GET", "HEAD", "POST", "PUT", "OPTIONS"] = Field("GET", description="The request's method.")
     headers: tuple[HttpHeader, ...] = Field((), description="The request's headers.")
@@ -104,6 +185,21 @@ class HealthCheck(Part):
     timeout_seconds: Period = Field(5, description="How long an answer may take.")
     failure_threshold: CountFromOne = Field(3, description="Failures in a row that make it unhealthy.")
     success_threshold: CountFromOne = Field(1, description="Successes in a row that make it healthy.")
+
+    @field_validator("service")
+    @classmethod
+    def _for_grpc(cls, service: str, info: ValidationInfo) -> str:
+        if service and info.data.get("protocol", "GRPC") != "GRPC":
+            raise wrong("no service, which is for protocol: GRPC")
+        return service
+
+    @field_validator("path", "method", "body", "expected_status_codes")
+    @classmethod
+    def _not_for_grpc(cls, value: object, info: ValidationInfo) -> object:
+        field = cls.model_fields[info.field_name or ""]
+        if info.data.get("protocol") == "GRPC" and value != field.default:
+            raise wrong(f"no {field.alias}: a GRPC check asks grpc.health.v1.Health about a service")
+        return value
 
     @field_validator("headers")
     @classmethod

@@ -19,6 +19,7 @@ _ACRONYMS = {
     "target_rps_per_replica": "targetRPSPerReplica",
     "max_p95_latency_ms": "maxP95LatencyMs",
     "max_cpu_percent": "maxCPUPercent",
+    "upstream_tls": "upstreamTLS",
 }
 
 
@@ -76,6 +77,23 @@ HostName = Annotated[
         253,
     ),
 ]
+ServerName = Annotated[
+    str,
+    _form(
+        r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)*[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+        "a DNS name in lower case such as shop.internal",
+        253,
+    ),
+]
+Fingerprint = Annotated[
+    str,
+    _form(
+        r"^([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$|^[0-9A-Fa-f]{64}$",
+        "the SHA-256 of a certificate, 64 hex digits, as `openssl x509 -noout -fingerprint -sha256` prints them",
+        95,
+    ),
+]
+GrpcService = Annotated[str, _form(r"^[\x21-\x7e]*$", "a gRPC service such as shop.Orders", 256)]
 EnvName = Annotated[
     str,
     _form(r"^[A-Za-z_][A-Za-z0-9_.-]*$", "a variable's name: letters, digits and _.-, no digit first", 256),
@@ -108,6 +126,15 @@ UrlPath = Annotated[
     str,
     _form(r"^/[A-Za-z0-9._~/-]*$", "a URL path: / first, then letters, digits and -._~/", 1024),
 ]
+_QUERY = r"([A-Za-z0-9._~/?:@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"
+RequestTarget = Annotated[
+    str,
+    _form(
+        rf"^/[A-Za-z0-9._~/-]*(\?{_QUERY})?$",
+        "a URL path: / first, then letters, digits and -._~/, and after a ? what a query may hold, the rest as %20",
+        2048,
+    ),
+]
 AbsolutePath = Annotated[
     str,
     _form(rf"^(/|(/{_SEGMENT})+/?)$", "an absolute path without :, control characters, empty, . and .. parts", 4096),
@@ -124,6 +151,13 @@ RelativePath = Annotated[
         1024,
     ),
 ]
+
+
+def without_query(target: str) -> str:
+    """A path as it may be told: what a query holds may be a secret."""
+    path, mark, _ = target.partition("?")
+    return f"{path}?…" if mark else path
+
 
 # ---- numbers
 
@@ -170,6 +204,7 @@ _MEMORY = "a memory size such as 512Mi, 1Gi, 500M or 512m; at least 6Mi (the Eng
 _SIZE = "a size such as 1Mi, 10M or 512Ki, at most 64 TiB; 0 for no limit"
 _LOG_SIZE = "a size such as 10M, 10Mi or 512Ki; at least 1Ki, at most 64 TiB"
 _MIN_LOG_BYTES = 1024
+_HEADER_SIZE = "a size such as 16Ki or 64Ki, at least 1Ki, at most 1Mi"
 _MIN_MEMORY_BYTES = 6 * 1024**2
 _MAX_BYTES = 64 * 1024**4
 
@@ -197,12 +232,12 @@ def _is_cpu(value: object) -> object:
     raise wrong(_CPU)
 
 
-def _bytes_within(value: object, min_bytes: int) -> bool:
+def _bytes_within(value: object, min_bytes: int, max_bytes: int = _MAX_BYTES) -> bool:
     typed = isinstance(value, str | int) and not isinstance(value, bool)
     match = _QUANTITY.fullmatch(str(value)) if typed else None
     if match is None or match[2] not in _MEMORY_UNITS:
         return False
-    return min_bytes <= memory_bytes(str(value)) <= _MAX_BYTES
+    return min_bytes <= memory_bytes(str(value)) <= max_bytes
 
 
 def _is_memory(value: object) -> object:
@@ -223,6 +258,12 @@ def _is_log_size(value: object) -> object:
     raise wrong(_LOG_SIZE)
 
 
+def _is_header_size(value: object) -> object:
+    if isinstance(value, str) and _bytes_within(value, 1024, 1024**2):
+        return value
+    raise wrong(_HEADER_SIZE)
+
+
 def _quantity(meaning: str) -> Any:
     return Field(json_schema_extra={"patternErrorMessage": meaning})
 
@@ -231,3 +272,4 @@ CpuQuantity = Annotated[int | float | str, BeforeValidator(_is_cpu), _quantity(_
 MemoryQuantity = Annotated[int | str, BeforeValidator(_is_memory), _quantity(_MEMORY)]
 SizeQuantity = Annotated[str, BeforeValidator(_is_size), _quantity(_SIZE)]
 LogSize = Annotated[int | str, BeforeValidator(_is_log_size), _quantity(_LOG_SIZE)]
+HeaderSizeQuantity = Annotated[str, BeforeValidator(_is_header_size), _quantity(_HEADER_SIZE)]

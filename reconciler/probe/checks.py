@@ -5,17 +5,19 @@ misbehaving app must not be able to disturb more than its own verdict. So nothin
 cookie, reads the environment's proxies, decompresses, or reads on for longer or further than its bounds.
 
 Every answer begins with what was asked, so that people can ask the same: method, address and path, and nothing of what
-a spec's headers and body hold. What a failing app said is shown without the values of its secrets, and not at all while
-nobody can tell what those are.
+a spec's headers, query and body hold. What a failing app said is shown without the values of its secrets, and not at
+all while nobody can tell what those are.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.client import BadStatusLine, IncompleteRead, RemoteDisconnected
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -25,8 +27,10 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NewConnectionError
 
 from reconciler.model.plan import ProbeTarget
+from reconciler.model.spec_types import without_query
 from reconciler.ports import Unavailable
 from reconciler.probe.sockets import Connections
+from reconciler.probe.trust import Trust, Untrusted
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_DETAIL_LENGTH = 200
@@ -50,17 +54,52 @@ Redactor = Callable[[str], str]
 RedactorOf = Callable[[str], Redactor]
 
 
-def check_for(target: ProbeTarget, connections: Connections, redactor_of: RedactorOf) -> Check:
-    """The check a target asks for, ready to be made any number of times, by one thread at a time."""
-    if target.check.protocol == "TCP":
+def check_for(
+    target: ProbeTarget, connections: Connections, redactor_of: RedactorOf, secrets_dir: Path | None = None
+) -> Check:
+    """The check a target asks for, ready to be made any number of times, by one thread at a time. ``secrets_dir`` holds
+    the CAs that replicas are known by."""
+    protocol = target.check.protocol
+    if protocol == "TCP":
         return TcpCheck(target, connections)
-    return HttpCheck(target, connections, redactor_of)
+    trust = Trust(target.tls, secrets_dir, ("h2",) if protocol == "GRPC" else ("http/1.1",)) if target.tls else None
+    if protocol == "GRPC":
+        from reconciler.probe.grpc import GrpcCheck
+
+        return GrpcCheck(target, connections, redactor_of, trust)
+    return HttpCheck(target, connections, redactor_of, trust)
 
 
 def asked_of(target: ProbeTarget) -> str:
-    """What a check asks, as people would write it: ``GET http://172.18.0.4:8080/healthz``, ``tcp 172.18.0.4:5432``."""
+    """What a check asks, as people would write it: ``GET http://172.18.0.4:8080/healthz``, ``tcp 172.18.0.4:5432``,
+    ``grpc 172.18.0.4:9090 shop.Orders``."""
     place, check = f"{target.address}:{target.port}", target.check
-    return f"tcp {place}" if check.protocol == "TCP" else _cut_off(f"{check.method} http://{place}{check.path}")
+    if check.protocol == "TCP":
+        return f"tcp {place}"
+    if check.protocol == "GRPC":
+        return f"grpc{'s' if target.tls else ''} {place} {check.service}".rstrip()
+    return _cut_off(f"{check.method} {check.protocol.lower()}://{place}{without_query(check.path)}")
+
+
+class Excerpts:
+    """What one app said, as far as it may be shown."""
+
+    def __init__(self, target: ProbeTarget, redactor_of: RedactorOf) -> None:
+        self._container_id = target.container_id
+        self._redactor_of = redactor_of
+        self._redactor: Redactor | None = None
+
+    def of(self, text: str) -> str:
+        """The first line of the text, printable and without the app's secrets."""
+        if not text.strip():
+            return ""
+        try:
+            if self._redactor is None:  # asked for once, by the first failure: an environment stays what it is
+                self._redactor = self._redactor_of(self._container_id)
+        except Unavailable:
+            return "(not shown: the Engine can't tell which secrets may be in it)"
+        # Before anything is cut off: a part of a secret would not be found.
+        return _printable(self._redactor(text).lstrip().partition("\n")[0])
 
 
 class TcpCheck:
@@ -76,7 +115,7 @@ class TcpCheck:
         try:
             self._connections.open(target.address, target.port, target.check.timeout_seconds).close()
         except OSError as error:
-            return Answer(False, f"{asked}: {_explain(error, target.check.timeout_seconds) or error}")
+            return Answer(False, f"{asked}: {explain(error, target.check.timeout_seconds) or error}")
         return Answer(True, f"{asked}: accepts connections")
 
 
@@ -84,12 +123,13 @@ class HttpCheck:
     """A check that passes when a complete answer with an expected status arrives in time, on a connection of its
     own."""
 
-    def __init__(self, target: ProbeTarget, connections: Connections, redactor_of: RedactorOf) -> None:
+    def __init__(
+        self, target: ProbeTarget, connections: Connections, redactor_of: RedactorOf, trust: Trust | None = None
+    ) -> None:
         self._target = target
-        self._redactor_of = redactor_of
-        self._redactor: Redactor | None = None
+        self._excerpts = Excerpts(target, redactor_of)
         self._asked = asked_of(target)
-        self._adapter = _BoundedAdapter(target, connections)
+        self._adapter = _BoundedAdapter(target, connections, trust)
         self._request: requests.PreparedRequest | None = None
 
     def __call__(self) -> Answer:
@@ -97,7 +137,7 @@ class HttpCheck:
         try:
             status, body = self._exchange(timeout_seconds)
         except Exception as error:  # noqa: BLE001 whatever bytes make the libraries raise, it is a failed check
-            detail = _explain(error, timeout_seconds) or self._shown(str(error)) or type(error).__name__
+            detail = explain(error, timeout_seconds) or self._excerpts.of(str(error)) or type(error).__name__
             return Answer(False, f"{self._asked}: {detail}")
         return self._judge(status, body)
 
@@ -116,46 +156,41 @@ class HttpCheck:
         expected, answered = self._target.check.expected_status_codes, f"{self._asked}: answered {status}"
         if status in expected if expected else 200 <= status <= 299:
             return Answer(True, answered)
-        excerpt = self._shown(body.decode(errors="replace"))
+        excerpt = self._excerpts.of(body.decode(errors="replace"))
         wrong = f"{answered}, expected {' or '.join(map(str, expected[:MAX_CODES_SHOWN])) or '2xx'}"
         return Answer(False, f"{wrong}: {excerpt}" if excerpt else wrong)
-
-    def _shown(self, text: str) -> str:
-        """The first line of what the app said, printable and without its secrets."""
-        if not text.strip():
-            return ""
-        try:
-            if self._redactor is None:  # asked for once, by the first failure: an environment stays what it is
-                self._redactor = self._redactor_of(self._target.container_id)
-        except Unavailable:
-            return "(not shown: the Engine can't tell which secrets may be in it)"
-        # Before anything is cut off: a part of a secret would not be found.
-        return _printable(self._redactor(text).lstrip().partition("\n")[0])
 
 
 class _BoundedAdapter(HTTPAdapter):
     """requests' transport to one port, over a new connection each time, so that a check proves that the app accepts."""
 
-    def __init__(self, target: ProbeTarget, connections: Connections) -> None:
+    def __init__(self, target: ProbeTarget, connections: Connections, trust: Trust | None) -> None:
         super().__init__()
         self._pool = urllib3.HTTPConnectionPool(target.address, target.port, maxsize=1)
-        self._pool.ConnectionCls = functools.partial(_BoundedConnection, connections)  # type: ignore[assignment]
+        self._pool.ConnectionCls = functools.partial(_BoundedConnection, connections, trust)  # type: ignore[assignment]
 
     def get_connection_with_tls_context(self, *_: Any, **__: Any) -> urllib3.HTTPConnectionPool:
         return self._pool
 
 
 class _BoundedConnection(HTTPConnection):
-    """An HTTP connection whose time-out bounds everything from connecting to the last byte."""
+    """An HTTP connection, with TLS where there is a trust, whose time-out bounds everything from connecting to the last
+    byte."""
 
-    def __init__(self, connections: Connections, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, connections: Connections, trust: Trust | None, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._connections = connections
+        self._trust = trust
 
     def connect(self) -> None:
         assert self.timeout is not None
         try:
-            self.sock = self._connections.open(self.host, self.port, self.timeout)
+            connection = self._connections.open(self.host, self.port, self.timeout)
+            try:
+                self.sock = self._trust.over(connection) if self._trust else connection
+            except BaseException:
+                connection.close()
+                raise
         except OSError as error:
             # In the pool's own words: it passes over a bare reset, and goes on without a socket.
             raise NewConnectionError(self, "can't connect") from error
@@ -164,8 +199,10 @@ class _BoundedConnection(HTTPConnection):
 def _prepare(target: ProbeTarget) -> requests.PreparedRequest:
     check = target.check
     headers = _HEADERS | {header.name: header.value for header in check.headers}
-    url = f"http://{target.address}:{target.port}{check.path}"
-    return requests.Request(check.method, url, headers=headers, data=check.body.encode() or None).prepare()
+    url = f"{check.protocol.lower()}://{target.address}:{target.port}{check.path}"
+    request = requests.Request(check.method, url, headers=headers, data=check.body.encode() or None).prepare()
+    request.url = url  # as it is written: what is quoted in a query stays quoted
+    return request
 
 
 def _read_body(raw: urllib3.HTTPResponse) -> bytes:
@@ -176,10 +213,17 @@ def _read_body(raw: urllib3.HTTPResponse) -> bytes:
     return body
 
 
-def _explain(error: BaseException, timeout_seconds: float) -> str:
+def explain(error: BaseException, timeout_seconds: float) -> str:
     """What went wrong, in words that make sense to whoever wrote the app; "" where only the library has words."""
-    for cause in _causes(error):
+    causes = list(_causes(error))
+    if reasons := [str(cause) for cause in causes if isinstance(cause, Untrusted)]:
+        return reasons[0]
+    for cause in causes:
         match cause:
+            case ssl.SSLCertVerificationError():
+                return f"its certificate is not trusted: {cause.verify_message}"
+            case ssl.SSLError():
+                return f"no TLS: {(cause.reason or 'broken off').replace('_', ' ').lower()}"
             case TimeoutError():
                 return f"no answer within {timeout_seconds:g} s"
             case ConnectionRefusedError():

@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from reconciler.loud_thread import LoudThread
 from reconciler.model.observed import ProbeSample
@@ -75,11 +76,13 @@ class BackgroundProber:
         allowed: Callable[[str], bool],
         clock: Callable[[], float],
         redactor_of: RedactorOf,
+        secrets_dir: Path | None,
     ) -> None:
         self._wake = wake
         self._allowed = allowed
         self._clock = clock
         self._redactor_of = redactor_of
+        self._secrets_dir = secrets_dir
         self._connections = Connections()
         self._changed = threading.Condition()
         self._watches: dict[tuple[str, str], _Watch] = {}
@@ -136,7 +139,8 @@ class BackgroundProber:
             return known
         if not self._allowed(target.address):
             return self._started(_Watch(target, _refusal(target)))
-        return self._started(_Watch(target, check_for(target, self._connections, self._redactor_of)))
+        check = check_for(target, self._connections, self._redactor_of, self._secrets_dir)
+        return self._started(_Watch(target, check))
 
     def _started(self, watch: _Watch) -> _Watch:
         self._schedule(watch, self._first_due(watch.target))

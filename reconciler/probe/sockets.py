@@ -30,6 +30,10 @@ class BoundedSocket(socket.socket):
         self._bound_next_wait()
         super().sendall(data, flags)
 
+    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        self._bound_next_wait()
+        return super().recv(bufsize, flags)
+
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         self._bound_next_wait()
         return super().recv_into(buffer, nbytes, flags)

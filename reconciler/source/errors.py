@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
+from reconciler.model.spec_types import without_query
 from reconciler.source.document import BROKEN, Fault, Path, brief
 from reconciler.source.scalars import Ambiguous
 from reconciler.source.schema import describe, locate, suggest
@@ -96,7 +97,9 @@ def shown(value: object, path: Path) -> str:
         return _kind(value)
     if isinstance(value, Ambiguous):
         return f"{brief(value.text)} without quotes"
-    return f'"{brief(value)}"' if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str):
+        return f'"{brief(without_query(value) if path[-1:] == ("path",) else value)}"'
+    return json.dumps(value)
 
 
 def _kind(value: object) -> str:

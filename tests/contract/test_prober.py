@@ -112,6 +112,15 @@ def test_a_probe_makes_the_request_that_the_spec_asks_for(watched: Watched) -> N
     assert body in (b"ping", b"")  # the body may come in a packet of its own
 
 
+@pytest.mark.parametrize("path", ["/check?deep=1&of=a%20b", "/check?", "/?a=%41", "/check?to=/x/../y?z"])
+def test_a_probe_asks_with_the_query_as_it_is_written_and_tells_nothing_of_it(watched: Watched, path: str) -> None:
+    with serving(answer(500)) as server:
+        sample = watched.first(target_of(server.port, path=path))
+    assert server.requests[0].startswith(f"GET {path.removesuffix('?')} HTTP/1.1\r\n".encode())
+    asked = f"GET http://127.0.0.1:{server.port}{path.partition('?')[0]}?…"
+    assert sample.detail == f"{asked}: answered 500, expected 2xx"
+
+
 def test_every_probe_makes_a_connection_of_its_own_and_keeps_no_cookie(watched: Watched) -> None:
     with serving(answer(200, b"", "Set-Cookie: id=1; Path=/", "Connection: keep-alive")) as server:
         watched.prober.watch([target_of(server.port)])

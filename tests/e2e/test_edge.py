@@ -284,3 +284,17 @@ def restart_nginx(site: Site) -> None:
         time.sleep(0.02)
     command = ["nginx", "-p", "./", "-c", "current/nginx.conf"]
     subprocess.run(command, cwd=edge_directory(site), check=True, timeout=30)
+
+
+def test_where_nginx_listens_is_told_at_the_first_start_and_what_is_no_trusted_proxy_before_any(site: Site) -> None:
+    site.environment = {**os.environ, "ORCHESTRY_TRUSTED_PROXIES": '["lb.example.com"]'}
+    refused = site.command("run", "--once")
+    assert refused.returncode == 1
+    assert "setting trusted_proxies: found 'lb.example.com'; expected an address such as 192.0.2.7" in refused.stderr
+    site.environment = {**os.environ, "ORCHESTRY_TRUSTED_PROXIES": '["127.0.0.1"]'}
+    site.commit({"web.yaml": web(replicas=1)})
+    for _ in range(2):
+        site.converge()
+        told = [line for line in site.command("events").stdout.splitlines() if "nginx listens on IPv6 as well" in line]
+        assert len(told) == 1
+    assert requests.get(f"http://[::1]:{site.port}/web/", timeout=20).status_code == 200

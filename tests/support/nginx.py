@@ -347,21 +347,30 @@ def _needed_files() -> set[str]:
 
 
 def make_certificate(
-    secret: Path, host: str, *, age: timedelta = timedelta(hours=1), left: timedelta = timedelta(days=2)
+    secret: Path,
+    host: str,
+    *,
+    age: timedelta = timedelta(hours=1),
+    left: timedelta = timedelta(days=2),
+    issuer: Path | None = None,
 ) -> Path:
     """A self-signed certificate and its key, as the files of a secret; the certificate's path. Valid since ``age`` ago,
-    for what is ``left``."""
+    for what is ``left``. ``issuer`` is the secret of a CA that signs it instead."""
     secret.mkdir(parents=True, exist_ok=True)
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     known_as = x509.IPAddress(ip_address(host)) if ":" in host else x509.DNSName(host)
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    issued_by = x509.load_pem_x509_certificate((issuer / "tls.crt").read_bytes()).subject if issuer else name
+    signing = serialization.load_pem_private_key((issuer / "tls.key").read_bytes(), None) if issuer else key
+    assert isinstance(signing, ec.EllipticCurvePrivateKey)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issued")]) if issuer else name
     made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - age, now + left)
+        x509.CertificateBuilder(issued_by, name, key.public_key(), x509.random_serial_number(), now - age, now + left)
         .add_extension(x509.SubjectAlternativeName([known_as]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(identifier, critical=False)
-        .sign(key, hashes.SHA256())
+        .sign(signing, hashes.SHA256())
     )
     private = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (secret / "tls.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, *private))

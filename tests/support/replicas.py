@@ -1,18 +1,21 @@
 """Replicas for tests of the edge: small real HTTP servers that remember what they were asked, and misbehave on request.
 
 What a replica does is asked for in the query: ``?status=500``, ``?wait`` (until `release`), ``?slow=0.2`` (seconds),
-``?drop`` (read the request, close without an answer), ``?accel=/path`` (tell nginx to go there instead). A websocket
-request is upgraded, and what comes is sent back.
+``?drop`` (read the request, close without an answer), ``?accel=/path`` (tell nginx to go there instead),
+``?header=1000`` (a header of so many bytes), ``?stream`` (a first piece, a last one once it is released, and the end of
+the connection). A websocket request is upgraded, and what comes is sent back.
 """
 
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -29,12 +32,19 @@ class Request(NamedTuple):
 class Replica:
     """One server, at an address of its own. ``name`` stands in the header ``X-Replica`` of each answer."""
 
-    def __init__(self, name: str, address: str) -> None:
+    def __init__(self, name: str, address: str, secret: Path | None = None) -> None:
         self.name = name
         self.requests: list[Request] = []
         self._gate = threading.Event()
         self.connections = 0
+        self.received_bytes = 0  # of bodies, also of one that is still being read
         self._server = _Server((address, 0), _handler(self))
+        if secret:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(secret / "tls.crt", secret / "tls.key")
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.address, self.port = address, self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
@@ -60,11 +70,12 @@ class Replica:
 
 
 @contextmanager
-def replicas(*names: str, addresses: tuple[str, ...] = ()) -> Iterator[list[Replica]]:
-    """Running replicas; by default each at a loopback address of its own."""
+def replicas(*names: str, addresses: tuple[str, ...] = (), secret: Path | None = None) -> Iterator[list[Replica]]:
+    """Running replicas; by default each at a loopback address of its own. Over TLS with the certificate and key of a
+    secret."""
     wanted = addresses or tuple(f"127.0.0.{number}" for number in range(2, 2 + len(names)))
     with ExitStack() as stack:
-        started = [Replica(name, address) for name, address in zip(names, wanted, strict=True)]
+        started = [Replica(name, address, secret) for name, address in zip(names, wanted, strict=True)]
         for replica in started:
             stack.callback(replica.stop)
         yield started
@@ -107,19 +118,37 @@ class _Handler(BaseHTTPRequestHandler):
         self.replica.connections += 1
 
     def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self._read_body()
         self.replica.requests.append(Request(self.command, self.path, dict(self.headers), body))
         asked = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
         if self.headers.get("Upgrade") == "websocket":
             self._echo()
         elif "drop" in asked:
             self.close_connection = True
+        elif "stream" in asked:
+            self._stream()
         else:
             self._take_time(asked)
-            accel = {"X-Accel-Redirect": asked["accel"]} if "accel" in asked else {}
-            self._send(int(asked.get("status", 200)), accel)
+            headers = {"X-Accel-Redirect": asked["accel"]} if "accel" in asked else {}
+            headers |= {"X-Large": "x" * int(asked["header"])} if "header" in asked else {}
+            self._send(int(asked.get("status", 200)), headers)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _answer
+
+    def _read_body(self) -> bytes:
+        body, length = b"", int(self.headers.get("Content-Length", 0))
+        while len(body) < length and (piece := self.rfile.read1(length - len(body))):
+            body += piece
+            self.replica.received_bytes += len(piece)
+        return body
+
+    def _stream(self) -> None:
+        self.send_response(200)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(b"first")
+        self.replica.wait()
+        self.wfile.write(b"last")
 
     def _take_time(self, asked: dict[str, str]) -> None:
         if "wait" in asked:

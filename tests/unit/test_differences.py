@@ -33,6 +33,8 @@ def told_of(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
             ["scaling.minReplicas: 2 → 1", "scaling.maxReplicas: 5 → 50", "scaling.targetRPSPerReplica: 50 → 5000"],
         ),
         ({}, {"health_check": {"path": "/ok"}}, ["healthCheck.path: /healthz → /ok"]),
+        ({}, {"health_check": {"path": "/ok?a=1"}}, ["healthCheck.path: /healthz → /ok?…"]),
+        ({"health_check": {"path": "/?a"}}, {"health_check": {"path": "/?b"}}, ["healthCheck.path: (changed)"]),
         ({"health_check": None}, {"health_check": {"port": 90}}, ["healthCheck: none → {port: 90}"]),
         ({}, {"strategy": {"maxSurge": 2}}, ["spec.strategy.maxSurge: none → 2"]),
         ({}, {"strategy": {"canary": {"weight": 5}}}, ["spec.strategy.canary: none → {weight: 5}"]),

@@ -11,8 +11,8 @@ import pytest
 from reconciler.edge.render import LUA_FILE, Renderer, RenderError, Rendering
 from reconciler.edge.settings import Build, EdgeSettings
 from reconciler.edge.virtual_servers import Certificate
-from reconciler.model.routes import AppRoutes, RouteTable, Server
-from reconciler.model.spec import EdgeOptions, Route
+from reconciler.model.routes import AppRoutes, RouteTable, Server, Upstream
+from reconciler.model.spec import EdgeOptions, Route, UpstreamTls
 from tests.support.golden import GOLDEN, assert_golden
 from tests.support.nginx import app_routes, table
 
@@ -20,6 +20,7 @@ STOCK = Build(version=(1, 22, 1), worker_user="www-data www-data")
 LUA = replace(STOCK, lua=True, modules=("/usr/lib/nginx/modules/ndk_http_module.so",))
 NEW = Build(version=(1, 28, 0))
 SHOP = Certificate("shop", "assets/shop-0123.crt", "assets/shop-0123.key")
+INTERNAL = Certificate("internal", "assets/internal-4567.crt")
 TLS = {"host": "shop.example.com", "tls": {"secret": "shop"}}
 
 
@@ -66,14 +67,21 @@ TABLES = {
         ),
         app_routes("api", servers("api"), sticky="ip", rateLimit={"requestsPerSecond": 100}),
     ),
+    "https-and-grpc": table(
+        replace(
+            app_routes("web", servers("web"), route(path="/web"), responseHeaderSize="64Ki", responseBuffering=False),
+            upstream=Upstream("HTTPS", UpstreamTls(ca="internal", server_name="web.internal")),
+        ),
+        replace(app_routes("rpc", servers("rpc"), route(**TLS), readTimeoutSeconds=300), upstream=Upstream("GRPC")),
+    ),
 }
 BUILDS = {"stock": STOCK, "lua": LUA, "new": NEW}
 CASES = [("stock", name) for name in TABLES]
-CASES += [("lua", "draining-and-canary"), ("lua", "limits-and-sticky"), ("new", "tls")]
+CASES += [("lua", "draining-and-canary"), ("lua", "https-and-grpc"), ("lua", "limits-and-sticky"), ("new", "tls")]
 
 
 def render(wanted: RouteTable, build: Build = STOCK, settings: EdgeSettings | None = None) -> Rendering:
-    return Renderer(settings or EdgeSettings(), build).render(wanted, {"shop": SHOP}, 7)
+    return Renderer(settings or EdgeSettings(), build).render(wanted, {"shop": SHOP, "internal/ca.crt": INTERNAL}, 7)
 
 
 @pytest.mark.parametrize(("build", "name"), CASES)
@@ -124,6 +132,19 @@ def test_paths_stand_under_the_root_where_nginx_runs_elsewhere() -> None:
 def test_the_address_to_listen_on() -> None:
     text = render(table(), settings=EdgeSettings(bind="127.0.0.1", port=9000)).files["http.conf"]
     assert re.findall(r"listen (\S+)", text)[0] == "127.0.0.1:9000"
+
+
+def test_the_addresses_to_listen_on() -> None:
+    def listens(build: Build, **settings: object) -> list[str]:
+        text = render(TABLES["tls"], build, EdgeSettings(**settings)).files["http.conf"]  # type: ignore[arg-type]
+        return list(dict.fromkeys(re.findall(r"listen (.*?)(?: ssl.*| default_server)?;", text)))
+
+    both = replace(STOCK, ipv6=True)
+    assert listens(both)[:4] == ["8080", "[::]:8080", "8443", "[::]:8443"]
+    named = ["127.0.0.1:8080", "[::1]:8080", "127.0.0.1:8443", "[::1]:8443"]
+    assert listens(both, bind=("127.0.0.1", "::1"))[:4] == named
+    in_container = replace(both, binds=False)
+    assert listens(in_container, bind="127.0.0.1", proxy_protocol=True)[0] == "8080 proxy_protocol"
 
 
 def test_lines_of_an_app_in_http_conf_stand_between_its_markers() -> None:
@@ -194,8 +215,13 @@ def test_every_option_of_the_edge_reaches_the_configuration() -> None:
         "rate_limit": {"requests_per_second": 7.0},
         "retries": 7,
         "retry_timeout_seconds": 7.0,
+        "response_header_size": "64Ki",
+        "response_buffering": False,
+        "request_buffering": False,
+        "websocket_timeout_seconds": 7.0,
     }
-    assert changed.keys() == EdgeOptions.model_fields.keys()
+    # By what replicas are known is told beside how they are spoken to.
+    assert changed.keys() == EdgeOptions.model_fields.keys() - {"upstream_tls"}
     plain = render(TABLES["default-route"]).manifest.digest
     for name, value in changed.items():
         app = AppRoutes("web", (Route(path="/web"),), tuple(servers("web")), EdgeOptions.model_validate({name: value}))

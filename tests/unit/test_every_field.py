@@ -48,7 +48,14 @@ def read() -> set[str]:
     """The attributes that anything reads but the rules of specs, where only what is worked out from fields counts."""
     paths = [path for path in (*ROOM.rglob("*.py"), *ROOM.rglob("*.j2")) if not RULES.fullmatch(path.name)]
     names = set[str]().union(*(read_in(path) for path in paths))
-    worked_out = {"cpu_millicores": "cpu", "memory_bytes": "memory", "max_body_bytes": "max_body_size"}
+    worked_out = {
+        "cpu_millicores": "cpu",
+        "memory_bytes": "memory",
+        "max_body_bytes": "max_body_size",
+        "response_header_bytes": "response_header_size",
+        "websocket_seconds": "websocket_timeout_seconds",
+        "trust": "fingerprint",
+    }
     return names | {field for name, field in worked_out.items() if name in names}
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from tests.support.apps import desired, version
 from tests.support.stage import Stage
 
@@ -114,3 +118,54 @@ def test_old_replicas_that_are_all_unwell_serve_until_new_ones_do() -> None:
     stage.broken.clear()
     stage.settle()
     assert len(stage.hashes()) == 1
+
+
+HTTPS = {"ports": [{"containerPort": 8443, "protocol": "HTTPS"}], "health_check": {"protocol": "HTTPS"}}
+TRUST = {"edge": {"upstreamTLS": {"ca": "internal"}}}
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3, 4])
+@pytest.mark.parametrize("back", [False, True], ids=["to-https", "to-http"])
+def test_replicas_that_are_spoken_to_otherwise_never_share_the_routes_nor_leave_them_to_nobody(
+    replicas: int, back: bool
+) -> None:
+    http, https = version(replicas=replicas), version(replicas=replicas, **HTTPS, **TRUST)
+    old, new = (https, http) if back else (http, https)
+    stage = Stage(desired(old))
+    stage.settle()
+    before = len(stage.published)
+    stage.desired = desired(replace(new, revision="r2"), revision="r2")
+    stage.settle()
+    parts = [part for table in stage.published[before:] for part in table.apps]
+    assert all(part.live for part in parts)
+    spoken = [({server.port for server in part.live}, part.upstream.protocol) for part in parts]
+    assert all(one in (({8080}, "HTTP"), ({8443}, "HTTPS")) for one in spoken)
+    assert spoken[-1][1] == ("HTTP" if back else "HTTPS")
+    assert len(stage.routed()) == replicas
+
+
+def test_replicas_are_known_by_what_their_own_version_says_until_those_of_the_new_one_take_over() -> None:
+    old = version(replicas=2, **HTTPS, **TRUST)
+    stage = Stage(desired(old))
+    stage.settle()
+    before = len(stage.published)
+    renewed = {"edge": {"upstreamTLS": {"ca": "renewed", "serverName": "web.internal"}}}
+    stage.desired = desired(version(replicas=2, image="demo:2", revision="r2", **HTTPS, **renewed), revision="r2")
+    stage.settle()
+    trusts = [part.upstream.tls.server_name for t in stage.published[before:] for part in t.apps if part.upstream.tls]
+    assert list(dict.fromkeys(trusts)) == ["web", "web.internal"]
+
+
+def test_a_changed_trust_recreates_nobody_and_is_in_force_at_once() -> None:
+    stage = Stage(desired(version(replicas=2, **HTTPS, **TRUST)))
+    stage.settle()
+    containers = dict(stage.containers)
+    stage.desired = desired(
+        version(replicas=2, revision="r2", **HTTPS, edge={"upstreamTLS": {"ca": "other"}}), revision="r2"
+    )
+    stage.settle()
+    assert {name: c.id for name, c in stage.containers.items()} == {name: c.id for name, c in containers.items()}
+    (part,) = stage.state.published.table.apps
+    assert part.upstream.tls is not None
+    assert part.upstream.tls.ca == "other"
+    assert {target.tls.ca for target in stage.plan.probes if target.tls} == {"other"}

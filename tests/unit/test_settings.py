@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.settings import BadSettings, Origin, Settings, load, masked_url
+from reconciler.wiring import settings_of_edge
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,49 @@ def test_a_setting_that_is_a_list_is_json_in_the_environment(monkeypatch: pytest
     monkeypatch.setenv("ORCHESTRY_EDGE_TEST_COMMAND", "nginx -t")
     with pytest.raises(BadSettings, match="edge_test_command.*expected a JSON list such as"):
         load(None, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("127.0.0.1", ("127.0.0.1",)),
+        ("::1", ("[::1]",)),
+        ("[::1]", ("[::1]",)),
+        ("127.0.0.1, ::1", ("127.0.0.1", "[::1]")),
+        ('["127.0.0.1", "[::1]", "::1"]', ("127.0.0.1", "[::1]")),
+        ("localhost", ("localhost",)),
+        ("", ()),
+        ("[]", ()),
+    ],
+)
+def test_nginxs_address_is_one_text_or_a_list_wherever_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, addresses: tuple[str, ...]
+) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(f"edge_address = {text}" if text.startswith(('["', "[]")) else f'edge_address = "{text}"')
+    assert settings_of_edge(load(file, {}).settings).addresses == addresses
+    monkeypatch.setenv("ORCHESTRY_EDGE_ADDRESS", text)
+    assert settings_of_edge(load(None, {}).settings).addresses == addresses
+    if not text.startswith('["'):
+        assert settings_of_edge(load(None, {"edge_address": text}).settings).addresses == addresses
+
+
+@pytest.mark.parametrize("address", ["a b", "127.0.0.1; include /etc/passwd", "a\n", "{x}", ["127.0.0.1", "$host"]])
+def test_an_address_of_nginx_that_can_not_be_is_refused(address: object) -> None:
+    with pytest.raises(BadSettings, match="setting edge_address: found .*; expected an address such as"):
+        load(None, {"edge_address": address})
+
+
+def test_trusted_proxies_are_addresses_and_networks() -> None:
+    given = ("192.0.2.7", "10.1.2.3/8", "2001:db8::1/32", "[::1]", "192.0.2.7/32")
+    expected = ("192.0.2.7/32", "10.0.0.0/8", "2001:db8::/32", "::1/128")
+    assert settings_of_edge(Settings(trusted_proxies=given)).trusted_proxies == expected
+
+
+@pytest.mark.parametrize("proxy", ["lb.example.com", "10.0.0.0/33", "", "unix:", "*", "10.0.0.1; x"])
+def test_a_trusted_proxy_that_is_no_address_is_refused_before_anything_is_done(proxy: str) -> None:
+    with pytest.raises(BadSettings, match="setting trusted_proxies: found .*; expected an address such as"):
+        settings_of_edge(Settings(trusted_proxies=(proxy,)))
 
 
 def test_a_variable_that_is_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -264,6 +264,15 @@ IN_SPEC = [
     ('routes: [{host: "*"}]', "routes[0].host", '"*"', "a DNS name in lower case"),
     ("routes: [{host: a.example, tls: {}}]", "routes[0].tls.secret", "nothing", "a name of letters, digits"),
     ("edge: {maxBodySize: big}", "edge.maxBodySize", '"big"', "a size such as 1Mi"),
+    (
+        "edge: {responseHeaderSize: 2Mi}",
+        "edge.responseHeaderSize",
+        '"2Mi"',
+        "a size such as 16Ki or 64Ki, at least 1Ki",
+    ),
+    ('edge: {responseHeaderSize: "0"}', "edge.responseHeaderSize", '"0"', "a size such as 16Ki or 64Ki, at least 1Ki"),
+    ("edge: {responseBuffering: off}", "edge.responseBuffering", "off without quotes", "true or false"),
+    ("edge: {websocketTimeoutSeconds: 0}", "edge.websocketTimeoutSeconds", "0", "a number from 0.1 to 86400"),
     ("edge: {retries: 11}", "edge.retries", "11", "a whole number from 0 to 10"),
     ("edge: {rateLimit: {requestsPerSecond: 0}}", "edge.rateLimit.requestsPerSecond", "0", "a number above 0"),
     ("dependsOn: [Web]", "dependsOn[0]", '"Web"', NAME),
@@ -349,10 +358,13 @@ IN_DOCUMENT = [
         "a name that no built-in metric has (cpu, memory, rps, latency, connections)",
     ),
     ("scaling: {metrics: [{name: q, query: up, target: .inf}]}", "scaling.metrics[0].target", "Infinity", "above 0"),
+    ('healthCheck: {path: "/a?b c"}', "healthCheck.path", '"/a?…"', "after a ? what a query may hold"),
+    ('healthCheck: {path: "/a?b=%2"}', "healthCheck.path", '"/a?…"', "after a ? what a query may hold"),
+    ("healthCheck: {path: /a#b}", "healthCheck.path", '"/a#b"', URL_PATH),
     ("healthCheck: {path: healthz}", "healthCheck.path", '"healthz"', URL_PATH),
     ("healthCheck: {port: 0}", "healthCheck.port", "0", RANGE_PORT),
     ("healthCheck: {port: 65536}", "healthCheck.port", "65536", RANGE_PORT),
-    ("healthCheck: {protocol: GRPC}", "healthCheck.protocol", '"GRPC"', "one of HTTP, TCP"),
+    ("healthCheck: {protocol: UDP}", "healthCheck.protocol", '"UDP"', "one of HTTP, HTTPS, GRPC, TCP"),
     ("healthCheck: {method: TRACE}", "healthCheck.method", '"TRACE"', "one of GET, HEAD, POST, PUT, OPTIONS"),
     ("healthCheck: {periodSeconds: 0}", "healthCheck.periodSeconds", "0", PERIOD),
     ("healthCheck: {timeoutSeconds: 0.05}", "healthCheck.timeoutSeconds", "0.05", PERIOD),
@@ -489,6 +501,19 @@ def test_images_are_named_as_docker_names_them(image: str, valid: bool) -> None:
     assert fields == ([] if valid else ["spec.image"])
 
 
+@pytest.mark.parametrize(
+    ("edge", "seconds"),
+    [
+        ("{}", 3600),
+        ("{readTimeoutSeconds: 30}", 3600),
+        ("{readTimeoutSeconds: 86400}", 86400),
+        ("{readTimeoutSeconds: 86400, websocketTimeoutSeconds: 60}", 60),
+    ],
+)
+def test_a_websocket_may_be_silent_for_an_hour_or_for_as_long_as_it_might_before(edge: str, seconds: float) -> None:
+    assert the_app(web(spec=f"edge: {edge}")).spec.edge.websocket_seconds == seconds
+
+
 # ---- by type
 
 
@@ -499,6 +524,139 @@ def test_images_are_named_as_docker_names_them(image: str, valid: bool) -> None:
 def test_an_http_app_needs_an_http_port(ports: str, found: str) -> None:
     text = web().replace("  ports:\n    - {containerPort: 8080, protocol: HTTP}\n", f"  {ports}\n")
     assert told(text) == [(7, "spec.ports", found, "a port with protocol: HTTP for type: http, or type: tcp or worker")]
+
+
+ROUTED = {
+    "https": "    - {containerPort: 8080, protocol: HTTPS}",
+    "grpc": "    - {containerPort: 8080, protocol: GRPC}",
+}
+TRUST = "edge: {upstreamTLS: {ca: internal}}"
+ROUTES = "routes: [{host: rpc.example, tls: {secret: rpc}}]"
+PRINT = ":".join(["AB"] * 32)
+
+
+def speaking(protocol: str, *spec: str, top: str = "") -> str:
+    text = web(spec="".join(f"{line}\n" for line in spec), top=top)
+    return text.replace("    - {containerPort: 8080, protocol: HTTP}", ROUTED[protocol])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        speaking("https", TRUST, top="healthCheck: {protocol: HTTPS}"),
+        speaking("https", "edge: {upstreamTLS: {ca: internal, serverName: web.internal}}"),
+        speaking("https", f"edge: {{upstreamTLS: {{fingerprint: '{PRINT}'}}}}"),
+        speaking("https", f"edge: {{upstreamTLS: {{fingerprint: {'0a' * 32}}}}}", top="healthCheck: {protocol: TCP}"),
+        speaking("https", TRUST, top="healthCheck: {port: 9000}"),
+        speaking("grpc", ROUTES, top="healthCheck: {protocol: GRPC, service: shop.Orders}"),
+        speaking("grpc", ROUTES, TRUST, "readiness: {protocol: GRPC}"),
+        speaking("grpc", "routes: []"),
+    ],
+)
+def test_an_app_may_speak_https_or_grpc(text: str) -> None:
+    app = the_app(text)
+    assert app.main_port == 8080
+    assert App.model_validate_json(app.model_dump_json(by_alias=True)) == app
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "found", "expected"),
+    [
+        (speaking("https"), "spec.edge", "nothing", "upstreamTLS with a ca or a fingerprint, by which a replica"),
+        (speaking("https", "edge: {retries: 1}"), "spec.edge", "a mapping", "upstreamTLS with a ca or a fingerprint"),
+        (
+            speaking("https", "edge: {upstreamTLS: {}}"),
+            "spec.edge.upstreamTLS",
+            "neither of them",
+            "a ca (a secret) or",
+        ),
+        (
+            speaking("https", f"edge: {{upstreamTLS: {{ca: a, fingerprint: '{PRINT}'}}}}"),
+            "spec.edge.upstreamTLS",
+            "both ca and fingerprint",
+            "one of ca and fingerprint",
+        ),
+        (
+            speaking("https", "edge: {upstreamTLS: {fingerprint: abcd}}"),
+            "spec.edge.upstreamTLS.fingerprint",
+            '"abcd"',
+            "the SHA-256 of a certificate, 64 hex digits",
+        ),
+        (
+            speaking("https", "edge: {upstreamTLS: {ca: a, serverName: '*.example'}}"),
+            "spec.edge.upstreamTLS.serverName",
+            '"*.example"',
+            "a DNS name in lower case",
+        ),
+        (
+            web(spec=TRUST),
+            "spec.edge.upstreamTLS",
+            "a mapping",
+            "no upstreamTLS, or a port with protocol: HTTPS or GRPC",
+        ),
+        (speaking("grpc"), "spec.routes", "nothing", "routes with tls: gRPC takes HTTP/2"),
+        (
+            speaking("grpc", "routes: [{path: /}]"),
+            "spec.routes[0]",
+            "a mapping",
+            "tls: gRPC takes HTTP/2, which clients",
+        ),
+        (
+            speaking("grpc", "routes: [{path: /a, tls: {secret: a}, stripPrefix: true}]"),
+            "spec.routes[0].stripPrefix",
+            "true",
+            "false: a gRPC method is asked for by its whole path",
+        ),
+        (
+            speaking("grpc", ROUTES, "edge: {websocketTimeoutSeconds: 60}"),
+            "spec.edge.websocketTimeoutSeconds",
+            "60",
+            "no websocketTimeoutSeconds: gRPC has no websockets",
+        ),
+        (
+            speaking("grpc", ROUTES, "edge: {sticky: cookie}"),
+            "spec.edge.sticky",
+            '"cookie"',
+            "ip, or nothing: clients of gRPC keep no cookies",
+        ),
+        (
+            speaking("https", TRUST, top="healthCheck: {protocol: HTTP}"),
+            "healthCheck.protocol",
+            "protocol: HTTP",
+            "protocol: HTTPS or TCP (port 8080 is declared HTTPS), or another port",
+        ),
+        (
+            speaking("grpc", ROUTES, top="healthCheck: {path: /x}"),
+            "healthCheck",
+            "protocol: HTTP",
+            "protocol: GRPC or TCP (port 8080 is declared GRPC), or another port",
+        ),
+        (
+            speaking("grpc", ROUTES, top="healthCheck: {protocol: GRPC, path: /x}"),
+            "healthCheck.path",
+            '"/x"',
+            "no path: a GRPC check asks grpc.health.v1.Health about a service",
+        ),
+        (
+            web(top="healthCheck: {service: a.B}"),
+            "healthCheck.service",
+            '"a.B"',
+            "no service, which is for protocol: GRPC",
+        ),
+        (
+            web(top="healthCheck: {protocol: HTTPS, port: 9000}"),
+            "healthCheck.protocol",
+            '"HTTPS"',
+            "edge.upstreamTLS, by which the replica is known, or another protocol",
+        ),
+    ],
+)
+def test_what_an_app_speaks_and_what_is_asked_of_it_have_to_fit(
+    text: str, field: str, found: str, expected: str
+) -> None:
+    ((_, told_field, told_found, told_expected),) = told(text)
+    assert (told_field, told_found) == (field, found)
+    assert told_expected.startswith(expected)
 
 
 def test_a_missing_port_of_an_http_app_is_told_at_the_spec() -> None:
@@ -637,6 +795,7 @@ def test_the_app_is_named_even_where_the_file_breaks_off() -> None:
         "environment: [{name: A, source: sdk, key: app.name, value: s123456789}]",
         "args: [s123456789, 123456789]",
         "command: s123456789",
+        'healthCheck: {path: "/healthz?token=s123456789é"}',
         "healthCheck: {headers: [{name: A, value: 's123456789é'}], body: 123456789}",
     ],
 )

@@ -197,17 +197,34 @@ function M.repair()
 end
 
 
--- rewrite_by_lua: an app without a live replica answers 503
+-- rewrite_by_lua: an app without a live replica answers 503. Its replicas go by another name than its own where they
+-- are not spoken to in plain HTTP.
 function M.admit(app)
-    if app ~= "-" and #replicas_of(app) == 0 then
+    local pool = ngx.var.orchestry_pool
+    pool = pool and pool ~= "" and pool or app
+    if pool ~= "-" and #replicas_of(pool) == 0 then
         ngx.header["Retry-After"] = 1
         return ngx.exit(503)
     end
 end
 
 
+-- rewrite_by_lua: whoever is not trusted ("0", or nobody is) can't tell an app on whose behalf a request is made. The
+-- configuration removes such headers by the names that are in use; here goes whatever else is named like them.
+function M.drop_claims(trusted)
+    if trusted == "1" then
+        return
+    end
+    for name in pairs(ngx.req.get_headers(0, true)) do
+        if name:lower():find("^x[-_]forwarded[-_]") then
+            ngx.req.clear_header(name)
+        end
+    end
+end
+
+
 -- balancer_by_lua, once for each try
-function M.balance(app, retries, key)
+function M.balance(app, retries, key, websocket_seconds)
     local list, context = replicas_of(app), ngx.ctx
     local tried = context.tried
     if tried then
@@ -216,6 +233,9 @@ function M.balance(app, retries, key)
         tried = {}
         context.tried = tried
         balancer.set_more_tries(math.min(retries, math.max(#list - 1, 0)))
+        if websocket_seconds and ngx.var.orchestry_upgrade ~= "" then
+            assert(balancer.set_timeouts(nil, websocket_seconds, websocket_seconds))
+        end
     end
     local replica = choose(list, tried, key) or choose(list, {}, key)
     if not replica then

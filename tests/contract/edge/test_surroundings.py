@@ -14,12 +14,14 @@ import pytest
 
 from reconciler.model.spec import Route
 from reconciler.ports import Unavailable
+from tests.support.golden import GOLDEN
 from tests.support.nginx import Front, app_routes, front, make_certificate, table
 from tests.support.replicas import replicas
 
 pytestmark = pytest.mark.nginx
 
 _NOBODY = 65534
+EARLIER_TEMPLATES = sorted(path.name for path in (GOLDEN / "edge/templates-of-the-version-before").glob("*.j2"))
 
 
 @pytest.fixture(params=["auto", "off"], ids=["lua", "stock"])
@@ -117,6 +119,28 @@ def test_an_nginx_template_that_breaks_everything_leaves_what_is_served(tmp_path
             assert made.get("/web").status == 200
             (templates / name).unlink()
         assert made.reopen().publish(wanted).how == "unchanged"
+
+
+@pytest.mark.parametrize("names", [*([name] for name in EARLIER_TEMPLATES), EARLIER_TEMPLATES], ids=" ".join)
+def test_templates_of_ones_own_from_the_version_before_go_on_serving(
+    process: Front, tmp_path: Path, names: list[str]
+) -> None:
+    """Each alone beside the built-in ones of now, and all together."""
+    (tmp_path / "templates").mkdir()
+    for name in names:
+        shutil.copy(GOLDEN / "edge/templates-of-the-version-before" / name, tmp_path / "templates")
+    make_certificate(tmp_path / "secrets/shop", "shop.example.com")
+    tls = Route.model_validate({"host": "shop.example.com", "tls": {"secret": "shop"}})
+    limit = {"requestsPerSecond": 100, "burst": 100}
+    with replicas("web-1") as running:
+        edge = process.reopen(templates_dir=tmp_path / "templates")
+        cut = app_routes("cut", process.at(*running), Route(path="/cut", strip_prefix=True), sticky="cookie")
+        shop = app_routes("shop", process.at(*running), tls, rateLimit=limit, sticky="ip")
+        publication = edge.publish(table(cut, shop, app_routes("web", process.at(*running))))
+        assert publication.refusals == ()
+        assert [process.get(path).status for path in ("/web", "/cut/x?y", "/nowhere")] == [200, 200, 404]
+        assert [request.target for request in running[0].requests] == ["/web", "/x?y"]
+        assert process.get("/", host="shop.example.com").status == 308
 
 
 def test_the_nginxes_of_two_instances_share_a_host(tmp_path: Path) -> None:

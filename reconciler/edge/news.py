@@ -1,0 +1,37 @@
+"""What people are told of the edge itself, beside what is told of its routes: once as a version of the controller
+changes what it does, and for as long as something is not as they may expect.
+
+It decides by what is being served, which an earlier version may have published, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconciler.edge.manifest import EDITION, NOTHING, Manifest
+from reconciler.edge.settings import Build, EdgeSettings
+
+
+def news(served: Manifest, settings: EdgeSettings, build: Build) -> Iterator[str]:
+    """What is otherwise once this is no longer what is served; nothing where this version published it."""
+    if served.edition >= EDITION:
+        return
+    is_upgrade = served != NOTHING
+    if build.binds and build.ipv6 and not settings.addresses:
+        since = " from this version of the controller on" if is_upgrade else ""
+        yield f'nginx listens on IPv6 as well as on IPv4{since}; edge_address = "0.0.0.0" keeps it to IPv4'
+    apps = ", ".join(app.app_name for app in served.table.apps)
+    if apps and not settings.trusted_proxies:
+        yield (
+            f"from this version of the controller on, {apps} get no Forwarded and X-Forwarded-… headers that clients "
+            "write: where a proxy stands in front of nginx, name its address in trusted_proxies; "
+            'trusted_proxies = ["0.0.0.0/0", "::/0"] passes on what anybody writes, as before'
+        )
+
+
+def notices(settings: EdgeSettings, build: Build) -> Iterator[str]:
+    """What is not as people may expect."""
+    if build.ipv6_trouble and not settings.addresses:
+        yield f'nginx listens on IPv4 alone: {build.ipv6_trouble}; with edge_address = "0.0.0.0" that is meant'
+    if settings.proxy_protocol and not settings.trusted_proxies:
+        yield "proxy_protocol is on, and trusted_proxies names nobody whose word on clients would count"
