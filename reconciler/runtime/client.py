@@ -1,6 +1,8 @@
 """The Engine API client of docker-py, with an end to every wait, and with types where the library has none.
 
-The one door for whatever changes anything on the Engine: no such request leaves without the `Fence`. And two things of
+The one door for whatever changes anything on the Engine: no such request leaves without the `Fence`, which is asked at
+the last moment, when there is nothing left to do but to write to the socket: a busy process may be stopped anywhere
+between its own lines, and each of them before that is one where a successor can take over. And two things of
 the library's are put right. It gives pulls no time-out, so a registry that stops talking would hold a
 worker for ever. And underneath it, requests lets ``REQUESTS_CA_BUNDLE`` win over the certificate authority that
 ``DOCKER_CERT_PATH`` names.
@@ -8,7 +10,10 @@ worker for ever. And underneath it, requests lets ``REQUESTS_CA_BUNDLE`` win ove
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from http.client import HTTPConnection
 from typing import Any
 
 import docker
@@ -33,11 +38,14 @@ class BoundedClient(docker.APIClient):
         self._fence = fence
         super().__init__(**options)
 
-    def request(self, method: Any, *arguments: Any, **options: Any) -> Any:
+    def send(self, request: Any, **options: Any) -> Any:
         """Send a request: all of them come this way, whichever call made them."""
-        if method not in _ONLY_LOOKS:
-            self._fence()
-        return super().request(method, *arguments, **options)
+        adapter: Any = self.get_adapter(url=request.url)
+        ways = {name: options.get(name) for name in ("verify", "proxies", "cert")}
+        pool = adapter.get_connection_with_tls_context(request, **ways)
+        if not isinstance(pool._new_conn, _FencedConnections):
+            pool._new_conn = _FencedConnections(pool._new_conn, self._fence)
+        return super().send(request, **options)
 
     def get(self, *arguments: Any, **options: Any) -> Any:
         """Send a request that only looks. The loop waits for it, and at nothing of it may an Engine that hangs hold up
@@ -75,3 +83,43 @@ class BoundedClient(docker.APIClient):
         except ImageNotFound:
             return False
         return True
+
+
+class _Fenced(HTTPConnection):
+    """What a connection is as well that asks ``fence`` right before it writes of a request that changes something. The
+    libraries have no other place for that which is late enough."""
+
+    fence: Fence
+    _to_be_asked = False
+
+    def putrequest(self, method: str, *arguments: Any, **options: Any) -> None:
+        self._to_be_asked = method not in _ONLY_LOOKS
+        super().putrequest(method, *arguments, **options)
+
+    def send(self, data: Any) -> None:
+        if self._to_be_asked:
+            self._to_be_asked = False
+            if self.sock is None:
+                self.connect()
+            self.fence()
+        super().send(data)
+
+
+@cache
+def _fenced(kind: type[HTTPConnection]) -> type[_Fenced]:
+    return type(f"Fenced{kind.__name__}", (_Fenced, kind), {})
+
+
+@dataclass(frozen=True)
+class _FencedConnections:
+    """Makes the connections of a pool, as ``make`` does without a fence."""
+
+    make: Callable[[], HTTPConnection]
+    fence: Fence
+
+    def __call__(self) -> HTTPConnection:
+        connection = self.make()
+        connection.__class__ = kind = _fenced(connection.__class__)  # type: ignore[arg-type]
+        assert isinstance(connection, kind)
+        connection.fence = self.fence
+        return connection

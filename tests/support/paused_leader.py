@@ -103,7 +103,10 @@ def pair(root: Path, database: str) -> Iterator[Pair]:
             site.repository = sites[0].repository
             site.environment["ORCHESTRY_DATABASE"] = database
             site.launcher = [sys.executable, "-c", _ON_A_HOST_OF_ITS_OWN]
-        yield Pair(*sites, database)
-        for site in sites:
-            if site.controller:
-                site.stop()
+        try:
+            yield Pair(*sites, database)
+        finally:
+            for site in sites:
+                if site.controller:
+                    site.controller.send_signal(signal.SIGCONT)
+                    site.stop()
