@@ -74,6 +74,11 @@ rollout, in no particular order; `db-1` is one replica, for as long as there is 
 checked or drained: that is what routes through nginx are for. So a client of a `tcp` app should try again, as it must
 when the app restarts, and what `http` apps ask of each other is best asked through nginx, by the route.
 
+**Defaults of the Engine.** Without `init` the Engine decides whether an init process runs before the program (`init` in
+its own settings); many images want to be process 1 themselves. Without `logging` a log is as the Engine's `log-opts`
+say; where these set no bounds and its driver is `json-file` or `local`, three files of 10 MB are kept. A bound that the
+spec gives wins; a driver that takes none refuses the replica, and says so.
+
 **A changed check** touches no container, and costs none its place: while no replica has answered it yet, one that was
 well by the check before and fails it proves the check wrong. With `onFailure: rollback` the check before it is in force
 again, and the app is Degraded with the fields that changed and their commit; with `pause` the new check stays.

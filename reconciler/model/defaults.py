@@ -12,16 +12,26 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class LogBounds:
+    """How much of a container's log is kept: so many files, of a size in the Engine's words."""
+
+    max_size: str
+    max_files: int
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerDefaults:
     """One edition of defaults. ``init``: whether an init process of the Engine's runs as process 1, before the
-    program."""
+    program; None: as the Engine does. ``log``: the bounds of a log that the Engine would let grow for ever."""
 
-    init: bool
+    init: bool | None
+    log: LogBounds | None = None
 
 
 # By the number that versions record, and containers carry in a label.
 EDITIONS: Mapping[int, ContainerDefaults] = {
     1: ContainerDefaults(init=False),
+    2: ContainerDefaults(init=None, log=LogBounds(max_size="10m", max_files=3)),
 }
 FIRST_EDITION = 1
 

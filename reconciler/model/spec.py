@@ -19,6 +19,7 @@ from reconciler.model.spec_container import (
     DEFAULT_MEMORY,
     ContainerPort,
     File,
+    Logging,
     PlainVariable,
     Resources,
     SdkVariable,
@@ -105,6 +106,14 @@ class AppSpec(Part):
         None, description="A check that takes a replica out of routing without replacing it."
     )
     depends_on: tuple[DnsLabel, ...] = Field((), description="Apps whose readiness the first start waits for.")
+    init: bool | None = Field(
+        None,
+        description="Whether an init process of the Engine's runs as process 1, which ends with the program and takes "
+        "care of orphaned processes. Left out: as the Engine does by default.",
+    )
+    logging: Logging | None = Field(
+        None, description="Bounds of the log. Left out: the Engine's own, or else 3 files of 10M."
+    )
     restart_token: Token | None = Field(None, description="Anything; a changed value restarts all replicas.")
     suspend: bool = Field(False, description="Leave this app exactly as it is.")
 
@@ -283,6 +292,7 @@ __all__ = [
     "File",
     "HealthCheck",
     "HttpHeader",
+    "Logging",
     "Metadata",
     "Part",
     "PlainVariable",

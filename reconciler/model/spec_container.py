@@ -1,4 +1,4 @@
-"""What runs: ports, limits, environment, volumes and files of one replica."""
+"""What runs: ports, limits, log, environment, volumes and files of one replica."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from reconciler.model.spec_types import (
     CpuQuantity,
     DnsLabel,
     EnvName,
+    LogSize,
     MemoryQuantity,
     MountPath,
     Part,
@@ -50,6 +51,22 @@ class Resources(Part):
     @property
     def memory_bytes(self) -> int:
         return memory_bytes(DEFAULT_MEMORY if self.memory is None else str(self.memory))
+
+
+class Logging(Part):
+    """Bounds of a replica's log, for log drivers of the Engine that keep files: `json-file` and `local`. Others refuse
+    them."""
+
+    max_size: LogSize | None = Field(
+        None, description="The size at which a file is followed by the next. Left out: the Engine's own, or else 10M."
+    )
+    max_files: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None, description="How many files are kept. Left out: the Engine's own, or else 3."
+    )
+
+    @property
+    def max_bytes(self) -> int | None:
+        return None if self.max_size is None else memory_bytes(str(self.max_size))
 
 
 class PlainVariable(Part):
@@ -149,6 +166,7 @@ __all__ = [
     "AbsolutePath",
     "ContainerPort",
     "File",
+    "Logging",
     "PlainVariable",
     "Resources",
     "SdkVariable",

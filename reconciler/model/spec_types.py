@@ -168,6 +168,8 @@ _MEMORY_UNITS |= {"Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
 _CPU = "cores such as 0.5 or 2, or millicores such as 500m; at least 10m, at most 1024 cores"
 _MEMORY = "a memory size such as 512Mi, 1Gi, 500M or 512m; at least 6Mi (the Engine's own minimum), at most 64 TiB"
 _SIZE = "a size such as 1Mi, 10M or 512Ki, at most 64 TiB; 0 for no limit"
+_LOG_SIZE = "a size such as 10M, 10Mi or 512Ki; at least 1Ki, at most 64 TiB"
+_MIN_LOG_BYTES = 1024
 _MIN_MEMORY_BYTES = 6 * 1024**2
 _MAX_BYTES = 64 * 1024**4
 
@@ -215,6 +217,12 @@ def _is_size(value: object) -> object:
     raise wrong(_SIZE)
 
 
+def _is_log_size(value: object) -> object:
+    if _bytes_within(value, _MIN_LOG_BYTES):
+        return value
+    raise wrong(_LOG_SIZE)
+
+
 def _quantity(meaning: str) -> Any:
     return Field(json_schema_extra={"patternErrorMessage": meaning})
 
@@ -222,3 +230,4 @@ def _quantity(meaning: str) -> Any:
 CpuQuantity = Annotated[int | float | str, BeforeValidator(_is_cpu), _quantity(_CPU)]
 MemoryQuantity = Annotated[int | str, BeforeValidator(_is_memory), _quantity(_MEMORY)]
 SizeQuantity = Annotated[str, BeforeValidator(_is_size), _quantity(_SIZE)]
+LogSize = Annotated[int | str, BeforeValidator(_is_log_size), _quantity(_LOG_SIZE)]

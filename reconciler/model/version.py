@@ -40,13 +40,16 @@ CONTAINER_FIELDS = frozenset(
         "volumes",
         "files",
         "restart_token",
+        "init",
+        "logging",
     }
 )
+_LATER_FIELDS = frozenset({"init", "logging"})
 
 # The container fields of the first release, and theirs in turn: these stand in every hash, given or not. Any field that
 # came later enters a hash only where a spec gives it, so that its coming recreates nothing. Nothing is added here.
 _FIRST_FIELDS: Mapping[type[Part], frozenset[str]] = {
-    AppSpec: frozenset(CONTAINER_FIELDS),
+    AppSpec: CONTAINER_FIELDS - _LATER_FIELDS,
     ContainerPort: frozenset({"name", "container_port", "protocol"}),
     Resources: frozenset({"cpu", "memory", "pids"}),
     PlainVariable: frozenset({"name", "value"}),

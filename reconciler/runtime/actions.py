@@ -32,6 +32,7 @@ from reconciler.runtime.client import BoundedClient
 from reconciler.runtime.engine import Engine, sentence_of
 from reconciler.runtime.failures import explain
 from reconciler.runtime.images import HostImages
+from reconciler.runtime.log_defaults import LogDefaults
 from reconciler.runtime.mounts import MountPolicy
 from reconciler.runtime.network import ReplicaNetwork
 from reconciler.runtime.secrets import Secrets
@@ -45,6 +46,7 @@ from reconciler.runtime.translate import (
     create_body,
     file_archive,
     is_ours,
+    log_check_name,
     ownership_labels,
 )
 
@@ -86,6 +88,7 @@ class Performer:
         mounts: MountPolicy,
         owned: Owned,
         images: HostImages,
+        log_defaults: LogDefaults,
     ) -> None:
         self._engine = engine
         self._instance = instance
@@ -94,6 +97,7 @@ class Performer:
         self._mounts = mounts
         self._owned = owned
         self._images = images
+        self._log_defaults = log_defaults
         self._pulling = True
 
     def give_up_pulls(self) -> None:
@@ -193,22 +197,39 @@ class Performer:
         _check_files(action.version.app.spec)
         secrets = self._secrets.of(action.version)
         return create_body(
-            action, self._instance, self._network.name, lambda variable: secrets.values[variable.name], secrets.digest
+            action,
+            self._instance,
+            self._network.name,
+            lambda variable: secrets.values[variable.name],
+            secrets.digest,
+            self._log_defaults.config_of(action.version, lambda: self._log_by_default(api, action.version)),
         )
+
+    def _log_by_default(self, api: BoundedClient, version: Version) -> Json:
+        """What the Engine does with the log of a container that is made without options."""
+        body = {"Image": version.image_reference, "Cmd": ["-"], "HostConfig": {"NetworkMode": "none"}}
+        with self._trial(api, body, version, log_check_name(self._instance)) as container_id:
+            config: Json = api.inspect_container(container_id)["HostConfig"].get("LogConfig") or {}
+            return config
 
     def _check(self, api: BoundedClient, action: CreateReplica) -> None:
         """Create the replica but for its address, under another name and as nobody's replica; and remove it again."""
-        body = self._wanted(api, action)
-        body |= {"Labels": ownership_labels(self._instance), "NetworkingConfig": {}}
-        name = f"{action.name}-check"
-        with contextlib.suppress(NotFound):  # left by an earlier check that was cut off
+        body = self._wanted(api, action) | {"NetworkingConfig": {}}
+        with self._trial(api, body, action.version, f"{action.name}-check") as container_id:
+            if archive := file_archive(action.version):
+                api.put_archive(container_id, "/", archive)
+
+    @contextlib.contextmanager
+    def _trial(self, api: BoundedClient, body: Json, version: Version, name: str) -> Iterator[str]:
+        """A container that is created to see what the Engine makes of it, as nobody's replica, and is never started;
+        its id. Removed afterwards."""
+        with contextlib.suppress(NotFound):  # left by an earlier one that was cut off
             left = api.inspect_container(name)
             if is_ours(left["Config"]["Labels"], self._instance):
                 api.remove_container(left["Id"], v=True, force=True)
-        container_id = _create_container(api, body, action.version, name)
+        container_id = _create_container(api, body | {"Labels": ownership_labels(self._instance)}, version, name)
         try:
-            if archive := file_archive(action.version):
-                api.put_archive(container_id, "/", archive)
+            yield container_id
         finally:
             api.remove_container(container_id, v=True, force=True)
 

@@ -27,6 +27,7 @@ from reconciler.runtime.engine import Engine
 from reconciler.runtime.events import EventWatch
 from reconciler.runtime.host_paths import AllowedPath, HostPaths
 from reconciler.runtime.images import HostImages
+from reconciler.runtime.log_defaults import LogDefaults
 from reconciler.runtime.looks import CloserLooks, last_log
 from reconciler.runtime.mounts import MountPolicy
 from reconciler.runtime.network import ReplicaNetwork
@@ -90,6 +91,7 @@ class DockerRuntime:
         self._network = ReplicaNetwork(self._engine, network, instance)
         self._deaths = Deaths()
         self._images = HostImages()
+        self._log_defaults = LogDefaults()
         self._looks = CloserLooks(self._deaths)
         self._owned = Owned(instance)
         self._capacity: Capacity | None = None
@@ -105,6 +107,7 @@ class DockerRuntime:
             mounts,
             self._owned,
             self._images,
+            self._log_defaults,
         )
 
     # The two ends at the outside, apart so that an Engine in memory can take their place.
@@ -120,6 +123,7 @@ class DockerRuntime:
             self._images,
             self._network_destroyed,
             wake,
+            begun=self._log_defaults.forget,
             on_death_of=self._on_death_of,
         )
 

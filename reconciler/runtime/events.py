@@ -34,8 +34,8 @@ class EventWatch:
     """Follows the events of one instance's containers, from `start` to `close`, on a thread of its own.
 
     ``deaths`` learn of its containers, ``images`` that something happened to one, ``network_destroyed`` of the name of
-    any network that is gone. ``on_death_of`` names containers that are no replicas, and what to call at
-    once when one of them has died.
+    any network that is gone. ``begun`` is called whenever it begins to follow an Engine, which may be started anew by
+    then. ``on_death_of`` names containers that are no replicas, and what to call at once when one of them has died.
     """
 
     def __init__(
@@ -47,8 +47,10 @@ class EventWatch:
         network_destroyed: Callable[[str], None],
         wake: Callable[[], None],
         *,
+        begun: Callable[[], None] = lambda: None,
         on_death_of: Mapping[str, Callable[[], None]] | None = None,
     ) -> None:
+        self._begun = begun
         self._on_death_of = on_death_of or {}
         self._engine = engine
         self._instance = instance
@@ -125,6 +127,7 @@ class EventWatch:
                     return
                 self._pause_seconds = FIRST_PAUSE_SECONDS
                 self._images.follow(True)
+                self._begun()
                 self._wake()  # for what may have happened meanwhile
                 for event in stream:
                     self.tell(event)

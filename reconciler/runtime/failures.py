@@ -57,6 +57,12 @@ _RULES = (
         Reason.START_REFUSED,
         "correct command, args or workingDir of the spec, or the image",
     ),
+    _rule(
+        r"log opt\b|log-opt\b",
+        Rejected,
+        Reason.CREATE_REFUSED,
+        "the Engine's log driver takes no such bounds: leave `logging` out of the spec",
+    ),
     _rule(r"mkdir.*is not a directory|is not directory|marked read-only", Rejected, Reason.CREATE_REFUSED),
     _rule(r"OCI runtime", TryLater, Reason.START_FAILED),
 )

@@ -204,8 +204,10 @@ def create_body(
     network: str,
     secret_of: Callable[[SecretVariable], str],
     secrets_digest: str = "",
+    log_config: Json | None = None,
 ) -> Json:
-    """The request that creates a replica. ``secret_of`` may raise; whatever it raises is passed on."""
+    """The request that creates a replica. ``secret_of`` may raise; whatever it raises is passed on. Of its log, the
+    Engine decides where ``log_config`` is empty."""
     spec = action.version.app.spec
     body: Json = {
         "Image": action.version.image_reference,
@@ -213,7 +215,7 @@ def create_body(
         "Labels": replica_labels(action, instance, secrets_digest),
         "ExposedPorts": {f"{port.container_port}/tcp": {} for port in spec.ports},
         "StopTimeout": math.ceil(spec.termination_grace_period_seconds),
-        "HostConfig": _host_config(action.version, instance, network),
+        "HostConfig": _host_config(action.version, instance, network, log_config),
         "NetworkingConfig": {"EndpointsConfig": {network: _endpoint(action)}},
     }
     # The image's arguments belong to the image's own entrypoint: the Engine drops them where that is replaced.
@@ -239,14 +241,18 @@ def _environment(action: CreateReplica, secret_of: Callable[[SecretVariable], st
                 yield variable.name, secret_of(variable)
 
 
-def _host_config(version: Version, instance: str, network: str) -> Json:
+def _host_config(version: Version, instance: str, network: str, log_config: Json | None) -> Json:
     spec = version.app.spec
+    init = version.container_defaults.init if spec.init is None else spec.init
     config: Json = {
         "NetworkMode": network,
         "RestartPolicy": {"Name": RESTARTS},
         "Mounts": [_mount(volume, instance) for volume in spec.volumes],
-        "Init": version.container_defaults.init,
     }
+    if init is not None:
+        config["Init"] = init
+    if log_config:
+        config["LogConfig"] = log_config
     if (limits := spec.resources) is not None:
         config |= {
             "Memory": limits.memory_bytes,
@@ -271,6 +277,11 @@ def _mount(volume: Volume, instance: str) -> Json:
 def volume_name(name: str, instance: str) -> str:
     """What the Engine calls a spec's volume: instances on one host do not share data by accident."""
     return _of_instance(name, instance)
+
+
+def log_check_name(instance: str) -> str:
+    """The name of the container that is created, and removed again, to see what the Engine does with logs."""
+    return _of_instance("orchestry-log-check", instance)
 
 
 def _of_instance(name: str, instance: str) -> str:

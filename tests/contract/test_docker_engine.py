@@ -11,6 +11,7 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,11 +26,12 @@ from reconciler.ports import Rejected, TryLater, Unavailable
 from reconciler.runtime.docker import DockerRuntime
 from reconciler.runtime.host_paths import AllowedPath
 from tests.support.apps import version
-from tests.support.engine import client, demo_image
+from tests.support.dockerd import private_engine
+from tests.support.engine import Playground, client, demo_image
 from tests.support.http import fetch, serves
 from tests.support.registry import PASSWORD, USER, push, registry
 from tests.support.relay import make_certificates, relay
-from tests.support.runtimes import World, docker_world, observe, run_foreign
+from tests.support.runtimes import DockerWorld, World, docker_world, observe, run_foreign
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.engine
@@ -63,6 +65,58 @@ def removal(container: Container, grace_seconds: float) -> RemoveReplica:
 
 def environment(**variables: str) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in variables.items()]
+
+
+# Defaults of the Engine
+
+
+@contextmanager
+def engine_with(*options: str) -> Iterator[World]:
+    """A world on an Engine of its own, started with these options."""
+    with private_engine("10.203.0.0/16", *options) as engine, engine.as_default():
+        engine.build_demo()
+        with closing(DockerWorld(Playground("test", "orchestry-test"))) as world:
+            world.runtime.prepare()
+            yield world
+
+
+def log_config(world: World, container: Container) -> tuple[str, dict[str, str]]:
+    config = world.api.inspect_container(container.id)["HostConfig"]["LogConfig"]
+    return config["Type"], config["Config"]
+
+
+def test_what_an_engine_does_by_itself_is_its_own_to_say() -> None:
+    with engine_with("--init", "--log-opt", "max-size=7m", "--log-opt", "mode=non-blocking") as world:
+        plain = created(world)
+        assert log_config(world, plain) == ("json-file", {"max-size": "7m", "mode": "non-blocking"})
+        assert first_process(world, plain) == "docker-init"
+        alone = created(world, 2, init=False, logging={"maxFiles": 2})
+        assert log_config(world, alone)[1] == {"max-size": "7m", "max-file": "2", "mode": "non-blocking"}
+        assert first_process(world, alone) != "docker-init"
+        sized = created(world, 3, logging={"maxSize": "1M"})
+        assert log_config(world, sized)[1] == {"max-size": "1000000", "mode": "non-blocking"}
+
+
+def test_a_log_that_an_engine_would_let_grow_is_bounded_with_the_rest_of_its_options() -> None:
+    with engine_with("--log-driver", "local", "--log-opt", "compress=false") as world:
+        bounded = {"max-size": "10m", "max-file": "3", "compress": "false"}
+        assert log_config(world, created(world)) == ("local", bounded)
+        assert first_process(world, created(world, 2, init=True)) == "docker-init"
+
+
+def test_a_log_driver_that_takes_no_bounds_is_given_none_by_itself_and_refuses_those_of_a_spec() -> None:
+    options = ("--log-driver", "syslog", "--log-opt", "syslog-address=udp://127.0.0.1:5514")
+    with engine_with(*options) as world:
+        assert log_config(world, created(world)) == ("syslog", {"syslog-address": "udp://127.0.0.1:5514"})
+        with pytest.raises(Rejected, match="unknown log opt 'max-.*leave `logging` out of the spec") as refusal:
+            created(world, 2, logging={"maxSize": "1M"})
+        assert refusal.value.reason == "CreateRefused"
+        assert len(observe(world).containers) == 1
+
+
+def first_process(world: World, container: Container) -> str:
+    pid = world.api.inspect_container(container.id)["State"]["Pid"]
+    return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 # Containers

@@ -667,6 +667,53 @@ def test_the_death_of_a_neighbour_is_told_at_once(ready: World) -> None:
     eventually(lambda: deaths == [name])
 
 
+# The init process, and the log
+
+
+def host_config(world: World, container: Container) -> dict[str, Any]:
+    return dict(world.api.inspect_container(container.id)["HostConfig"])
+
+
+def test_a_replica_has_an_init_process_only_where_its_spec_asks_for_one(ready: World) -> None:
+    plain, wanted, refused = (created(ready, slot, of) for slot, of in enumerate(_with_init(ready), start=1))
+    assert host_config(ready, plain).get("Init") is None  # the Engine decides
+    assert host_config(ready, wanted)["Init"] is True
+    assert host_config(ready, refused)["Init"] is False
+
+
+def _with_init(world: World) -> tuple[Version, Version, Version]:
+    return demo(world), demo(world, init=True), demo(world, init=False)
+
+
+def test_the_log_of_a_replica_is_bounded_where_the_engine_would_let_it_grow(ready: World) -> None:
+    for slot in (1, 2):
+        log = host_config(ready, created(ready, slot))["LogConfig"]
+        assert log == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+
+
+def test_the_log_of_a_replica_is_bounded_as_its_spec_says(ready: World) -> None:
+    both = created(ready, 1, demo(ready, logging={"maxSize": "1Mi", "maxFiles": 5}))
+    assert host_config(ready, both)["LogConfig"]["Config"] == {"max-size": "1048576", "max-file": "5"}
+    size = created(ready, 2, demo(ready, logging={"maxSize": "2M"}))
+    assert host_config(ready, size)["LogConfig"]["Config"] == {"max-size": "2000000", "max-file": "3"}
+    files = created(ready, 3, demo(ready, logging={"maxFiles": 2}))
+    assert host_config(ready, files)["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "2"}
+
+
+def test_replicas_of_the_first_edition_of_defaults_are_alike_in_their_logs(ready: World) -> None:
+    container = created(ready, of=replace(demo(ready), defaults=1))
+    assert host_config(ready, container)["LogConfig"]["Config"] == {}
+    assert host_config(ready, container)["Init"] is False
+
+
+def test_to_see_what_the_engine_does_with_logs_leaves_nothing_behind(ready: World) -> None:
+    labels = ownership_labels(ready.place.instance)
+    left = f"{ready.place.name_prefix}orchestry-log-check"  # by one that was cut off
+    ready.api.create({"Image": ready.image, "Labels": labels, "HostConfig": {"NetworkMode": "none"}}, left)
+    created(ready)
+    assert observe(ready).foreign_names & {left, "orchestry-log-check"} == set()
+
+
 # What would be created
 
 

@@ -117,6 +117,9 @@ class FakeEngine:
         self.containers_by_id: dict[str, FakeContainer] = {}
         self.networks_by_id: dict[str, FakeNetwork] = {}
         self.named_volumes: dict[str, Json] = {}
+        # Of the Engine itself: how logs are written where a container doesn't say.
+        self.log_driver = "json-file"
+        self.log_options: Mapping[str, str] = {}
         self.unreachable = False
         self.before_call: Callable[[str, str], None] = lambda call, subject: None
         self.calls: list[tuple[str, str]] = []
@@ -238,8 +241,9 @@ class FakeEngine:
                     f'Conflict. The container name "/{name}" is already in use by container "{other.id}". You have to '
                     "remove (or rename) that container to be able to reuse that name.",
                 )
+        log = self._log_config(body["HostConfig"].get("LogConfig") or {})
         self._create_volumes(body)
-        config = {"Labels": {}, "Env": [], **body}
+        config = {"Labels": {}, "Env": [], **body, "HostConfig": body["HostConfig"] | {"LogConfig": log}}
         container = FakeContainer(self._new_id(), name, config, image, image_id=self._image_id(image))
         container.image_name = next(known for known, program in self.images.items() if program is image)
         container.created_at = self.now
@@ -540,6 +544,14 @@ class FakeEngine:
     def _forget(self, container: FakeContainer) -> None:
         del self.containers_by_id[container.id]
         self._tell(container, "destroy")
+
+    def _log_config(self, asked: Json) -> Json:
+        """The driver and options of a log: to those asked for come the Engine's own, if it is its driver."""
+        driver, options = asked.get("Type") or self.log_driver, asked.get("Config") or {}
+        if driver not in ("json-file", "local", "none"):
+            for option in options.keys() & {"max-size", "max-file"}:
+                raise refusal(400, f"unknown log opt '{option}' for {driver} log driver")
+        return {"Type": driver, "Config": {**(self.log_options if driver == self.log_driver else {}), **options}}
 
     def _create_volumes(self, body: Json) -> None:
         for mount in body["HostConfig"].get("Mounts", ()):

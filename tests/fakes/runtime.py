@@ -37,6 +37,7 @@ class _Events(EventWatch):
         if not self._following:
             self._engine.fake.subscribe(self.tell)
             self._images.follow(True)
+            self._begun()
             self._following = True
 
     def close(self) -> None:
@@ -91,5 +92,11 @@ class FakeRuntime(DockerRuntime):
             self._images,
             self._network_destroyed,
             wake,
+            begun=self._log_defaults.forget,
             on_death_of=self._on_death_of,
         )
+
+    def another_engine(self) -> None:
+        """Events break off and begin anew, as when the Engine was started again."""
+        self._events.close()
+        self._events.start()

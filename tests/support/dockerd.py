@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -66,13 +67,13 @@ class PrivateEngine:
 
 
 @contextlib.contextmanager
-def private_engine(pool: str = "10.201.0.0/16") -> Iterator[PrivateEngine]:
-    """A fresh Engine whose networks are taken from ``pool``."""
+def private_engine(pool: str = "10.201.0.0/16", *options: str) -> Iterator[PrivateEngine]:
+    """A fresh Engine whose networks are taken from ``pool``, with further options of dockerd."""
     root = Path(tempfile.mkdtemp(prefix="engine-"))
     arguments = ["--data-root", root / "data", "--exec-root", root / "exec", "--pidfile", root / "pid"]
     # Without a bridge of its own it shares the default one, which nobody here uses: `--bridge none` would delete it.
     pools = ["--default-address-pool", f"base={pool},size=20"]
-    command = ["dockerd", "--host", f"unix://{root}/docker.sock", *arguments, *pools]
+    command = ["dockerd", "--host", f"unix://{root}/docker.sock", *arguments, *pools, *options]
     with (root / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     engine = PrivateEngine(root, process)
@@ -91,17 +92,20 @@ def private_engine(pool: str = "10.201.0.0/16") -> Iterator[PrivateEngine]:
 def _answers(engine: PrivateEngine) -> bool:
     if engine.process.poll() is not None:
         raise AssertionError(f"dockerd ended: {(engine.root / 'log').read_text()[-2000:]}")
-    with contextlib.suppress(docker.errors.DockerException):
-        return bool(engine.client().ping())
+    with socket.socket(socket.AF_UNIX) as probe:  # the library leaves its own open where nobody listens
+        if probe.connect_ex(engine.host.removeprefix("unix://")) != 0:
+            return False
+    with contextlib.suppress(docker.errors.DockerException), contextlib.closing(engine.client()) as api:
+        return bool(api.ping())
     return False
 
 
 def _clean(engine: PrivateEngine) -> None:
-    api = engine.client()
-    with contextlib.suppress(docker.errors.APIError):
-        api.leave_swarm(force=True)
-    for container in api.containers(all=True):
-        api.remove_container(container["Id"], force=True, v=True)
-    for network in api.networks():
-        if network["Name"] not in ("none", "host", "bridge"):
-            api.remove_network(network["Id"])
+    with contextlib.closing(engine.client()) as api:
+        with contextlib.suppress(docker.errors.APIError):
+            api.leave_swarm(force=True)
+        for container in api.containers(all=True):
+            api.remove_container(container["Id"], force=True, v=True)
+        for network in api.networks():
+            if network["Name"] not in ("none", "host", "bridge"):
+                api.remove_network(network["Id"])

@@ -5,16 +5,14 @@ A later release is one that knows a second edition of defaults.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from reconciler.model import defaults
 from reconciler.model.actions import CreateReplica
-from reconciler.model.defaults import ContainerDefaults
+from reconciler.model.defaults import ContainerDefaults, LogBounds
 from reconciler.model.spec import Volume
 from reconciler.model.state import State
-from reconciler.model.version import _FIRST_FIELDS, Version, _hashed
+from reconciler.model.version import _FIRST_FIELDS, Version, _hashed, container_fields
 from tests.support.apps import desired, version
 from tests.support.stage import Stage
 
@@ -25,9 +23,13 @@ class VolumeOfALaterRelease(Volume):
     no_copy: bool = False
 
 
+FIRST = ContainerDefaults(init=False)
+
+
 @pytest.fixture
-def stage() -> Stage:
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     """Two replicas that the first release has made."""
+    monkeypatch.setattr(defaults, "EDITIONS", {1: FIRST})
     stage = Stage(desired(version(replicas=2, image="demo:1")))
     stage.settle()
     return stage
@@ -36,8 +38,7 @@ def stage() -> Stage:
 @pytest.fixture
 def later_release(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
     """The same, found by a release with other defaults: the source is read anew, the state is as it was."""
-    both = {1: ContainerDefaults(init=False), 2: ContainerDefaults(init=True)}
-    monkeypatch.setattr(defaults, "EDITIONS", both)
+    monkeypatch.setattr(defaults, "EDITIONS", {1: FIRST, 2: ContainerDefaults(init=True)})
     commit(stage, replicas=2)
     stage.tick()
     return stage
@@ -109,7 +110,7 @@ def test_what_is_created_is_told_to_the_runtime_with_its_defaults(later_release:
     assert [action.version.defaults for action in created] == [1]
 
 
-@pytest.mark.parametrize(("label", "edition"), [("", 1), ("1", 1), ("2", 1), ("none", 1), ("-1", 1)])
+@pytest.mark.parametrize(("label", "edition"), [("", 1), ("1", 1), ("2", 2), ("9", 1), ("none", 1), ("-1", 1)])
 def test_a_label_that_is_missing_or_unknown_means_the_first_edition(label: str, edition: int) -> None:
     assert defaults.edition_of(label) == edition
 
@@ -127,4 +128,18 @@ def test_a_field_of_a_later_release_enters_a_hash_only_where_a_spec_gives_it(mon
 def test_a_version_that_was_recorded_without_defaults_has_the_first() -> None:
     recorded = version()
     assert Version(recorded.app, recorded.revision, recorded.path, {}, recorded.spec_hash).defaults == 1
-    assert replace(recorded, defaults=1) == recorded
+
+
+def test_a_version_that_is_read_has_the_latest_defaults() -> None:
+    assert version().defaults == max(defaults.EDITIONS)
+
+
+def test_no_edition_of_container_defaults_is_ever_changed() -> None:
+    assert {1: FIRST, 2: ContainerDefaults(init=None, log=LogBounds("10m", 3))} == defaults.EDITIONS
+
+
+@pytest.mark.parametrize("given", [{"init": True}, {"init": False}, {"logging": {}}, {"logging": {"maxFiles": 2}}])
+def test_what_a_spec_says_of_init_and_log_is_in_its_hash_and_nothing_else_is(given: dict[str, object]) -> None:
+    assert version(**given).spec_hash != version().spec_hash  # type: ignore[arg-type]
+    assert "init" not in container_fields(version().app)
+    assert "logging" not in container_fields(version().app)

@@ -42,6 +42,9 @@ def told_of(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
             {"resources": {"memory": "128Mi"}},
             ["spec.resources.memory: 64Mi → 128Mi"],
         ),
+        ({}, {"init": True}, ["spec.init: none → true"]),
+        ({}, {"logging": {"maxSize": "1M"}}, ["spec.logging: none → {maxSize: 1M}"]),
+        ({"logging": {"maxFiles": 2}}, {"logging": {"maxFiles": 3}}, ["spec.logging.maxFiles: 2 → 3"]),
         ({}, {"dependsOn": ["db", "cache"]}, ["spec.dependsOn: none → [db, cache]"]),
         (
             {"routes": [{"path": "/a"}, {"path": "/b"}]},

@@ -176,9 +176,21 @@ def test_preparing_a_network_that_is_there_is_no_call_of_the_engine(engine: Fake
 
 
 def test_creating_a_replica_is_two_calls_of_the_engine(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    runtime.perform(creation(1))  # the first looks what the Engine does with logs
     engine.calls.clear()
-    runtime.perform(creation())
+    runtime.perform(creation(2))
     assert [call for call, _ in calls_of(engine)] == ["create", "start"]
+
+
+def test_what_the_engine_does_with_logs_is_looked_at_anew_once_it_may_be_another(
+    engine: FakeEngine, runtime: FakeRuntime
+) -> None:
+    runtime.perform(creation(1))
+    engine.log_driver = "syslog"
+    runtime.another_engine()
+    runtime.perform(creation(2))
+    drivers = [engine.named(name).config["HostConfig"]["LogConfig"]["Type"] for name in ("web-1", "web-2")]
+    assert drivers == ["json-file", "syslog"]
 
 
 # In between

@@ -139,6 +139,7 @@ PERIOD = "a number from 0.1 to 86400"
 PERCENT = "a number from 0 to 100"
 SURGE = "a whole number from 0 to 1000, or a percentage from 0% to 100% such as 25%"
 CPU = "cores such as 0.5 or 2, or millicores such as 500m; at least 10m, at most 1024 cores"
+LOG_SIZE = "a size such as 10M"
 MEMORY = "a memory size such as 512Mi, 1Gi, 500M or 512m; at least 6Mi (the Engine's own minimum), at most 64 TiB"
 AUTO = "mode: manual beside it, or minReplicas and maxReplicas instead (mode: auto decides by load)"
 
@@ -173,6 +174,15 @@ IN_SPEC = [
     ("resources: {memory: -1}", "resources.memory", "-1", MEMORY),
     (f"resources: {{memory: {'9' * 18}Gi}}", "resources.memory", f'"{"9" * 18}Gi"', MEMORY),
     ("resources: {pids: 0}", "resources.pids", "0", "a whole number from 1 to 4194304"),
+    ("logging: {maxSize: 1023}", "logging.maxSize", "1023", LOG_SIZE),
+    ("logging: {maxSize: 0}", "logging.maxSize", "0", LOG_SIZE),
+    ("logging: {maxSize: 10 MB}", "logging.maxSize", '"10 MB"', LOG_SIZE),
+    ("logging: {maxSize: true}", "logging.maxSize", "true", LOG_SIZE),
+    ("logging: {maxFiles: 0}", "logging.maxFiles", "0", "a whole number from 1 to 1000"),
+    ('logging: {maxFiles: "3"}', "logging.maxFiles", '"3"', "a whole number from 1 to 1000"),
+    ("logging: {max-size: 10M}", "logging.max-size", "an unknown field", "maxSize"),
+    ("logging: 10M", "logging", '"10M"', "a mapping"),
+    ("init: 1", "init", "1", "true or false"),
     ("terminationGracePeriodSeconds: -1", "terminationGracePeriodSeconds", "-1", SECONDS),
     ("terminationGracePeriodSeconds: 86401", "terminationGracePeriodSeconds", "86401", SECONDS),
     ("terminationGracePeriodSeconds: .nan", "terminationGracePeriodSeconds", "NaN", SECONDS),

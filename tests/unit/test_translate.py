@@ -189,7 +189,7 @@ def test_a_plain_app_is_created_with_little() -> None:
             "orchestry.spec-hash": version(image="demo:1").spec_hash,
             "orchestry.secrets": "",
             "orchestry.secrets-digest": "",
-            "orchestry.defaults": "1",
+            "orchestry.defaults": "2",
             "orchestry.image": "demo:1",
             "orchestry.replica": "2",
         },
@@ -199,7 +199,6 @@ def test_a_plain_app_is_created_with_little() -> None:
             "NetworkMode": "orchestry",
             "RestartPolicy": {"Name": "unless-stopped"},
             "Mounts": [],
-            "Init": False,
         },
         "NetworkingConfig": {
             "EndpointsConfig": {
@@ -233,6 +232,16 @@ def test_labels_of_ours_win_against_those_of_a_spec() -> None:
 def test_command_arguments_and_directory_reach_the_container() -> None:
     made = body(command=["/bin/web", "-v"], args=["--port", "80"], workingDir="/srv")
     assert (made["Entrypoint"], made["Cmd"], made["WorkingDir"]) == (["/bin/web", "-v"], ["--port", "80"], "/srv")
+
+
+@pytest.mark.parametrize("init", [True, False])
+def test_an_init_process_is_asked_for_or_refused_where_a_spec_says_so(init: bool) -> None:
+    assert body(init=init)["HostConfig"]["Init"] is init
+
+
+def test_containers_of_the_first_edition_of_defaults_go_on_without_an_init_process() -> None:
+    action = CreateReplica("web", replace(version(), defaults=1), 2, "web-2", "10.0.0.9", 3, cause="test")
+    assert create_body(action, "default", "orchestry", secret_of=lambda _: "")["HostConfig"]["Init"] is False
 
 
 def test_limits_of_a_container_leave_no_swap() -> None:
