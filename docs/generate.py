@@ -70,9 +70,11 @@ rollout, in healing, in a rollback. `orchestry validate` warns where several rep
 
 **A name on the network.** Apps of an instance share one Docker network, and reach each other on the port the program
 listens on. `db` stands for every container of the app `db` that runs, **ready or not**, the new beside the old during a
-rollout, in no particular order; `db-1` is one replica, for as long as there is one of that number. Neither is balanced,
-checked or drained: that is what routes through nginx are for. So a client of a `tcp` app should try again, as it must
-when the app restarts, and what `http` apps ask of each other is best asked through nginx, by the route.
+rollout, in no particular order; `db-1` is one replica, for as long as there is one of that number. Neither is balanced
+or checked: that is what routes through nginx are for. A replica on its way out is waited for as long as connections to
+its `ports` are open, `terminationGracePeriodSeconds` at most, and may be given new ones until it ends. So a client of a
+`tcp` app should try again, as it must when the app restarts, and what `http` apps ask of each other is best asked
+through nginx, by the route.
 
 **Defaults of the Engine.** Without `init` the Engine decides whether an init process runs before the program (`init` in
 its own settings); many images want to be process 1 themselves. Without `logging` a log is as the Engine's `log-opts`

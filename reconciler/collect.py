@@ -7,7 +7,7 @@ there is nothing to decide about, and answers of probes made blindly are thrown 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.decide.blanks import judged
@@ -15,7 +15,7 @@ from reconciler.decide.questions import Questions, last_desired, questions
 from reconciler.executor import Executor
 from reconciler.model.desired import Desired
 from reconciler.model.load import Loads
-from reconciler.model.observed import Blind, Inventory, Observed, Outage
+from reconciler.model.observed import Blind, Inventory, Listener, Observed, Outage
 from reconciler.model.scaling import Bounds
 from reconciler.model.spec import App
 from reconciler.model.state import State
@@ -60,6 +60,7 @@ def collect(observers: Observers, state: State, now: float) -> Observed | Blind:
         outcomes=outcomes,
         loads=_loads(observers.meter, asked, inventory, now),
         open_requests=observers.edge.requests_left(asked.drained) if observers.edge and asked.drained else {},
+        callers=_callers(observers.runtime, asked.called),
         bounds=_scheduled(asked.apps, now),
         secrets=observers.runtime.secrets_of(asked.secret_users, now) if asked.secret_users else {},
         outages=outages,
@@ -99,6 +100,14 @@ def _with_logs(inventory: Inventory, container_ids: frozenset[str], runtime: Run
         return inventory
     containers = (replace(c, last_log=logs.get(c.id, c.last_log)) for c in inventory.containers)
     return replace(inventory, containers=tuple(containers))
+
+
+def _callers(runtime: Runtime, called: Sequence[Listener]) -> Mapping[str, tuple[str, ...]]:
+    """Who has connections open to these replicas. Unseen, they drain for as long as they may."""
+    try:
+        return runtime.callers_of(called) if called else {}
+    except Unavailable:
+        return {}
 
 
 def _loads(meter: LoadMeter | None, asked: Questions, inventory: Inventory, now: float) -> Loads:

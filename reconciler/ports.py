@@ -14,7 +14,7 @@ from reconciler.model.actions import Action, Outcome
 from reconciler.model.desired import Desired
 from reconciler.model.events import Event, EventType
 from reconciler.model.load import Loads, LoadSample
-from reconciler.model.observed import Container, Inventory, ProbeSample, SecretsSeen
+from reconciler.model.observed import Container, Inventory, Listener, ProbeSample, SecretsSeen
 from reconciler.model.plan import ProbeTarget
 from reconciler.model.reasons import Reason
 from reconciler.model.recorded import ActionRecord, Recorded, RevisionRecord, SignOfLife
@@ -91,6 +91,10 @@ class Runtime(Protocol):
     def log_of(self, container_id: str) -> str:
         """The last lines that one of our containers has written, without secrets; "" where there are none to be had.
         Raises Unavailable."""
+
+    def callers_of(self, called: Sequence[Listener]) -> Mapping[str, tuple[str, ...]]:
+        """The address of whoever has a connection open to one of these, once for each connection, by container id; of
+        none where it can't be seen. Raises Unavailable."""
 
     def secrets_of(self, apps: Sequence[App], now: float) -> Mapping[str, SecretsSeen]:
         """What is known of the secrets of these apps at this moment, by app; of none of which one can't be read."""

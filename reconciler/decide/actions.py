@@ -1,7 +1,8 @@
 """The actions one app needs now: what reconciling asks for, held to the gates that keep requests from being dropped.
 
 A replica is stopped only when the last successfully published route table has lacked it for its drain time (or no
-request is left in it). What can't be done yet becomes a wait with its reason, so that nothing is ever merely silent.
+request is left in it) or, where its name alone leads to it, when nobody has a connection to it. What can't be done yet
+becomes a wait with its reason, so that nothing is ever merely silent.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from reconciler.model.reasons import Reason
 from reconciler.model.replica_state import ReplicaState, Traffic
 
 DRAIN_POLL_SECONDS = 0.25
+# Until connections are looked for the first time.
+LOOK_SECONDS = 0.05
 
 _MAY_BE_ANSWERING = RUNNING | {Phase.PAUSED}
 
@@ -77,7 +80,8 @@ def actions_of(
         cause = reconciliation.retire.get(replica.name)
         if cause or replica.phase is Phase.LEAVING:
             unwell = replica.unwell or view.app.has_given_up(replica.spec_hash)
-            step = retire(replica, cause or "", view.grace_seconds(replica), view.routed, observed, keeps_log=unwell)
+            grace_seconds, by_name = view.grace_seconds(replica), view.is_called_by_name(replica)
+            step = retire(replica, cause or "", grace_seconds, view.routed, observed, keeps_log=unwell, by_name=by_name)
             steps.append(step)
         elif not view.suspended:
             steps.append(_recover(view, replica))
@@ -99,9 +103,12 @@ def remove_all(
     grace_seconds_of: Callable[[Replica], float],
     routed: frozenset[str],
     observed: Observed,
+    is_called_by_name: Callable[[Replica], bool] = lambda _: False,
 ) -> AppActions:
     """Let every one of these go, each as soon as nothing reaches it."""
-    return AppActions.of(retire(r, cause, grace_seconds_of(r), routed, observed) for r in replicas)
+    return AppActions.of(
+        retire(r, cause, grace_seconds_of(r), routed, observed, by_name=is_called_by_name(r)) for r in replicas
+    )
 
 
 def retire(
@@ -112,9 +119,10 @@ def retire(
     observed: Observed,
     *,
     keeps_log: bool = False,
+    by_name: bool = False,
 ) -> Action | Wait:
     """Remove the replica if nothing reaches it any more; else say what is still to happen first. ``keeps_log``: what
-    it said last goes on record."""
+    it said last goes on record. ``by_name``: only its name leads to it."""
     state, removal = replica.state, replica.state.removal
     if replica.phase in (Phase.LEAVING, Phase.VANISHING):
         return Wait(state.app_name, f"waiting for {state.name} to be gone")
@@ -124,28 +132,51 @@ def retire(
         return Wait(state.app_name, f"waiting for nginx to stop routing to {state.name}")
     if removal and removal.blocks(observed.at):
         return Wait(state.app_name, f"{state.name} is not removed: {removal.what_next}", removal.next_at)
-    if draining := _draining(replica, grace_seconds, observed):
+    if draining := _draining(replica, grace_seconds, observed, by_name=by_name):
         return draining
     return RemoveReplica(state.app_name, state.name, replica.container.id, cause, grace_seconds, keeps_log)
 
 
-def _draining(replica: Replica, grace_seconds: float, observed: Observed) -> Wait | None:
-    """What a replica that left the route table still has to run for; None when it may stop."""
+def _draining(replica: Replica, grace_seconds: float, observed: Observed, *, by_name: bool) -> Wait | None:
+    """What a replica that is on its way out still has to run for; None when it may stop."""
     state, traffic, now = replica.state, replica.state.traffic, observed.at
-    if not traffic.entered:
+    if not (traffic.entered or by_name):
         return None
-    if traffic.left_at is None:
+    if traffic.routed:
         return Wait(state.app_name, f"waiting for a published route table without {state.name}")
     if replica.phase not in _MAY_BE_ANSWERING:
         return None
-    end = traffic.left_at + grace_seconds
-    open_requests = observed.open_requests.get(state.address)
-    if open_requests == 0 or now >= end:
+    since = traffic.left_at if traffic.entered else traffic.closing_since
+    if since is None:
+        return Wait(state.app_name, f"looking for connections to {state.name}", now + LOOK_SECONDS)
+    end, left = since + grace_seconds, _left(replica, observed)
+    if left == "" or now >= end:
         return None
-    if open_requests is None:
+    if left is None:
         return Wait(state.app_name, f"draining {state.name} for {grace_seconds:g} s", end)
-    message = f"draining {state.name} for at most {grace_seconds:g} s: {open_requests} requests in flight"
+    message = f"draining {state.name} for at most {grace_seconds:g} s: {left}"
     return Wait(state.app_name, message, min(end, now + DRAIN_POLL_SECONDS))
+
+
+def _left(replica: Replica, observed: Observed) -> str | None:
+    """What still reaches a replica that is on its way out: "" where that is nothing, None where it isn't known."""
+    state, container = replica.state, replica.container
+    callers = observed.callers.get(container.id) if container else None
+    if not state.traffic.entered:
+        if callers is None:  # What is not ready gives nobody a reason to call.
+            return None if state.ready_at is not None else ""
+        return _connections(len(callers))
+    requests = observed.open_requests.get(state.address)
+    if requests is None:
+        return None
+    # Others than replicas are nginx, which tells of its requests itself, whoever checks it, and people.
+    ours = {other.address for other in observed.containers}
+    connections = sum(caller in ours for caller in callers or ())
+    return " and ".join(filter(None, (f"{requests} requests in flight" if requests else "", _connections(connections))))
+
+
+def _connections(number: int) -> str:
+    return f"{number} connection{'s' if number > 1 else ''} open" if number else ""
 
 
 def _in_turn(view: AppView) -> list[Replica]:

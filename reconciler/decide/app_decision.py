@@ -31,6 +31,12 @@ class AppDecision:
     leaving: bool = False
     handover: str = ""
 
+    @property
+    def closing(self) -> frozenset[str]:
+        """Names of the replicas that are to go, and that others reach by their names alone."""
+        going = (replica for replica in self.view.replicas if replica.name in self.reconciliation.retire)
+        return frozenset(replica.name for replica in going if self.view.is_called_by_name(replica))
+
     def handing_over(self, wait: Wait) -> AppDecision:
         """The same while a route moves; an app that leaves waits for nothing else before."""
         waits = (wait, *self.steps.waits) if self.leaving else (*self.steps.waits, wait)

@@ -136,3 +136,8 @@ class AppView:
     def grace_seconds(self, replica: Replica) -> float:
         """How long the replica may take to end, by the version that it is of."""
         return version_for(self.app, replica.spec_hash).app.spec.termination_grace_period_seconds
+
+    def is_called_by_name(self, replica: Replica) -> bool:
+        """Whether others reach the replica although no route leads to it, by the version that it is of."""
+        app = version_for(self.app, replica.spec_hash).app
+        return app.main_port is not None and not app.routes

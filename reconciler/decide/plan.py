@@ -146,7 +146,7 @@ def _leave(context: DecisionContext, view: AppView, kept: AppRoutes | None) -> A
     cause = f"app removed at revision {short(context.observed.desired.revision)}"
     serving = {server.name for server in kept.live} if kept else set()
     going = [replica for replica in view.existing if replica.name not in serving]
-    steps = remove_all(going, cause, view.grace_seconds, view.routed, context.observed)
+    steps = remove_all(going, cause, view.grace_seconds, view.routed, context.observed, view.is_called_by_name)
     if view.published and not view.existing:
         steps = AppActions(waits=(Wait(view.name, "waiting for nginx to drop its routes"),))
     reconciliation = Reconciliation(retire={replica.name: cause for replica in going})
@@ -193,7 +193,9 @@ def _plan(
     views = [decision.view for decision in decisions.values()]
     apps = {view.name: view.app for view in views}
     table = routes.table_of(decision.part for decision in decisions.values() if decision.part)
+    closing = {name for decision in decisions.values() for name in decision.closing}
     replicas = expecting(_remembered(context, apps, steps), table)
+    replicas = {name: r.closing(context.now) if name in closing else r.staying() for name, r in replicas.items()}
     last_address, now = context.addresses.last, context.now
     changed = {view.name: differences(view.app.stable, view.target) for view in views}
     return Plan(

@@ -5,10 +5,12 @@ They follow from what the source asks for and from the state alone, so that ever
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reconciler.decide.rollout.failure import overdue
 from reconciler.model.desired import Desired
+from reconciler.model.observed import Listener
 from reconciler.model.secrets import secret_variables
 from reconciler.model.spec import App
 from reconciler.model.state import State
@@ -20,13 +22,15 @@ class Questions:
 
     ``apps`` are all that there are, to be measured and held against their schedules; ``measured`` names the replicas
     that an app's load is the mean of. ``logs`` are ids of containers whose last lines people will ask for, ``drained``
-    are addresses that a proven route table has left out. ``secret_users`` are the apps whose secrets may change.
+    are addresses that a proven route table has left out; ``called`` are replicas on their way out that others may have
+    connections to. ``secret_users`` are the apps whose secrets may change.
     """
 
     apps: tuple[App, ...]
     measured: frozenset[str]
     logs: frozenset[str]
     drained: frozenset[str]
+    called: tuple[Listener, ...]
     secret_users: tuple[App, ...]
 
 
@@ -42,8 +46,19 @@ def questions(desired: Desired, state: State, now: float) -> Questions:
             for replica in state.replicas.values()
             if replica.address and replica.traffic.left_at is not None
         ),
+        called=tuple(_called(state)),
         secret_users=tuple(app for app in apps if secret_variables(app)),
     )
+
+
+def _called(state: State) -> Iterator[Listener]:
+    for replica in state.replicas.values():
+        traffic, app = replica.traffic, state.apps.get(replica.app_name)
+        leaving = traffic.left_at is not None or traffic.closing_since is not None
+        if app and leaving and replica.address and replica.container_id:
+            # Of whichever of its versions it is.
+            ports = (port.container_port for version in app.versions for port in version.app.spec.ports)
+            yield Listener(replica.container_id, replica.address, frozenset(ports))
 
 
 def last_desired(state: State) -> Desired:

@@ -106,6 +106,15 @@ class Inventory:
 
 
 @dataclass(frozen=True, slots=True)
+class Listener:
+    """A replica whose connections are asked for: its container, and the address and ports that others reach it at."""
+
+    container_id: str
+    address: str
+    ports: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeSample:
     """One answer, or failure to answer, of one container to one check. ``at``: epoch seconds."""
 
@@ -159,7 +168,9 @@ class Observed:
 
     ``desired`` is what the source asks for by its last reading. ``in_flight`` are actions submitted earlier that have
     not finished; ``outcomes`` those that have.
-    ``open_requests`` counts requests in flight by replica address, where the edge can tell. ``bounds`` are those that
+    ``open_requests`` counts requests in flight by replica address, where the edge can tell; ``callers`` are the
+    addresses of those who have a connection open to a container's ports, once for each, where that can be seen: by
+    container id. ``bounds`` are those that
     an app's schedule puts in force now. ``secrets`` are those of apps by name, where all of an app's can be read.
     """
 
@@ -171,6 +182,7 @@ class Observed:
     outcomes: tuple[Outcome, ...] = ()
     loads: Loads = Loads()
     open_requests: Mapping[str, int] = field(default_factory=dict)
+    callers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     bounds: Mapping[str, Bounds] = field(default_factory=dict)
     secrets: Mapping[str, SecretsSeen] = field(default_factory=dict)
     outages: tuple[Outage, ...] = ()

@@ -23,11 +23,13 @@ class Traffic:
     """Whether requests reach a replica: never so far, now, or no longer.
 
     ``entered`` is true from the moment a route table with it may have been served; ``left_at`` is when a successfully
-    published table first lacked it, None while it is in one or never was.
+    published table first lacked it, None while it is in one or never was. ``closing_since`` is since when a replica is
+    to go that no route leads to, but connections may; None while it is to stay.
     """
 
     entered: bool = False
     left_at: Moment | None = None
+    closing_since: Moment | None = None
 
     @property
     def routed(self) -> bool:
@@ -263,6 +265,18 @@ class ReplicaState:
     def entered_traffic(self) -> ReplicaState:
         """A route table with it may be served from now on."""
         return self if self.traffic.routed else replace(self, traffic=Traffic(entered=True))
+
+    def closing(self, at: float) -> ReplicaState:
+        """It is to go, and no route leads to it: it drains from here."""
+        if self.traffic.closing_since is not None:
+            return self
+        return replace(self, traffic=replace(self.traffic, closing_since=at))
+
+    def staying(self) -> ReplicaState:
+        """It is not to go, or not any more."""
+        if self.traffic.closing_since is None:
+            return self
+        return replace(self, traffic=replace(self.traffic, closing_since=None))
 
     def left_traffic(self, at: float) -> ReplicaState:
         """A route table without it is served: it drains from here."""

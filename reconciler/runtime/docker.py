@@ -15,12 +15,13 @@ from typing import Any
 from docker.errors import NotFound
 
 from reconciler.model.actions import Action
-from reconciler.model.observed import Capacity, Inventory, SecretsSeen
+from reconciler.model.observed import Capacity, Inventory, Listener, SecretsSeen
 from reconciler.model.reasons import Reason
 from reconciler.model.spec import App
 from reconciler.ports import TryLater, Unavailable
 from reconciler.runtime.actions import Owned, Performer, remove_gracefully
 from reconciler.runtime.client import BoundedClient
+from reconciler.runtime.connections import Connections
 from reconciler.runtime.deaths import Deaths
 from reconciler.runtime.digest_key import DigestKey
 from reconciler.runtime.engine import Engine
@@ -92,6 +93,7 @@ class DockerRuntime:
         self._deaths = Deaths()
         self._images = HostImages()
         self._log_defaults = LogDefaults()
+        self._connections = Connections()
         self._looks = CloserLooks(self._deaths)
         self._owned = Owned(instance)
         self._capacity: Capacity | None = None
@@ -168,6 +170,11 @@ class DockerRuntime:
                 return last_log(api.inspect_container(container_id), api)
             except NotFound:
                 return ""
+
+    def callers_of(self, called: Sequence[Listener]) -> Mapping[str, tuple[str, ...]]:
+        """See `ports.Runtime.callers_of`."""
+        with self._engine.read() as api:
+            return self._connections.callers_of(called, api)
 
     def secrets_of(self, apps: Sequence[App], now: float) -> Mapping[str, SecretsSeen]:
         """See `ports.Runtime.secrets_of`. Before `prepare`, which may make the key, none may be told."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import gc
 import io
 import json
+import socket
+import subprocess
+import sys
 import tarfile
 import threading
 import time
 from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,7 +24,7 @@ from docker.errors import APIError
 
 from reconciler.model.actions import CreateReplica, EnsureImage, RemoveReplica
 from reconciler.model.image import resolved
-from reconciler.model.observed import Container, ContainerState
+from reconciler.model.observed import Container, ContainerState, Listener
 from reconciler.ports import Rejected, TryLater, Unavailable
 from reconciler.runtime.docker import DockerRuntime
 from reconciler.runtime.host_paths import AllowedPath
@@ -117,6 +120,39 @@ def test_a_log_driver_that_takes_no_bounds_is_given_none_by_itself_and_refuses_t
 def first_process(world: World, container: Container) -> str:
     pid = world.api.inspect_container(container.id)["State"]["Pid"]
     return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+# Connections
+
+
+def test_who_has_a_connection_open_to_a_replica_is_seen_and_nobody_else(world: World) -> None:
+    container = created(world)
+    listener = Listener(container.id, str(container.address), frozenset({8080}))
+    eventually(lambda: serves(container.address))
+    eventually(lambda: world.runtime.callers_of([listener]) == {container.id: ()})
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(socket.create_connection((listener.address, 8080), timeout=20))
+        callers = world.runtime.callers_of([listener])[container.id]
+        gateway = observe(world).network.first_address.rpartition(".")[0] + ".1"
+        assert callers == (gateway, gateway)
+        assert world.runtime.callers_of([replace(listener, ports=frozenset({9090}))]) == {container.id: ()}
+    eventually(lambda: world.runtime.callers_of([listener]) == {container.id: ()})
+
+
+def test_what_a_replica_has_opened_itself_is_no_connection_to_it(world: World) -> None:
+    one, other = created(world), created(world, 2)
+    eventually(lambda: serves(other.address))
+    pid = world.api.inspect_container(one.id)["State"]["Pid"]
+    command = ["nsenter", f"--net=/proc/{pid}/ns/net", sys.executable, "-c", CONNECT, str(other.address)]
+    listeners = [Listener(c.id, str(c.address), frozenset({8080})) for c in (one, other)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as caller:
+        expected = {one.id: (), other.id: (one.address,)}
+        eventually(lambda: world.runtime.callers_of(listeners) == expected)
+        caller.communicate()  # at the end of its input it ends
+
+
+CONNECT = "import socket, sys; client = socket.create_connection((sys.argv[1], 8080)); sys.stdin.read()"
 
 
 # Containers

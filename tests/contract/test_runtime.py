@@ -19,7 +19,7 @@ from reconciler.model.actions import (
     TakeOverRestarts,
 )
 from reconciler.model.image import ResolvedImage, resolved
-from reconciler.model.observed import Container, ContainerState, Inventory
+from reconciler.model.observed import Container, ContainerState, Inventory, Listener
 from reconciler.model.secrets import combined
 from reconciler.model.version import Version
 from reconciler.ports import ActionError, Rejected, TryLater, Unavailable
@@ -712,6 +712,14 @@ def test_to_see_what_the_engine_does_with_logs_leaves_nothing_behind(ready: Worl
     ready.api.create({"Image": ready.image, "Labels": labels, "HostConfig": {"NetworkMode": "none"}}, left)
     created(ready)
     assert observe(ready).foreign_names & {left, "orchestry-log-check"} == set()
+
+
+def test_connections_to_a_replica_whose_process_can_not_be_seen_are_unknown(ready: World) -> None:
+    container = created(ready)
+    assert container.address
+    elsewhere = Listener(container.id, "10.255.255.1", frozenset({8080}))
+    gone = Listener("0" * 64, container.address, frozenset({8080}))
+    assert ready.runtime.callers_of([elsewhere, gone]) == {}
 
 
 # What would be created

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -196,6 +198,72 @@ def test_an_nginx_that_is_killed_is_back_long_before_anybody_would_have_looked_b
             os.kill(pid, signal.SIGKILL)
         site.wait(lambda: site.answers("/web/"))
         assert time.monotonic() - killed_at < CHECKPOINT_SECONDS / 2
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+def test_an_open_connection_to_a_replica_survives_its_rollout_by_name_until_it_ends(site: Site, kind: str) -> None:
+    """From another app; an idle one, which the program would close as soon as it is asked to end."""
+    demo_image("2")
+    site.start()
+    specs = {"db.yaml": database(kind), "web.yaml": web("caller", replicas=1)}
+    site.deploy(specs, "db", "caller")
+    before, address = site.ids("db"), str(site.app("db")["instances"][0]["address"])
+    with connected_from(site, "caller-1", address) as client:
+        assert said(client, "/version") == "1\n"
+        revision = site.commit({"db.yaml": database(kind, image="orchestry-demo:2")})
+        site.wait(lambda: "1 connection open" in json.dumps(site.app("db")))
+        for _ in range(10):
+            assert said(client, "/version") == "1\n"
+            time.sleep(0.1)
+        assert before.items() <= site.ids("db").items()
+    site.wait_converged(revision, "db")
+    assert not before.items() <= site.ids("db").items()
+
+
+def database(kind: str, image: str = "orchestry-demo:1") -> str:
+    """A demo app with a grace that nobody waits out, with a route or without."""
+    text = web("db", replicas=1, grace=600, image=image)
+    if kind == "tcp":
+        text = text.replace("type: http", "type: tcp").replace("  routes: [{path: /db, stripPrefix: true}]\n", "")
+    return text
+
+
+@contextmanager
+def connected_from(site: Site, replica: str, address: str) -> Iterator[socket.socket]:
+    """A connection that a replica has to port 8080 of an address: made by a process in its network."""
+    pid = site.api.inspect_container(site.place.name_prefix + replica)["State"]["Pid"]
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with ours:
+        with theirs:
+            command = [
+                "nsenter",
+                f"--net=/proc/{pid}/ns/net",
+                sys.executable,
+                "-c",
+                CONNECT,
+                str(theirs.fileno()),
+                address,
+            ]
+            subprocess.run(command, pass_fds=[theirs.fileno()], check=True, timeout=30)
+        _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
+        with socket.socket(fileno=descriptors[0]) as client:
+            client.settimeout(10)
+            yield client
+
+
+CONNECT = """
+import socket, sys
+with socket.socket(fileno=int(sys.argv[1])) as channel, socket.create_connection((sys.argv[2], 8080)) as client:
+    socket.send_fds(channel, [b"x"], [client.fileno()])
+"""
+
+
+def said(client: socket.socket, path: str) -> str:
+    """The body of the answer to one request, after which the connection stays open."""
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    answer = http.client.HTTPResponse(client)
+    answer.begin()
+    return answer.read().decode()
 
 
 def edge_directory(site: Site) -> Path:

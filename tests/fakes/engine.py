@@ -221,6 +221,7 @@ class FakeEngine:
             "Config": {key: found.config.get(key) for key in ("Labels", "Env", "Image")},
             "HostConfig": found.config["HostConfig"],
             "State": {
+                "Pid": 0,  # of another machine: nobody sees what it is at
                 "Status": found.state,
                 "ExitCode": found.exit_code if found.state not in _RUNNING else 0,
                 "StartedAt": _timestamp(found.started_at),

@@ -134,6 +134,21 @@ def writable_volume_rolls_stop_first(story: Story) -> None:
 
 
 @story
+def changed_image_of_an_app_that_others_are_connected_to(story: Story) -> None:
+    database = {"type": "tcp", "replicas": 1, "ports": [{"containerPort": 5432}], "health_check": None}
+    started(story, version("db", **database), version("jobs", type="worker", replicas=1))
+    story.stage.callers = {"db-1": ("10.0.0.3", "10.0.0.3", "10.9.9.9")}
+    story.commit(version("db", image="demo:2", **database), version("jobs", type="worker", replicas=1))
+    story.run(6)
+    story.tell("two of three connections end")
+    story.stage.callers = {"db-1": ("10.0.0.3",)}
+    story.run(2)
+    story.tell("the last one ends")
+    story.stage.callers = {}
+    story.settle()
+
+
+@story
 def changed_file(story: Story) -> None:
     mounts = [{"path": "app.ini", "mountPath": "/etc/app.ini"}]
     started(story, web(replicas=1, files={"app.ini": b"a=1"}, mounts=mounts))

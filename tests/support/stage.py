@@ -55,7 +55,8 @@ NETWORK = Network("orchestry", "10.0.0.2", "10.0.255.254")
 class Stage:
     """``broken`` are images whose replicas don't get well, ``unserved`` paths of checks that no program answers.
     ``failing`` says how an action fails, by its key; ``held`` are keys of actions that stay in flight. The edge is
-    ``down``, or has ``refused`` these apps."""
+    ``down``, or has ``refused`` these apps. ``callers`` have connections open to a replica, by its name; None where
+    they can't be seen."""
 
     desired: Desired
     now: float = 1000.0
@@ -74,6 +75,7 @@ class Stage:
     replica_loads: dict[str, ReplicaLoad] = field(default_factory=dict)
     version_loads: dict[tuple[str, str], VersionLoad] = field(default_factory=dict)
     open_requests: dict[str, int] = field(default_factory=dict)
+    callers: dict[str, tuple[str, ...]] | None = field(default_factory=dict)
     capacity: Capacity | None = None
     images: dict[str, Image] = field(default_factory=dict)
     secrets: dict[str, SecretsSeen] = field(default_factory=dict)
@@ -111,8 +113,14 @@ class Stage:
             in_flight=tuple(self.in_flight.values()),
             loads=Loads(self.loads, self.replica_loads, versions=self.version_loads),
             open_requests=self.open_requests,
+            callers=self._callers(),
             secrets=self.secrets,
         )
+
+    def _callers(self) -> dict[str, tuple[str, ...]]:
+        """As the kernel would tell of each container; nothing where it can't be seen."""
+        known = self.callers
+        return {} if known is None else {c.id: known.get(c.name, ()) for c in self.containers.values()}
 
     def tick(self, seconds: float = 1.0) -> Plan:
         """One tick: observe, decide, act, publish; then time moves on by ``seconds``."""

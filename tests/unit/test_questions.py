@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reconciler.decide.questions import Questions, questions
+from reconciler.model.observed import Listener
 from reconciler.model.replica_state import Traffic
 from reconciler.model.state import State
 from reconciler.model.version import Version
@@ -27,6 +28,20 @@ def test_requests_in_flight_are_asked_of_addresses_that_a_served_table_lacks() -
     assert asked(with_replica(traffic=DRAINING, address="")).drained == frozenset()
     assert asked(with_replica(traffic=ROUTED)).drained == frozenset()
     assert asked(with_replica()).drained == frozenset()
+
+
+def test_connections_are_asked_of_replicas_on_their_way_out_and_to_the_ports_of_any_of_their_versions() -> None:
+    old = version("web", ports=[{"containerPort": 80, "protocol": "HTTP"}, {"containerPort": 90}])
+    new = version("web", image="demo:2", revision="r2")
+    apps = {"web": app_state("web", version=new, stable=old)}
+    for traffic in (DRAINING, Traffic(closing_since=NOW)):
+        leaving = replica_state("web-1", traffic=traffic)
+        (listener,) = asked(State(apps, {"web-1": leaving})).called
+        assert listener == Listener(leaving.container_id, "10.0.0.2", frozenset({80, 90, 8080}))
+    for traffic in (Traffic(), ROUTED):
+        assert asked(State(apps, {"web-1": replica_state("web-1", traffic=traffic)})).called == ()
+    orphan = State({}, {"web-1": replica_state("web-1", traffic=DRAINING)})
+    assert asked(orphan).called == ()
 
 
 def test_load_is_the_mean_of_ready_replicas_that_were_not_taken_out_of_traffic() -> None:

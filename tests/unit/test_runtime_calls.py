@@ -7,16 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 
+from reconciler.collect import Observers, collect
 from reconciler.executor import Executor
 from reconciler.model.actions import CreateReplica, EnsureImage, RemoveReplica, StartReplica
-from reconciler.model.observed import Container, ContainerState
+from reconciler.model.desired import Desired
+from reconciler.model.observed import Container, ContainerState, Observed
+from reconciler.model.replica_state import Traffic
+from reconciler.model.state import State
 from reconciler.ports import Rejected, TryLater, Unavailable
 from reconciler.runtime.looks import LOG_BYTES, LOOKS_AT_ONCE
 from reconciler.wiring import SystemClock
 from tests.fakes.engine import FakeEngine, FakeNetwork, Program, refusal
 from tests.fakes.runtime import FakeRuntime
-from tests.support.apps import version
+from tests.support.apps import desired, version
+from tests.support.records import app_state, replica_state
 
 
 @pytest.fixture
@@ -191,6 +197,35 @@ def test_what_the_engine_does_with_logs_is_looked_at_anew_once_it_may_be_another
     runtime.perform(creation(2))
     drivers = [engine.named(name).config["HostConfig"]["LogConfig"]["Type"] for name in ("web-1", "web-2")]
     assert drivers == ["json-file", "syslog"]
+
+
+def test_an_engine_that_tells_nothing_of_connections_makes_them_unknown_and_is_no_outage(
+    engine: FakeEngine, runtime: FakeRuntime
+) -> None:
+    runtime.perform(creation())
+    container = only(runtime)
+    leaving = replica_state("web-1", container_id=container.id, traffic=Traffic(closing_since=engine.now))
+    state = State({"web": app_state("web")}, {"web-1": leaving})
+
+    def break_off(call: str, subject: str) -> None:
+        if call == "inspect":
+            raise requests.ConnectionError(f"{call} {subject}")
+
+    engine.before_call = break_off
+    observed = collect(Observers(Unchanged(), runtime), state, engine.now)
+    assert isinstance(observed, Observed)
+    assert (observed.callers, observed.outages) == ({}, ())
+
+
+class Unchanged:
+    """A source that asks for one app, and for nothing else."""
+
+    def read(self) -> Desired:
+        return desired(version())
+
+    def refresh(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 # In between
