@@ -34,7 +34,7 @@ from reconciler.model.version import CONTAINER_FIELDS, Version, container_fields
 CHANGED = "(changed)"
 MOST_TOLD = 12
 # The fields that say how replicas are asked.
-_CHECKS = ("healthCheck", "spec.readiness")
+_CHECKS = ("healthCheck", "spec.readiness", "spec.edge.upstreamTLS")
 
 _PRIVATE = frozenset({"args", "body", "command", "environment", "files", "headers", "query"})
 _LONGEST_VALUE = 60

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import Phase, Replica
 from reconciler.decide.state.checks import on_trial
-from reconciler.decide.state.health import checks_of
+from reconciler.decide.state.health import checks_of, known_by
 from reconciler.decide.versions import version_for
 from reconciler.model.app_state import AppState
 from reconciler.model.observed import ContainerState
@@ -43,5 +43,5 @@ def _of_replica(app_state: AppState, replica: Replica) -> Iterable[ProbeTarget]:
             health = state.health_by(kind)
             quick = not health.has_answered_well and not (trial and health.on_trust)
             first_at = state.created_at + check.initial_delay_seconds
-            tls = app.upstream_tls if check.protocol in ("HTTPS", "GRPC") else None
-            yield ProbeTarget(state.container_id, kind, state.address, port, check, quick, first_at, tls)
+            known = known_by(app, check)
+            yield ProbeTarget(state.container_id, kind, state.address, port, check, quick, first_at, known)

@@ -53,7 +53,8 @@ NETWORK = Network("orchestry", "10.0.0.2", "10.0.255.254")
 
 @dataclass
 class Stage:
-    """``broken`` are images whose replicas don't get well, ``unserved`` paths of checks that no program answers.
+    """``broken`` are images whose replicas don't get well, ``unserved`` paths of checks that no program answers, and
+    CAs that no replica has its certificate from.
     ``failing`` says how an action fails, by its key; ``held`` are keys of actions that stay in flight. The edge is
     ``down``, or has ``refused`` these apps. ``callers`` have connections open to a replica, by its name; None where
     they can't be seen."""
@@ -262,7 +263,8 @@ class Stage:
                 yield ProbeSample(container.id, probe.kind, self.now, well, "" if well else "answered 503")
 
     def _is_well(self, container: Container, probe: ProbeTarget) -> bool:
-        if self._images.get(container.id) in self.broken or probe.check.path in self.unserved:
+        unknown = probe.tls is not None and probe.tls.ca in self.unserved
+        if self._images.get(container.id) in self.broken or probe.check.path in self.unserved or unknown:
             return False
         return (container.id, probe.kind) not in self._sick
 

@@ -16,9 +16,9 @@ from reconciler.model.certificates import ServedCertificate
 from reconciler.model.health import Health, Tally
 from reconciler.model.image import ResolvedImage
 from reconciler.model.replica_state import Exits, ReplicaState, Restarts, Traffic
-from reconciler.model.routes import AppRoutes, Refusal, RouteTable, Server
+from reconciler.model.routes import PLAIN, AppRoutes, Refusal, RouteTable, Server, Upstream
 from reconciler.model.scaling import Clamp, Factor, ScalingDecision, ScalingState, Throughput
-from reconciler.model.spec import App, EdgeOptions, Route
+from reconciler.model.spec import App, EdgeOptions, Route, UpstreamTls
 from reconciler.model.state import Published, State
 from reconciler.model.status import Condition
 from reconciler.model.unrest import Unrest
@@ -105,7 +105,8 @@ for _part in (Tally, Health, Backoff, Factor, Clamp, Throughput, Rollout, Failed
     _whole(_part)
 for _part in (Traffic, Exits, Restarts, Pacing, Checked, Unrest, ServedCertificate):
     _whole(_part)
-for _part in (ScalingDecision, ScalingState, Refusal, AppRoutes, RouteTable, Published, ReplicaState, AppState):
+_whole(AppRoutes, upstream=st.sampled_from([PLAIN, Upstream("GRPC"), Upstream("HTTPS", UpstreamTls(ca="internal"))]))
+for _part in (ScalingDecision, ScalingState, Refusal, RouteTable, Published, ReplicaState, AppState):
     _whole(_part)
 # These two are columns, which hold no NUL.
 states: st.SearchStrategy[State] = _whole(State, revision=names, last_address=st.sampled_from(["", "10.0.0.9"]))

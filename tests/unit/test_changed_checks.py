@@ -174,3 +174,20 @@ def test_a_wrong_check_that_comes_with_a_return_to_the_containers_of_before_is_g
     commit(stage, BAD, "r3")
     stage.until(lambda: stage.state.apps["web"].failed)
     stage.until(lambda: stage.statuses["web"].routed == 2 and ids(stage) == before)
+
+
+def test_a_ca_by_which_checks_know_no_replica_is_given_up_as_a_check_is() -> None:
+    """The edge goes back with it: what it trusts is of the same version."""
+    secure = {"ports": [{"containerPort": 8443, "protocol": "HTTPS"}], "edge": {"upstreamTLS": {"ca": "internal"}}}
+    stage = Stage(desired(app({"protocol": "HTTPS"}, **secure)), unserved={"other"})
+    stage.settle()
+    before = ids(stage)
+    commit(stage, {"protocol": "HTTPS"}, "r2", **secure | {"edge": {"upstreamTLS": {"ca": "other"}}})
+    stage.until(lambda: stage.state.apps["web"].failed)
+    stage.run_for(5)
+    assert ids(stage) == before
+    assert stage.statuses["web"].ready == 2
+    assert "its check was changed at r2: spec.edge.upstreamTLS.ca: internal → other" in stage.statuses["web"].error
+    (part,) = stage.state.published.table.apps
+    assert part.upstream.tls is not None
+    assert part.upstream.tls.ca == "internal"

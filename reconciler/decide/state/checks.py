@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from reconciler.decide.differences import changed_checks
 from reconciler.decide.rollout.failure import details_of
-from reconciler.decide.state.health import checks_of, trusted
+from reconciler.decide.state.health import asked_of, checks_of, trusted
 from reconciler.decide.versions import version_for
 from reconciler.model.app_state import AppState, FailedVersion
 from reconciler.model.events import Event
@@ -33,7 +33,7 @@ def on_trial(app: AppState) -> bool:
         return False
     if app.rollout and app.rollout.to_hash != stable.spec_hash:  # else one that goes back to these very containers
         return False
-    return checks_of(stable.app) != checks_of(newest.app)
+    return asked_of(stable.app) != asked_of(newest.app)
 
 
 def tried(before: Mapping[str, AppState], state: State, now: float) -> tuple[State, tuple[Event, ...]]:
@@ -65,7 +65,7 @@ def _asked_otherwise(before: AppState | None, after: AppState) -> frozenset[Chec
     spec_hash = after.version.spec_hash
     if before is None or before is after or spec_hash not in {version.spec_hash for version in before.versions}:
         return frozenset()
-    old, new = _checks(before, spec_hash), _checks(after, spec_hash)
+    old, new = (asked_of(version_for(app, spec_hash).app) for app in (before, after))
     return frozenset(kind for kind in KINDS if old.get(kind) != new.get(kind))
 
 

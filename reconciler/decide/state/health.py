@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from reconciler.model.health import CheckKind, Health, Tally, Verdict
 from reconciler.model.observed import ProbeSample
-from reconciler.model.spec import App, HealthCheck
+from reconciler.model.spec import App, HealthCheck, UpstreamTls
 
 
 def health_check_of(app: App) -> HealthCheck | None:
@@ -30,6 +30,17 @@ def checks_of(app: App) -> dict[CheckKind, HealthCheck]:
     if (check := app.spec.readiness) is not None:
         checks["readiness"] = check
     return checks
+
+
+def known_by(app: App, check: HealthCheck) -> UpstreamTls | None:
+    """By what a replica is known to this check, where it speaks TLS."""
+    return app.upstream_tls if check.protocol in ("HTTPS", "GRPC") else None
+
+
+def asked_of(app: App) -> dict[CheckKind, tuple[HealthCheck, UpstreamTls | None]]:
+    """All that the answers of an app's replicas depend on, beside the replicas: its checks, and by what these know
+    whom they ask."""
+    return {kind: (check, known_by(app, check)) for kind, check in checks_of(app).items()}
 
 
 @lru_cache(maxsize=65536)
