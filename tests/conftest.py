@@ -38,6 +38,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(plugin)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Two processes share a whole run: one has the tests of whole installations, which wait most of their time and must
+    not be disturbed by each other, and the other one all else."""
+    installations = config.rootpath / "tests" / "e2e"
+    for item in items:
+        share = "installations" if installations in item.path.parents else "all else"
+        item.add_marker(pytest.mark.xdist_group(share))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _home_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """git, docker and everything else that reads a home directory finds an empty one, and a name to commit under."""
