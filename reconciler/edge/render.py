@@ -55,7 +55,11 @@ class Renderer:
         self._settings = settings
         self.build = build
         self._environment = _environment(settings)
-        self._environment.globals |= {"settings": settings, "build": build, "default_limits": _limits(EdgeOptions())}
+        self._environment.globals |= {
+            "settings": settings,
+            "build": build,
+            "default_limits": _limits(EdgeOptions(), lua=build.lua),
+        }
         # A table that changes in one app of a thousand costs one app's rendering.
         self._upstream = lru_cache(maxsize=4096)(self._render_upstream)
         self._location = lru_cache(maxsize=16384)(self._render_location)
@@ -110,7 +114,7 @@ class Renderer:
         return "\n".join(part for part in parts if part)
 
     def _render_upstream(self, app: AppRoutes) -> str:
-        return self._template("upstream.conf.j2", _app_values(app))
+        return self._template("upstream.conf.j2", _app_values(app, self.build))
 
     def _virtual_server(self, server: VirtualServer, *, tls: bool) -> str:
         locations = () if tls and not server.certificate else server.locations
@@ -129,7 +133,7 @@ class Renderer:
 
     def _render_location(self, location: Location, tls: bool, has_certificate: bool) -> str:
         wants_redirect = location.route.tls is not None and location.route.tls.redirect
-        values = _app_values(location.app) | {
+        values = _app_values(location.app, self.build) | {
             "route": location.route,
             "matches": (f"= {location.path}", f"{location.path}/") if location.path else ("/",),
             "redirect": wants_redirect and has_certificate and not tls,
@@ -177,7 +181,7 @@ def _marked(app_name: str, text: str) -> str:
     return f"# app {app_name}\n{text}# end\n" if text.strip() else ""
 
 
-def _app_values(app: AppRoutes) -> dict[str, Any]:
+def _app_values(app: AppRoutes, build: Build) -> dict[str, Any]:
     """What the templates of one app may use."""
     options = app.options
     variable = "orchestry_" + app.app_name.replace("-", "_")
@@ -189,18 +193,21 @@ def _app_values(app: AppRoutes) -> dict[str, Any]:
         "sticky_key": {"cookie": f"{variable}_key", "ip": "binary_remote_addr"}.get(options.sticky or ""),
         "rate": _rate(options.rate_limit.requests_per_second) if options.rate_limit else "",
         "live": any(not server.draining for server in app.servers),
-        "limits": _limits(options),
+        "limits": _limits(options, lua=build.lua),
     }
 
 
-def _limits(options: EdgeOptions) -> dict[str, str]:
-    """The directives that bound a request in size, time and tries. nginx takes whole milliseconds."""
+def _limits(options: EdgeOptions, *, lua: bool) -> dict[str, str]:
+    """The directives that bound a request in size, time and tries. nginx takes whole milliseconds. Without Lua it can't
+    tell a connection that was refused from one that broke off, so all that failed is repeated as rarely as the latter:
+    it may be the request that ends the replicas it is sent to."""
+    retries = options.retries if lua else min(options.retries, 1)
     return {
         "client_max_body_size": str(options.max_body_bytes),
         "proxy_connect_timeout": _time(options.connect_timeout_seconds),
         "proxy_send_timeout": _time(options.send_timeout_seconds),
         "proxy_read_timeout": _time(options.read_timeout_seconds),
-        "proxy_next_upstream_tries": str(options.retries + 1),
+        "proxy_next_upstream_tries": str(retries + 1),
         "proxy_next_upstream_timeout": _time(options.retry_timeout_seconds),
     }
 
