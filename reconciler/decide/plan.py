@@ -99,7 +99,8 @@ def conclude(decision: Decision, publication: Publication | None, now: float) ->
             apps[name] = before.told(statuses[name].conditions)
             ended = change_ended(before, apps[name], now)
             events += (ended,) if ended else ()
-    state = replace(state, apps=apps, as_of=max(now, state.as_of))
+    concluded_at = max(now, state.as_of)
+    state = replace(state, apps=apps, as_of=concluded_at, looked_at=concluded_at)
     return Conclusion(state, statuses, events, certificates.notices(published))
 
 

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import docker
@@ -29,7 +29,8 @@ class PrivateEngine:
     """``host`` is what DOCKER_HOST has to be."""
 
     root: Path
-    process: subprocess.Popen[bytes]
+    command: list[str]
+    process: subprocess.Popen[bytes] = field(init=False)
 
     @property
     def host(self) -> str:
@@ -65,27 +66,34 @@ class PrivateEngine:
     def resume(self) -> None:
         self.process.send_signal(signal.SIGCONT)
 
+    def end(self) -> None:
+        """Let it end as `systemctl stop docker` does. Without live-restore its containers end with it."""
+        self.process.terminate()
+        self.process.wait(timeout=60)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with (self.root / "log").open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
+        eventually(lambda: _answers(self), within_seconds=60, every_seconds=0.1)
+
 
 @contextlib.contextmanager
-def private_engine(pool: str = "10.201.0.0/16") -> Iterator[PrivateEngine]:
+def private_engine(pool: str = "10.201.0.0/16", *options: str) -> Iterator[PrivateEngine]:
     """A fresh Engine whose networks are taken from ``pool``."""
     root = Path(tempfile.mkdtemp(prefix="engine-"))
-    arguments = ["--data-root", root / "data", "--exec-root", root / "exec", "--pidfile", root / "pid"]
+    arguments = [f"--data-root={root}/data", f"--exec-root={root}/exec", f"--pidfile={root}/pid", *options]
     # Without a bridge of its own it shares the default one, which nobody here uses: `--bridge none` would delete it.
     pools = ["--default-address-pool", f"base={pool},size=20"]
-    command = ["dockerd", "--host", f"unix://{root}/docker.sock", *arguments, *pools]
-    with (root / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    engine = PrivateEngine(root, process)
+    engine = PrivateEngine(root, ["dockerd", f"--host=unix://{root}/docker.sock", *arguments, *pools])
     try:
-        eventually(lambda: _answers(engine), within_seconds=60, every_seconds=0.1)
+        engine.start()
         yield engine
     finally:
         engine.resume()
         with contextlib.suppress(docker.errors.DockerException, OSError), contextlib.closing(engine.client()) as api:
             _clean(api)
-        process.terminate()
-        process.wait(timeout=60)
+        engine.end()
         shutil.rmtree(root, ignore_errors=True)
 
 
