@@ -2,7 +2,7 @@
 
 What to look at is `decide.questions`' to say; here it is asked, in an order that leaves nothing out between two
 answers. A side that can't be read is no error: what holds meanwhile stands in the observation. Only without the Engine
-there is nothing to decide about, and answers of probes made blindly are thrown away.
+there is nothing to decide about but who gets requests: answers of probes made blindly say no more than that.
 """
 
 from __future__ import annotations
@@ -46,16 +46,19 @@ def collect(observers: Observers, state: State, now: float) -> Observed | Blind:
     # Collected before we look, so that what is seen includes what they did.
     outcomes = executor.collect() if executor else ()
     in_flight = executor.in_flight if executor else ()
-    samples = prober.collect() if prober else ()
-    inventory = _inventory(observers)
+    answers = prober.collect() if prober else ()
+    samples = tuple(replace(sample, at=now) if sample.at > now else sample for sample in answers)
+    with observers.runtime.looking():
+        inventory = _inventory(observers)
+        if not isinstance(inventory, Outage):
+            inventory = _with_logs(inventory, asked.logs, observers.runtime)
     if isinstance(inventory, Outage):
-        return Blind(now, desired, (*outages, inventory))
-    inventory = _with_logs(inventory, asked.logs, observers.runtime)
+        return Blind(now, desired, (*outages, inventory), samples)
     return Observed(
         at=now,
         desired=desired,
         inventory=inventory,
-        samples=tuple(replace(sample, at=min(sample.at, now)) if sample.at > now else sample for sample in samples),
+        samples=samples,
         in_flight=in_flight,
         outcomes=outcomes,
         loads=_loads(observers.meter, asked, inventory, now),

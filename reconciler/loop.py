@@ -158,7 +158,8 @@ def run(
         if (code := _exit_code(last, until, started_at, now)) is not None:
             _finish(world, last)
             return code
-        worked_seconds = time.monotonic() - began
+        # A tick that waited for an Engine in vain took nobody's processor.
+        worked_seconds = time.monotonic() - began if last.plan else 0.0
         spacing = BUSY_SPACING_SECONDS if world.executor.starting else max(SPACING_SECONDS, worked_seconds)
         # What happened may be what something else waits for: a drain begins, a dependency is ready.
         pause = spacing if last.events else _pause(last, tick_seconds, world.clock.now())

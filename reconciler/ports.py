@@ -7,6 +7,7 @@ fakes included, has to pass. Adapters catch their library's errors and raise the
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -101,6 +102,10 @@ class Runtime(Protocol):
 
     def prepare(self) -> None:
         """Make sure our network exists. Raises Unavailable, or Rejected where a foreign network has its name."""
+
+    def looking(self) -> AbstractContextManager[None]:
+        """The look of a tick: within it all that is asked takes a few seconds together, however the other side hangs.
+        What comes later raises Unavailable."""
 
     def inventory(self) -> Inventory:
         """All containers in one list call, and the images there are. Raises Unavailable rather than report less than

@@ -1,8 +1,8 @@
 """One pass, top to bottom: collect → decide → act → publish → conclude → record.
 
 A tick waits for nothing and sleeps never. What it can't see it doesn't decide about: without the Engine nothing is
-done at all, without the source the last desired state holds, without the edge the old routes (and so the old
-replicas) stay.
+done but to keep requests from those that answer badly, without the source the last desired state holds, without the
+edge the old routes (and so the old replicas) stay.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.collect import Observers, collect
+from reconciler.decide.blind import conclude_blindly, decide_blindly, withheld
 from reconciler.decide.outages import news
 from reconciler.decide.plan import Conclusion, Decision, conclude, decide
+from reconciler.decide.probes import blind_targets
 from reconciler.decide.status import blinded
 from reconciler.executor import Executor
 from reconciler.model.events import Event
@@ -185,15 +187,18 @@ def _record(
 
 
 def _blind(world: World, last: TickResult, blind: Blind, *, checkpoint: bool) -> TickResult:
-    """The result of a tick that could not see: replicas are unknown, not unhealthy, and nothing is done."""
-    outages = (*blind.outages, *_full_disk(world))
-    changed = news(last.state, outages, blind.at, unseen=["edge"])
-    statuses = {name: blinded(status, str(blind.outages[-1]), blind.at) for name, status in last.statuses.items()}
+    """The result of a tick that could not see: replicas are unknown, not unhealthy, and nothing is done but that those
+    which answer badly get no requests meanwhile."""
+    state, happened, unpublished = _route_blindly(world, last, blind)
+    outages = (*blind.outages, *unpublished, *_full_disk(world))
+    changed = news(state, outages, blind.at, unseen=["edge"])
+    why, away = str(blind.outages[-1]), withheld(state)
+    statuses = {name: blinded(status, why, away, blind.at) for name, status in last.statuses.items()}
     record = Record(
         blind.at,
         replace(changed.state, problems=blind.desired.problems),
         statuses,
-        (*last.unwritten, *changed.begun, *changed.ended),
+        (*last.unwritten, *happened, *changed.begun, *changed.ended),
         notices=tuple(map(str, outages)),
         edge=world.edge.describe(),
     )
@@ -204,10 +209,26 @@ def _blind(world: World, last: TickResult, blind: Blind, *, checkpoint: bool) ->
         state=changed.state,
         statuses=statuses,
         plan=None,
-        events=changed.ended,
+        events=(*happened, *changed.ended),
         outages=outages,
         unwritten=(),
     )
+
+
+def _route_blindly(world: World, last: TickResult, blind: Blind) -> tuple[State, tuple[Event, ...], tuple[Outage, ...]]:
+    """The state once the edge was told who gets requests, what happened, and whether the edge is out of reach. Where
+    nobody comes or goes it isn't asked."""
+    world.prober.watch(blind_targets(last.state))  # a controller that was started meanwhile asks nobody yet
+    decision = decide_blindly(blind, last.state)
+    if decision.table == last.state.published.table:
+        return decision.state, decision.events, ()
+    world.pulse.at("waiting for the database")
+    world.store.save(Record(blind.at, decision.state, last.statuses))  # intent before the deed
+    world.pulse.at("waiting for nginx", NGINX_SECONDS)
+    publication, unpublished = _publish(world.edge, decision.table)
+    if publication is None:
+        return decision.state, decision.events, unpublished
+    return *conclude_blindly(decision, publication, blind.at), ()
 
 
 def _full_disk(world: World) -> tuple[Outage, ...]:

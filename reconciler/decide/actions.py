@@ -279,8 +279,7 @@ def _create(
     before = _predecessor(view, name_of(slot))
     address = addresses.take(before.address if before else "")
     if address is None:
-        message = f"no address is left on network {addresses.network.name}; remove replicas, or use another"
-        return Wait(view.name, message)
+        return Wait(view.name, addresses.none_left)
     cause = reconciliation.create_cause + _displaced(view, slot, name_of, observed.inventory.foreign_names)
     action = CreateReplica(view.name, view.version_to_create, slot, name_of(slot), address, view.count, cause)
     return pause(view.app, action, _differing(before, action.version.spec_hash), view.now) or action

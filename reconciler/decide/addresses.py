@@ -40,6 +40,19 @@ class Addresses:
             self.last = address
         return address
 
+    @property
+    def none_left(self) -> str:
+        """What there is to say where no address is left, and what would help."""
+        network, (first, last) = self.network, self.network.bounds
+        foreign = sum(_is_in(network, address) for address in self._observed.inventory.foreign_addresses)
+        others = f", {foreign} of them by containers that are not ours" if foreign else ""
+        return (
+            f"no address is left on network {network.name}: the {last - first + 1} that replicas may have "
+            f"({network.first_address} to {network.last_address}) are all taken{others}; remove replicas or containers "
+            "that nobody needs, or run part of the apps by a second instance on another, larger network (--instance, "
+            "--network NAME)"
+        )
+
     @cached_property
     def _in_use(self) -> set[str]:
         used = {c.address for c in self._observed.containers if c.address}

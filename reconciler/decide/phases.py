@@ -93,6 +93,11 @@ class Replica:
         return self.phase is Phase.READY
 
     @property
+    def withheld(self) -> bool:
+        """Whether it is ready but for what it answered while the Engine couldn't be seen."""
+        return self.ready and self.state.withheld
+
+    @property
     def unwell(self) -> bool:
         """Whether something is known against it, so that people may ask what it said last."""
         state = self.state

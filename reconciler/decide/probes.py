@@ -15,6 +15,8 @@ from reconciler.decide.versions import version_for
 from reconciler.model.app_state import AppState
 from reconciler.model.observed import ContainerState
 from reconciler.model.plan import ProbeTarget
+from reconciler.model.replica_state import ReplicaState
+from reconciler.model.state import State
 
 
 def targets(views: Iterable[AppView]) -> tuple[ProbeTarget, ...]:
@@ -25,7 +27,17 @@ def targets(views: Iterable[AppView]) -> tuple[ProbeTarget, ...]:
         for view in views
         for replica in view.existing
         if _answers(replica)
-        for target in _of_replica(view.app, replica)
+        for target in _of_replica(view.app, replica.state)
+    )
+
+
+def blind_targets(state: State) -> tuple[ProbeTarget, ...]:
+    """The same while the Engine can't be seen: every check of whoever was last known to run."""
+    return tuple(
+        target
+        for replica in state.replicas.values()
+        if replica.container_id and replica.exits.ended_at is None and replica.app_name in state.apps
+        for target in _of_replica(state.apps[replica.app_name], replica)
     )
 
 
@@ -34,8 +46,8 @@ def _answers(replica: Replica) -> bool:
     return container is not None and container.state is ContainerState.RUNNING and not leaving and not replica.busy
 
 
-def _of_replica(app_state: AppState, replica: Replica) -> Iterable[ProbeTarget]:
-    state, app = replica.state, version_for(app_state, replica.spec_hash).app
+def _of_replica(app_state: AppState, state: ReplicaState) -> Iterable[ProbeTarget]:
+    app = version_for(app_state, state.spec_hash).app
     trial = on_trial(app_state)
     for kind, check in checks_of(app).items():
         port = check.port or app.main_port

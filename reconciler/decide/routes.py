@@ -92,6 +92,9 @@ def _live(view: AppView, reconciliation: Reconciliation) -> tuple[list[Replica],
         return unwell, (Wait(view.name, f"all {len(unwell)} replicas are unwell; they stay routed"),)
     if unwell and most_are_unhealthy(staying):
         live += [r for r in unwell if r.phase is Phase.UNHEALTHY and r.name in view.routed]
+    if withheld := ", ".join(r.name for r in staying if r.withheld):
+        why = "for what it answered while the Docker Engine could not be seen"
+        return live, (Wait(view.name, f"no requests reach {withheld} before the next good answer, {why}"),)
     if held and any(r.ready and r not in live for r in staying):
         return live, (Wait(view.name, "waiting for the rest of the step before changing routes", held),)
     return live, (Wait(view.name, f"waiting for nginx to route to {fresh}"),) if fresh else ()
@@ -108,7 +111,7 @@ def _is_wanted(view: AppView, replica: Replica) -> bool:
 
 def _routable(view: AppView, replica: Replica, held: float | None) -> bool:
     if replica.ready:
-        return held is None or replica.name in view.routed
+        return not replica.withheld and (held is None or replica.name in view.routed)
     back_by = replica.in_place_until
     if replica.name not in view.routed or back_by is None:
         return False
@@ -118,7 +121,7 @@ def _routable(view: AppView, replica: Replica, held: float | None) -> bool:
 def _is_unwell(view: AppView, replica: Replica) -> bool:
     """Whether it fails a check, and not since its start: one that never was healthy is still starting."""
     if replica.phase is not Phase.UNREADY:
-        return replica.phase is Phase.UNHEALTHY
+        return replica.phase is Phase.UNHEALTHY or replica.withheld
     own = version_for(view.app, replica.spec_hash).app
     return replica.state.health.verdict is Verdict.HEALTHY or health_check_of(own) is None
 

@@ -6,6 +6,7 @@ Derived from the same view the actions came from, so that status and deeds can't
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Literal
 
@@ -27,6 +28,7 @@ from reconciler.model.status import AppStatus, CertificateStatus, Condition, Rep
 from reconciler.model.unrest import UNREST_SECONDS
 
 _NO_LOAD = ReplicaLoad()
+_WITHHELD = "answers badly while the Docker Engine can't be seen: no requests until it answers well"
 
 # Whoever doesn't run can't be asked how they are: what they answered last says nothing of now.
 _MUTE = frozenset(Phase) - RUNNING - {Phase.LEAVING}
@@ -67,14 +69,27 @@ def describe(decision: AppDecision, served: Served, replicas: Mapping[str, Repli
     )
 
 
-def blinded(status: AppStatus, message: str, now: float) -> AppStatus:
-    """The last status again while the Engine can't be seen: health unknown, and why."""
-    replicas = tuple(
-        replace(replica, health=replace(replica.health, verdict=Verdict.UNKNOWN)) for replica in status.replicas
-    )
+def blinded(status: AppStatus, message: str, withheld: AbstractSet[str], now: float) -> AppStatus:
+    """The last status again while the Engine can't be seen: health unknown, and why; and which replicas are
+    ``withheld`` from requests for what they answer meanwhile."""
+    replicas = tuple(_blinded(replica, withheld) for replica in status.replicas)
+    if away := ", ".join(replica.name for replica in status.replicas if replica.name in withheld):
+        message = f"{message}; {away} answers badly meanwhile, and gets no requests until it answers well"
     degraded = _condition("Degraded", (True, Reason.ENGINE_UNREACHABLE, message), status.conditions, now)
     conditions = (*(c for c in status.conditions if c.type != "Degraded"), degraded)
-    return replace(status, replicas=replicas, conditions=conditions, error=message)
+    routed = (
+        status.routed + sum(r.state == "ready" for r in replicas) - sum(r.state == "ready" for r in status.replicas)
+    )
+    return replace(status, replicas=replicas, conditions=conditions, error=message, routed=routed)
+
+
+def _blinded(replica: ReplicaStatus, withheld: AbstractSet[str]) -> ReplicaStatus:
+    health = replace(replica.health, verdict=Verdict.UNKNOWN)
+    if replica.name in withheld:
+        return replace(replica, health=health, state="down", note=_WITHHELD)
+    if replica.note == _WITHHELD:
+        return replace(replica, health=health, state="ready", note="")
+    return replace(replica, health=health)
 
 
 def _certificate(certificate: ServedCertificate, served: Served) -> CertificateStatus:
@@ -195,6 +210,8 @@ def _note(decision: AppDecision, replica: Replica, own: App, routed: frozenset[s
         return f"unhealthy: {state.health.detail}" + (", but still routed" if replica.name in routed else "")
     if replica.phase is Phase.UNREADY:
         return f"readiness fails: {state.readiness.detail}"
+    if replica.withheld and state.blind and replica.name not in routed:
+        return f"no requests until it answers well: {state.blind.detail}, while the Docker Engine could not be seen"
     if replica.ready and own.routes and replica.name not in routed:
         return "ready, waiting for the route table"
     if replica.ready and state.exits.out_of_memory and _is_recent(state.restarts.last_at, decision.view.now):

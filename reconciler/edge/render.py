@@ -63,7 +63,11 @@ class Renderer:
         self._settings = settings
         self.build = build
         self._environment = _environment(settings)
-        self._environment.globals |= {"settings": settings, "build": build, "default_limits": _limits(EdgeOptions())}
+        self._environment.globals |= {
+            "settings": settings,
+            "build": build,
+            "default_limits": _limits(EdgeOptions(), lua=build.lua),
+        }
         self._listens = {port: tuple(_listens(settings, build, port)) for port in (settings.port, settings.tls_port)}
         # A table that changes in one app of a thousand costs one app's rendering.
         self._upstream = lru_cache(maxsize=4096)(self._render_upstream)
@@ -121,7 +125,7 @@ class Renderer:
         return "\n".join(part for part in parts if part)
 
     def _render_upstream(self, app: AppRoutes) -> str:
-        return self._template("upstream.conf.j2", _app_values(app))
+        return self._template("upstream.conf.j2", _app_values(app, self.build))
 
     def _virtual_server(self, server: VirtualServer, *, tls: bool) -> str:
         locations = () if tls and not server.certificate else server.locations
@@ -144,7 +148,7 @@ class Renderer:
         wants_redirect = location.route.tls is not None and location.route.tls.redirect
         # Behind a proxy it is the proxy that tells whether a client came by https, whichever port it uses itself.
         may_be_plain = not tls or bool(self._settings.trusted_proxies)
-        values = _app_values(location.app) | {
+        values = _app_values(location.app, self.build) | {
             "route": location.route,
             "matches": (f"= {location.path}", f"{location.path}/") if location.path else ("/",),
             "cut": location.path if location.route.strip_prefix else "",
@@ -209,7 +213,7 @@ def _marked(app_name: str, text: str) -> str:
     return f"# app {app_name}\n{text}# end\n" if text.strip() else ""
 
 
-def _app_values(app: AppRoutes) -> dict[str, Any]:
+def _app_values(app: AppRoutes, build: Build) -> dict[str, Any]:
     """What the templates of one app may use."""
     options = app.options
     variable = "orchestry_" + app.app_name.replace("-", "_")
@@ -225,8 +229,8 @@ def _app_values(app: AppRoutes) -> dict[str, Any]:
         "sticky_key": {"cookie": f"{variable}_key", "ip": "binary_remote_addr"}.get(options.sticky or ""),
         "rate": _rate(options.rate_limit.requests_per_second) if options.rate_limit else "",
         "live": any(not server.draining for server in app.servers),
-        "limits": _limits(options),
-        "websocket_limits": _limits(options) | _websocket_limits(options),
+        "limits": _limits(options, lua=build.lua),
+        "websocket_limits": _limits(options, lua=build.lua) | _websocket_limits(options),
         "response_header": _response_header(options.response_header_bytes),
     }
 
@@ -241,14 +245,17 @@ def _scheme(app: AppRoutes) -> str:
     return ("grpcs" if encrypted else "grpc") if app.upstream.protocol == "GRPC" else "https" if encrypted else "http"
 
 
-def _limits(options: EdgeOptions) -> dict[str, str]:
-    """The directives that bound a request in size, time and tries. nginx takes whole milliseconds."""
+def _limits(options: EdgeOptions, *, lua: bool) -> dict[str, str]:
+    """The directives that bound a request in size, time and tries. nginx takes whole milliseconds. Without Lua it can't
+    tell a connection that was refused from one that broke off, so all that failed is repeated as rarely as the latter:
+    it may be the request that ends the replicas it is sent to."""
+    retries = options.retries if lua else min(options.retries, 1)
     return {
         "client_max_body_size": str(options.max_body_bytes),
         "proxy_connect_timeout": _time(options.connect_timeout_seconds),
         "proxy_send_timeout": _time(options.send_timeout_seconds),
         "proxy_read_timeout": _time(options.read_timeout_seconds),
-        "proxy_next_upstream_tries": str(options.retries + 1),
+        "proxy_next_upstream_tries": str(retries + 1),
         "proxy_next_upstream_timeout": _time(options.retry_timeout_seconds),
     }
 

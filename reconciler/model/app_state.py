@@ -18,6 +18,8 @@ from reconciler.model.unrest import Unrest
 from reconciler.model.version import Version
 
 KEPT_FORMER_VERSIONS = 5
+# Once the Engine is seen again, replicas have at least so long to be heard of anew.
+HEARD_ANEW_SECONDS = 10.0
 # How long it is believed that the Engine would create a replica, once it was found out.
 CHECK_HOLDS_SECONDS = 60.0
 
@@ -25,10 +27,11 @@ CHECK_HOLDS_SECONDS = 60.0
 @dataclass(frozen=True, slots=True)
 class Rollout:
     """A change of version under way. ``max_available`` is how many new replicas could be relied on at once so far, and
-    ``progressed_at`` when there last were more than ever before.
+    ``progressed_at`` when there last were more than ever before; ``max_made`` is how many were there at once.
 
     ``canary_at`` is when the canary began to get its share of the traffic, None before; ``promoted`` says that its
-    analysis came out well.
+    analysis came out well. Of the time since then ``lost_seconds`` don't count, in which nobody could see how it goes;
+    ``seen_again_at`` is when the last such time was over. None is what there was none of.
     """
 
     from_hash: str | None
@@ -38,6 +41,32 @@ class Rollout:
     canary_at: Moment | None = None
     promoted: bool = False
     max_available: int = 0
+    max_made: int | None = None
+    lost_seconds: float | None = None
+    seen_again_at: Moment | None = None
+
+    def expires_at(self, since: float, seconds: float) -> float:
+        """When so many seconds since then are over, those lost not counted."""
+        own = since + (self.lost_seconds or 0.0) + seconds
+        if self.seen_again_at is None:
+            return own
+        return max(own, self.seen_again_at + min(seconds, HEARD_ANEW_SECONDS))
+
+    def joined(self, made: int, at: float) -> Rollout:
+        """So many of its replicas are there, more than ever before. One that came late, since others had to drain or to
+        end first, has its time from then."""
+        joined = replace(self, max_made=made)
+        late = self.analysis_since is None and at - self.progressed_at - (self.lost_seconds or 0.0) > HEARD_ANEW_SECONDS
+        return joined.begun_anew(at) if late else joined
+
+    def unseen_for(self, seconds: float, at: float) -> Rollout:
+        """So long, until now, nobody could see how it goes."""
+        return replace(self, lost_seconds=(self.lost_seconds or 0.0) + seconds, seen_again_at=at)
+
+    def begun_anew(self, at: float) -> Rollout:
+        """Programs of its replicas were ended by something outside, and start anew: none of its time is spent."""
+        since = self.analysis_since or self.progressed_at
+        return replace(self, lost_seconds=max(self.lost_seconds or 0.0, at - since))
 
     @property
     def analysis_since(self) -> float | None:
@@ -46,21 +75,21 @@ class Rollout:
 
     def progressed(self, available: int, at: float) -> Rollout:
         """More new replicas can be relied on than ever before."""
-        return replace(self, progressed_at=at, max_available=available)
+        return replace(self, progressed_at=at, max_available=available, lost_seconds=None)
 
     def resumed(self, to_hash: str, at: float) -> Rollout:
         """What held up a rollout to this version from outside is over: it has its time from here."""
-        return replace(self, progressed_at=at) if to_hash == self.to_hash else self
+        return replace(self, progressed_at=at, lost_seconds=None) if to_hash == self.to_hash else self
 
     def canary_entered_traffic(self, at: float) -> Rollout:
-        return replace(self, canary_at=at)
+        return replace(self, canary_at=at, lost_seconds=None)
 
     def canary_called_off(self, at: float) -> Rollout:
         """The spec asks for no canary any more: the rollout goes on from here."""
-        return replace(self, canary_at=None, progressed_at=at)
+        return replace(self, canary_at=None, progressed_at=at, lost_seconds=None)
 
     def canary_promoted(self, at: float) -> Rollout:
-        return replace(self, promoted=True, progressed_at=at)
+        return replace(self, promoted=True, progressed_at=at, lost_seconds=None)
 
 
 @dataclass(frozen=True, slots=True)

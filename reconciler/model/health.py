@@ -43,7 +43,8 @@ class Health:
     """The standing of one check of one replica.
 
     ``since`` is when the verdict last changed. ``on_trust`` says that the replica was taken for healthy without having
-    answered, and has not answered well since. ``detail`` is the last failed answer.
+    answered, and has not answered well since. ``detail`` is the last failed answer; where it is ``unreached`` the
+    network said so, and nothing is known of the program.
     """
 
     verdict: Verdict = Verdict.UNKNOWN
@@ -52,6 +53,7 @@ class Health:
     consecutive_failures: int = 0
     detail: str = ""
     tally: Tally = Tally()
+    unreached: bool = False
 
     @property
     def has_answered_well(self) -> bool:

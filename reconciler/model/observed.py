@@ -116,13 +116,15 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class ProbeSample:
-    """One answer, or failure to answer, of one container to one check. ``at``: epoch seconds."""
+    """One answer, or failure to answer, of one container to one check. ``at``: epoch seconds. ``unreached``: it is the
+    network that failed, and the program was not asked."""
 
     container_id: str
     check: CheckKind
     at: float
     ok: bool
     detail: str
+    unreached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +196,10 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Blind:
-    """A moment at which the Engine could not be seen, so that there is nothing to decide about: why is in ``outages``,
-    last."""
+    """A moment at which the Engine could not be seen, so that there is nothing to decide about but who gets requests,
+    by ``samples``: why is in ``outages``, last."""
 
     at: float
     desired: Desired
     outages: tuple[Outage, ...]
+    samples: tuple[ProbeSample, ...] = ()

@@ -5,10 +5,11 @@ A value; each transition has a name here, and leaves a state that can be (`tests
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from reconciler.model.backoff import Backoff
-from reconciler.model.health import CheckKind, Health
+from reconciler.model.health import CheckKind, Health, Verdict
 from reconciler.model.moments import Moment
 
 # So many exits within this time are a crash loop; no more of them are kept.
@@ -107,13 +108,35 @@ class Restarts:
 
 
 @dataclass(frozen=True, slots=True)
+class BlindHealth:
+    """The standing of a replica by its answers while the Engine can't be seen, kept apart from its health: so little is
+    known then that only its requests depend on it.
+
+    ``withheld_at`` is when it was taken out of the route table for them; None where it was not.
+    """
+
+    health: Health
+    readiness: Health
+    withheld_at: Moment | None = None
+
+    @property
+    def is_well(self) -> bool:
+        return Verdict.UNHEALTHY not in (self.health.verdict, self.readiness.verdict)
+
+    @property
+    def detail(self) -> str:
+        """The last failed answer."""
+        return self.health.detail or self.readiness.detail
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaState:
     """What is remembered of one replica, by its name. A new container in the same slot starts anew, but for its
     back-off.
 
     ``container_id`` is "" while there is no container. ``ready_at`` is when it last became fit for traffic, None while
     it is not; ``disturbed_at`` when it last ended or vanished, None once it is ready again. ``removal`` paces attempts
-    to remove it.
+    to remove it. ``blind`` is what it has answered while the Engine can't be seen, None where that was well.
     """
 
     name: str
@@ -131,6 +154,12 @@ class ReplicaState:
     exits: Exits = Exits()
     restarts: Restarts = Restarts()
     removal: Backoff | None = None
+    blind: BlindHealth | None = None
+
+    @property
+    def withheld(self) -> bool:
+        """Whether it gets no requests for what it answered while the Engine couldn't be seen."""
+        return self.blind is not None and self.blind.withheld_at is not None
 
     @property
     def in_service(self) -> bool:
@@ -178,9 +207,25 @@ class ReplicaState:
         """The last failed answer that it gave; "" where there was none."""
         return self.health.detail or self.readiness.detail
 
+    @property
+    def unreached(self) -> bool:
+        """Whether all that is known against it is that the network doesn't reach it."""
+        failing = [health for health in (self.health, self.readiness) if health.consecutive_failures]
+        return bool(failing) and all(health.unreached for health in failing)
+
     def checked(self, check: CheckKind, health: Health) -> ReplicaState:
         """A check says this of it."""
         return replace(self, health=health) if check == "health" else replace(self, readiness=health)
+
+    def answering_blindly(self, blind: BlindHealth | None) -> ReplicaState:
+        """It has answered so while the Engine can't be seen; None: well, or it is judged by its health again."""
+        return self if blind == self.blind else replace(self, blind=blind)
+
+    def withheld_since(self, at: float) -> ReplicaState:
+        """It gets no requests for what it answers while the Engine can't be seen."""
+        if self.blind is None or self.withheld:
+            return self
+        return replace(self, blind=replace(self.blind, withheld_at=at))
 
     def crashed(self, at: float, *, ended: bool, code: int | None, log: str, out_of_memory: str = "") -> ReplicaState:
         """Its program ended, and may have been ``ended`` or started again since; None is what the Engine didn't say."""
@@ -199,6 +244,7 @@ class ReplicaState:
             ready_at=None,
             disturbed_at=at,
             exits=exits,
+            blind=None,
         )
 
     def found_out_of_memory(self, words: str, log: str) -> ReplicaState:
@@ -231,7 +277,8 @@ class ReplicaState:
     def vanished(self, at: float) -> ReplicaState:
         """Its container is gone, and not by our doing."""
         exits, restarts = replace(self.exits, ended_at=at), self._without_container()
-        return replace(self, container_id="", ready_at=None, disturbed_at=at, exits=exits, restarts=restarts)
+        gone = replace(self, container_id="", ready_at=None, disturbed_at=at, exits=exits, restarts=restarts)
+        return gone.answering_blindly(None)
 
     def removed(self) -> ReplicaState:
         """We removed its container."""
@@ -248,6 +295,30 @@ class ReplicaState:
     def restarts_taken_over(self, by_controller: bool) -> ReplicaState:
         """From now on the controller starts it again, or else the Engine."""
         return replace(self, restarts=replace(self.restarts, by_controller=by_controller))
+
+    def pardoned(self, explained: Callable[[float], bool], until: float) -> ReplicaState:
+        """The ends of its program that something else explains are no crashes, and no start counts that failed up to
+        ``until``; what fails after it is paced as ever."""
+        recent = tuple(exit_at for exit_at in self.exits.recent if not explained(exit_at))
+        backoff = self.restarts.backoff
+        if backoff is not None and backoff.failed_at <= until and explained(backoff.failed_at):
+            backoff = None
+        if recent == self.exits.recent and backoff is self.restarts.backoff:
+            return self
+        exits, restarts = replace(self.exits, recent=recent), replace(self.restarts, backoff=backoff)
+        return replace(self, exits=exits, restarts=restarts)
+
+    def started_anew(self, at: float) -> ReplicaState:
+        """Its program was ended and started again by something outside: what the one before answered is not its own."""
+        return replace(
+            self,
+            health=_begun_anew(self.health),
+            readiness=_begun_anew(self.readiness),
+            ready_at=None,
+            disturbed_at=at,
+            exits=replace(self.exits, ended_at=None),
+            blind=None,
+        )
 
     def crash_loop_over(self) -> ReplicaState:
         """It has been well for so long that its crashes are forgotten."""

@@ -115,7 +115,9 @@ class EdgeOptions(Part):
     send_timeout_seconds: Period = Field(60, description="Between two writes of a request to a replica.")
     rate_limit: RateLimit | None = Field(None, description="Limit per client address; above it, 429.")
     retries: Annotated[int, Field(ge=0, le=10)] = Field(
-        2, description="Other replicas to try when one doesn't answer; a request that isn't idempotent only if unsent."
+        2,
+        description="Other replicas to try when one doesn't answer; one at most once it was sent and broke off, and "
+        "none where it isn't idempotent.",
     )
     retry_timeout_seconds: Seconds = Field(10, description="How long retries may go on; 0: as long as it takes.")
 

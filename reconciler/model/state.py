@@ -31,12 +31,28 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class Absence:
+    """The last time in which the Engine could not be seen, until it was again."""
+
+    since: Moment
+    until: Moment
+
+    # So long before and after it, what ends programs may be the Engine that goes down, or comes up.
+    MARGIN_SECONDS = 15.0
+
+    def explains(self, at: float) -> bool:
+        """Whether a program that ended then may have been ended by what took the Engine away."""
+        return self.since - self.MARGIN_SECONDS <= at <= self.until + self.MARGIN_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Everything that is remembered, ``as_of`` the moment at which it was so. ``revision`` is the last one applied,
     ``problems`` are those of the last reading of the source; ``last_address`` is the last one given to a replica, so
     that addresses are not reused while an old nginx worker may still know them. ``outages`` tells since when each side
     is out of reach that is. What was last told of a rewritten branch is not kept, since whoever reads the source anew
-    knows of none."""
+    knows of none; nor ``absence``, which matters for some seconds only, nor when this
+    process ``looked_at`` all that there is, 0 where it never did."""
 
     apps: Mapping[str, AppState] = field(default_factory=dict)
     replicas: Mapping[str, ReplicaState] = field(default_factory=dict)
@@ -47,3 +63,5 @@ class State:
     outages: Mapping[str, Moment] = field(default_factory=dict)
     as_of: Moment = field(default=0.0, compare=False)
     rewritten: str = field(default="", compare=False)
+    absence: Absence | None = field(default=None, compare=False)
+    looked_at: Moment = field(default=0.0, compare=False)

@@ -11,6 +11,7 @@ all while nobody can tell what those are.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import ssl
@@ -36,15 +37,18 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_DETAIL_LENGTH = 200
 MAX_CODES_SHOWN = 8
 _CHUNK_BYTES = 16 * 1024
+_OF_THE_NETWORK = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN}
 _HEADERS = {"User-Agent": "orchestry-probe", "Accept": "*/*", "Connection": "close"}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a check: whether it passed, and what was asked and found, in at most a line of printable text."""
+    """The answer to a check: whether it passed, and what was asked and found, in at most a line of printable text.
+    ``unreached``: the network failed, and the program was not asked."""
 
     ok: bool
     detail: str
+    unreached: bool = False
 
 
 Check = Callable[[], Answer]
@@ -115,7 +119,8 @@ class TcpCheck:
         try:
             self._connections.open(target.address, target.port, target.check.timeout_seconds).close()
         except OSError as error:
-            return Answer(False, f"{asked}: {explain(error, target.check.timeout_seconds) or error}")
+            detail = explain(error, target.check.timeout_seconds) or error
+            return Answer(False, f"{asked}: {detail}", is_unreached(error))
         return Answer(True, f"{asked}: accepts connections")
 
 
@@ -138,7 +143,7 @@ class HttpCheck:
             status, body = self._exchange(timeout_seconds)
         except Exception as error:  # noqa: BLE001 whatever bytes make the libraries raise, it is a failed check
             detail = explain(error, timeout_seconds) or self._excerpts.of(str(error)) or type(error).__name__
-            return Answer(False, f"{self._asked}: {detail}")
+            return Answer(False, f"{self._asked}: {detail}", is_unreached(error))
         return self._judge(status, body)
 
     def _exchange(self, timeout_seconds: float) -> tuple[int, bytes]:
@@ -235,6 +240,11 @@ def explain(error: BaseException, timeout_seconds: float) -> str:
             case OSError(errno=int(number)):
                 return os.strerror(number).lower()
     return ""
+
+
+def is_unreached(error: BaseException) -> bool:
+    """Whether it is the network that failed."""
+    return any(isinstance(cause, OSError) and cause.errno in _OF_THE_NETWORK for cause in _causes(error))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -17,7 +17,7 @@ import h2.events
 import h2.exceptions
 
 from reconciler.model.plan import ProbeTarget
-from reconciler.probe.checks import Answer, Excerpts, RedactorOf, asked_of, explain
+from reconciler.probe.checks import Answer, Excerpts, RedactorOf, asked_of, explain, is_unreached
 from reconciler.probe.sockets import Connections
 from reconciler.probe.trust import Trust
 
@@ -51,7 +51,7 @@ class GrpcCheck:
             return Answer(False, f"{self._asked}: answered with something that is not HTTP/2")
         except Exception as error:  # noqa: BLE001 whatever bytes make the libraries raise, it is a failed check
             detail = explain(error, self._target.check.timeout_seconds) or self._excerpts.of(str(error))
-            return Answer(False, f"{self._asked}: {detail or type(error).__name__}")
+            return Answer(False, f"{self._asked}: {detail or type(error).__name__}", is_unreached(error))
         return self._judge(headers, body)
 
     def _call(self) -> tuple[dict[str, str], bytes]:

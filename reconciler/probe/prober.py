@@ -233,7 +233,10 @@ class BackgroundProber:
         target, previous = watch.target, watch.previous
         watch.previous = answer.ok
         watch.successes = watch.successes + 1 if answer.ok else 0
-        self._samples.append(ProbeSample(target.container_id, target.kind, self._clock(), answer.ok, answer.detail))
+        sample = ProbeSample(
+            target.container_id, target.kind, self._clock(), answer.ok, answer.detail, answer.unreached
+        )
+        self._samples.append(sample)
         return (target.quick or previous is False) if answer.ok else not target.quick
 
 

@@ -185,7 +185,7 @@ def _rollout_outlook(subject: Subject, state: AppState, rollout: Rollout) -> Ite
         since = f"canary: has its share of the traffic since {subject.ago(rollout.canary_at)}"
         yield f"{since}, {verdict if analysed else 'promoted'}"
     if not analysed and not state.failed:
-        left = age(rollout.progressed_at + strategy.progress_deadline_seconds - subject.now)
+        left = age(rollout.expires_at(rollout.progressed_at, strategy.progress_deadline_seconds) - subject.now)
         what = "rolled back" if strategy.on_failure == "rollback" else "paused"
         if not rollout.from_hash:
             yield f"Degraded in {left} if no further replica becomes ready; there is no version to go back to"

@@ -10,7 +10,10 @@ worker for ever. And underneath it, requests lets ``REQUESTS_CA_BUNDLE`` win ove
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPConnection
@@ -24,7 +27,28 @@ from reconciler.ports import Fence, no_fence
 
 # Between two signs of life of a pull; the Engine reports progress far more often than that.
 SILENT_PULL_SECONDS = 300.0
-LOOK_SECONDS = 15.0
+# For a look of whoever has given itself no less.
+_LOOK_SECONDS = 15.0
+
+
+_bound = threading.local()
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Within it, all looks of this thread together take no longer than that."""
+    before = getattr(_bound, "ends_at", None)
+    _bound.ends_at = time.monotonic() + seconds
+    try:
+        yield
+    finally:
+        _bound.ends_at = before
+
+
+def seconds_left() -> float:
+    """How long the next look of this thread may take."""
+    ends_at = getattr(_bound, "ends_at", None)
+    return _LOOK_SECONDS if ends_at is None else float(ends_at) - time.monotonic()
 
 
 _ONLY_LOOKS = ("GET", "HEAD")
@@ -48,16 +72,23 @@ class BoundedClient(docker.APIClient):
         return super().send(request, **options)
 
     def get(self, *arguments: Any, **options: Any) -> Any:
-        """Send a request that only looks. The loop waits for it, and at nothing of it may an Engine that hangs hold up
-        the loop for long."""
+        """Send a request that only looks, for which somebody waits. Raises TimeoutError where the time is over that
+        whoever asks has given all its looks together."""
         if options.get("timeout") is not None:
-            options["timeout"] = min(options["timeout"], LOOK_SECONDS)
+            options["timeout"] = min(options["timeout"], seconds_left())
+            if options["timeout"] <= 0:
+                raise TimeoutError("no time is left for another look")
         return super().get(*arguments, **options)
 
     def post(self, *arguments: Any, **options: Any) -> Any:
         if options.get("timeout") is None:
             options["timeout"] = SILENT_PULL_SECONDS
-        return super().post(*arguments, **options)
+        began = time.monotonic()
+        try:
+            return super().post(*arguments, **options)
+        finally:
+            if getattr(_bound, "ends_at", None) is not None:  # what changes something is no look
+                _bound.ends_at += time.monotonic() - began
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
         return super().merge_environment_settings(url, proxies, stream, self.verify if verify is None else verify, cert)

@@ -28,6 +28,7 @@ class Deaths:
         # Since their last start: those the kernel took a process from, and those that died.
         self._short_of_memory: set[str] = set()
         self._ended: dict[str, Death] = {}
+        self._missed = False
 
     def started(self, container_id: str) -> None:
         """A run begins, or the container is gone: what the one before it came to is not this one's."""
@@ -47,6 +48,17 @@ class Deaths:
         """It ended; the Engine may be starting it again already."""
         with self._lock:
             self._tell(container_id, Death(exit_code, out_of_memory=container_id in self._short_of_memory))
+
+    def missed(self) -> None:
+        """Whoever tells was cut off, and may have missed some."""
+        with self._lock:
+            self._missed = True
+
+    def take_missed(self) -> bool:
+        """Whether some may have been missed since this was last asked."""
+        with self._lock:
+            missed, self._missed = self._missed, False
+        return missed
 
     def new(self) -> dict[str, Death]:
         """The last one of each container, unless it is settled."""

@@ -6,8 +6,10 @@ the Engine offers to hold on to between two calls is held here: the connection, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from reconciler.model.reasons import Reason
 from reconciler.model.spec import App
 from reconciler.ports import Fence, LeadershipUnknown, TryLater, Unavailable, no_fence
 from reconciler.runtime.actions import Owned, Performer, remove_gracefully
-from reconciler.runtime.client import BoundedClient
+from reconciler.runtime.client import BoundedClient, within
 from reconciler.runtime.connections import Connections
 from reconciler.runtime.deaths import Deaths
 from reconciler.runtime.digest_key import DigestKey
@@ -32,9 +34,13 @@ from reconciler.runtime.log_defaults import LogDefaults
 from reconciler.runtime.looks import CloserLooks, last_log
 from reconciler.runtime.mounts import MountPolicy
 from reconciler.runtime.network import ReplicaNetwork
+from reconciler.runtime.patience import LookPatience
 from reconciler.runtime.secrets import Secrets, SecretsDirectory
 from reconciler.runtime.translate import checks_left, ownership_labels, read_listing, without_secrets
 from reconciler.runtime.volumes import Volumes
+
+# A probe waits for it, and with it the verdict on a replica.
+_REDACTOR_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,8 @@ class DockerRuntime:
         self._looks = CloserLooks(self._deaths)
         self._owned = Owned(instance)
         self._capacity: Capacity | None = None
+        self._patience = LookPatience()
+        self._saw = False
         self._events = self._event_watch(wake)
         self._secrets = Secrets(SecretsDirectory(secrets_dir), DigestKey(secrets_key))
         self._volumes = Volumes(instance, allow_volumes, volume_record)
@@ -147,8 +155,28 @@ class DockerRuntime:
         self._network.survey()
         self.host_capacity()
 
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """See `ports.Runtime.looking`."""
+        began, self._saw = time.monotonic(), False
+        with within(self._patience.seconds):
+            yield
+        if self._saw:
+            self._patience.saw(time.monotonic() - began)
+        else:
+            self._patience.saw_nothing()
+
     def inventory(self) -> Inventory:
         """See `ports.Runtime.inventory`. Raises Unavailable also before `prepare`."""
+        try:
+            inventory = self._look()
+        except Unavailable:
+            self._looks.begin_anew()  # whatever was restarted meanwhile, nobody has told us of it
+            raise
+        self._saw = True
+        return inventory
+
+    def _look(self) -> Inventory:
         self._events.check()
         network = self._network.known
         deaths = self._deaths.new()
@@ -183,7 +211,7 @@ class DockerRuntime:
 
     def redactor_of(self, container_id: str) -> Callable[[str], str]:
         """The redactor of a container: it makes the values of its secrets unreadable in a text. Raises Unavailable."""
-        with self._engine.read() as api:
+        with within(_REDACTOR_SECONDS), self._engine.read() as api:
             config = api.inspect_container(container_id)["Config"]
         return lambda text: without_secrets(text, config)
 

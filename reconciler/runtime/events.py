@@ -132,6 +132,7 @@ class EventWatch:
                 for event in stream:
                     self.tell(event)
             finally:
+                self._deaths.missed()
                 self._images.follow(False)
                 self._stream = None
                 _cut(stream)

@@ -50,6 +50,13 @@ _RULES = (
         "replicas need fixed addresses: remove that network (it will be made anew, with a subnet of its own), "
         "or have the controller use another",
     ),
+    _rule(
+        r"no available (ipv4 )?addresses|non-overlapping ipv4 address pool|fully subnetted",
+        TryLater,
+        Reason.NETWORK_UNFIT,
+        "remove containers or networks that nobody needs, or give the Engine larger pools (`default-address-pools` in "
+        "its daemon.json)",
+    ),
     _rule(r"bind source path does not exist", TryLater, Reason.HOST_PATH_MISSING, "create it on the host"),
     _rule(
         r"exec: \"|exec format error|argument list too long|chdir to cwd|unable to find (user|group)|no such user",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from docker.errors import APIError, NotFound
 
 from reconciler.model.observed import Container, ContainerState
-from reconciler.runtime.client import BoundedClient
+from reconciler.runtime.client import BoundedClient, seconds_left
 from reconciler.runtime.deaths import Death, Deaths
 from reconciler.runtime.engine import sentence_of
 from reconciler.runtime.translate import Json, epoch_seconds, without_secrets
@@ -23,6 +23,8 @@ LOG_LINES = 20
 LOG_BYTES = 4096
 # At most so many in one observation: a host whose containers all died at once must still be observed quickly.
 LOOKS_AT_ONCE = 64
+# An Engine so slow that no more is left of the tick's look has the others looked at in the next one.
+RESERVE_SECONDS = 2.0
 
 _DOWN = frozenset({ContainerState.EXITED, ContainerState.RESTARTING, ContainerState.DEAD})
 
@@ -47,6 +49,10 @@ class CloserLooks:
         self._looks: dict[str, _Look] = {}
         self._there_before: frozenset[str] | None = None  # and not looked at yet; None before the first list
 
+    def begin_anew(self) -> None:
+        """Nobody may have been told what happened lately: all that are there then are to be looked at again."""
+        self._there_before = None
+
     def add_to(
         self, containers: Iterable[Container], deaths: dict[str, Death], api: BoundedClient
     ) -> tuple[tuple[Container, ...], bool]:
@@ -54,13 +60,19 @@ class CloserLooks:
 
         ``deaths`` are those that were new before the containers were listed.
         """
+        if self._deaths.take_missed():
+            self.begin_anew()
         listed = {container.id: container for container in containers}
         before = frozenset(listed) if self._there_before is None else self._there_before
         due = [c for c in listed.values() if c.id in deaths or c.id in before or self._is_stale(c)]
         due.sort(key=lambda container: container.id not in deaths)
+        looked = 0
         for container in due[:LOOKS_AT_ONCE]:
+            if looked and seconds_left() < RESERVE_SECONDS:
+                break
             self._look(container, deaths.get(container.id), api)
-        left = {container.id for container in due[LOOKS_AT_ONCE:]}
+            looked += 1
+        left = {container.id for container in due[looked:]}
         self._looks = {container_id: look for container_id, look in self._looks.items() if container_id in listed}
         self._there_before = before & left
         self._deaths.settle({died: death for died, death in deaths.items() if died not in left})

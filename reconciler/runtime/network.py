@@ -11,6 +11,7 @@ A network of our name that somebody else made is used as it is, and never remove
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,11 +23,13 @@ from reconciler.model.observed import Network
 from reconciler.model.reasons import Reason
 from reconciler.ports import Rejected, Unavailable
 from reconciler.runtime.client import BoundedClient
-from reconciler.runtime.engine import Engine
+from reconciler.runtime.engine import Engine, sentence_of
 from reconciler.runtime.translate import Json, is_ours, ownership_labels
 
 _ATTEMPTS = 5
 _NOT_FOUND, _CONFLICT, _FORBIDDEN = 404, 409, 403
+# What an Engine says, of whatever age, that has no subnet left to give.
+_NO_SUBNET_LEFT = re.compile(r"non-overlapping IPv4 address pool|fully subnetted|no available (network|subnet|pool)")
 
 Subnet = ipaddress.IPv4Network
 
@@ -148,7 +151,12 @@ class ReplicaNetwork:
             self._last_subnet = None
 
     def _free_subnet(self, api: BoundedClient) -> Subnet:
-        passing = self._create_named(api, f"{self.name}-{secrets.token_hex(4)}")
+        try:
+            passing = self._create_named(api, f"{self.name}-{secrets.token_hex(4)}")
+        except APIError as error:
+            if not _NO_SUBNET_LEFT.search(sentence_of(error)):
+                raise
+            raise Unavailable(_without_subnet(self.name, sentence_of(error), len(api.networks()))) from error
         try:
             return _ipv4_pool(api.inspect_network(passing)["IPAM"]["Config"])[0]
         finally:
@@ -162,6 +170,15 @@ class ReplicaNetwork:
 
 
 # --- addresses; pure
+
+
+def _without_subnet(name: str, sentence: str, networks: int) -> str:
+    return (
+        f"the network {name} can't be made, since the Docker Engine's address pools have no subnet left beside its "
+        f"{networks} networks ({sentence.strip()}): remove networks that nobody uses (`docker network prune`), give "
+        "the Engine more room (`default-address-pools` in its daemon.json, then restart it), or name a network that is "
+        "there already (--network NAME)"
+    )
 
 
 def fixed_addresses(pools: Sequence[Json]) -> tuple[str, str]:

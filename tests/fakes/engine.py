@@ -13,7 +13,7 @@ import io
 import ipaddress
 import itertools
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,6 +125,7 @@ class FakeEngine:
         self.calls: list[tuple[str, str]] = []
         self._subscribers: list[Subscriber] = []
         self._numbers = itertools.count(1)
+        self._down: list[FakeContainer] = []
         nothing = FakeNetwork(self._new_id(), "none", _timestamp(now), {}, [], has_own_subnet=False)
         self.networks_by_id[nothing.id] = nothing
 
@@ -165,6 +166,22 @@ class FakeEngine:
         container = self.named(name)
         container.oom_killed = True
         self._tell(container, "oom")
+
+    def go_down(self, names: Collection[str]) -> None:
+        """It ends, and these containers with it; nobody is told. Until `come_up` none of them runs."""
+        for container in self.containers_by_id.values():
+            if container.name in names and container.state in (*_RUNNING, "restarting"):
+                self._release(container)
+                container.exit_code, container.state = 143, "exited"
+                self._down.append(container)
+
+    def come_up(self) -> None:
+        """It is there again, and starts those that ended with it and are to be restarted."""
+        down, self._down = self._down, []
+        for container in down:
+            still = self.containers_by_id.get(container.id) is container and container.state == "exited"
+            if still and container.policy == "unless-stopped" and not container.held_back:
+                self._restart(container)
 
     def pause(self, name: str) -> None:
         self._set_state(self.named(name), "paused", "pause")

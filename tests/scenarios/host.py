@@ -65,6 +65,22 @@ class Host:
         self._began_at = self.engine.now
         self._boot()
 
+    # --- the Engine
+
+    def engine_goes_down(self, *, with_containers: bool) -> Undo:
+        """The Engine ends; without live-restore its containers do. Undone, it is there again."""
+        self.faults.gone.add("engine")
+        if with_containers:
+            self.engine.go_down([container.name for container in self.witness.ours()])
+
+        def come_up() -> None:
+            self.engine.come_up()
+            self.faults.gone.discard("engine")
+            self.witness.wellness.not_noticed(self.witness.ours())
+            self.runtime.cut_off()
+
+        return come_up
+
     # --- the controller
 
     def restart(self, *, without_database: bool = False) -> None:
@@ -157,6 +173,8 @@ class Host:
                 container.state = "running"
             if container.state == "removing":
                 self.engine.finish_removal(container.name)
+        self.engine.come_up()
+        self.runtime.cut_off()
         for bad in (self.faults.gone, self.edge.refuses, self.prober.sick):
             bad.clear()
 

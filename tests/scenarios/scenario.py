@@ -270,6 +270,10 @@ class Scenario(RuleBasedStateMachine):
     def a_side_is_away(self, side: str) -> Undo:
         return _kept(self.host.faults.gone, side)
 
+    @happening(lasts=True, with_containers=st.booleans())
+    def the_engine_is_restarted(self, with_containers: bool) -> Undo:
+        return self.host.engine_goes_down(with_containers=with_containers)
+
     @happening(lasts=True, name=st.sampled_from(APP_NAMES))
     def the_edge_refuses(self, name: str) -> Undo:
         return _kept(self.host.edge.refuses, name)
@@ -286,7 +290,9 @@ class Scenario(RuleBasedStateMachine):
 
     @precondition(lambda self: self.host.free_addresses())
     @happening(target=strangers, address=_one_of(lambda self: self.host.free_addresses()))
-    def somebody_takes_an_address(self, address: str) -> str:
+    def somebody_takes_an_address(self, address: str) -> Any:
+        if address not in self.host.free_addresses():
+            return multiple()  # an Engine that came up again has given it back to its container
         name = f"at-{address}"
         self.host.foreign.add(self.host.engine.run_foreign(name, "orchestry", address))
         return name

@@ -119,6 +119,10 @@ class SimulatedRuntime(FakeRuntime):
         self._line = line
         super().__init__(cast(FakeEngine, line))
 
+    def cut_off(self) -> None:
+        """The stream of events was broken: some may be missing."""
+        self._deaths.missed()
+
     def perform(self, action: Action) -> None:
         self._line.on_behalf_of = action.app_name
         super().perform(action)

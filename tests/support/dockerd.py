@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import docker
@@ -29,7 +29,8 @@ class PrivateEngine:
     """``host`` is what DOCKER_HOST has to be."""
 
     root: Path
-    process: subprocess.Popen[bytes]
+    command: list[str]
+    process: subprocess.Popen[bytes] = field(init=False)
 
     @property
     def host(self) -> str:
@@ -65,47 +66,54 @@ class PrivateEngine:
     def resume(self) -> None:
         self.process.send_signal(signal.SIGCONT)
 
+    def end(self) -> None:
+        """Let it end as `systemctl stop docker` does. Without live-restore its containers end with it."""
+        self.process.terminate()
+        self.process.wait(timeout=60)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with (self.root / "log").open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
+        eventually(lambda: _answers(self), within_seconds=60, every_seconds=0.1)
+
 
 @contextlib.contextmanager
 def private_engine(pool: str = "10.201.0.0/16", *options: str) -> Iterator[PrivateEngine]:
     """A fresh Engine whose networks are taken from ``pool``, with further options of dockerd."""
     root = Path(tempfile.mkdtemp(prefix="engine-"))
-    arguments = ["--data-root", root / "data", "--exec-root", root / "exec", "--pidfile", root / "pid"]
+    arguments = [f"--data-root={root}/data", f"--exec-root={root}/exec", f"--pidfile={root}/pid", *options]
     # Without a bridge of its own it shares the default one, which nobody here uses: `--bridge none` would delete it.
     pools = ["--default-address-pool", f"base={pool},size=20"]
-    command = ["dockerd", "--host", f"unix://{root}/docker.sock", *arguments, *pools, *options]
-    with (root / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    engine = PrivateEngine(root, process)
+    engine = PrivateEngine(root, ["dockerd", f"--host=unix://{root}/docker.sock", *arguments, *pools])
     try:
-        eventually(lambda: _answers(engine), within_seconds=60, every_seconds=0.1)
+        engine.start()
         yield engine
     finally:
         engine.resume()
-        with contextlib.suppress(docker.errors.DockerException, OSError):
-            _clean(engine)
-        process.terminate()
-        process.wait(timeout=60)
+        with contextlib.suppress(docker.errors.DockerException, OSError), contextlib.closing(engine.client()) as api:
+            _clean(api)
+        engine.end()
         shutil.rmtree(root, ignore_errors=True)
 
 
 def _answers(engine: PrivateEngine) -> bool:
     if engine.process.poll() is not None:
         raise AssertionError(f"dockerd ended: {(engine.root / 'log').read_text()[-2000:]}")
-    with socket.socket(socket.AF_UNIX) as probe:  # the library leaves its own open where nobody listens
-        if probe.connect_ex(engine.host.removeprefix("unix://")) != 0:
-            return False
-    with contextlib.suppress(docker.errors.DockerException), contextlib.closing(engine.client()) as api:
-        return bool(api.ping())
+    # By hand, since docker's client leaves a socket open where nobody answers.
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(f"{engine.root}/docker.sock")
+        connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+        return b" 200 " in connection.recv(64)
     return False
 
 
-def _clean(engine: PrivateEngine) -> None:
-    with contextlib.closing(engine.client()) as api:
-        with contextlib.suppress(docker.errors.APIError):
-            api.leave_swarm(force=True)
-        for container in api.containers(all=True):
-            api.remove_container(container["Id"], force=True, v=True)
-        for network in api.networks():
-            if network["Name"] not in ("none", "host", "bridge"):
-                api.remove_network(network["Id"])
+def _clean(api: docker.APIClient) -> None:
+    with contextlib.suppress(docker.errors.APIError):
+        api.leave_swarm(force=True)
+    for container in api.containers(all=True):
+        api.remove_container(container["Id"], force=True, v=True)
+    for network in api.networks():
+        if network["Name"] not in ("none", "host", "bridge"):
+            api.remove_network(network["Id"])

@@ -54,7 +54,7 @@ NETWORK = Network("orchestry", "10.0.0.2", "10.0.255.254")
 @dataclass
 class Stage:
     """``broken`` are images whose replicas don't get well, ``unserved`` paths of checks that no program answers, and
-    CAs that no replica has its certificate from.
+    CAs that no replica has its certificate from; ``cut_off`` images whose replicas the network doesn't reach.
     ``failing`` says how an action fails, by its key; ``held`` are keys of actions that stay in flight. The edge is
     ``down``, or has ``refused`` these apps. ``callers`` have connections open to a replica, by its name; None where
     they can't be seen."""
@@ -66,6 +66,7 @@ class Stage:
     containers: dict[str, Container] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     unserved: set[str] = field(default_factory=set)
+    cut_off: set[str] = field(default_factory=set)
     failing: dict[str, ActionFailure] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     down: bool = False
@@ -187,6 +188,14 @@ class Stage:
         """Somebody restarts it: the Engine counts anew from there."""
         self.containers[name] = replace(self.containers[name], restart_count=0, started_at=self.now)
 
+    def lose_sight(self, seconds: float, *, restarted: bool = False) -> None:
+        """The Engine can't be seen for so long, and then is; ``restarted`` with all its containers, at the end."""
+        self.state = replace(self.state, outages={"engine": self.now})
+        self.now += seconds
+        for name, container in self.containers.items() if restarted else ():
+            self._just_started.add(container.id)
+            self.containers[name] = replace(container, state=ContainerState.RUNNING, started_at=self.now)
+
     def sicken(self, *names: str, check: str = "health") -> None:
         """From now on these containers, though not their successors, fail this check."""
         self._sick |= {(self.containers[name].id, check) for name in names}
@@ -224,7 +233,7 @@ class Stage:
 
     def _conclude(self, decision: Decision) -> None:
         conclusion = conclude(decision, self._publish(decision.plan), self.now)
-        self.state, self.statuses = conclusion.state, dict(conclusion.statuses)
+        self.state, self.statuses = replace(conclusion.state, outages={}), dict(conclusion.statuses)
         self.notices = conclusion.notices
         self.events += [*decision.plan.events, *conclusion.events]
         assert inconsistencies(self.state) == ()
@@ -259,6 +268,9 @@ class Stage:
             container = by_id.get(probe.container_id)
             running = container is not None and container.state is ContainerState.RUNNING
             if container and running and container.id not in self._just_started and probe.first_at <= self.now:
+                if self._images.get(container.id) in self.cut_off:
+                    yield ProbeSample(container.id, probe.kind, self.now, False, "no route to host", unreached=True)
+                    continue
                 well = self._is_well(container, probe)
                 yield ProbeSample(container.id, probe.kind, self.now, well, "" if well else "answered 503")
 

@@ -48,3 +48,12 @@ def test_no_two_replicas_get_the_same_address_and_empty_slots_keep_theirs() -> N
 def test_new_replicas_get_the_lowest_free_slots_whose_names_are_free() -> None:
     name_of = "test-web-{}".format
     assert free_slots(3, {1, 4}, name_of, {"test-web-2", "web-3"}) == [3, 5, 6]
+
+
+def test_a_network_without_an_address_left_is_told_with_what_takes_them_and_what_helps() -> None:
+    told = addresses("10.0.0.2", foreign=frozenset({"10.0.0.3", "172.16.0.9"})).none_left
+    assert told.startswith(
+        "no address is left on network orchestry: the 4 that replicas may have (10.0.0.2 to 10.0.0.5)"
+    )
+    assert "1 of them by containers that are not ours" in told
+    assert "--network" in told

@@ -37,6 +37,7 @@ _RUNC = "failed to create shim task: OCI runtime create failed: runc create fail
             "user specified IP address is supported only when connecting to networks with user configured subnets",
             "NetworkUnfit",
         ),
+        (500, "no available IPv4 addresses on this network's address pools: orchestry (4c1f)", "NetworkUnfit"),
         (400, "user specified IP address is supported on user defined networks only", "NetworkUnfit"),
         (
             400,

@@ -38,8 +38,9 @@ def in_traffic(view: AppView) -> bool:
 
 
 def sick(view: AppView) -> Replica | None:
-    """A replica of the canary that is unhealthy, unless most of the app's are: then it is hardly the canary's fault."""
-    new = (r for r in view.existing if r.spec_hash == view.target.spec_hash)
+    """A replica of the canary that is unhealthy, unless most of the app's are, or the network doesn't reach it: then it
+    is hardly the canary's fault."""
+    new = (r for r in view.existing if r.spec_hash == view.target.spec_hash and not r.state.unreached)
     return None if most_are_unhealthy(view.existing) else next((r for r in new if r.phase is Phase.UNHEALTHY), None)
 
 

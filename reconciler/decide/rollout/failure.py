@@ -1,7 +1,9 @@
 """Why a rollout has failed: by evidence, never by silence.
 
 A crash loop, a refusal, or a deadline after which something is known to be wrong. What was missed while nobody looked
-is no evidence: a controller that comes back after an hour waits for the next answer before it gives a version up.
+is no evidence: a controller that comes back after an hour waits for the next answer before it gives a version up. Nor
+is what the environment did: a deadline is pushed by the time in which nobody could see how the rollout goes, and a
+network that doesn't reach a replica, or people who pause it, say nothing of its program.
 """
 
 from __future__ import annotations
@@ -55,8 +57,9 @@ def deadline_of(app: AppState, target: Version) -> float | None:
     if backoff and backoff.reason in OUTSIDE:
         return None
     if rollout.analysis_since is not None and strategy.canary:
-        return rollout.analysis_since + strategy.canary.hold_seconds + strategy.progress_deadline_seconds
-    return rollout.progressed_at + strategy.progress_deadline_seconds
+        seconds = strategy.canary.hold_seconds + strategy.progress_deadline_seconds
+        return rollout.expires_at(rollout.analysis_since, seconds)
+    return rollout.expires_at(rollout.progressed_at, strategy.progress_deadline_seconds)
 
 
 def overdue(state: State, now: float) -> frozenset[str]:
@@ -141,8 +144,10 @@ def _known_against(replica: Replica, deadline: float) -> str:
     match replica.phase:
         case Phase.CRASHED | Phase.RESTARTING:
             return exit_words(state.exits.code, state.exits.out_of_memory)
-        case Phase.CREATED | Phase.PAUSED:
+        case Phase.CREATED:
             return f"is {replica.phase}"
+        case _ if state.unreached:
+            return ""
         case Phase.STARTING | Phase.UNREADY | Phase.UNHEALTHY if _last_asked_at(state) >= deadline:
             answer = state.last_failed_answer
             return f"is not ready: {answer}" if answer else "is not ready"

@@ -96,9 +96,12 @@ def _progressed(view: AppView, rollout: Rollout) -> AppState:
     if view.composition.canary is None and rollout.analysis_since is not None:
         return view.app.rollout_advanced(rollout.canary_called_off(view.now))
     available = len(view.available)
-    if available <= rollout.max_available:
-        return view.app
-    return view.app.rollout_advanced(rollout.progressed(available, view.now))
+    if available > rollout.max_available:
+        rollout = rollout.progressed(available, view.now)
+    made = [r.state.created_at for r in view.existing if r.spec_hash == view.target.spec_hash and r.container]
+    if len(made) > (rollout.max_made or 0):
+        rollout = rollout.joined(len(made), max(made))
+    return view.app if rollout is view.app.rollout else view.app.rollout_advanced(rollout)
 
 
 def _analyse(view: AppView, loads: Mapping[tuple[str, str], VersionLoad]) -> Advance:

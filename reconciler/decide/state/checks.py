@@ -47,7 +47,8 @@ def tried(before: Mapping[str, AppState], state: State, now: float) -> tuple[Sta
     for name, members in sorted(_members(state.replicas.values(), changed.keys() | trials).items()):
         app = apps[name]
         own = [replica for replica in members if replica.spec_hash == app.version.spec_hash]
-        failing = next((replica for replica in own if _fails_untried(replica) or _never_well(replica, app, now)), None)
+        since = state.absence.until if state.absence else 0.0
+        failing = next((r for r in own if _fails_untried(r) or _never_well(r, app, since, now)), None)
         if name in changed:
             replicas |= {replica.name: _trusted_anew(replica, app, changed[name], now) for replica in own}
         elif any(_has_answered(replica, app) for replica in own):
@@ -90,14 +91,18 @@ def _has_answered(replica: ReplicaState, app: AppState) -> bool:
 def _fails_untried(replica: ReplicaState) -> bool:
     """Whether it fails a check by which it was trusted and has never been well."""
     return any(
-        health.verdict is Verdict.UNHEALTHY and health.on_trust for health in (replica.health, replica.readiness)
+        health.verdict is Verdict.UNHEALTHY and health.on_trust and not health.unreached
+        for health in (replica.health, replica.readiness)
     )
 
 
-def _never_well(replica: ReplicaState, app: AppState, now: float) -> bool:
-    """Whether it was started while the check was on trial, and has failed it for as long as a new version may."""
-    since = max(app.updated_at, replica.created_at, replica.restarts.last_at or 0.0)
+def _never_well(replica: ReplicaState, app: AppState, seen_since: float, now: float) -> bool:
+    """Whether it was started while the check was on trial, and has failed it for as long as a new version may, with the
+    Engine to be seen."""
+    since = max(app.updated_at, replica.created_at, replica.restarts.last_at or 0.0, seen_since)
     if replica.ready_at is not None or now - since < app.version.app.spec.strategy.progress_deadline_seconds:
+        return False
+    if replica.unreached:
         return False
     return any(replica.health_by(kind).consecutive_failures for kind in checks_of(app.version.app))
 

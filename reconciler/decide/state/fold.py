@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide.state import checks, images, outcomes, replicas, secrets, unrest
+from reconciler.decide.state import absence, checks, images, outcomes, replicas, secrets, unrest
 from reconciler.decide.state.apps import Registration, register
 from reconciler.decide.state.clock import without_future
 from reconciler.model.observed import Observed
@@ -17,11 +17,13 @@ from reconciler.model.state import State
 
 def fold(observed: Observed, state: State, settings: DecisionSettings) -> Registration:
     """The state after this observation, which apps are to leave, and all that happened since the last one."""
-    earlier = without_future(state, observed.at)
+    earlier = absence.noted(without_future(state, observed.at), observed.at)
     state, finished = outcomes.absorb(earlier, observed.outcomes, observed.at)
+    state = absence.without_failures_of_then(state, observed.at)
     registration = register(observed, state, settings)
     before, events = state.apps, (*finished, *registration.events)
     state, happened = replicas.follow(registration.state, observed)
+    state = replace(state, apps=absence.rollouts_begun_anew(state, earlier.replicas, observed.at))
     state, failed = checks.tried(before, state, observed.at)
     apps = unrest.noted(state, earlier, observed.at)
     apps, changes = secrets.noticed(images.noted(apps, observed), observed)

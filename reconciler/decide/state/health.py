@@ -62,7 +62,7 @@ def _after_success(health: Health, at: float, check: HealthCheck) -> Health:
     before = health.tally
     successes = before.consecutive_successes + 1
     tally = Tally(before.checks + 1, before.failures, successes, at, at, before.last_failure_at)
-    health = replace(health, tally=tally, consecutive_failures=0, detail="")
+    health = replace(health, tally=tally, consecutive_failures=0, detail="", unreached=False)
     if health.verdict is Verdict.HEALTHY:
         return replace(health, on_trust=False) if health.on_trust else health
     if successes < check.success_threshold:
@@ -74,7 +74,8 @@ def _after_failure(health: Health, sample: ProbeSample, check: HealthCheck) -> H
     before = health.tally
     tally = Tally(before.checks + 1, before.failures + 1, 0, sample.at, before.last_success_at, sample.at)
     failures = health.consecutive_failures + 1
-    health = replace(health, tally=tally, consecutive_failures=failures, detail=sample.detail)
+    unreached = sample.unreached
+    health = replace(health, tally=tally, consecutive_failures=failures, detail=sample.detail, unreached=unreached)
     if health.verdict is not Verdict.HEALTHY or failures < check.failure_threshold:
         return health
     return replace(health, verdict=Verdict.UNHEALTHY, since=sample.at)

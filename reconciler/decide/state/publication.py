@@ -38,8 +38,13 @@ def after_publication(
         if replica.traffic.routed and name not in routed
     }
     replicas = {**state.replicas, **left} if left else state.replicas
+    return served(replace(state, replicas=replicas), publication, now)
+
+
+def served(state: State, publication: Publication, now: float) -> tuple[State, tuple[Event, ...]]:
+    """The state once this is served, and what that changes. Nobody's drain begins by it."""
     published, events = _published(state.published, publication, now)
-    return replace(state, published=published, replicas=replicas), events
+    return replace(state, published=published), events
 
 
 def _published(before: Published, publication: Publication, now: float) -> tuple[Published, tuple[Event, ...]]:

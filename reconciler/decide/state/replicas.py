@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from operator import attrgetter
 
+from reconciler.decide.state.absence import pardoned
+from reconciler.decide.state.blind import seen_again
 from reconciler.decide.state.health import after_sample, checks_of, trusted
 from reconciler.decide.versions import version_for
 from reconciler.decide.words import exit_words, out_of_memory_words
@@ -22,7 +24,7 @@ from reconciler.model.observed import Container, ContainerState, Observed, Probe
 from reconciler.model.reasons import Reason
 from reconciler.model.replica_state import ReplicaState, Restarts, Traffic
 from reconciler.model.spec import HealthCheck
-from reconciler.model.state import State
+from reconciler.model.state import Absence, State
 
 Checks = Mapping[CheckKind, HealthCheck]
 
@@ -42,7 +44,9 @@ def follow(state: State, observed: Observed) -> tuple[State, tuple[Event, ...]]:
             events.append(Event(now, "controller", message, container.app_name, {"container": container.id}))
         replica = _identified(replicas.get(container.name), container, app, now)
         if container.name not in removing:  # else it ends by our own doing, which is no crash
-            replica, happened = _after_state(replica, container, app, now)
+            before = pardoned(replica, state.absence)
+            replica, happened = _after_state(before, container, app, now)
+            replica = _after_absence(before, replica, container, state.absence, now)
             events += happened
         if app is not None:
             # Each replica is judged by the checks of its own version, not by those of its successor.
@@ -50,9 +54,11 @@ def follow(state: State, observed: Observed) -> tuple[State, tuple[Event, ...]]:
             if replica.ready_at is not None:  # while it serves, a new check must not take it out before an answer
                 replica = _trusted(replica, checks, now)
             # Of one that we are stopping they tell nothing but that, and would take the place of what was wrong.
-            if (answers := samples.get(container.id)) and container.name not in removing:
-                replica, happened = _after_samples(replica, _of_this_run(answers, container, now), checks)
+            answers = tuple(_of_this_run(samples.get(container.id, ()), container, now))
+            if answers and container.name not in removing:
+                replica, happened = _after_samples(replica, answers, checks)
                 events += happened
+            replica = seen_again(replica, answers, checks)
             replica = replica.became_ready(now) if _is_well(replica, container, checks) else replica.became_unready()
         replicas[container.name] = replica
     events += _vanished(replicas, observed)
@@ -139,6 +145,22 @@ def _after_state(
     if replica.restarts.backoff and well_since is not None and now - well_since >= FORGOTTEN_AFTER_SECONDS:
         replica = replica.crash_loop_over()
     return replica, events
+
+
+def _after_absence(
+    before: ReplicaState, replica: ReplicaState, container: Container, absence: Absence | None, now: float
+) -> ReplicaState:
+    """The replica without what the Engine's absence did to it: an end is no crash then, and a program that was started
+    again unseen starts anew, having answered nothing yet."""
+    if absence is None or not absence.explains(now):
+        return replica
+    was_well, started_at = replica.ready_at, container.started_at
+    unseen = replica.restarts.total > before.restarts.total or (
+        was_well is not None and started_at is not None and was_well < started_at <= now
+    )
+    if unseen and container.state is ContainerState.RUNNING and replica.disturbed_at != now:
+        replica = replica.started_anew(now)
+    return pardoned(replica, absence)
 
 
 def _has_crashed(replica: ReplicaState, container: Container) -> bool:

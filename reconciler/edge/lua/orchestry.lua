@@ -19,6 +19,8 @@ local ffi = require "ffi"
 
 ffi.cdef "int kill(int pid, int sig);"
 local ESRCH = 3
+local BUSY = -3 -- what nginx calls it when nobody is left to ask: it answers 502
+local MAX_REPETITIONS = 1 -- of a request that broke off: it may be what ends the replicas that it is sent to
 local OLD_WORKERS_SECONDS = 3600 -- for so long at the most an old worker may still choose by routes of before
 
 local replicas = ngx.shared.orchestry_replicas -- app -> its lines; "/digest" and "/version" beside them
@@ -223,12 +225,26 @@ function M.drop_claims(trusted)
 end
 
 
+-- Whether the try before this one broke off: the request was sent, and no head of an answer came. A connection that
+-- was refused has sent nothing, and an answer that says 500 is one.
+local function broke_off()
+    -- nginx lists one value for each try, and nothing after a colon for the one that is about to begin
+    local sent = (ngx.var.upstream_bytes_sent or ""):match("(%S+) : $")
+    local answered = (ngx.var.upstream_header_time or ""):match("(%S+) : $")
+    return sent and sent ~= "0" and answered == "-"
+end
+
+
 -- balancer_by_lua, once for each try
 function M.balance(app, retries, key, websocket_seconds)
     local list, context = replicas_of(app), ngx.ctx
     local tried = context.tried
     if tried then
         M.done()
+        context.broken = (context.broken or 0) + (broke_off() and 1 or 0)
+        if context.broken > MAX_REPETITIONS then
+            return ngx.exit(BUSY)
+        end
     else
         tried = {}
         context.tried = tried

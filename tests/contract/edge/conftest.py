@@ -60,3 +60,11 @@ def two(way: Front) -> Iterator[list[Replica]]:
     """Two replicas, where this nginx reaches them."""
     with replicas("web-1", "web-2", addresses=way.replica_addresses) as running:
         yield running
+
+
+@pytest.fixture
+def three(way: Front) -> Iterator[list[Replica]]:
+    """Three replicas, where this nginx reaches them."""
+    addresses = (*way.replica_addresses, *way.replica_addresses[:1])
+    with replicas("web-1", "web-2", "web-3", addresses=addresses) as running:
+        yield running

@@ -43,6 +43,36 @@ def test_tries_of_a_request_that_fails_are_bounded(way: Front, two: list[Replica
     assert len(_all(two)) == 1
 
 
+def test_a_request_that_ends_its_replica_is_repeated_on_one_other_at_most(way: Front, three: list[Replica]) -> None:
+    way.publish(app_routes("web", way.at(*three), retries=5))
+    for _ in range(12 if way.has_lua else 0):  # without Lua nginx sends it once more for each kept connection
+        way.get("/web")
+    before = len(_all(three))
+    assert way.get("/web?drop").status == 502
+    assert len(_all(three)) == before + 2
+
+
+def test_a_replica_that_refuses_connections_is_passed_over_after_a_request_broke_off(
+    way: Front, three: list[Replica]
+) -> None:
+    """What was refused has sent nothing, so it is none of the repetitions. nginx without Lua can't tell."""
+    way.publish(app_routes("web", way.at(*three), retries=5))
+    three[0].stop()
+    for count in range(1, 7):
+        assert way.get("/web?drop").status == 502
+        assert not way.has_lua or len(_all(three)) == 2 * count
+
+
+def test_as_many_replicas_that_refuse_connections_are_passed_over_as_retries_says(
+    way: Front, three: list[Replica]
+) -> None:
+    way.publish(app_routes("web", way.at(*three)))
+    three[0].stop()
+    three[1].stop()
+    answers = [way.get("/web", method="POST").status for _ in range(12)]
+    assert (answers.count(200) == 12) if way.has_lua else (answers.count(200) >= 6)
+
+
 def test_a_replicas_answer_of_a_client_error_is_passed_on_as_it_is(way: Front, two: list[Replica]) -> None:
     way.publish(app_routes("web", way.at(*two)))
     answer = way.get("/web?status=404")
