@@ -81,5 +81,11 @@ class FakeRuntime(DockerRuntime):
     def _connection(self, concurrency: int) -> Engine:
         return _Connection(self.engine)
 
+    def _monotonic(self) -> float:
+        return self.engine.now
+
+    def _sleep(self, seconds: float) -> None:
+        self.engine.advance(seconds)
+
     def _event_watch(self, wake: Callable[[], None]) -> EventWatch:
         return _Events(self._engine, self._instance, self._deaths, self._images, self._network_destroyed, wake)

@@ -41,7 +41,8 @@ def follow(state: State, observed: Observed) -> tuple[State, tuple[Event, ...]]:
             message = f"adopted {container.name}, which nothing on record tells of: kept as it is"
             events.append(Event(now, "controller", message, container.app_name, {"container": container.id}))
         replica = _identified(replicas.get(container.name), container, app, now)
-        if container.name not in removing:  # else it ends by our own doing, which is no crash
+        is_ending = container.name in removing or replica.ending is not None
+        if not is_ending:  # else it ends by our own doing, which is no crash
             replica, happened = _after_state(replica, container, app, now)
             events += happened
         if app is not None:
@@ -50,7 +51,7 @@ def follow(state: State, observed: Observed) -> tuple[State, tuple[Event, ...]]:
             if replica.ready_at is not None:  # while it serves, a new check must not take it out before an answer
                 replica = _trusted(replica, checks, now)
             # Of one that we are stopping they tell nothing but that, and would take the place of what was wrong.
-            if (answers := samples.get(container.id)) and container.name not in removing:
+            if (answers := samples.get(container.id)) and not is_ending:
                 replica, happened = _after_samples(replica, _of_this_run(answers, container, now), checks)
                 events += happened
             replica = replica.became_ready(now) if _is_well(replica, container, checks) else replica.became_unready()
@@ -109,7 +110,9 @@ def _vanished(replicas: dict[str, ReplicaState], observed: Observed) -> list[Eve
     events = []
     for name in sorted(replicas.keys() - accounted):
         replica = replicas[name]
-        if replica.container_id:
+        if replica.ending:
+            replicas[name] = replica.removed()
+        elif replica.container_id:
             message = f"{name}'s container is gone"
             events.append(Event(observed.at, "health", message, replica.app_name, {"replica": name}))
             replicas[name] = replica.vanished(observed.at)
