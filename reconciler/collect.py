@@ -45,7 +45,7 @@ def collect(observers: Observers, state: State, now: float) -> Observed | Blind:
     executor, prober = observers.executor, observers.prober
     # Collected before we look, so that what is seen includes what they did.
     outcomes = executor.collect() if executor else ()
-    in_flight = executor.in_flight if executor else ()
+    in_flight, queued = (executor.in_flight, executor.queued) if executor else ((), {})
     answers = prober.collect() if prober else ()
     samples = tuple(replace(sample, at=now) if sample.at > now else sample for sample in answers)
     with observers.runtime.looking():
@@ -60,6 +60,7 @@ def collect(observers: Observers, state: State, now: float) -> Observed | Blind:
         inventory=inventory,
         samples=samples,
         in_flight=in_flight,
+        queued=queued,
         outcomes=outcomes,
         loads=_loads(observers.meter, asked, inventory, now),
         open_requests=observers.edge.requests_left(asked.drained) if observers.edge and asked.drained else {},

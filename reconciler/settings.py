@@ -124,7 +124,7 @@ class Settings:
         None, "Docker network of the replicas", "plan", "teardown", unset="orchestry, or orchestry-INSTANCE"
     )
     tick: float = setting(5, "seconds between looks when nothing happens", ge=0.1, le=3600)
-    concurrency: int = setting(8, "actions performed at a time", ge=1, le=64)
+    concurrency: int = setting(8, "actions performed at a time, of each kind", ge=1, le=64)
     probe_concurrency: int = setting(16, "health checks made at a time", ge=1, le=256)
     secrets_dir: Path | None = setting(None, "directory of secrets", unset="secrets under the state directory")
     allow_host_path: tuple[HostPath, ...] = setting(

@@ -134,7 +134,7 @@ def _act(world: World, last: TickResult, observed: Observed, decision: Decision)
         world.pulse.at("waiting for the database")
         world.store.save(intents)
         world.executor.acknowledge()
-        world.executor.submit(plan.actions)
+        world.executor.submit(plan.actions, plan.urgent)
     world.prober.watch(plan.probes)
     return None if acting else intents
 

@@ -1,8 +1,9 @@
 """The actions one app needs now: what reconciling asks for, held to the gates that keep requests from being dropped.
 
-A replica is stopped only when the last successfully published route table has lacked it for its drain time (or no
-request is left in it) or, where its name alone leads to it, when nobody has a connection to it. What can't be done yet
-becomes a wait with its reason, so that nothing is ever merely silent.
+A replica is asked to end only when the last successfully published route table has lacked it for its drain time (or no
+request is left in it) or, where its name alone leads to it, when nobody has a connection to it. It is removed only when
+it has ended or had its grace. What can't be done yet becomes a wait with its reason, so that nothing is ever merely
+silent.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from itertools import chain
 from reconciler.decide.addresses import Addresses, NameOf, free_slots
 from reconciler.decide.app_view import AppView
 from reconciler.decide.differences import changed_checks
-from reconciler.decide.phases import RUNNING, Phase, Replica
+from reconciler.decide.phases import ENDING, RUNNING, Phase, Replica
 from reconciler.decide.reconcile import Reconciliation, creation_backoff
 from reconciler.decide.state.checks import on_trial
 from reconciler.decide.state.repetition import pause
-from reconciler.decide.words import exit_words
+from reconciler.decide.words import exit_words, queued_words
 from reconciler.model.actions import (
     Action,
     CheckCreation,
@@ -27,18 +28,22 @@ from reconciler.model.actions import (
     GiveBackRestarts,
     RemoveReplica,
     StartReplica,
+    StopReplica,
     TakeOverRestarts,
 )
-from reconciler.model.observed import Observed
+from reconciler.model.observed import Container, Observed
 from reconciler.model.plan import Wait
 from reconciler.model.reasons import Reason
-from reconciler.model.replica_state import ReplicaState, Traffic
+from reconciler.model.replica_state import Ending, ReplicaState, Traffic
 
 DRAIN_POLL_SECONDS = 0.25
 # Until connections are looked for the first time.
 LOOK_SECONDS = 0.05
+# While somebody removes a container, it is looked at again so often.
+VANISHING_POLL_SECONDS = 2.0
 
 _MAY_BE_ANSWERING = RUNNING | {Phase.PAUSED}
+_OF_REMAINS = "it runs no more, and only remains of it are left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +77,15 @@ def actions_of(
     view: AppView, reconciliation: Reconciliation, observed: Observed, addresses: Addresses, name_of: NameOf
 ) -> AppActions:
     """The next actions of one app, and what it waits for."""
-    if view.complete and not any(replica.state.restarts.by_controller for replica in view.existing):
+    at_rest = len(view.existing) == len(view.in_slots)
+    if view.complete and at_rest and not any(replica.state.restarts.by_controller for replica in view.existing):
         return AppActions(waits=reconciliation.waits)
     steps: list[Action | Wait | None] = list(reconciliation.waits)
     created: dict[str, ReplicaState] = {}
     for replica in _in_turn(view):
         cause = reconciliation.retire.get(replica.name)
-        if cause or replica.phase is Phase.LEAVING:
+        is_going = replica.phase in ENDING or replica.phase is Phase.REMAINS
+        if cause or (is_going and not view.suspended):
             unwell = replica.unwell or view.app.has_given_up(replica.spec_hash)
             grace_seconds, by_name = view.grace_seconds(replica), view.is_called_by_name(replica)
             step = retire(replica, cause or "", grace_seconds, view.routed, observed, keeps_log=unwell, by_name=by_name)
@@ -121,20 +128,52 @@ def retire(
     keeps_log: bool = False,
     by_name: bool = False,
 ) -> Action | Wait:
-    """Remove the replica if nothing reaches it any more; else say what is still to happen first. ``keeps_log``: what
-    it said last goes on record. ``by_name``: only its name leads to it."""
+    """Stop the replica if nothing reaches it any more, and remove it once it has ended; else say what is still to
+    happen first. ``keeps_log``: what it said last goes on record. ``by_name``: only its name leads to it."""
     state, removal = replica.state, replica.state.removal
-    if replica.phase in (Phase.LEAVING, Phase.VANISHING):
-        return Wait(state.app_name, f"waiting for {state.name} to be gone")
+    if replica.phase is Phase.VANISHING:
+        return _vanishing(replica, observed.at)
+    if replica.phase is Phase.LEAVING:
+        return Wait(state.app_name, f"waiting for {state.name} to be gone{_queued(replica)}")
     if replica.container is None or replica.busy:
-        return Wait(state.app_name, f"waiting for the action in flight on {state.name}")
+        return _in_flight(replica)
     if state.name in routed:
         return Wait(state.app_name, f"waiting for nginx to stop routing to {state.name}")
     if removal and removal.blocks(observed.at):
         return Wait(state.app_name, f"{state.name} is not removed: {removal.what_next}", removal.next_at)
-    if draining := _draining(replica, grace_seconds, observed, by_name=by_name):
+    draining = None if state.ending else _draining(replica, grace_seconds, observed, by_name=by_name)
+    if draining:
         return draining
-    return RemoveReplica(state.app_name, state.name, replica.container.id, cause, grace_seconds, keeps_log)
+    ending = state.ending or Ending(cause or _OF_REMAINS, grace_seconds, keeps_log)
+    return _end(replica, ending, replica.container, observed.at)
+
+
+def _end(replica: Replica, ending: Ending, container: Container, now: float) -> Action | Wait:
+    """Ask the program of a replica that nothing reaches to end, and give it its grace; then remove its container."""
+    state, until = replica.state, ending.grace_until
+    if container.may_run and ending.grace_seconds:
+        if until is None:
+            return StopReplica(
+                state.app_name, state.name, container.id, ending.cause, ending.grace_seconds, ending.keeps_log
+            )
+        if now < until:
+            message = f"waiting for {state.name} to end: it was asked to, and has {ending.grace_seconds:g} s for that"
+            return Wait(state.app_name, message, until)
+    return RemoveReplica(state.app_name, state.name, container.id, ending.cause, ending.keeps_log)
+
+
+def _vanishing(replica: Replica, now: float) -> Wait:
+    """The wait for a container that somebody removes, and looks at it again meanwhile: it may never be gone."""
+    return Wait(replica.state.app_name, f"waiting for {replica.name} to be gone", now + VANISHING_POLL_SECONDS)
+
+
+def _in_flight(replica: Replica) -> Wait:
+    return Wait(replica.state.app_name, f"waiting for the action in flight on {replica.name}{_queued(replica)}")
+
+
+def _queued(replica: Replica) -> str:
+    """What the action in flight waits for itself, if it has not begun."""
+    return queued_words(replica.queued_behind)
 
 
 def _draining(replica: Replica, grace_seconds: float, observed: Observed, *, by_name: bool) -> Wait | None:
@@ -181,7 +220,7 @@ def _connections(number: int) -> str:
 
 def _in_turn(view: AppView) -> list[Replica]:
     """The replicas that are there, those of a version that is set aside last."""
-    return sorted(view.existing, key=lambda replica: replica.spec_hash == view.composition.set_aside)
+    return sorted(view.in_slots, key=lambda replica: replica.spec_hash == view.composition.set_aside)
 
 
 def _recover(view: AppView, replica: Replica) -> Action | Wait | None:
@@ -189,9 +228,10 @@ def _recover(view: AppView, replica: Replica) -> Action | Wait | None:
     state, container, restarts = replica.state, replica.container, replica.state.restarts
     backoff = restarts.backoff
     if replica.busy or container is None:
-        return Wait(view.name, f"waiting for the action in flight on {state.name}")
+        return _in_flight(replica)
     if replica.phase is Phase.VANISHING:
-        return Wait(view.name, f"{state.name} is being removed from outside; it is created anew once it is gone")
+        message = f"{state.name} is being removed from outside; it is created anew once it is gone"
+        return Wait(view.name, message, view.now + VANISHING_POLL_SECONDS)
     if backoff and backoff.reason is Reason.CRASH_LOOP and not restarts.by_controller:
         cause = f"{backoff.message}; the controller paces its restarts from here"
         return TakeOverRestarts(view.name, state.name, container.id, cause)
@@ -245,26 +285,28 @@ def _pull(view: AppView, observed: Observed) -> Action | Wait:
     cause = f"needed before creating replicas (imagePullPolicy {leading.app.spec.image_pull_policy})"
     action = EnsureImage(view.name, leading, cause)
     if any(busy.key == action.key for busy in observed.in_flight):
-        return Wait(view.name, f"waiting for image {leading.app.spec.image}")
+        queued = queued_words(observed.queued.get(action.key), "pull")
+        return Wait(view.name, f"waiting for image {leading.app.spec.image}{queued}")
     return pause(view.app, action, "it is still missing", view.now) or action
 
 
 def _check(view: AppView, reconciliation: Reconciliation, observed: Observed, name_of: NameOf) -> Action | Wait:
     cause = "known before a replica ends for it"
-    (slot,) = free_slots(1, {replica.slot for replica in view.existing}, name_of, observed.inventory.foreign_names)
+    (slot,) = free_slots(1, {replica.slot for replica in view.in_slots}, name_of, observed.inventory.foreign_names)
     replica = CreateReplica(
         view.name, view.version_to_create, slot, name_of(slot), "", view.count, reconciliation.create_cause
     )
     action = CheckCreation(view.name, replica, cause)
     if any(busy.key == action.key for busy in observed.in_flight):
-        return Wait(view.name, "waiting to hear whether a replica could be created")
+        queued = queued_words(observed.queued.get(action.key))
+        return Wait(view.name, f"waiting to hear whether a replica could be created{queued}")
     return action
 
 
 def _new_slots(view: AppView, reconciliation: Reconciliation, observed: Observed, name_of: NameOf) -> list[int]:
     if not reconciliation.create:
         return []
-    used = {replica.slot for replica in view.existing}
+    used = {replica.slot for replica in view.in_slots}
     return free_slots(reconciliation.create, used, name_of, observed.inventory.foreign_names)
 
 
@@ -308,6 +350,6 @@ def _predecessor(view: AppView, name: str) -> ReplicaState | None:
 
 def _displaced(view: AppView, slot: int, name_of: NameOf, foreign_names: frozenset[str]) -> str:
     """Which lower slots were passed over, since somebody else's container has their name."""
-    used = {replica.slot for replica in view.existing}
+    used = {replica.slot for replica in view.in_slots}
     names = [name_of(lower) for lower in range(1, slot) if lower not in used and name_of(lower) in foreign_names]
     return f" ({', '.join(names)} is the name of a container that is not ours)" if names else ""

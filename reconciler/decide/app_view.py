@@ -66,8 +66,13 @@ class AppView:
 
     @cached_property
     def existing(self) -> tuple[Replica, ...]:
-        """The replicas that have a container, or get one."""
+        """The replicas that have a container, or get one; not those of which only remains are left."""
         return tuple(replica for replica in self.replicas if replica.exists)
+
+    @cached_property
+    def in_slots(self) -> tuple[Replica, ...]:
+        """Those that exist, and the remains of others."""
+        return tuple(replica for replica in self.replicas if replica.takes_slot)
 
     @cached_property
     def fit(self) -> tuple[Replica, ...]:

@@ -94,7 +94,8 @@ def _by_app(state: State, observed: Observed) -> dict[str, tuple[Replica, ...]]:
     foreign_addresses = observed.inventory.foreign_addresses
     grouped: defaultdict[str, list[Replica]] = defaultdict(list)
     for name, remembered in state.replicas.items():
-        replica = classify(remembered, containers.get(name), busy.get(name), foreign_addresses)
+        in_flight, queued_behind = busy.get(name), observed.queued.get(name)
+        replica = classify(remembered, containers.get(name), in_flight, foreign_addresses, queued_behind)
         grouped[remembered.app_name].append(replica)
     return {app_name: tuple(sorted(members, key=_in_order)) for app_name, members in grouped.items()}
 

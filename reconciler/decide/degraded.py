@@ -60,13 +60,16 @@ def degraded_reasons(decision: AppDecision, served: Served) -> Iterable[Degraded
 
 def _of_replicas(decision: AppDecision) -> Iterable[DegradedReason]:
     view = decision.view
-    for replica in view.existing:
+    for replica in view.in_slots:
         state, backoff = replica.state, replica.state.restarts.backoff
         if backoff and not replica.ready:
             message = f"{replica.name} {backoff.message} (attempt {backoff.attempts})"
             yield DegradedReason(backoff.reason, message, _last_lines(replica.name, replica.log))
         if state.removal:
             yield DegradedReason(state.removal.reason, f"{replica.name} can't be removed: {state.removal.message}")
+        elif replica.phase is Phase.VANISHING and view.now >= (replica.in_place_until or view.now):
+            message = f"{replica.name} is being removed, and is not gone yet"
+            yield DegradedReason(Reason.REMOVAL_IN_PROGRESS, message)
     unhealthy = [
         r for r in view.existing if r.phase is Phase.UNHEALTHY and r.name not in decision.reconciliation.retire
     ]

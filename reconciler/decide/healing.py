@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from reconciler.decide.app_view import AppView
 from reconciler.decide.phases import PENDING, Phase, Replica
-from reconciler.model.actions import Action, RemoveReplica
+from reconciler.model.actions import Action, RemoveReplica, StopReplica
 from reconciler.model.app_state import AppState
 from reconciler.model.backoff import FORGOTTEN_AFTER_SECONDS, after_failure
 from reconciler.model.plan import Wait
@@ -46,11 +46,17 @@ def most_are_unhealthy(replicas: Sequence[Replica]) -> bool:
     return unhealthy > 1 and 2 * unhealthy > there
 
 
+def is_bereft(view: AppView) -> bool:
+    """Whether an app has lost replicas, and has fewer that serve than it promises."""
+    lost = any(r.phase is Phase.UNHEALTHY or r.state.disturbed_at is not None for r in view.replicas)
+    return lost and sum(replica.ready for replica in view.existing) < max(1, view.min_available)
+
+
 def paced(view: AppView, actions: tuple[Action, ...]) -> AppState:
     """The app after these actions: an unhealthy replica that is removed slows the next replacement down, and is counted
     where it was to stay but for that."""
     app, before = view.app, view.app.pacing.replacement
-    names = {action.name for action in actions if isinstance(action, RemoveReplica)}
+    names = {action.name for action in actions if isinstance(action, StopReplica | RemoveReplica)}
     removed = [replica for replica in view.existing if replica.phase is Phase.UNHEALTHY and replica.name in names]
     leading = view.composition.leading.spec_hash
     # An attempt to remove it that failed was counted before.

@@ -9,10 +9,19 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 
 from reconciler.decide.app_view import AppView
 from reconciler.decide.volumes import shared_by
-from reconciler.model.actions import Action, CheckCreation, CreateReplica, EnsureImage, Preparation, RemoveReplica
+from reconciler.model.actions import (
+    Action,
+    CheckCreation,
+    CreateReplica,
+    EnsureImage,
+    Preparation,
+    RemoveReplica,
+    StopReplica,
+)
 from reconciler.model.observed import ContainerState, Observed
 
 _FOREIGN = ""
@@ -39,7 +48,7 @@ def violations(
         by_app[action.app_name].append(action)
     for name, own in by_app.items():
         if name in views:
-            broken += [*_counts(views[name], own), *_one_writer(views[name], own)]
+            broken += [*_counts(views[name], own), *_one_writer(views[name], own), *_asked_first(views[name], own)]
     return tuple(broken)
 
 
@@ -78,8 +87,9 @@ def _unique(actions: tuple[Action, ...], observed: Observed) -> Iterable[Violati
 
 def _nothing_routed(actions: tuple[Action, ...], routed: frozenset[str]) -> Iterable[Violation]:
     for action in actions:
-        if isinstance(action, RemoveReplica) and action.name in routed:
-            yield Violation(action.app_name, f"would remove {action.name}, which the published table routes to")
+        if isinstance(action, StopReplica | RemoveReplica) and action.name in routed:
+            message = f"would {action.verb} {action.name}, which the published table routes to"
+            yield Violation(action.app_name, message)
 
 
 def _counts(view: AppView, actions: list[Action]) -> Iterable[Violation]:
@@ -88,11 +98,22 @@ def _counts(view: AppView, actions: list[Action]) -> Iterable[Violation]:
     if created and len(existing) + len(created) > view.count + view.surge:
         message = f"would have {len(existing) + len(created)} replicas, {view.count} + {view.surge} allowed"
         yield Violation(view.name, message)
-    removed = {action.name for action in actions if isinstance(action, RemoveReplica)}
+    removed = {action.name for action in actions if isinstance(action, StopReplica | RemoveReplica)}
     ready = {replica.name for replica in view.existing if replica.ready}
     if removed & ready and len(ready - removed) < view.min_available:
         message = f"would leave {len(ready - removed)} ready replicas, at least {view.min_available} are promised"
         yield Violation(view.name, message)
+
+
+def _asked_first(view: AppView, actions: list[Action]) -> Iterable[Violation]:
+    """Nobody is killed who wasn't asked to end, and given the grace of its version."""
+    removed = {action.name for action in actions if isinstance(action, RemoveReplica)}
+    for replica in view.in_slots:
+        if replica.name not in removed or not (replica.container and replica.container.may_run):
+            continue
+        ending = replica.state.ending
+        if view.grace_seconds(replica) and (ending is None or view.now < (ending.grace_until or inf)):
+            yield Violation(view.name, f"would kill {replica.name}, which was not asked to end or has grace left")
 
 
 def _one_writer(view: AppView, actions: list[Action]) -> Iterable[Violation]:

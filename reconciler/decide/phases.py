@@ -17,11 +17,13 @@ from reconciler.model.replica_state import ReplicaState
 class Phase(StrEnum):
     """One word for where a replica stands, in the order in which they are tried."""
 
+    REMAINS = "remains"
     LEAVING = "leaving"
-    VANISHING = "vanishing"
     CREATING = "creating"
     GONE = "gone"
     DEAD = "dead"
+    VANISHING = "vanishing"
+    STOPPING = "stopping"
     DISPLACED = "displaced"
     CREATED = "created"
     RESTARTING = "restarting"
@@ -40,16 +42,16 @@ IN_PLACE_SECONDS = 10.0
 PENDING = frozenset({Phase.CREATING, Phase.CREATED, Phase.STARTING})
 # Running, and able to answer requests however badly.
 RUNNING = frozenset({Phase.READY, Phase.UNREADY, Phase.UNHEALTHY, Phase.STARTING})
+# On its way out by our doing: nothing brings it back.
+ENDING = frozenset({Phase.LEAVING, Phase.STOPPING})
 # Of no use to any version: whoever wants its place may have it.
-_UNFIT = frozenset({Phase.LEAVING, Phase.GONE, Phase.DEAD, Phase.DISPLACED, Phase.UNHEALTHY})
+_UNFIT = ENDING | {Phase.REMAINS, Phase.GONE, Phase.DEAD, Phase.DISPLACED, Phase.UNHEALTHY}
 
 _UNWELL = frozenset({Phase.DEAD, Phase.RESTARTING, Phase.CRASHED, Phase.UNHEALTHY, Phase.UNREADY})
 
 _STOPPED = frozenset({ContainerState.CREATED, ContainerState.EXITED})
 
 _BY_STATE = {
-    ContainerState.REMOVING: Phase.VANISHING,
-    ContainerState.DEAD: Phase.DEAD,
     ContainerState.CREATED: Phase.CREATED,
     ContainerState.RESTARTING: Phase.RESTARTING,
     ContainerState.EXITED: Phase.CRASHED,
@@ -59,12 +61,14 @@ _BY_STATE = {
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One replica of one app, as one tick sees it. ``busy``: an action on it is still in flight."""
+    """One replica of one app, as one tick sees it. ``busy``: an action on it is still in flight, ``queued_behind`` so
+    many others if it has not begun."""
 
     state: ReplicaState
     phase: Phase
     container: Container | None = None
     busy: bool = False
+    queued_behind: int | None = None
 
     @property
     def name(self) -> str:
@@ -85,7 +89,12 @@ class Replica:
 
     @property
     def exists(self) -> bool:
-        """Whether there is, or is just being made, a container."""
+        """Whether there is, or is just being made, a container that is more than remains."""
+        return self.phase not in (Phase.GONE, Phase.REMAINS)
+
+    @property
+    def takes_slot(self) -> bool:
+        """Whether its slot is taken, be it by remains of a container."""
         return self.phase is not Phase.GONE
 
     @property
@@ -126,23 +135,33 @@ class Replica:
 
 
 def classify(
-    state: ReplicaState, container: Container | None, in_flight: Action | None, foreign_addresses: frozenset[str]
+    state: ReplicaState,
+    container: Container | None,
+    in_flight: Action | None,
+    foreign_addresses: frozenset[str],
+    queued_behind: int | None = None,
 ) -> Replica:
     """The replica with its phase. ``in_flight`` is the action on it that has not ended yet."""
     phase = _phase(state, container, in_flight, foreign_addresses)
-    return Replica(state, phase, container, busy=in_flight is not None)
+    return Replica(state, phase, container, in_flight is not None, queued_behind)
 
 
 def _phase(
     state: ReplicaState, container: Container | None, in_flight: Action | None, foreign_addresses: frozenset[str]
 ) -> Phase:
     """The phase, by the first rule that fits; the order is the meaning."""
+    if container is not None and state.removal is not None and _has_ended(container):
+        return Phase.REMAINS
     if isinstance(in_flight, RemoveReplica):
         return Phase.LEAVING
     if isinstance(in_flight, CreateReplica):
         return Phase.CREATING
     if container is None:  # Its slot is free only once nothing is in flight in it.
         return Phase.VANISHING if in_flight else Phase.GONE
+    if container.state in (ContainerState.DEAD, ContainerState.REMOVING):
+        return Phase.DEAD if _has_ended(container) else Phase.VANISHING
+    if state.ending is not None:
+        return Phase.STOPPING
     if container.state in _STOPPED and state.address in foreign_addresses:
         return Phase.DISPLACED
     if container.state is not ContainerState.RUNNING:
@@ -152,3 +171,8 @@ def _phase(
     if state.ready_at is not None:
         return Phase.READY
     return Phase.UNREADY if state.readiness.verdict is Verdict.UNHEALTHY else Phase.STARTING
+
+
+def _has_ended(container: Container) -> bool:
+    """Whether its program is known to have ended, or never to have begun."""
+    return container.ended if container.state is ContainerState.REMOVING else not container.may_run

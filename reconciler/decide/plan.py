@@ -26,12 +26,12 @@ from reconciler.decide.scaling.counts import change_ended, decide_count
 from reconciler.decide.state import certificates, images
 from reconciler.decide.state.fold import fold
 from reconciler.decide.state.publication import after_publication, expecting
-from reconciler.model.actions import CreateReplica
+from reconciler.model.actions import CreateReplica, StopReplica
 from reconciler.model.app_state import AppState
 from reconciler.model.events import Event
 from reconciler.model.observed import Observed
 from reconciler.model.plan import DecisionSettings, Plan, Wait
-from reconciler.model.replica_state import ReplicaState
+from reconciler.model.replica_state import Ending, ReplicaState
 from reconciler.model.routes import AppRoutes, Publication
 from reconciler.model.state import State
 from reconciler.model.status import AppStatus
@@ -148,9 +148,9 @@ def _leave(context: DecisionContext, view: AppView, kept: AppRoutes | None) -> A
     serve routes that it has ``kept``."""
     cause = f"app removed at revision {short(context.observed.desired.revision)}"
     serving = {server.name for server in kept.live} if kept else set()
-    going = [replica for replica in view.existing if replica.name not in serving]
+    going = [replica for replica in view.in_slots if replica.name not in serving]
     steps = remove_all(going, cause, view.grace_seconds, view.routed, context.observed, view.is_called_by_name)
-    if view.published and not view.existing:
+    if view.published and not view.in_slots:
         steps = AppActions(waits=(Wait(view.name, "waiting for nginx to drop its routes"),))
     reconciliation = Reconciliation(retire={replica.name: cause for replica in going})
     return AppDecision(view, steps, reconciliation, kept, leaving=True)
@@ -158,7 +158,7 @@ def _leave(context: DecisionContext, view: AppView, kept: AppRoutes | None) -> A
 
 def _is_gone(context: DecisionContext, view: AppView) -> bool:
     """Whether nothing is left of an app that leaves, on the host or at the edge, so that it can be forgotten."""
-    return view.name not in context.published and not view.existing
+    return view.name not in context.published and not view.in_slots
 
 
 def _remove_orphans(context: DecisionContext, app_name: str) -> AppActions:
@@ -210,6 +210,7 @@ def _plan(
         events=events,
         notices=notices,
         wake_at=_wake_at(views, steps.waits, now),
+        urgent=frozenset(view.name for view in views if healing.is_bereft(view)),
         differences={name: tuple(map(str, fields)) for name, fields in changed.items() if fields},
     )
 
@@ -217,12 +218,15 @@ def _plan(
 def _remembered(context: DecisionContext, apps: Mapping[str, AppState], steps: AppActions) -> dict[str, ReplicaState]:
     """Replicas that exist or are being made, and empty slots of apps that still lack replicas (for their address)."""
     made = {action.name for action in steps.actions if isinstance(action, CreateReplica)}
+    ending = {action.name: action for action in steps.actions if isinstance(action, StopReplica)}
     kept: dict[str, ReplicaState] = {}
     for app_name, members in context.replicas.items():
         app = apps.get(app_name)
         existing = sum(replica.exists for replica in members)
         lacking = app is not None and existing < app.count
-        kept |= {replica.name: replica.state for replica in members if replica.exists or lacking}
+        kept |= {replica.name: replica.state for replica in members if replica.takes_slot or lacking}
+    for name, stop in ending.items():  # its intent, so that whoever comes after us goes on with it
+        kept[name] = kept[name].to_end(Ending(stop.cause, stop.grace_seconds, stop.keeps_log))
     return kept | {name: replica for name, replica in steps.created.items() if name in made}
 
 

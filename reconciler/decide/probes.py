@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from reconciler.decide.app_view import AppView
-from reconciler.decide.phases import Phase, Replica
+from reconciler.decide.phases import ENDING, Replica
 from reconciler.decide.state.checks import on_trial
 from reconciler.decide.state.health import checks_of, known_by
 from reconciler.decide.versions import version_for
@@ -42,7 +42,7 @@ def blind_targets(state: State) -> tuple[ProbeTarget, ...]:
 
 
 def _answers(replica: Replica) -> bool:
-    container, leaving = replica.container, replica.phase is Phase.LEAVING
+    container, leaving = replica.container, replica.phase in ENDING
     return container is not None and container.state is ContainerState.RUNNING and not leaving and not replica.busy
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from reconciler.decide import healing
 from reconciler.decide.app_view import AppView
 from reconciler.decide.differences import recreating, told
-from reconciler.decide.phases import PENDING, Phase, Replica
+from reconciler.decide.phases import ENDING, PENDING, Phase, Replica
 from reconciler.decide.volumes import Writer, shared_by
 from reconciler.decide.words import naming
 from reconciler.model.app_state import FailedVersion
@@ -46,9 +46,9 @@ class Reconciliation:
 class ReplicaSets:
     """The replicas that are there, each in exactly one set, by what is to become of it.
 
-    ``leaving`` are being removed; ``set_aside`` are of a failed version that people are to look at. Of the leading
-    version ``kept`` stay, ``surplus`` are as good and too many, and ``unhealthy`` are to be replaced. Of another one,
-    or dead, ``idle`` serve nobody, and ``outdated`` serve.
+    ``leaving`` are being stopped or removed; ``set_aside`` are of a failed version that people are to look at. Of the
+    leading version ``kept`` stay, ``surplus`` are as good and too many, and ``unhealthy`` are to be replaced. Of
+    another one, or dead, ``idle`` serve nobody, and ``outdated`` serve.
     """
 
     leaving: tuple[Replica, ...]
@@ -74,7 +74,7 @@ def _set_of(replica: Replica, view: AppView) -> str:
     """The set of a replica that may not stay in its place: the first rule that fits."""
     if replica.spec_hash == view.composition.set_aside:
         return "set_aside"
-    if replica.phase is Phase.LEAVING:
+    if replica.phase in ENDING:
         return "leaving"
     if replica.phase is Phase.UNHEALTHY and replica.spec_hash == view.composition.leading.spec_hash:
         return "unhealthy"
@@ -106,7 +106,7 @@ def reconcile(view: AppView) -> Reconciliation:
     surplus = [replica for replica in sets.surplus if not (settling and replica.name in view.routed)]
     retire = {replica.name: _surplus_cause(view) for replica in surplus}
     retire |= {replica.name: _misfit_cause(view, replica) for replica in sets.idle}
-    spared = [r for r in sets.set_aside if not r.ready and r.phase is not Phase.LEAVING][: max(0, missing - surge_left)]
+    spared = [r for r in sets.set_aside if not r.ready and r.phase not in ENDING][: max(0, missing - surge_left)]
     retire |= {replica.name: "its place is needed by the version that serves" for replica in spared}
     going = _expendable(view, sets, healed, missing)
     proven = _creation_is_proven(view, missing)

@@ -16,7 +16,7 @@ from operator import attrgetter
 from reconciler.decide.app_view import AppView
 from reconciler.decide.composition import canary_of
 from reconciler.decide.healing import most_are_unhealthy
-from reconciler.decide.phases import PENDING, Phase, Replica
+from reconciler.decide.phases import ENDING, PENDING, Phase, Replica
 from reconciler.decide.reconcile import Reconciliation, settling_until
 from reconciler.decide.rollout import canary
 from reconciler.decide.state.health import health_check_of
@@ -79,7 +79,7 @@ def _spoken_to_alike(view: AppView, live: list[Replica]) -> tuple[Upstream, list
 
 def _live(view: AppView, reconciliation: Reconciliation) -> tuple[list[Replica], tuple[Wait, ...]]:
     """The replicas that get requests."""
-    staying = [r for r in view.replicas if r.name not in reconciliation.retire and r.phase is not Phase.LEAVING]
+    staying = [r for r in view.replicas if r.name not in reconciliation.retire and r.phase not in ENDING]
     held = settling_until(view)
     # Nobody has to put up with an analysis that is over, as long as the others serve.
     wanted = [r for r in staying if _is_wanted(view, r)]

@@ -14,7 +14,7 @@ from reconciler.decide import warnings
 from reconciler.decide.app_decision import AppDecision, Served
 from reconciler.decide.app_view import AppView
 from reconciler.decide.degraded import DegradedReason, degraded_reasons
-from reconciler.decide.phases import RUNNING, Phase, Replica
+from reconciler.decide.phases import ENDING, RUNNING, Phase, Replica
 from reconciler.decide.state.health import checks_of
 from reconciler.decide.versions import version_for
 from reconciler.decide.words import exit_words, route_text
@@ -31,7 +31,7 @@ _NO_LOAD = ReplicaLoad()
 _WITHHELD = "answers badly while the Docker Engine can't be seen: no requests until it answers well"
 
 # Whoever doesn't run can't be asked how they are: what they answered last says nothing of now.
-_MUTE = frozenset(Phase) - RUNNING - {Phase.LEAVING}
+_MUTE = frozenset(Phase) - RUNNING - ENDING
 
 # Of a condition: whether it holds, its reason in one CamelCase word, and a message for people.
 Standing = tuple[bool, Reason, str]
@@ -43,7 +43,7 @@ def describe(decision: AppDecision, served: Served, replicas: Mapping[str, Repli
     worst = next(iter(degraded_reasons(decision, served)), None)
     shown = tuple(
         _replica(decision, r, replicas.get(r.name, r.state), routed, loads.replicas.get(r.name, _NO_LOAD))
-        for r in view.existing
+        for r in view.in_slots
     )
     traffic = loads.apps[view.name].traffic if view.name in loads.apps else None
     return AppStatus(
@@ -189,7 +189,7 @@ def _replica(
 
 
 def _state(decision: AppDecision, replica: Replica, routed: frozenset[str]) -> Literal["ready", "draining", "down"]:
-    if replica.name in decision.reconciliation.retire or replica.phase is Phase.LEAVING:
+    if replica.name in decision.reconciliation.retire or replica.phase in ENDING:
         return "draining"
     return "ready" if replica.ready and _reached(decision.view, replica, routed) else "down"
 
@@ -199,6 +199,10 @@ def _note(decision: AppDecision, replica: Replica, own: App, routed: frozenset[s
     state = replica.state
     if cause := decision.reconciliation.retire.get(replica.name):
         return f"leaving: {cause}"
+    if state.ending and replica.phase in ENDING:
+        return f"leaving: {state.ending.cause}"
+    if replica.phase is Phase.REMAINS:
+        return "runs no more, and could not be removed so far"
     if (backoff := state.restarts.backoff) and not replica.ready:
         return f"{backoff.reason}: {backoff.message}"
     ended = exit_words(state.exits.code, state.exits.out_of_memory)

@@ -47,3 +47,10 @@ def out_of_memory_words(limit_bytes: int | None) -> str:
 def _size(size_bytes: int) -> str:
     units = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
     return next((f"{size_bytes // unit} {name}" for unit, name in units if size_bytes % unit == 0), f"{size_bytes} B")
+
+
+def queued_words(behind: int | None, kind: str = "action") -> str:
+    """What is said of an action in flight that has not begun, since so many others come first; "" of one that has."""
+    if behind is None:
+        return ""
+    return f", queued behind {behind} other {kind}{'' if behind == 1 else 's'}"

@@ -109,14 +109,26 @@ class StartReplica(_OnContainer):
 
 
 @dataclass(frozen=True, slots=True)
+class StopReplica(_OnContainer):
+    """Ask a container's program to end: send its stop signal, unless it was sent one since it was started.
+
+    It is waited for elsewhere, ``grace_seconds`` at most. ``keeps_log``: it was unwell, and what it said before it was
+    asked goes on record.
+    """
+
+    verb: ClassVar[str] = "stop"
+    grace_seconds: float
+    keeps_log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveReplica(_OnContainer):
-    """Remove a container: SIGTERM, up to ``grace_seconds`` to obey, SIGKILL, then removal (never of named volumes).
+    """Remove a container at once: SIGKILL where its program still runs, then removal (never of named volumes).
 
     ``keeps_log``: it was unwell, and its last lines go on record, since nobody can read them afterwards.
     """
 
     verb: ClassVar[str] = "remove"
-    grace_seconds: float
     keeps_log: bool = False
 
 
@@ -146,7 +158,7 @@ class GiveBackRestarts(_OnContainer):
 
 # Before a replica is there, and on one that is.
 Preparation = EnsureImage | CheckCreation | CreateReplica
-Change = StartReplica | RemoveReplica | TakeOverRestarts | GiveBackRestarts
+Change = StartReplica | StopReplica | RemoveReplica | TakeOverRestarts | GiveBackRestarts
 Action = Preparation | Change
 
 
@@ -169,7 +181,7 @@ class ActionFailure:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How one action ended; ``failure`` is None when what it asked for is so. Times in epoch seconds. ``log`` are the
-    last lines of a container that was removed, where the action asked for them."""
+    last lines of a container that was stopped or removed, where the action asked for them."""
 
     action: Action
     started_at: float

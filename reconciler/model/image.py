@@ -66,6 +66,13 @@ def familiar(reference: str) -> str:
     return name if tagged else f"{name}:latest"
 
 
+def registry_of(reference: str) -> str:
+    """The registry that a reference is pulled from, by Docker's rule: the part before the first slash is a host if it
+    looks like one."""
+    host, slash, _ = reference.partition("/")
+    return host if slash and ("." in host or ":" in host or host == "localhost") else "docker.io"
+
+
 def _of(reference: str, image: Image) -> ResolvedImage:
     repository = _repository(reference)
     return ResolvedImage(image.id, next((name for name in image.digests if _repository(name) == repository), ""))

@@ -44,7 +44,8 @@ class Container:
     for containers the adapter had reason to look at closely; ``last_log`` holds the last lines of one that died, or
     that keeps a rollout from going on, and ``out_of_memory`` says that the kernel ended it, the last time, for want of
     memory. ``engine_health`` is what the Engine's own check of it (HEALTHCHECK) says, "" where it has none.
-    ``created_at`` is when it was made, by the Engine's clock.
+    ``created_at`` is when it was made, by the Engine's clock. ``ended`` of one that is being removed: a closer look has
+    shown that its program doesn't run any more.
     """
 
     id: str
@@ -65,6 +66,12 @@ class Container:
     out_of_memory: bool = False
     engine_health: EngineHealth = ""
     created_at: float | None = None
+    ended: bool = False
+
+    @property
+    def may_run(self) -> bool:
+        """Whether its program runs, or the Engine might start it."""
+        return self.state in (ContainerState.RUNNING, ContainerState.RESTARTING, ContainerState.PAUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +177,7 @@ class Observed:
 
     ``desired`` is what the source asks for by its last reading. ``in_flight`` are actions submitted earlier that have
     not finished; ``outcomes`` those that have.
+    ``queued`` are those of the actions in flight that have not begun, by key: how many others come first.
     ``open_requests`` counts requests in flight by replica address, where the edge can tell; ``callers`` are the
     addresses of those who have a connection open to a container's ports, once for each, where that can be seen: by
     container id. ``bounds`` are those that
@@ -182,6 +190,7 @@ class Observed:
     samples: tuple[ProbeSample, ...] = ()
     in_flight: tuple[Action, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
+    queued: Mapping[str, int] = field(default_factory=dict)
     loads: Loads = Loads()
     open_requests: Mapping[str, int] = field(default_factory=dict)
     callers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -57,7 +57,8 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything one tick has decided. ``wake_at``: when to look again although nothing happens (epoch seconds)."""
+    """Everything one tick has decided. ``wake_at``: when to look again although nothing happens (epoch seconds);
+    ``urgent`` names the apps that have lost replicas, whose actions come first."""
 
     actions: tuple[Action, ...]
     waits: tuple[Wait, ...]
@@ -68,3 +69,4 @@ class Plan:
     notices: tuple[str, ...] = ()
     wake_at: float | None = None
     differences: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    urgent: frozenset[str] = frozenset()

@@ -130,13 +130,34 @@ class BlindHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of a replica, once its program is asked for it: from there on there is no way back.
+
+    ``asked_at`` is when its stop signal was sent, None as long as nobody knows that it was; from then on it has
+    ``grace_seconds``. ``log`` are its last lines before that, where they are to be kept (``keeps_log``).
+    """
+
+    cause: str
+    grace_seconds: float
+    keeps_log: bool = False
+    asked_at: Moment | None = None
+    log: str = ""
+
+    @property
+    def grace_until(self) -> float | None:
+        """Until when the program may take its time; None before it was asked."""
+        return None if self.asked_at is None else self.asked_at + self.grace_seconds
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaState:
     """What is remembered of one replica, by its name. A new container in the same slot starts anew, but for its
     back-off.
 
     ``container_id`` is "" while there is no container. ``ready_at`` is when it last became fit for traffic, None while
-    it is not; ``disturbed_at`` when it last ended or vanished, None once it is ready again. ``removal`` paces attempts
-    to remove it. ``blind`` is what it has answered while the Engine can't be seen, None where that was well.
+    it is not; ``disturbed_at`` when it last ended or vanished, None once it is ready again. ``ending`` is the end of
+    its container, None as long as that is to run; ``removal`` paces attempts to stop and to remove it. ``blind`` is
+    what it has answered while the Engine can't be seen, None where that was well.
     """
 
     name: str
@@ -154,6 +175,7 @@ class ReplicaState:
     exits: Exits = Exits()
     restarts: Restarts = Restarts()
     removal: Backoff | None = None
+    ending: Ending | None = None
     blind: BlindHealth | None = None
 
     @property
@@ -277,15 +299,26 @@ class ReplicaState:
     def vanished(self, at: float) -> ReplicaState:
         """Its container is gone, and not by our doing."""
         exits, restarts = replace(self.exits, ended_at=at), self._without_container()
-        gone = replace(self, container_id="", ready_at=None, disturbed_at=at, exits=exits, restarts=restarts)
-        return gone.answering_blindly(None)
+        gone = replace(self, container_id="", ready_at=None, removal=None, ending=None)
+        return replace(gone, disturbed_at=at, exits=exits, restarts=restarts).answering_blindly(None)
+
+    def to_end(self, ending: Ending) -> ReplicaState:
+        """Its program is about to be asked to end."""
+        return self if self.ending else replace(self, ending=ending)
+
+    def asked_to_end(self, at: float, log: str) -> ReplicaState:
+        """Its program was sent its stop signal."""
+        if self.ending is None:
+            return self
+        return replace(self, ending=replace(self.ending, asked_at=at, log=log), removal=None)
 
     def removed(self) -> ReplicaState:
-        """We removed its container."""
-        return replace(self, container_id="", ready_at=None, removal=None, restarts=self._without_container())
+        """Its container is gone, as we wanted it."""
+        gone = replace(self, container_id="", ready_at=None, removal=None, ending=None)
+        return replace(gone, restarts=self._without_container())
 
     def not_removed(self, removal: Backoff) -> ReplicaState:
-        """An attempt to remove its container failed."""
+        """An attempt to stop or to remove its container failed."""
         return replace(self, removal=removal)
 
     def held_back(self, backoff: Backoff) -> ReplicaState:

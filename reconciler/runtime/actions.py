@@ -8,7 +8,6 @@ leaves nothing behind.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator
 
 from docker.errors import APIError, ImageNotFound, NotFound
@@ -22,6 +21,7 @@ from reconciler.model.actions import (
     GiveBackRestarts,
     RemoveReplica,
     StartReplica,
+    StopReplica,
     TakeOverRestarts,
 )
 from reconciler.model.reasons import Reason
@@ -29,6 +29,7 @@ from reconciler.model.spec import AppSpec
 from reconciler.model.version import Version
 from reconciler.ports import ActionError, Rejected, TryLater
 from reconciler.runtime.client import BoundedClient
+from reconciler.runtime.endings import ask_to_end, remove_now
 from reconciler.runtime.engine import Engine, sentence_of
 from reconciler.runtime.failures import explain
 from reconciler.runtime.images import HostImages
@@ -49,9 +50,6 @@ from reconciler.runtime.translate import (
     log_check_name,
     ownership_labels,
 )
-
-# How long a removal that somebody else began may take before it is called a failure.
-_REMOVAL_PATIENCE_SECONDS = 10
 
 
 class Owned:
@@ -116,6 +114,8 @@ class Performer:
                     self._create(api, action)
                 case StartReplica():
                     self._start(api, action)
+                case StopReplica():
+                    self._stop(api, action)
                 case RemoveReplica():
                     self._remove(api, action)
                 case TakeOverRestarts():
@@ -188,7 +188,7 @@ class Performer:
             _place_files_and_start(api, container_id, archive)
         except APIError:
             with contextlib.suppress(NotFound):
-                api.remove_container(container_id, v=True, force=True)
+                api.remove_container(container_id, v=True)
             raise
 
     def _wanted(self, api: BoundedClient, action: CreateReplica) -> Json:
@@ -226,12 +226,12 @@ class Performer:
         with contextlib.suppress(NotFound):  # left by an earlier one that was cut off
             left = api.inspect_container(name)
             if is_ours(left["Config"]["Labels"], self._instance):
-                api.remove_container(left["Id"], v=True, force=True)
+                api.remove_container(left["Id"], v=True)
         container_id = _create_container(api, body | {"Labels": ownership_labels(self._instance)}, version, name)
         try:
             yield container_id
         finally:
-            api.remove_container(container_id, v=True, force=True)
+            api.remove_container(container_id, v=True)
 
     def _finish_earlier_create(
         self, api: BoundedClient, action: CreateReplica, archive: bytes, refusal: APIError
@@ -277,30 +277,21 @@ class Performer:
             aliases=aliases_of(labels[APP], container["Name"].lstrip("/")),
         )
 
+    def _stop(self, api: BoundedClient, action: StopReplica) -> None:
+        with contextlib.suppress(NotFound):  # gone is what was asked for
+            self._owned.check(api, action.container_id)
+            ask_to_end(api, action.container_id)
+
     def _remove(self, api: BoundedClient, action: RemoveReplica) -> None:
         with contextlib.suppress(NotFound):  # gone is what was asked for
             self._owned.check(api, action.container_id)
-            remove_gracefully(api, action.container_id, action.grace_seconds)
+            remove_now(api, action.container_id)
 
     def _set_restarts(self, api: BoundedClient, container_id: str, restart_policy: str) -> None:
         with contextlib.suppress(NotFound):  # the Engine restarts nothing that is gone
             self._owned.check(api, container_id)
             # The library's type would insist on a number of retries, which the Engine refuses for these.
             api.update_container(container_id, restart_policy={"Name": restart_policy})  # type: ignore[arg-type]
-
-
-def remove_gracefully(api: BoundedClient, container_id: str, grace_seconds: float) -> None:
-    """Remove a container: SIGTERM, so many seconds to obey, SIGKILL, removal with anonymous volumes. Raises docker's
-    errors."""
-    # A container that can't be stopped, such as one that is being started, is removed by force.
-    with contextlib.suppress(APIError):
-        api.stop(container_id, timeout=math.ceil(grace_seconds))
-    try:
-        api.remove_container(container_id, v=True, force=True)
-    except APIError as error:
-        if _explained(error).reason != Reason.REMOVAL_IN_PROGRESS:
-            raise
-        api.wait(container_id, condition="removed", timeout=_REMOVAL_PATIENCE_SECONDS)
 
 
 def _check_files(spec: AppSpec) -> None:

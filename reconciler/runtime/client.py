@@ -10,6 +10,7 @@ worker for ever. And underneath it, requests lets ``REQUESTS_CA_BUNDLE`` win ove
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,12 +22,15 @@ from typing import Any
 
 import docker
 from docker.errors import ImageNotFound
+from docker.utils import convert_filters
+from urllib3.exceptions import ReadTimeoutError
 
 from reconciler.model.image import Image
 from reconciler.ports import Fence, no_fence
 
 # Between two signs of life of a pull; the Engine reports progress far more often than that.
 SILENT_PULL_SECONDS = 300.0
+_PAST_EVENTS_SECONDS = 2.0
 # For a look of whoever has given itself no less.
 _LOOK_SECONDS = 15.0
 
@@ -106,6 +110,23 @@ class BoundedClient(docker.APIClient):
             image = Image(entry["Id"], tuple(entry["RepoDigests"] or ()))
             images |= dict.fromkeys((image.id, *image.digests, *(entry["RepoTags"] or ())), image)
         return images
+
+    def signals_sent(self, container_id: str, since: float) -> set[int]:
+        """The signals that were sent to a container since then (epoch seconds), as far as the Engine remembers: its
+        last 256 events."""
+        filters = convert_filters({"type": "container", "event": "kill", "container": container_id})
+        parameters = {"since": f"{since:.6f}", "until": f"{max(since, time.time()):.6f}", "filters": filters}
+        sent: set[int] = set()
+        # An Engine whose clock is behind ours would wait for its own to come so far. Asked twice is better than never.
+        with contextlib.suppress(OSError, ReadTimeoutError):
+            # The library's own `events` has no time-out; what it is made of has no types.
+            url = self._url("/events")  # type: ignore[attr-defined]
+            response = self.get(url, params=parameters, stream=True, timeout=_PAST_EVENTS_SECONDS)
+            self._raise_for_status(response)  # type: ignore[attr-defined]
+            for event in self._stream_helper(response, decode=True):  # type: ignore[attr-defined]
+                signal = event["Actor"]["Attributes"].get("signal", "")
+                sent |= {int(signal)} if signal.isdecimal() else set()
+        return sent
 
     def has_image(self, image: str) -> bool:
         """Whether the image is on the host."""

@@ -7,9 +7,9 @@ the Engine offers to hold on to between two calls is held here: the connection, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ from reconciler.model.observed import Capacity, Inventory, Listener, SecretsSeen
 from reconciler.model.reasons import Reason
 from reconciler.model.spec import App
 from reconciler.ports import Fence, LeadershipUnknown, TryLater, Unavailable, no_fence
-from reconciler.runtime.actions import Owned, Performer, remove_gracefully
+from reconciler.runtime.actions import Owned, Performer
 from reconciler.runtime.client import BoundedClient, within
 from reconciler.runtime.connections import Connections
 from reconciler.runtime.deaths import Deaths
 from reconciler.runtime.digest_key import DigestKey
+from reconciler.runtime.endings import ask_to_end, remove_now
 from reconciler.runtime.engine import Engine
 from reconciler.runtime.events import EventWatch
 from reconciler.runtime.host_paths import AllowedPath, HostPaths
@@ -41,6 +42,8 @@ from reconciler.runtime.volumes import Volumes
 
 # A probe waits for it, and with it the verdict on a replica.
 _REDACTOR_SECONDS = 2.0
+# While `remove_all` waits for programs to end, it looks so often.
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ class DockerRuntime:
         self._images = HostImages()
         self._log_defaults = LogDefaults()
         self._connections = Connections()
-        self._looks = CloserLooks(self._deaths)
+        self._looks = CloserLooks(self._deaths, self._monotonic)
         self._owned = Owned(instance)
         self._capacity: Capacity | None = None
         self._patience = LookPatience()
@@ -121,10 +124,16 @@ class DockerRuntime:
             self._log_defaults,
         )
 
-    # The two ends at the outside, apart so that an Engine in memory can take their place.
+    # The ends at the outside, apart so that an Engine in memory can take their place.
+
+    def _monotonic(self) -> float:
+        return time.monotonic()
 
     def _connection(self, concurrency: int, fence: Fence) -> Engine:
         return Engine(concurrency, fence)
+
+    def _sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def _event_watch(self, wake: Callable[[], None]) -> EventWatch:
         return EventWatch(
@@ -267,6 +276,7 @@ class DockerRuntime:
     def remove_all(self, grace_seconds: float = 10.0) -> Removed:
         """Remove every container of this instance, and its network, for `teardown`. Named volumes hold data and stay.
 
+        All programs are asked to end at once, and have ``grace_seconds`` together.
         Raises Unavailable where the Engine does not answer, or can't do it.
         """
         with self._engine.read() as api:
@@ -274,7 +284,11 @@ class DockerRuntime:
             containers = read_listing(listed, self._instance, self._network.name).containers
             doomed = [*(container.id for container in containers), *checks_left(listed, self._instance)]
             with ThreadPoolExecutor(self._concurrency) as pool:
-                list(pool.map(lambda container_id: self._remove(container_id, grace_seconds), doomed))
+                ends_at = self._monotonic() + grace_seconds
+                list(pool.map(self._ask_to_end, doomed))
+                while self._any_runs(api, doomed) and (left_seconds := ends_at - self._monotonic()) > 0:
+                    self._sleep(min(_POLL_SECONDS, left_seconds))
+                list(pool.map(self._remove, doomed))
             volumes = self._own_volumes(api)
         networks, kept_networks = self._network.remove()
         return Removed(
@@ -289,12 +303,17 @@ class DockerRuntime:
         volumes = api.volumes(filters={"label": labels})["Volumes"] or ()
         return tuple(sorted(volume["Name"] for volume in volumes))
 
-    def _remove(self, container_id: str, grace_seconds: float) -> None:
-        with self._engine.read() as api:
-            try:
-                remove_gracefully(api, container_id, grace_seconds)
-            except NotFound:
-                return
+    def _ask_to_end(self, container_id: str) -> None:
+        with self._engine.read() as api, suppress(NotFound):
+            ask_to_end(api, container_id)
+
+    def _any_runs(self, api: BoundedClient, container_ids: Iterable[str]) -> bool:
+        """Whether the program of any of these runs."""
+        return not {entry["Id"] for entry in api.containers()}.isdisjoint(container_ids)
+
+    def _remove(self, container_id: str) -> None:
+        with self._engine.read() as api, suppress(NotFound):
+            remove_now(api, container_id)
 
     def _network_destroyed(self, name: str) -> None:
         """Events tell so; if it is ours, the next `inventory` says so and the next `prepare` makes it anew."""

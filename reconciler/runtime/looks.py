@@ -3,12 +3,14 @@
 The list of all containers says none of this, and inspecting every container on every tick would cost a hundred times
 the list. So only those are inspected that an event named, or whose listed state tells that something happened to them
 since the last look; the answer is kept until then. Those that were there before us are looked at once, since nobody
-has told us what happened to them.
+has told us what happened to them. And where a removal fails, the list goes on calling its container "removing" for
+ever: so one that is called so for longer than a removal takes is looked at each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from docker.errors import APIError, NotFound
@@ -25,6 +27,8 @@ LOG_BYTES = 4096
 LOOKS_AT_ONCE = 64
 # An Engine so slow that no more is left of the tick's look has the others looked at in the next one.
 RESERVE_SECONDS = 2.0
+# A removal that takes longer is looked at.
+REMOVAL_SECONDS = 2.0
 
 _DOWN = frozenset({ContainerState.EXITED, ContainerState.RESTARTING, ContainerState.DEAD})
 
@@ -39,13 +43,16 @@ class _Look:
     exit_code: int | None
     last_log: str
     out_of_memory: bool = False
+    ended: bool = False
 
 
 class CloserLooks:
-    """Of the containers that ``deaths`` or their state tell of."""
+    """Of the containers that ``deaths`` or their state tell of. ``monotonic`` tells the seconds that pass."""
 
-    def __init__(self, deaths: Deaths) -> None:
+    def __init__(self, deaths: Deaths, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._deaths = deaths
+        self._monotonic = monotonic
+        self._removing_since: dict[str, float] = {}
         self._looks: dict[str, _Look] = {}
         self._there_before: frozenset[str] | None = None  # and not looked at yet; None before the first list
 
@@ -64,7 +71,8 @@ class CloserLooks:
             self.begin_anew()
         listed = {container.id: container for container in containers}
         before = frozenset(listed) if self._there_before is None else self._there_before
-        due = [c for c in listed.values() if c.id in deaths or c.id in before or self._is_stale(c)]
+        stuck = self._stuck(listed.values())
+        due = [c for c in listed.values() if c.id in deaths or c.id in before or c.id in stuck or self._is_stale(c)]
         due.sort(key=lambda container: container.id not in deaths)
         looked = 0
         for container in due[:LOOKS_AT_ONCE]:
@@ -78,12 +86,21 @@ class CloserLooks:
         self._deaths.settle({died: death for died, death in deaths.items() if died not in left})
         fresh = {container.id for container in due} - left
         # What was true of those left, before something happened to them, is not told of them now.
-        known = (c if c.id in left else self._known(c, c.id in fresh) for c in listed.values())
+        known = (c if c.id in left else self._known(c, c.id in fresh, c.id in stuck) for c in listed.values())
         return tuple(known), bool(left)
+
+    def _stuck(self, containers: Iterable[Container]) -> frozenset[str]:
+        """Those that are being removed for longer than a removal takes."""
+        now = self._monotonic()
+        removing = (container.id for container in containers if container.state is ContainerState.REMOVING)
+        self._removing_since = {container_id: self._removing_since.get(container_id, now) for container_id in removing}
+        return frozenset(name for name, since in self._removing_since.items() if now - since >= REMOVAL_SECONDS)
 
     def _is_stale(self, container: Container) -> bool:
         """Whether the list tells something that the last look did not see."""
         look = self._looks.get(container.id)
+        if container.state is ContainerState.REMOVING:
+            return False
         return container.state in _DOWN if look is None else container.state is not look.state
 
     def _look(self, container: Container, death: Death | None, api: BoundedClient) -> None:
@@ -93,19 +110,23 @@ class CloserLooks:
         except NotFound:
             self._looks.pop(container.id, None)  # removed since it was listed
 
-    def _known(self, container: Container, fresh: bool) -> Container:
+    def _known(self, container: Container, fresh: bool, stuck: bool) -> Container:
         look = self._looks.get(container.id)
         if look is None:
             return container
+        # The Engine tells of a death a moment before its list shows it; a look made after the list knows better.
+        state = look.state if fresh else container.state
+        # Every removal passes through these, and is over a moment later.
+        passing = state is not container.state and state in (ContainerState.REMOVING, ContainerState.DEAD)
         return replace(
             container,
-            # The Engine tells of a death a moment before its list shows it; a look made after the list knows better.
-            state=look.state if fresh else container.state,
+            state=ContainerState.REMOVING if passing and not stuck else state,
             exit_code=look.exit_code if container.exit_code is None else container.exit_code,
             restart_count=look.restart_count,
             started_at=look.started_at,
             last_log=look.last_log,
             out_of_memory=look.out_of_memory,
+            ended=look.ended and stuck,
         )
 
 
@@ -117,6 +138,7 @@ def _read(details: Json, death: Death | None, before: _Look | None, api: Bounded
         started_at=epoch_seconds(state["StartedAt"]),
         exit_code=death.exit_code if death else None,
         last_log="",
+        ended=state["Status"] == ContainerState.REMOVING and not state["Running"],
     )
     if look.state in _DOWN:
         look = replace(look, exit_code=state["ExitCode"])

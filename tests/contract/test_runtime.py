@@ -16,6 +16,7 @@ from reconciler.model.actions import (
     GiveBackRestarts,
     RemoveReplica,
     StartReplica,
+    StopReplica,
     TakeOverRestarts,
 )
 from reconciler.model.image import ResolvedImage, resolved
@@ -97,8 +98,12 @@ def names(world: World) -> list[str]:
     return sorted(container.name for container in observe(world).containers)
 
 
-def removal(container: Container, grace_seconds: float = 0.2) -> RemoveReplica:
-    return RemoveReplica(container.app_name, container.name, container.id, "test", grace_seconds)
+def removal(container: Container) -> RemoveReplica:
+    return RemoveReplica(container.app_name, container.name, container.id, "test")
+
+
+def stopping(container: Container) -> StopReplica:
+    return StopReplica(container.app_name, container.name, container.id, "test", grace_seconds=10)
 
 
 def starting(container: Container) -> StartReplica:
@@ -557,6 +562,54 @@ def test_removing_takes_a_replica_and_repeating_it_is_quiet(ready: World) -> Non
     assert names(ready) == [stays.name]
 
 
+def test_a_replica_that_is_asked_to_end_does_so_and_is_not_started_again(ready: World) -> None:
+    container = created(ready)
+    ready.runtime.perform(stopping(container))
+    observe_until(ready, lambda seen: seen.containers[0].state is ContainerState.EXITED)
+    ready.pass_time()
+    assert found(ready, container.name).state is ContainerState.EXITED
+    ready.runtime.perform(removal(container))
+    assert names(ready) == []
+
+
+def test_a_replica_is_asked_to_end_once_whichever_controller_asks(ready: World) -> None:
+    container = created(ready, of=demo(ready, environment=[{"name": "IGNORE_TERM", "value": "1"}]))
+    ready.runtime.perform(stopping(container))
+    ready.another().perform(stopping(container))
+    assert ready.signals_to(container) == [15]
+    assert found(ready, container.name).state is ContainerState.RUNNING
+    ready.runtime.perform(removal(container))  # which kills it
+    assert names(ready) == []
+
+
+def test_asking_a_replica_to_end_that_does_not_run_or_is_gone_is_quiet(ready: World) -> None:
+    container, never_ran = created(ready), created_alone(ready, creation(ready, slot=2))
+    ready.runtime.perform(StopReplica("web", "web-2", never_ran, "test", grace_seconds=10))
+    for _ in range(2):
+        ready.runtime.perform(stopping(container))
+        observe_until(ready, lambda seen: not any(c.may_run for c in seen.containers))
+    for container in observe(ready).containers:
+        ready.runtime.perform(removal(container))
+    ready.runtime.perform(stopping(container))
+    assert names(ready) == []
+
+
+def test_a_paused_replica_that_is_asked_to_end_goes_on_and_ends(ready: World) -> None:
+    container = created(ready)
+    ready.api.pause(container.name)
+    ready.runtime.perform(stopping(container))
+    observe_until(ready, lambda seen: seen.containers[0].state is ContainerState.EXITED)
+
+
+def test_a_replica_that_is_about_to_be_restarted_is_not_once_it_was_asked_to_end(ready: World) -> None:
+    container = created(ready)
+    for _ in range(2):  # the second time it is restarted after a moment
+        ready.exit(container, 3)
+        observe_until(ready, lambda seen: seen.containers[0].restart_count in (1, 2))
+    ready.runtime.perform(stopping(container))
+    observe_until(ready, lambda seen: seen.containers[0].state is ContainerState.EXITED)
+
+
 def test_a_replica_that_does_not_run_is_removed_too(ready: World) -> None:
     container = created(ready)
     ready.api.stop(container.id, timeout=1)
@@ -568,7 +621,8 @@ def test_what_is_not_ours_is_never_stopped_removed_or_changed(ready: World) -> N
     foreign = run_foreign(ready, f"{ready.place.name_prefix}web-1")
     observe(ready)
     for action in (
-        RemoveReplica("web", "web-1", foreign, "test", 0),
+        StopReplica("web", "web-1", foreign, "test", grace_seconds=10),
+        RemoveReplica("web", "web-1", foreign, "test"),
         StartReplica("web", "web-1", foreign, cause="test"),
         TakeOverRestarts("web", "web-1", foreign, cause="test"),
         GiveBackRestarts("web", "web-1", foreign, cause="test"),
@@ -829,6 +883,15 @@ def test_removing_all_takes_what_is_ours_and_nothing_else(ready: World) -> None:
     assert removed.kept_volumes == (f"{ready.place.instance}-data",)
     assert ready.api.inspect_container(foreign)["State"]["Status"] == "running"
     assert ready.another().remove_all().containers == ()
+
+
+def test_removing_all_asks_every_program_to_end_and_kills_who_has_not_when_their_time_is_over(ready: World) -> None:
+    stubborn = demo(ready, environment=[{"name": "IGNORE_TERM", "value": "1"}])
+    obeys, *others = created(ready), created(ready, 2, of=stubborn), created(ready, 3, of=stubborn)
+    removed = ready.runtime.remove_all(grace_seconds=1)
+    assert removed.containers == tuple(sorted(container.name for container in (obeys, *others)))
+    assert ready.signals_to(obeys) == [15]
+    assert [ready.signals_to(container) for container in others] == [[15, 9], [15, 9]]
 
 
 def test_a_network_that_others_use_stays_when_all_is_removed(ready: World) -> None:

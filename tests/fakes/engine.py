@@ -2,17 +2,20 @@
 
 It refuses what a real one refuses, in the same words, and knows no state that a real one doesn't: one contract suite
 runs against both. There are no threads and no clock: time moves by `advance` alone, and everything that is due then
-happens in order. Tests make programs end (`exit`, `kill`,
+happens in order. Tests make programs end (`exit`, `kill_from_outside`,
 `run_out_of_memory`), act by hand (`stop_by_hand`, `remove_by_hand`,
 `run_foreign`), take the Engine away (`unreachable`), and may fail any call (`before_call`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import ipaddress
 import itertools
+import math
 import tarfile
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,12 +38,14 @@ _RUNNING = ("running", "paused")
 
 @dataclass
 class Program:
-    """What an image's program does once started. ``start_error``: the sentence by which runc refuses to start it;
-    ``health``: what the image's own check (HEALTHCHECK) says of it, "" without one."""
+    """What an image's program does once started. ``ends_after_seconds`` is how long it takes to end once asked to,
+    unless it ``ignores_term``; ``start_error``: the sentence by which runc refuses to start it; ``health``: what the
+    image's own check (HEALTHCHECK) says of it, "" without one."""
 
     exits_after_seconds: float | None = None
     exit_code: int = 0
     ignores_term: bool = False
+    ends_after_seconds: float = 0.0
     start_error: str = ""
     log: str = "listening\n"
     health: str = ""
@@ -77,6 +82,7 @@ class FakeContainer:
     restart_count: int = 0
     policy: str = "no"
     held_back: bool = False  # stopped or killed by hand: not restarted until started
+    asked_to_end: bool = False
     started_at: float | None = None
     ends_at: float | None = None
     restarts_at: float | None = None
@@ -86,6 +92,7 @@ class FakeContainer:
     image_id: str = ""
     image_name: str = ""
     created_at: float = 0.0
+    stuck: bool = False  # its removal fails: the list says "removing" from then on, and inspecting "dead"
 
     @property
     def network_name(self) -> str:
@@ -124,6 +131,7 @@ class FakeEngine:
         self.before_call: Callable[[str, str], None] = lambda call, subject: None
         self.calls: list[tuple[str, str]] = []
         self._subscribers: list[Subscriber] = []
+        self._last_events: deque[Json] = deque(maxlen=256)
         self._numbers = itertools.count(1)
         self._down: list[FakeContainer] = []
         nothing = FakeNetwork(self._new_id(), "none", _timestamp(now), {}, [], has_own_subnet=False)
@@ -152,14 +160,14 @@ class FakeEngine:
         container.log += log
         self._end(container, code)
 
-    def kill(self, name: str) -> None:
+    def kill_from_outside(self, name: str) -> None:
         """SIGKILL from outside of the Engine."""
         self._end(self.named(name), 137)
 
     def run_out_of_memory(self, name: str) -> None:
         """The kernel kills its program, and the Engine learns why."""
         self.tell_of_memory(name)
-        self.kill(name)
+        self.kill_from_outside(name)
 
     def tell_of_memory(self, name: str) -> None:
         """The Engine learns that the kernel killed a process of it; on a real one that may be right after its death."""
@@ -183,6 +191,10 @@ class FakeEngine:
             if still and container.policy == "unless-stopped" and not container.held_back:
                 self._restart(container)
 
+    def signals_to(self, container_id: str) -> list[int]:
+        """The signals that the Engine has sent it, in order."""
+        return [signal for signal, _ in self._signals(container_id)]
+
     def pause(self, name: str) -> None:
         self._set_state(self.named(name), "paused", "pause")
 
@@ -190,7 +202,8 @@ class FakeEngine:
         self.stop(self.named(name).id)
 
     def remove_by_hand(self, name: str) -> None:
-        self.remove_container(self.named(name).id, force=True)
+        with contextlib.suppress(APIError):  # whoever does it is told that it failed
+            self.remove_container(self.named(name).id, force=True)
 
     def begin_removal(self, name: str) -> None:
         """Somebody removes it, and that takes its time: until `finish_removal`, or until somebody waits for it."""
@@ -235,11 +248,12 @@ class FakeEngine:
             "Id": found.id,
             "Name": f"/{found.name}",
             "RestartCount": found.restart_count,
-            "Config": {key: found.config.get(key) for key in ("Labels", "Env", "Image")},
+            "Config": {key: found.config.get(key) for key in ("Labels", "Env", "Image", "StopSignal")},
             "HostConfig": found.config["HostConfig"],
             "State": {
                 "Pid": 0,  # of another machine: nobody sees what it is at
-                "Status": found.state,
+                "Status": "dead" if found.stuck and found.state == "removing" else found.state,
+                "Running": found.state in (*_RUNNING, "restarting"),
                 "ExitCode": found.exit_code if found.state not in _RUNNING else 0,
                 "StartedAt": _timestamp(found.started_at),
                 "OOMKilled": found.oom_killed,
@@ -300,15 +314,41 @@ class FakeEngine:
     def stop(self, container: str, timeout: int | None = None) -> None:
         found = self._container(container, "stop")
         found.held_back = True
+        if found.state in (*_RUNNING, "restarting"):
+            self._tell(found, "kill", {"signal": "15"})
         if found.state in _RUNNING:
             self._end(found, 137 if found.program.ignores_term else 0)
         elif found.state == "restarting":
             found.restarts_at, found.state = None, "exited"
 
+    def kill(self, container: str, signal: str = "SIGKILL") -> None:
+        found = self._container(container, "kill")
+        if found.state not in (*_RUNNING, "restarting"):
+            raise refusal(409, f"Cannot kill container: {found.id}: Container {found.id} is not running")
+        found.held_back = True
+        self._tell(found, "kill", {"signal": "9" if signal == "SIGKILL" else "15"})
+        if found.state == "restarting":
+            found.restarts_at, found.state = None, "exited"
+        elif signal == "SIGKILL":
+            self._end(found, 137)
+        elif not (found.program.ignores_term or "IGNORE_TERM=1" in found.config["Env"]):
+            found.state = "running"  # of one that was paused as well
+            found.asked_to_end = True
+            found.ends_at = min(found.ends_at or math.inf, self.now + found.program.ends_after_seconds)
+            if found.ends_at <= self.now:
+                self._end(found, 0)
+
+    def signals_sent(self, container_id: str, since: float) -> set[int]:
+        self._called("events", container_id)
+        since_ns = int((since - 1e-6) * 1e9)  # it is told in microseconds
+        return {signal for signal, at_ns in self._signals(container_id) if at_ns >= since_ns}
+
     def remove_container(self, container: str, *, v: bool = False, force: bool = False) -> None:
         found = self._container(container, "remove")
-        if found.state == "removing":
+        if found.state == "removing" and not found.stuck:
             raise refusal(409, f"removal of container {found.id} is already in progress")
+        if found.state == "restarting" and not force:
+            raise refusal(409, f"You cannot remove a restarting container {found.id}. Stop the container before")
         if found.state in _RUNNING and not force:
             raise refusal(
                 409,
@@ -318,6 +358,10 @@ class FakeEngine:
         found.held_back = True
         if found.state in _RUNNING:
             self._end(found, 137)
+        if found.stuck:
+            self._release(found)
+            found.state = "removing"
+            raise refusal(500, f'container {found.id}: driver "overlay2" failed to remove root filesystem: busy')
         self._forget(found)
 
     def wait(self, container: str, timeout: float | None = None, condition: str | None = None) -> Json:
@@ -444,6 +488,11 @@ class FakeEngine:
 
     # --- inside
 
+    def _signals(self, container_id: str) -> list[tuple[int, int]]:
+        """Of what the Engine remembers to have sent, number and time in ns."""
+        kills = (e for e in self._last_events if e["Action"] == "kill" and e["Actor"]["ID"] == container_id)
+        return [(int(event["Actor"]["Attributes"]["signal"]), event["timeNano"]) for event in kills]
+
     def _image_id(self, program: Program) -> str:
         """Each program is a build of its own, whatever it is called."""
         number = next((n for n, known in enumerate(self._programs) if known is program), None)
@@ -518,6 +567,7 @@ class FakeEngine:
     def _run(self, container: FakeContainer) -> None:
         container.started_at, container.restarts_at = self.now, None
         container.error, container.held_back, container.oom_killed = "", False, False
+        container.asked_to_end = False
         container.log += container.program.log
         after = container.program.exits_after_seconds
         container.ends_at = None if after is None else self.now + after
@@ -551,7 +601,8 @@ class FakeEngine:
         due: list[tuple[float, Callable[[], None]]] = []
         for container in self.containers_by_id.values():
             if container.state in _RUNNING and container.ends_at is not None:
-                due.append((container.ends_at, lambda c=container: self._end(c, c.program.exit_code)))  # type: ignore[misc]
+                code = 0 if container.asked_to_end else container.program.exit_code
+                due.append((container.ends_at, lambda c=container, code=code: self._end(c, code)))  # type: ignore[misc]
             if container.restarts_at is not None:
                 due.append((container.restarts_at, lambda c=container: self._restart(c)))  # type: ignore[misc]
         return min(due, key=lambda item: item[0], default=None)
@@ -589,8 +640,10 @@ class FakeEngine:
         self._publish({"Type": "container", "Action": action, "Actor": {"ID": container.id, "Attributes": known}})
 
     def _publish(self, event: Json) -> None:
+        told = {**event, "timeNano": int(self.now * 1e9)}
+        self._last_events.append(told)
         for subscriber in list(self._subscribers):
-            subscriber({**event, "timeNano": int(self.now * 1e9)})
+            subscriber(told)
 
     def _new_id(self) -> str:
         return f"{next(self._numbers):064x}"

@@ -113,6 +113,12 @@ class FakeRuntime(DockerRuntime):
     def _connection(self, concurrency: int, fence: Fence) -> Engine:
         return _Connection(self.engine, fence)
 
+    def _monotonic(self) -> float:
+        return self.engine.now
+
+    def _sleep(self, seconds: float) -> None:
+        self.engine.advance(seconds)
+
     def _event_watch(self, wake: Callable[[], None]) -> EventWatch:
         return _Events(
             self._engine,

@@ -504,7 +504,7 @@ def drain_with_known_requests(story: Story) -> None:
 @story
 def stuck_removal(story: Story) -> None:
     started(story, web())
-    story.stage.failing["web-2"] = try_later("EngineFailed", "remove web-2: device or resource busy")
+    story.stage.failing["remove web-2"] = try_later("EngineFailed", "remove web-2: device or resource busy")
     story.commit(web(replicas=1))
     story.run(12)
     story.tell("the device is free")

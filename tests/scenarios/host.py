@@ -168,7 +168,7 @@ class Host:
         for image in IMAGES:
             self.mend_image(image)
         for container in self.witness.ours():
-            container.ends_at = None
+            container.ends_at, container.stuck = None, False
             if container.state == "paused":
                 container.state = "running"
             if container.state == "removing":

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass
 
-from reconciler.model.actions import Action, CreateReplica, EnsureImage, RemoveReplica, StartReplica
+from reconciler.model.actions import Action, CreateReplica, EnsureImage, RemoveReplica, StartReplica, StopReplica
 
 FIRST_SECONDS, MOST_SECONDS = 1.0, 300.0
 
@@ -81,7 +81,7 @@ def _subject(action: Action) -> str:
     match action:
         case CreateReplica() | EnsureImage():
             return f"creating {action.app_name}"
-        case StartReplica() | RemoveReplica():
+        case StartReplica() | StopReplica() | RemoveReplica():
             return f"{action.verb} {action.container_id}"
         case _:
             return ""

@@ -245,6 +245,19 @@ class Scenario(RuleBasedStateMachine):
 
     # --- what becomes of images
 
+    @happening(lasts=True, image=st.sampled_from(IMAGES), seconds=st.sampled_from([3.0, 30.0]))
+    def programs_take_their_time_to_end(self, image: str, seconds: float) -> Undo:
+        program = self.host.programs[image]
+        program.ends_after_seconds = seconds
+        return lambda: setattr(program, "ends_after_seconds", 0.0)
+
+    @there_is("running", "exited")
+    @happening(lasts=True, replica=replicas("running", "exited"))
+    def the_engine_can_not_remove_a_container(self, replica: str) -> Undo:
+        container = self.host.engine.named(replica)
+        container.stuck = True
+        return lambda: setattr(container, "stuck", False)
+
     @happening(lasts=True, image=st.sampled_from(IMAGES), how=st.sampled_from(FAILURES))
     def an_image_fails(self, image: str, how: str) -> Undo:
         return self.host.spoil_image(image, how)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from reconciler.model.actions import Action, CreateReplica, RemoveReplica
+from reconciler.model.actions import Action, CreateReplica, RemoveReplica, StopReplica
 from reconciler.model.routes import RouteTable
 from reconciler.model.version import Version
 from reconciler.runtime.translate import ADDRESS, APP, SPEC_HASH
@@ -56,6 +56,8 @@ class Witness:
         self._left_at: dict[str, float] = {}
         self._idle: set[str] = set()
         self._ended: set[str] = set()
+        self._failed_removals: set[str] = set()
+        self._asked_at: dict[tuple[str, float | None], float] = {}
         engine.subscribe(self._event)
 
     # --- the controller's life
@@ -77,6 +79,7 @@ class Witness:
         if seconds > 0:
             self.evidence.at += seconds
             self._left_at.clear()
+            self._asked_at = dict.fromkeys(self._asked_at, -math.inf)
 
     def begin_tick(self) -> None:
         self.wellness.begin_tick(last_ended=self._tick_ended)
@@ -130,7 +133,7 @@ class Witness:
         if isinstance(action, CreateReplica):
             self._check_creation(action, wanted)
             self._check_address(action)
-        elif isinstance(action, RemoveReplica):
+        elif isinstance(action, StopReplica | RemoveReplica):
             self._check_removal(action, wanted)
         self._in_flight[action.key] = action
 
@@ -140,6 +143,8 @@ class Witness:
     def came_to(self, action: Action, *, failed: bool) -> None:
         """The action ended, and the controller will be told how."""
         self.patience.came_to(action, self.evidence.at, failed=failed)
+        if failed and isinstance(action, StopReplica | RemoveReplica):
+            self._failed_removals.add(action.container_id)
 
     def failed(self, app_name: str, *, refused: bool) -> None:
         self.evidence.failed(app_name, refused=refused)
@@ -166,6 +171,19 @@ class Witness:
         if had < grace - 1e-6:
             self._accuse(f"{container.name} had {had:g} of {grace:g} s to drain")
 
+    def signalled(self, container: FakeContainer | None, signal: str) -> None:
+        """The controller sends this signal to its program: once to end, and to kill only who had its grace since."""
+        if container is None or APP not in container.config["Labels"] or container.state not in ("running", "paused"):
+            return
+        run, now, grace = (container.id, container.started_at), self._engine.now, self._grace_seconds(container)
+        asked_at = self._asked_at.get(run)
+        if signal != "SIGKILL":
+            if asked_at is not None:
+                self._accuse(f"{container.name} was asked to end twice")
+            self._asked_at[run] = now
+        elif grace and (asked_at is None or now - asked_at < grace - 1e-6):
+            self._accuse(f"{container.name} was killed, and {'had grace left' if asked_at else 'never asked to end'}")
+
     def _check_creation(self, action: CreateReplica, wanted: list[Version]) -> None:
         self.addresses.add(action.address)
         name, spec_hash = action.app_name, action.version.spec_hash
@@ -175,7 +193,9 @@ class Witness:
         if spec_hash not in {v.spec_hash for v in wanted} | set(self.evidence.whole(name)):
             self._accuse(f"{action.summary}: its version is neither asked for nor was ever whole")
         making = {a.name for a in self._in_flight.values() if isinstance(a, CreateReplica) and a.app_name == name}
-        before = {container.name for container in self.ours(name)} | making
+        # What the controller has ended and can't remove is only remains.
+        there = (c for c in self.ours(name) if c.id not in self._failed_removals or _runs(c))
+        before = {container.name for container in there} | making
         count = max(version.app.scaling.manual_replicas for version in wanted)
         possible = [*wanted, *self.readings.of_hash(name, spec_hash)]
         surge = max(share(version.app.max_surge, count, up=True) for version in possible)
@@ -192,17 +212,18 @@ class Witness:
         if others := owners - {action.name}:
             self._accuse(f"{action.summary} at {action.address}: that is of {', '.join(sorted(others))}")
 
-    def _check_removal(self, action: RemoveReplica, wanted: list[Version]) -> None:
+    def _check_removal(self, action: StopReplica | RemoveReplica, wanted: list[Version]) -> None:
         container = self._engine.containers_by_id.get(action.container_id)
-        if container is None or None in self.readings.going_by(action.app_name):
+        if container is None or container.id in self._ended or None in self.readings.going_by(action.app_name):
             return
         if not wanted:
             self._accuse(f"{action.summary}: nothing that was read allows it")
         elif self._is_as_asked_for(container, wanted):
             self._accuse(f"{action.summary}: it is as asked for, well, and not one too many")
         else:
-            leaving = {a.name for a in self._in_flight.values() if isinstance(a, RemoveReplica)} | {action.name}
-            others = [c for c in self.ours(action.app_name) if c.name not in leaving]
+            ends = (a for a in self._in_flight.values() if isinstance(a, StopReplica | RemoveReplica))
+            leaving = {end.name for end in ends} | {action.name}
+            others = [c for c in self.ours(action.app_name) if c.name not in leaving and c.id not in self._ended]
             if self.wellness.is_ready(container):
                 self._check_loss(action.summary, action.app_name, others)
 
@@ -354,3 +375,8 @@ def unavailable(version: Version, count: int) -> int:
     """How many replicas may be missing through what the controller does."""
     allowed = share(version.app.max_unavailable, count, up=False)
     return allowed or (0 if share(version.app.max_surge, count, up=True) else 1)
+
+
+def _runs(container: FakeContainer) -> bool:
+    """Whether its program runs, or is about to be started again."""
+    return container.state in ("running", "paused", "restarting")

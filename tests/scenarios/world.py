@@ -32,6 +32,9 @@ from tests.fakes.runtime import FakeRuntime
 from tests.scenarios.faults import FaultInjector
 from tests.scenarios.witness import Witness
 
+# When an action begins is the simulation's to say.
+_EVERY_ACTION = 1_000_000
+
 
 class EngineLine:
     """The Engine as the controller reaches it. People reach it without, so that only the controller's calls fail.
@@ -70,10 +73,11 @@ class EngineLine:
         with self._change("start"):
             self.engine.start(container)
 
-    def stop(self, container: str, timeout: int | None = None) -> None:
+    def kill(self, container: str, signal: str = "SIGKILL") -> None:
         self._witness.ended(self._container(container))
-        with self._change("stop"):
-            self.engine.stop(container, timeout)
+        with self._change("kill"):
+            self._witness.signalled(self._container(container), signal)
+            self.engine.kill(container, signal)
 
     def remove_container(self, container: str, *, v: bool = False, force: bool = False) -> None:
         if (found := self._container(container)) and found.state in ("running", "paused"):
@@ -367,6 +371,7 @@ class SteppedExecutor(Executor):
     """The product's executor, without threads."""
 
     def __init__(self, runtime: SimulatedRuntime, clock: SimulatedClock, witness: Witness) -> None:
-        super().__init__(runtime, clock, wake=lambda: None, wake_at_once=lambda: None, concurrency=1)
+        super().__init__(runtime, clock, wake=lambda: None, wake_at_once=lambda: None, concurrency=_EVERY_ACTION)
         self.pool = SteppedPool(witness)
-        self._quick = self._slow = self.pool  # type: ignore[assignment]
+        self._threads = self.pool  # type: ignore[assignment]
+        self._turns.pulls = _EVERY_ACTION

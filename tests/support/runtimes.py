@@ -60,6 +60,9 @@ class World(Protocol):
     def run_out_of_memory(self, container: Container) -> None:
         """Its program takes more memory than the container has (32 MiB), and the kernel kills it."""
 
+    def signals_to(self, container: Container) -> list[int]:
+        """The signals that the Engine has sent it, in order."""
+
     def pass_time(self) -> None:
         """A moment, for the Engine to do what it does by itself."""
 
@@ -126,10 +129,13 @@ class FakeWorld:
         self.engine.exit(container.name, code, log=f"exiting with code {code}\n")
 
     def kill(self, container: Container) -> None:
-        self.engine.kill(container.name)
+        self.engine.kill_from_outside(container.name)
 
     def run_out_of_memory(self, container: Container) -> None:
         self.engine.run_out_of_memory(container.name)
+
+    def signals_to(self, container: Container) -> list[int]:
+        return self.engine.signals_to(container.id)
 
     def pass_time(self) -> None:
         self.engine.advance(1)
@@ -204,6 +210,11 @@ class DockerWorld:
     def run_out_of_memory(self, container: Container) -> None:
         assert container.address is not None
         fill_memory(container.address)
+
+    def signals_to(self, container: Container) -> list[int]:
+        filters = {"container": container.id, "event": "kill"}
+        events = self.api.events(since=1, until=time.time(), filters=filters, decode=True)
+        return [int(event["Actor"]["Attributes"]["signal"]) for event in events]
 
     def pass_time(self) -> None:
         time.sleep(0.02)

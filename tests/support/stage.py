@@ -23,6 +23,7 @@ from reconciler.model.actions import (
     Outcome,
     RemoveReplica,
     StartReplica,
+    StopReplica,
     TakeOverRestarts,
 )
 from reconciler.model.certificates import ServedCertificate
@@ -55,9 +56,10 @@ NETWORK = Network("orchestry", "10.0.0.2", "10.0.255.254")
 class Stage:
     """``broken`` are images whose replicas don't get well, ``unserved`` paths of checks that no program answers, and
     CAs that no replica has its certificate from; ``cut_off`` images whose replicas the network doesn't reach.
-    ``failing`` says how an action fails, by its key; ``held`` are keys of actions that stay in flight. The edge is
-    ``down``, or has ``refused`` these apps. ``callers`` have connections open to a replica, by its name; None where
-    they can't be seen."""
+    ``failing`` says how an action fails, by its key or summary; ``held`` are keys of actions that stay in flight,
+    ``queued`` of those that have not begun. Who is ``stubborn`` doesn't end when asked to, and ``asked`` are all that
+    were; ``stuck`` says what the Engine calls those whose removal has failed. The edge is ``down``, or has ``refused``
+    these apps. ``callers`` have connections open to a replica, by its name; None where they can't be seen."""
 
     desired: Desired
     now: float = 1000.0
@@ -69,6 +71,10 @@ class Stage:
     cut_off: set[str] = field(default_factory=set)
     failing: dict[str, ActionFailure] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
+    queued: dict[str, int] = field(default_factory=dict)
+    stubborn: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+    stuck: dict[str, ContainerState] = field(default_factory=dict)
     down: bool = False
     refused: set[str] = field(default_factory=set)
     foreign_names: frozenset[str] = frozenset()
@@ -113,6 +119,7 @@ class Stage:
             samples=samples,
             outcomes=outcomes,
             in_flight=tuple(self.in_flight.values()),
+            queued={key: behind for key, behind in self.queued.items() if key in self.in_flight},
             loads=Loads(self.loads, self.replica_loads, versions=self.version_loads),
             open_requests=self.open_requests,
             callers=self._callers(),
@@ -284,13 +291,16 @@ class Stage:
         """Perform what is in flight and not held there."""
         for key in [key for key in self.in_flight if key not in self.held]:
             action = self.in_flight.pop(key)
-            wanted = isinstance(action, RemoveReplica) and action.keeps_log and action.name in self.containers
+            ends = isinstance(action, StopReplica | RemoveReplica)
+            wanted = ends and action.keeps_log and action.name in self.containers
             log = self.containers[action.key].last_log if wanted else ""
             self.outcomes.append(Outcome(action, self.now, self.now, self._perform(action), log))
 
     def _perform(self, action: Action) -> ActionFailure | None:
-        if action.key in self.failing:
-            return self.failing[action.key]
+        if failure := self.failing.get(action.key) or self.failing.get(action.summary):
+            if isinstance(action, RemoveReplica) and action.name in self.stuck:
+                self.containers[action.name] = replace(self.containers[action.name], state=self.stuck[action.name])
+            return failure
         match action:
             case CreateReplica() if action.name in self.foreign_names or action.address in self.foreign_addresses:
                 return try_later("AddressTaken", f"{action.summary}: somebody else has its name or address")
@@ -310,6 +320,12 @@ class Stage:
                     started_at=self.now,
                     out_of_memory=False,
                 )
+            case StopReplica():
+                assert action.name not in self.state.published.table.routed_names(), f"{action.name} is routed"
+                self.asked.append(action.name)
+                container = self.containers[action.name]
+                if action.name not in self.stubborn and container.state is not ContainerState.EXITED:
+                    self.containers[action.name] = replace(container, state=ContainerState.EXITED, exit_code=0)
             case RemoveReplica():
                 assert action.name not in self.state.published.table.routed_names(), f"{action.name} is routed"
                 del self.containers[action.name]

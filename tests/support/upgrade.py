@@ -20,6 +20,7 @@ from alembic import command
 from alembic.config import Config
 
 from reconciler.decide.plan import conclude, decide
+from reconciler.model.actions import Action, StopReplica
 from reconciler.model.app_state import AppState, Rollout
 from reconciler.model.backoff import Backoff
 from reconciler.model.desired import Desired
@@ -238,7 +239,7 @@ def _container(plain: Plain) -> Container:
 
 def _told(plan: Plan, statuses: Mapping[str, AppStatus]) -> Plain:
     return {
-        "actions": [[it.verb, it.key, it.summary, it.cause] for it in plan.actions],
+        "actions": [_action(action) for action in plan.actions],
         "waits": [[it.app_name, it.message, it.until] for it in plan.waits],
         "wake_at": plan.wake_at,
         "notices": list(plan.notices),
@@ -247,6 +248,13 @@ def _told(plan: Plan, statuses: Mapping[str, AppStatus]) -> Plain:
         "probes": [[it.container_id, it.kind, it.address, it.port, it.quick, it.first_at] for it in plan.probes],
         "statuses": {name: _status(status) for name, status in sorted(statuses.items())},
     }
+
+
+def _action(action: Action) -> list[str]:
+    """Version 1.0.0 asked a program to end and removed its container in one action."""
+    verb = "remove" if isinstance(action, StopReplica) else action.verb
+    summary = f"{verb} {action.key}" if isinstance(action, StopReplica) else action.summary
+    return [verb, action.key, summary, action.cause]
 
 
 def _event(event: Any) -> list[Any]:

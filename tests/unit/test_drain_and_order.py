@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.model.actions import RemoveReplica
+from reconciler.model.actions import StopReplica
 from tests.support.apps import desired, version
 from tests.support.stage import Stage
 
@@ -33,8 +33,8 @@ def test_each_replica_drains_for_the_grace_of_its_own_version() -> None:
     stage.settle()
     newer = version(replicas=1, image="demo:2", terminationGracePeriodSeconds=1, revision="r2")
     stage.desired = desired(newer, revision="r2")
-    removals = [a for _ in range(80) for a in stage.tick().actions if isinstance(a, RemoveReplica)]
-    assert [removal.grace_seconds for removal in removals] == [60]
+    stops = [a for _ in range(80) for a in stage.tick().actions if isinstance(a, StopReplica)]
+    assert [stop.grace_seconds for stop in stops] == [60]
 
 
 def test_a_dependency_has_to_be_ready_when_its_dependent_is_to_start_first() -> None:

@@ -84,4 +84,5 @@ def test_a_replica_that_goes_for_another_reason_slows_no_replacement_down() -> N
     stage.until(lambda: stage.state.apps["web"].pacing.replacement)
     replacement = stage.state.apps["web"].pacing.replacement
     assert replacement is not None
+    stage.until(lambda: "web-1" not in stage.names())
     assert (replacement.attempts, stage.names()) == (1, ["web-2", "web-3"])

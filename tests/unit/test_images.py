@@ -284,5 +284,5 @@ def test_what_would_be_created_is_asked_before_each_replica_that_ends_for_anothe
     verbs: list[str] = []
     while "create" not in verbs:
         verbs += [action.verb for action in stage.tick().actions]
-    assert verbs == ["check", "remove", "create"]
+    assert verbs == ["check", "stop", "remove", "create"]
     assert not any(isinstance(action, CreateReplica) for action in stage.tick().actions)

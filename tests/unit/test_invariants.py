@@ -12,7 +12,7 @@ import pytest
 from reconciler.decide.app_view import AppView
 from reconciler.decide.invariants import violations
 from reconciler.decide.plan import decide
-from reconciler.model.actions import Action, CreateReplica, EnsureImage, RemoveReplica, StartReplica
+from reconciler.model.actions import Action, CreateReplica, EnsureImage, RemoveReplica, StartReplica, StopReplica
 from reconciler.model.observed import ContainerState, Observed
 from tests.support.apps import desired, version
 from tests.support.stage import Stage
@@ -26,8 +26,12 @@ def stage() -> Stage:
     return stage
 
 
+def stop(stage: Stage, name: str) -> StopReplica:
+    return StopReplica("web", name, stage.containers[name].id, "made up", 10)
+
+
 def remove(stage: Stage, name: str) -> RemoveReplica:
-    return RemoveReplica("web", name, stage.containers[name].id, "made up", 10)
+    return RemoveReplica("web", name, stage.containers[name].id, "made up")
 
 
 def create(stage: Stage, slot: int, address: str) -> CreateReplica:
@@ -63,7 +67,17 @@ def test_removing_a_routed_replica_breaks_an_invariant(stage: Stage) -> None:
 
 
 def test_leaving_fewer_ready_than_promised_breaks_an_invariant(stage: Stage) -> None:
-    assert broken(stage, remove(stage, "web-1")) == ["would leave 1 ready replicas, at least 2 are promised"]
+    assert broken(stage, stop(stage, "web-1")) == ["would leave 1 ready replicas, at least 2 are promised"]
+
+
+def test_killing_a_replica_that_was_not_asked_to_end_breaks_an_invariant(stage: Stage) -> None:
+    (_, message) = broken(stage, remove(stage, "web-1"))
+    assert message == "would kill web-1, which was not asked to end or has grace left"
+
+
+def test_stopping_a_routed_replica_breaks_an_invariant(stage: Stage) -> None:
+    message, _ = broken(stage, stop(stage, "web-1"), routed=frozenset({"web-1"}))
+    assert message == "would stop web-1, which the published table routes to"
 
 
 def test_removing_a_replica_that_is_not_ready_breaks_no_invariant(stage: Stage) -> None:

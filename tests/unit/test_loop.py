@@ -11,10 +11,12 @@ import pytest
 
 from reconciler.executor import Executor
 from reconciler.loop import Stop, Waker
-from reconciler.model.actions import Action, RemoveReplica
+from reconciler.model.actions import Action, EnsureImage, RemoveReplica
 from reconciler.wiring import SystemClock
 from tests.fakes.engine import FakeEngine
 from tests.fakes.runtime import FakeRuntime
+from tests.support.apps import version
+from tests.support.waiting import eventually
 
 PATIENCE_SECONDS = 30.0
 
@@ -25,10 +27,12 @@ class SlowRuntime(FakeRuntime):
     def __init__(self) -> None:
         super().__init__(FakeEngine())
         self.may_end = threading.Event()
+        self.go_on = threading.Event()
+        self.hanging: set[str] = set()
         self.performed: list[str] = []
 
     def perform(self, action: Action) -> None:
-        self.may_end.wait(PATIENCE_SECONDS)
+        (self.go_on if action.key in self.hanging else self.may_end).wait(PATIENCE_SECONDS)
         self.performed.append(action.key)
 
 
@@ -61,7 +65,7 @@ def executor_of(runtime: SlowRuntime, wakes: Wakes) -> Executor:
 
 
 def removal(number: int) -> RemoveReplica:
-    return RemoveReplica("web", f"web-{number}", f"id{number}", "test", 0)
+    return RemoveReplica("web", f"web-{number}", f"id{number}", "test")
 
 
 def test_whoever_was_woken_by_an_ended_action_finds_its_outcome(runtime: SlowRuntime) -> None:
@@ -72,6 +76,32 @@ def test_whoever_was_woken_by_an_ended_action_finds_its_outcome(runtime: SlowRun
     assert wakes.any.wait(PATIENCE_SECONDS)
     assert [outcome.action.key for outcome in executor.collect()] == ["web-1"]
     assert (wakes.wakes, wakes.at_once) == (0, 1)
+    executor.close()
+
+
+def test_a_pull_that_hangs_keeps_nobody_from_being_told_at_once(runtime: SlowRuntime) -> None:
+    wakes = Wakes()
+    executor = executor_of(runtime, wakes)
+    runtime.hanging.add("image demo:1 of web")
+    executor.submit([EnsureImage("web", version(), "test"), removal(1)])
+    runtime.may_end.set()
+    assert wakes.any.wait(PATIENCE_SECONDS)
+    assert (wakes.wakes, wakes.at_once) == (0, 1)
+    assert executor.queued == {}
+    executor.close()
+    runtime.go_on.set()
+
+
+def test_what_waits_for_its_turn_is_in_flight_and_known_to_be_queued(runtime: SlowRuntime) -> None:
+    executor = executor_of(runtime, Wakes())
+    executor.submit([removal(1), removal(2)])
+    executor.submit([removal(2)])
+    assert [action.key for action in executor.in_flight] == ["web-1", "web-2"]
+    assert executor.queued == {"web-2": 1}
+    runtime.may_end.set()
+    outcomes = eventually(lambda: (ended := executor.collect()) and len(ended) == 2 and ended)
+    assert [outcome.action.key for outcome in outcomes] == ["web-1", "web-2"]
+    assert (executor.in_flight, executor.queued) == ((), {})
     executor.close()
 
 

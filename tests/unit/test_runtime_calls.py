@@ -149,7 +149,7 @@ def test_what_an_unwell_replica_said_last_is_kept_by_its_removal_without_its_sec
     runtime.perform(replace(creation(), version=version(environment=[variable])))
     container = only(runtime)
     executor = Executor(runtime, SystemClock(), wake=lambda: None, wake_at_once=lambda: None, concurrency=1)
-    unwell = RemoveReplica("web", "web-1", container.id, "test", 0, keeps_log=True)
+    unwell = RemoveReplica("web", "web-1", container.id, "test", keeps_log=True)
     executor.submit([unwell])
     (outcome,) = executor.finish(30)
     assert outcome.failure is None
@@ -168,7 +168,7 @@ def test_a_replica_whose_log_is_not_to_be_had_is_removed_without_it(engine: Fake
 
     engine.before_call = hang
     executor = Executor(runtime, SystemClock(), wake=lambda: None, wake_at_once=lambda: None, concurrency=1)
-    executor.submit([RemoveReplica("web", "web-1", container.id, "test", 0, keeps_log=True)])
+    executor.submit([RemoveReplica("web", "web-1", container.id, "test", keeps_log=True)])
     (outcome,) = executor.finish(30)
     assert outcome.failure is None
     assert "no log" in outcome.log
@@ -263,7 +263,7 @@ def test_the_kernel_may_tell_of_memory_before_a_death_or_after_it(engine: FakeEn
     engine.advance(1)  # runs again, and inspecting tells no more of it
     assert "out of memory" in only(runtime).last_log
     assert only(runtime).out_of_memory, "which is known until the next death"
-    engine.kill("web-1")
+    engine.kill_from_outside("web-1")
     assert "out of memory" not in only(runtime).last_log, "this time it was somebody else"
     engine.tell_of_memory("web-1")
     engine.advance(1)
@@ -378,14 +378,42 @@ def test_a_removal_that_somebody_else_began_is_waited_for(engine: FakeEngine, ru
     with pytest.raises(TryLater) as error:
         runtime.perform(StartReplica("web", "web-1", container.id, cause="test"))
     assert error.value.reason == "RemovalInProgress"
-    runtime.perform(RemoveReplica("web", "web-1", container.id, "test", 0))
+    runtime.perform(RemoveReplica("web", "web-1", container.id, "test"))
     assert runtime.inventory().containers == ()
 
 
-def test_a_program_that_ignores_sigterm_is_killed(engine: FakeEngine, runtime: FakeRuntime) -> None:
+def test_a_container_whose_removal_failed_is_known_to_be_dead_after_a_moment(
+    engine: FakeEngine, runtime: FakeRuntime
+) -> None:
+    runtime.perform(creation())
+    engine.named("web-1").stuck = True
+    with pytest.raises(TryLater, match="failed to remove"):
+        runtime.perform(RemoveReplica("web", "web-1", only(runtime).id, "test"))
+    assert only(runtime).state is ContainerState.REMOVING, "as any removal may be for a moment"
+    engine.advance(2)
+    assert only(runtime).state is ContainerState.DEAD
+    engine.named("web-1").stuck = False
+    runtime.perform(RemoveReplica("web", "web-1", only(runtime).id, "test"))
+    assert runtime.inventory().containers == ()
+
+
+def test_a_removal_that_takes_long_is_known_to_be_of_a_program_that_has_ended(
+    engine: FakeEngine, runtime: FakeRuntime
+) -> None:
+    runtime.perform(creation())
+    engine.begin_removal("web-1")
+    assert (only(runtime).state, only(runtime).ended) == (ContainerState.REMOVING, False)
+    engine.advance(2)
+    assert (only(runtime).state, only(runtime).ended) == (ContainerState.REMOVING, True)
+    looks = engine.calls.count(("inspect", "web-1"))
+    only(runtime)
+    assert engine.calls.count(("inspect", "web-1")) == looks + 1, "it is looked at each time"
+
+
+def test_a_program_that_ignores_sigterm_is_killed_when_it_is_removed(engine: FakeEngine, runtime: FakeRuntime) -> None:
     engine.images["demo:1"].ignores_term = True
     runtime.perform(creation())
-    runtime.perform(RemoveReplica("web", "web-1", only(runtime).id, "test", 0.1))
+    runtime.perform(RemoveReplica("web", "web-1", only(runtime).id, "test"))
     assert runtime.inventory().containers == ()
 
 

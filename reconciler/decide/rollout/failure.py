@@ -135,6 +135,20 @@ def _known_against_it(view: AppView, deadline: float) -> RolloutFailure | None:
     for replica in new:
         if words := _known_against(replica, deadline):
             return RolloutFailure(Reason.DEADLINE_EXCEEDED, f"{replica.name} {words}", replica)
+    return _in_its_way(view)
+
+
+def _in_its_way(view: AppView) -> RolloutFailure | None:
+    """A replica that can't be got rid of, so that another has no place: its end may never come."""
+    for replica in view.existing:
+        if removal := replica.state.removal:
+            return RolloutFailure(
+                Reason.DEADLINE_EXCEEDED, f"{replica.name} can't be removed: {removal.message}", replica
+            )
+        if replica.phase is Phase.VANISHING and not replica.fits(replica.spec_hash, view.now):
+            return RolloutFailure(
+                Reason.DEADLINE_EXCEEDED, f"{replica.name} is being removed, and is not gone yet", replica
+            )
     return None
 
 

@@ -21,6 +21,7 @@ from reconciler.model.actions import (
     Preparation,
     RemoveReplica,
     StartReplica,
+    StopReplica,
     TakeOverRestarts,
 )
 from reconciler.model.app_state import AppState
@@ -72,15 +73,17 @@ def _replica_after(replica: ReplicaState, action: Action, outcome: Outcome, at: 
         return replica
     failure = outcome.failure
     if failure is None:
-        return _succeeded(replica, action, at)
-    if isinstance(action, RemoveReplica):
+        return _succeeded(replica, action, outcome.log, at)
+    if isinstance(action, StopReplica | RemoveReplica):
         return replica.not_removed(after_failure(replica.removal, failure.reason, failure.message, at))
     # Only another spec could help a start that was rejected, and that would be another container.
     return replica.held_back(after_failure(replica.restarts.backoff, failure.reason, failure.message, at))
 
 
-def _succeeded(replica: ReplicaState, action: Change, at: float) -> ReplicaState:
+def _succeeded(replica: ReplicaState, action: Change, log: str, at: float) -> ReplicaState:
     match action:
+        case StopReplica():
+            return replica.asked_to_end(at, log)
         case RemoveReplica():
             return replica.removed()
         case StartReplica():
@@ -111,9 +114,10 @@ def _evidence(outcome: Outcome, replica: ReplicaState | None) -> dict[str, str]:
         return {}
     known: dict[str, object] = {"log": outcome.log}
     if replica is not None and replica.container_id == action.container_id:
-        exits = replica.exits
+        exits, before_end = replica.exits, replica.ending.log if replica.ending else ""
         known |= {"answer": replica.health.detail, "readiness_answer": replica.readiness.detail}
-        known |= {"exit_code": exits.code, "out_of_memory": exits.out_of_memory, "log": outcome.log or exits.log}
+        known |= {"exit_code": exits.code, "out_of_memory": exits.out_of_memory}
+        known["log"] = before_end or outcome.log or exits.log
     return {name: str(value) for name, value in known.items() if value not in ("", None)}
 
 

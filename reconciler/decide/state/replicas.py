@@ -43,7 +43,8 @@ def follow(state: State, observed: Observed) -> tuple[State, tuple[Event, ...]]:
             message = f"adopted {container.name}, which nothing on record tells of: kept as it is"
             events.append(Event(now, "controller", message, container.app_name, {"container": container.id}))
         replica = _identified(replicas.get(container.name), container, app, now)
-        if container.name not in removing:  # else it ends by our own doing, which is no crash
+        is_ending = container.name in removing or replica.ending is not None
+        if not is_ending:  # else it ends by our own doing, which is no crash
             before = pardoned(replica, state.absence)
             replica, happened = _after_state(before, container, app, now)
             replica = _after_absence(before, replica, container, state.absence, now)
@@ -55,7 +56,7 @@ def follow(state: State, observed: Observed) -> tuple[State, tuple[Event, ...]]:
                 replica = _trusted(replica, checks, now)
             # Of one that we are stopping they tell nothing but that, and would take the place of what was wrong.
             answers = tuple(_of_this_run(samples.get(container.id, ()), container, now))
-            if answers and container.name not in removing:
+            if answers and not is_ending:
                 replica, happened = _after_samples(replica, answers, checks)
                 events += happened
             replica = seen_again(replica, answers, checks)
@@ -115,7 +116,9 @@ def _vanished(replicas: dict[str, ReplicaState], observed: Observed) -> list[Eve
     events = []
     for name in sorted(replicas.keys() - accounted):
         replica = replicas[name]
-        if replica.container_id:
+        if replica.ending:
+            replicas[name] = replica.removed()
+        elif replica.container_id:
             message = f"{name}'s container is gone"
             events.append(Event(observed.at, "health", message, replica.app_name, {"replica": name}))
             replicas[name] = replica.vanished(observed.at)
