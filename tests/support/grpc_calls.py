@@ -134,6 +134,7 @@ def _serve(address: str, *files: str) -> None:
         yield from requests
 
     def place(request: bytes, context: Any) -> bytes:
+        context.send_initial_metadata((("x-accel-redirect", "/nowhere"),))  # which nginx is not to follow
         sent = {key: value for key, value in context.invocation_metadata() if key.startswith("x-")}
         return json.dumps({"request": request.decode(), "port": port, **sent}).encode()
 

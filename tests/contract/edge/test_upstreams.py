@@ -216,6 +216,15 @@ def test_a_grpc_call_tells_the_app_who_asked(edge: Front) -> None:
             assert caller.headers["x-forwarded-proto"] == "https"
 
 
+def test_a_grpc_app_can_lead_no_call_to_another_app(edge: Front) -> None:
+    """The server of these tests answers with X-Accel-Redirect, which is nginx's own trust in its upstreams."""
+    with grpc_replica("rpc-1", "127.0.0.2") as replica:
+        edge.publish(grpc(replica.server()))
+        with calling(edge.settings.tls_port, secrets_of(edge) / "rpc" / "tls.crt", HOST) as caller:
+            caller.wait_for(1)
+            assert set(caller.outcomes()) == {"well"}
+
+
 def test_a_grpc_app_without_a_replica_is_unavailable_to_its_clients(edge: Front) -> None:
     edge.publish(grpc())
     with calling(edge.settings.tls_port, secrets_of(edge) / "rpc" / "tls.crt", HOST) as caller:
