@@ -145,15 +145,15 @@ class Renderer:
         return self._template("server.conf.j2", values)
 
     def _render_location(self, location: Location, tls: bool, has_certificate: bool) -> str:
-        wants_redirect = location.route.tls is not None and location.route.tls.redirect
-        # Behind a proxy it is the proxy that tells whether a client came by https, whichever port it uses itself.
-        may_be_plain = not tls or bool(self._settings.trusted_proxies)
+        redirects = has_certificate and location.route.tls is not None and location.route.tls.redirect
         values = _app_values(location.app, self.build) | {
             "route": location.route,
             "matches": (f"= {location.path}", f"{location.path}/") if location.path else ("/",),
             "cut": location.path if location.route.strip_prefix else "",
             "websocket_location": f"@{location.path or '/'}",
-            "redirect": wants_redirect and has_certificate and may_be_plain,
+            "redirect": redirects and not tls,
+            # A proxy in front tells whether a client came by https, whichever port it uses itself.
+            "redirect_by_scheme": redirects and bool(self._settings.trusted_proxies),
             "trusted": location.trusted,
             "unknown": location.app.upstream.tls is not None and location.trusted is None,
         }

@@ -156,6 +156,18 @@ def test_what_came_to_a_trusted_proxy_by_https_is_not_redirected(behind: Behind,
         assert (lines, found and found[1].decode()) == (lines, location)
 
 
+def test_a_client_behind_a_trusted_proxy_that_names_no_host_is_redirected_nowhere(
+    behind: Behind, replica: Echo
+) -> None:
+    way = behind()
+    assert way.settings.secrets_dir is not None
+    make_certificate(way.settings.secrets_dir / "shop", "shop.example.com")
+    publish(way, replica, Route.model_validate({"path": "/", "tls": {"secret": "shop"}}))
+    for scheme, status in (("http", 400), ("https", 200)):
+        head = f"GET / HTTP/1.0\r\nX-Forwarded-Proto: {scheme}\r\n\r\n"
+        assert status_of(send(way.settings.port, head.encode(), source=PROXY)) == status
+
+
 def test_each_client_behind_a_trusted_proxy_has_a_rate_limit_of_its_own(behind: Behind, replica: Echo) -> None:
     way = behind()
     publish(way, replica, rateLimit={"requestsPerSecond": 0.02, "burst": 1})

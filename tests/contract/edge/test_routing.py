@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from reconciler.model.spec import Route
+from tests.support.echo import send, status_of
 from tests.support.nginx import Front, app_routes, make_certificate
 from tests.support.replicas import Replica
 
@@ -89,6 +90,14 @@ def test_tls_with_http_2_and_a_redirect_that_keeps_the_method(way: Front, two: l
     plain = way.get("/x?y=1", host="shop.example.com", method="POST")
     expected = f"https://shop.example.com:{way.settings.tls_port}/x?y=1"
     assert (plain.status, plain.headers["Location"]) == (308, expected)
+
+
+def test_a_client_that_names_no_host_is_redirected_nowhere(way: Front, two: list[Replica]) -> None:
+    make_certificate(_secrets(way) / "shop", "shop.example.com")
+    way.publish(app_routes("shop", way.at(two[0]), route(path="/", tls={"secret": "shop"})))
+    answers = [send(way.settings.port, line + b"\r\n\r\n") for line in (b"GET / HTTP/1.0", b"GET http://a/ HTTP/1.0")]
+    assert [status_of(answer) for answer in answers] == [400, 308]
+    assert b"https://_" not in answers[0]
 
 
 def test_without_a_redirect_both_http_and_https_are_served(way: Front, two: list[Replica]) -> None:

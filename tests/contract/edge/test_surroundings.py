@@ -143,6 +143,19 @@ def test_templates_of_ones_own_from_the_version_before_go_on_serving(
         assert process.get("/", host="shop.example.com").status == 308
 
 
+def test_a_location_of_ones_own_from_the_version_before_redirects_no_https_behind_a_proxy(
+    process: Front, tmp_path: Path
+) -> None:
+    (tmp_path / "templates").mkdir()
+    shutil.copy(GOLDEN / "edge/templates-of-the-version-before/location.conf.j2", tmp_path / "templates")
+    authority = make_certificate(tmp_path / "secrets/shop", "shop.example.com")
+    shop = Route.model_validate({"host": "shop.example.com", "tls": {"secret": "shop"}})
+    with replicas("web-1") as running:
+        edge = process.reopen(templates_dir=tmp_path / "templates", trusted_proxies=("127.0.0.1",))
+        edge.publish(table(app_routes("shop", process.at(*running), shop)))
+        assert process.get_tls("/", "shop.example.com", authority).status == 200
+
+
 def test_the_nginxes_of_two_instances_share_a_host(tmp_path: Path) -> None:
     with front("process", tmp_path / "one") as one, front("process", tmp_path / "two") as two:
         one.publish(app_routes("web"))
