@@ -37,7 +37,9 @@ class Fingerprints:
         """Certificates by fingerprint, and problems by fingerprint. ``in_force``: what is being served. An app without
         a server is nobody's trouble yet."""
         certificates, problems = {}, {}
-        wanted = {tls.trust: app for app in table.apps if (tls := app.upstream.tls) and tls.fingerprint}
+        # Of apps that share one, an app that has somebody to ask comes last, and stays.
+        apps = sorted(table.apps, key=lambda app: bool(app.live))
+        wanted = {tls.trust: app for app in apps if (tls := app.upstream.tls) and tls.fingerprint}
         self._searches = {name: search for name, search in self._searches.items() if name in wanted}
         for fingerprint, app in wanted.items():
             known = in_force.get(fingerprint)
@@ -95,12 +97,8 @@ class _Search:
             fingerprint = hashlib.sha256(shown).hexdigest()
             if fingerprint != self._fingerprint:
                 self.reason = f"the certificate of {server.name} has another fingerprint: {fingerprint}"
-            elif not _is_self_signed(shown):
-                self.reason = (
-                    f"the certificate of {server.name} isn't self-signed, and nginx needs its CA: give ca instead"
-                )
-            elif not _name_in(shown):
-                self.reason = f"the certificate of {server.name} is for no name, which nginx needs"
+            elif unfit := _unfit(shown):
+                self.reason = f"the certificate of {server.name} {unfit}"
             else:
                 self.found = shown
                 return
@@ -119,6 +117,16 @@ def _shown_by(server: Server, upstream: Upstream) -> bytes:
         context.wrap_socket(connection, server_hostname=name) as encrypted,
     ):
         return encrypted.getpeercert(binary_form=True) or b""
+
+
+def _unfit(certificate: bytes) -> str:
+    """Why nginx can't know a replica by this certificate; "" where it can."""
+    try:
+        if not _is_self_signed(certificate):
+            return "isn't self-signed, and nginx needs its CA: give ca instead"
+        return "" if _name_in(certificate) else "is for no name, which nginx needs"
+    except Exception:  # noqa: BLE001 a replica may show anything, and the library has many errors for it
+        return "can't be read"
 
 
 def _is_self_signed(certificate: bytes) -> bool:

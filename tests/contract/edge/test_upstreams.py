@@ -143,6 +143,27 @@ def test_an_app_known_by_a_fingerprint_is_nobodys_trouble_before_it_has_a_replic
     assert edge.get("/web").status == 200
 
 
+def test_a_fingerprint_that_apps_share_is_asked_of_one_that_has_a_replica(
+    edge: Front, encrypted: list[Replica]
+) -> None:
+    known = Upstream("HTTPS", UpstreamTls(fingerprint=fingerprint(secrets_of(edge) / "internal")))
+    apps = app_routes("web", edge.at(*encrypted)), app_routes("without")
+    eventually(lambda: edge.publish(*(replace(app, upstream=known) for app in apps)).refusals == ())
+    assert [edge.get(path).status for path in ("/web", "/without")] == [200, 503]
+
+
+def test_a_certificate_that_nobody_can_read_is_a_trouble_of_its_app_alone(edge: Front) -> None:
+    secret = secrets_of(edge) / "internal"
+    content = ssl.PEM_cert_to_DER_cert((secret / "tls.crt").read_text())
+    of_no_version = content.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x09", 1)
+    (secret / "tls.crt").write_text(ssl.DER_cert_to_PEM_cert(of_no_version))
+    known = Upstream("HTTPS", UpstreamTls(fingerprint=fingerprint(secret)))
+    with replicas("web-1", secret=secret) as running:
+        wanted = replace(app_routes("web", edge.at(*running)), upstream=known), app_routes("other")
+        eventually(lambda: "web-1 can't be read" in edge.publish(*wanted).refusals[0].message)
+    assert edge.get("/other").status == 503
+
+
 def test_a_replica_whose_certificate_has_another_fingerprint_gets_no_request(
     edge: Front, encrypted: list[Replica]
 ) -> None:
