@@ -1,8 +1,8 @@
 """The headers that tell an app who asked and how, on behalf of whom: ``Forwarded``, and those that begin X-Forwarded-.
 
 Decides which of them an app gets. What is believed comes from trusted proxies alone; from anybody else a header of
-these names is a claim, and is removed. Stock nginx can remove only what it is told by name, so the names in use are
-listed here; with Lua whatever else begins so goes as well.
+these names is a claim, and is removed: with Lua whatever is named so. Stock nginx can remove only what it is told by
+name, so the names in use are listed here.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ def claims() -> Mapping[str, str]:
     return {name: name.lower().replace("-", "_") for name in _CLAIMS}
 
 
-def headers(settings: EdgeSettings) -> Mapping[str, str]:
-    """The value of each header of these names, as nginx's configuration has it; one that is empty is not sent."""
-    own = _headers(settings)
+def headers(settings: EdgeSettings, *, lua: bool) -> Mapping[str, str]:
+    """The value of each header that the configuration sets; one that is empty is not sent. With ``lua`` claims are
+    removed beforehand, and what a trusted proxy wrote stays as it is."""
+    own = _own(settings) | ({} if lua else _claimed(settings))
     if not settings.underscores_in_headers:
         return own
     # What many apps can't tell from them: their servers write a hyphen as an underscore.
@@ -50,13 +51,19 @@ def _with_underscores(name: str) -> Iterator[str]:
             yield first + "".join(map("".join, zip(marks, others, strict=True)))
 
 
-def _headers(settings: EdgeSettings) -> dict[str, str]:
+def _own(settings: EdgeSettings) -> dict[str, str]:
+    """The four that nginx itself gives a value."""
     if not settings.trusted_proxies:
         own = {"X-Forwarded-For": "$remote_addr", "X-Forwarded-Proto": "$scheme", "X-Forwarded-Port": '""'}
-        return own | {"X-Forwarded-Prefix": "$orchestry_prefix"} | dict.fromkeys(_CLAIMS, '""')
+        return own | {"X-Forwarded-Prefix": "$orchestry_prefix"}
     own = {"X-Forwarded-For": "$orchestry_forwarded_for", "X-Forwarded-Proto": "$orchestry_scheme"}
-    own |= {"X-Forwarded-Port": "$orchestry_client_port", "X-Forwarded-Prefix": "$orchestry_forwarded_prefix"}
-    return own | {name: f"$orchestry_{variable}" for name, variable in claims().items()}
+    return own | {"X-Forwarded-Port": "$orchestry_client_port", "X-Forwarded-Prefix": "$orchestry_forwarded_prefix"}
+
+
+def _claimed(settings: EdgeSettings) -> dict[str, str]:
+    if not settings.trusted_proxies:
+        return dict.fromkeys(_CLAIMS, '""')
+    return {name: f"$orchestry_{variable}" for name, variable in claims().items()}
 
 
 def sender(settings: EdgeSettings) -> str:

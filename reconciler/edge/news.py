@@ -35,3 +35,8 @@ def notices(settings: EdgeSettings, build: Build) -> Iterator[str]:
         yield f'nginx listens on IPv4 alone: {build.ipv6_trouble}; with edge_address = "0.0.0.0" that is meant'
     if settings.proxy_protocol and not settings.trusted_proxies:
         yield "proxy_protocol is on, and trusted_proxies names nobody whose word on clients would count"
+    if settings.trusted_proxies and settings.underscores_in_headers and not build.lua:
+        yield (
+            "edge_underscores_in_headers is on, and nginx without Lua takes X_Forwarded_Proto for X-Forwarded-Proto: "
+            "have the trusted proxies remove such headers of their clients"
+        )

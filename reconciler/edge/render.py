@@ -137,7 +137,7 @@ class Renderer:
             "tls": tls,
             "listen": listens[0],  # as templates of people's own may have it from before there were several
             "listens": listens,
-            "forwarded": forwarded.headers(self._settings),
+            "forwarded": forwarded.headers(self._settings, lua=self.build.lua),
             "locations": "".join(texts),
             "has_root": any(not location.path for location in locations),
             "modules": sorted({"proxy"} | {_module(location.app) for location in locations}, reverse=True),

@@ -211,15 +211,16 @@ function M.admit(app)
 end
 
 
--- rewrite_by_lua: whoever is not trusted ("0", or nobody is) can't tell an app on whose behalf a request is made. The
--- configuration removes such headers by the names that are in use; here goes whatever else is named like them.
+-- set_by_lua: whoever is not trusted ("0", or nobody is) can't tell an app on whose behalf a request is made. A trusted
+-- proxy can, but by names with hyphens alone: those with an underscore are its clients', which it doesn't know, and
+-- nginx, like many apps, would take them for the others.
 function M.drop_claims(trusted)
-    if trusted == "1" then
-        return
-    end
     for name in pairs(ngx.req.get_headers(0, true)) do
-        if name:lower():find("^x[-_]forwarded[-_]") then
-            ngx.req.clear_header(name)
+        local lower = name:lower()
+        if lower == "forwarded" or lower:find("^x[-_]forwarded[-_]") then
+            if trusted ~= "1" or lower:find("_", 1, true) then
+                ngx.req.clear_header(name)
+            end
         end
     end
 end

@@ -121,6 +121,32 @@ def test_underscores_in_headers_are_no_way_around_that(behind: Behind, replica: 
     assert request.values("X_Other") == [b"kept"]
 
 
+def test_what_a_client_of_a_trusted_proxy_writes_with_underscores_stands_for_nothing_that_the_proxy_writes(
+    behind: Behind, replica: Echo
+) -> None:
+    way = behind(underscores_in_headers=True)
+    if not way.has_lua:  # nginx alone can't tell one from the other: a notice says what the proxy has to do
+        (notice,) = way.publish(app_routes("web", [replica.server()])).notices
+        assert "edge_underscores_in_headers" in notice
+        return
+    publish(way, replica)
+    claims = ("X_Forwarded_Proto: https", "X_Forwarded-Port: 1", "X_Forwarded_Prefix: /evil", "X_Forwarded_Host: evil")
+    request = asked(way, replica, *claims, "X-Forwarded-Proto: http", "X-Forwarded-Host: shop.example")
+    own = {"X-Real-IP": PROXY, "X-Forwarded-For": PROXY, "X-Forwarded-Proto": "http"}
+    assert told(request) == own | {"X-Forwarded-Host": "shop.example"}
+
+
+def test_what_a_trusted_proxy_adds_to_a_header_in_a_line_of_its_own_arrives(behind: Behind, replica: Echo) -> None:
+    """nginx before 1.23 alone knows the first line of most headers only, which may be the proxy's client's."""
+    way = behind()
+    publish(way, replica)
+    request = asked(way, replica, "Forwarded: for=client", "Forwarded: for=proxy")
+    if way.has_lua:
+        assert request.values("Forwarded") == [b"for=client", b"for=proxy"]
+    else:
+        assert request.values("Forwarded") in ([b"for=client"], [b"for=client, for=proxy"])
+
+
 def test_a_client_is_the_last_in_the_chain_that_is_no_trusted_proxy(behind: Behind, replica: Echo) -> None:
     way = behind(trusted_proxies=(PROXY, "10.0.0.0/8", "2001:db8:ff::/48"))
     publish(way, replica)
