@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -280,13 +281,13 @@ def _is_json(name: str, text: str) -> bool:
 def _network(text: str) -> str:
     from ipaddress import ip_network
 
-    try:
-        return str(ip_network(text.strip("[]"), strict=False))
-    except ValueError:
-        raise BadSettings(
-            f"setting trusted_proxies: found {text!r}; expected an address such as 192.0.2.7, or a network such as "
-            "10.0.0.0/8 or 2001:db8::/32"
-        ) from None
+    with suppress(ValueError):
+        if "%" not in text:  # behind which anything may stand, as the name of an interface
+            return str(ip_network(text.strip("[]"), strict=False))
+    raise BadSettings(
+        f"setting trusted_proxies: found {text!r}; expected an address such as 192.0.2.7, or a network such as "
+        "10.0.0.0/8 or 2001:db8::/32"
+    )
 
 
 def _in_variables(environment: Mapping[str, str]) -> Iterator[tuple[str, Any]]:

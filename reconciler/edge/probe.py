@@ -44,11 +44,12 @@ def with_ipv6(build: Build, nginx: Nginx, generations: Generations, settings: Ed
 
 
 def _in_the_way(build: Build, generations: Generations, settings: EdgeSettings) -> Iterator[str]:
-    """What stands in the way of listening on IPv6 that a config test doesn't show: another program at a port."""
+    """What stands in the way of listening on IPv6 that a config test doesn't show: a port in use, by another program
+    or, of an nginx that somebody else runs, by the rest of it."""
     served = generations.text("http.conf")
     for port in (settings.port, settings.tls_port) if build.binds else ():
-        if f"listen [::]:{port}" not in served and _is_taken(port):
-            yield f"another program has port {port} of [::]"
+        if not re.search(rf"listen \[::\]:{port}\b", served) and _is_taken(port):
+            yield f"port {port} of [::] is in use already"
 
 
 def _is_taken(port: int) -> bool:

@@ -126,7 +126,7 @@ def test_trusted_proxies_are_addresses_and_networks() -> None:
     assert settings_of_edge(Settings(trusted_proxies=given)).trusted_proxies == expected
 
 
-@pytest.mark.parametrize("proxy", ["lb.example.com", "10.0.0.0/33", "", "unix:", "*", "10.0.0.1; x"])
+@pytest.mark.parametrize("proxy", ["lb.example.com", "10.0.0.0/33", "", "unix:", "*", "10.0.0.1; x", "fe80::1%;x"])
 def test_a_trusted_proxy_that_is_no_address_is_refused_before_anything_is_done(proxy: str) -> None:
     with pytest.raises(BadSettings, match="setting trusted_proxies: found .*; expected an address such as"):
         settings_of_edge(Settings(trusted_proxies=(proxy,)))

@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from reconciler.edge.generations import Generations
+from reconciler.edge.probe import with_ipv6
+from reconciler.edge.process import ProcessNginx
+from reconciler.edge.settings import Build, EdgeSettings
 from tests.support.nginx import Front, app_routes, front, table
 from tests.support.replicas import replicas
 
@@ -85,11 +89,23 @@ def test_ipv4_alone_does_where_another_program_has_the_port_of_ipv6(listening: L
             edge = way.reopen()
             publication = edge.publish(table(app_routes("web")))
             (notice,) = publication.notices
-            assert notice.startswith(f"nginx listens on IPv4 alone: another program has port {port} of [::]; ")
+            assert notice.startswith(f"nginx listens on IPv4 alone: port {port} of [::] is in use already; ")
             assert (edge.publish(table(app_routes("web"))).notices, publication.news) == ((notice,), ())
             assert reached(way, "127.0.0.1") == ["127.0.0.1"]
     assert way.reopen().publish(table(app_routes("web"))).notices == ()
     assert reached(way, "127.0.0.1", "::1") == ["127.0.0.1", "::1"]
+
+
+def test_a_port_in_use_is_not_taken_for_a_longer_one_that_nginx_serves(tmp_path: Path) -> None:
+    generations = Generations(tmp_path, 5)
+    generations.prepare()
+    with socket.create_server(("::", 0), family=socket.AF_INET6) as other:
+        port = other.getsockname()[1]
+        generations.write("000001-x", {"http.conf": f"listen [::]:{port}0;"})
+        generations.activate("000001-x")
+        settings = EdgeSettings(port=port)
+        build = with_ipv6(Build(), ProcessNginx(tmp_path, settings), generations, settings)
+    assert build.ipv6_trouble == f"port {port} of [::] is in use already"
 
 
 def test_ipv4_alone_does_where_nginx_can_not_have_ipv6(listening: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
