@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -129,6 +130,21 @@ def test_actions_that_have_not_begun_when_the_loop_ends_never_begin(runtime: Slo
     runtime.may_end.set()
     executor.finish(PATIENCE_SECONDS)
     assert runtime.performed in ([], ["web-1"])
+
+
+def test_an_action_that_no_thread_has_taken_up_yet_is_not_waited_for(
+    runtime: SlowRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = executor_of(runtime, Wakes())
+    with ThreadPoolExecutor(1) as threads:
+        monkeypatch.setattr(executor, "_threads", threads)
+        threads.submit(runtime.may_end.wait, PATIENCE_SECONDS)
+        executor.submit([removal(1)])
+        began = time.monotonic()
+        assert executor.finish(PATIENCE_SECONDS) == ()
+        assert time.monotonic() - began < PATIENCE_SECONDS / 2
+        runtime.may_end.set()
+    assert runtime.performed == []
 
 
 def test_what_actions_came_to_as_the_loop_ended_is_known_to_the_controller_that_follows() -> None:
