@@ -17,7 +17,9 @@ from reconciler.model.observed import Container, ContainerState, Observed
 from reconciler.model.replica_state import Traffic
 from reconciler.model.state import State
 from reconciler.ports import Rejected, TryLater, Unavailable
+from reconciler.runtime.client import seconds_left
 from reconciler.runtime.looks import LOG_BYTES, LOOKS_AT_ONCE
+from reconciler.runtime.patience import LOOK_SECONDS
 from reconciler.wiring import SystemClock
 from tests.fakes.engine import FakeEngine, FakeNetwork, Program, refusal
 from tests.fakes.runtime import FakeRuntime
@@ -215,6 +217,17 @@ def test_an_engine_that_tells_nothing_of_connections_makes_them_unknown_and_is_n
     observed = collect(Observers(Unchanged(), runtime), state, engine.now)
     assert isinstance(observed, Observed)
     assert (observed.callers, observed.outages) == ({}, ())
+
+
+def test_all_that_a_tick_looks_at_shares_the_time_that_the_engine_has(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    runtime.perform(creation())
+    container = only(runtime)
+    leaving = replica_state("web-1", container_id=container.id, traffic=Traffic(closing_since=engine.now))
+    left: dict[str, float] = {}
+    engine.before_call = lambda call, _: left.update({call: seconds_left()})
+    collect(Observers(Unchanged(), runtime), State({"web": app_state("web")}, {"web-1": leaving}), engine.now)
+    assert set(left) >= {"list", "inspect"}
+    assert max(left.values()) <= LOOK_SECONDS
 
 
 class Unchanged:
