@@ -423,6 +423,24 @@ def test_a_removal_that_takes_long_is_known_to_be_of_a_program_that_has_ended(
     assert engine.calls.count(("inspect", "web-1")) == looks + 1, "it is looked at each time"
 
 
+@pytest.mark.parametrize("too_late", [requests.ReadTimeout("read"), requests.ConnectionError("read timed out")])
+def test_a_removal_by_others_that_takes_too_long_is_called_that_and_not_an_engine_that_does_not_answer(
+    engine: FakeEngine, runtime: FakeRuntime, too_late: Exception
+) -> None:
+    runtime.perform(creation())
+    engine.begin_removal("web-1")
+
+    def not_yet(call: str, _: str) -> None:
+        if call == "wait":
+            raise too_late
+
+    engine.before_call = not_yet
+    with pytest.raises(TryLater, match="in progress") as error:
+        runtime.perform(RemoveReplica("web", "web-1", only(runtime).id, "test"))
+    assert error.value.reason == "RemovalInProgress"
+    assert [call for call, _ in engine.calls].count("wait") == 1, "it is waited for once"
+
+
 def test_a_program_that_ignores_sigterm_is_killed_when_it_is_removed(engine: FakeEngine, runtime: FakeRuntime) -> None:
     engine.images["demo:1"].ignores_term = True
     runtime.perform(creation())
