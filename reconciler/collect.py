@@ -50,10 +50,10 @@ def collect(observers: Observers, state: State, now: float) -> Observed | Blind:
     samples = tuple(replace(sample, at=now) if sample.at > now else sample for sample in answers)
     with observers.runtime.looking():
         inventory = _inventory(observers)
-        if not isinstance(inventory, Outage):
-            inventory = _with_logs(inventory, asked.logs, observers.runtime)
-    if isinstance(inventory, Outage):
-        return Blind(now, desired, (*outages, inventory), samples)
+        if isinstance(inventory, Outage):
+            return Blind(now, desired, (*outages, inventory), samples)
+        inventory = _with_logs(inventory, asked.logs, observers.runtime)
+        callers = _callers(observers.runtime, asked.called)
     return Observed(
         at=now,
         desired=desired,
@@ -64,7 +64,7 @@ def collect(observers: Observers, state: State, now: float) -> Observed | Blind:
         outcomes=outcomes,
         loads=_loads(observers.meter, asked, inventory, now),
         open_requests=observers.edge.requests_left(asked.drained) if observers.edge and asked.drained else {},
-        callers=_callers(observers.runtime, asked.called),
+        callers=callers,
         bounds=_scheduled(asked.apps, now),
         secrets=observers.runtime.secrets_of(asked.secret_users, now) if asked.secret_users else {},
         outages=outages,

@@ -111,7 +111,8 @@ class Executor:
     def finish(self, timeout_seconds: float) -> tuple[Outcome, ...]:
         """Let what has begun come to its end, but for pulls, which may take hours; begin nothing more, and collect."""
         self.close()
-        wait(self._futures.values(), timeout_seconds)
+        # What no thread had taken up yet is cancelled, and nobody would ever tell `wait` of its end.
+        wait([future for future in self._futures.values() if not future.cancelled()], timeout_seconds)
         ended = {key: f for key, f in self._futures.items() if f.done() and not f.cancelled()}
         self._futures, self._flights = ended, {key: self._flights[key] for key in ended}
         return self.collect()

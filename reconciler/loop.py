@@ -14,8 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
+from reconciler.decide.state.outcomes import absorb
 from reconciler.model.events import Event
 from reconciler.model.plan import DecisionSettings
+from reconciler.model.reasons import Reason
 from reconciler.model.state import State
 from reconciler.ports import CHECKPOINT_SECONDS, Record, Unavailable, Unfit
 from reconciler.tick import TickResult, World, tick, unstored
@@ -254,11 +256,15 @@ def _late(until: Until, started_at: float, now: float) -> bool:
 
 
 def _finish(world: World, last: TickResult) -> None:
-    """Let actions in flight end and keep what came of them; begin nothing more."""
+    """Let actions in flight end and keep what came of them, since nobody else will learn of it; begin nothing more."""
     world.pulse.at("waiting for the actions in hand to end")
     outcomes = world.executor.finish(FINISH_SECONDS)
+    now = world.clock.now()
+    # What was given up only because we end says nothing.
+    ended = tuple(o for o in outcomes if o.failure is None or o.failure.reason != Reason.STOPPING)
+    state, events = absorb(last.state, ended, now)
     try:
-        record = Record(world.clock.now(), last.state, last.statuses, last.unwritten, outcomes=outcomes)
+        record = Record(now, state, last.statuses, (*last.unwritten, *events), outcomes=outcomes)
         world.store.save(record, checkpoint=True)
     except Unavailable as error:
         log.error("store: %s; the outcome of %d actions is not on record", error, len(outcomes))

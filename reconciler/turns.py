@@ -9,7 +9,7 @@ slowness of one leaves room for the others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.actions import Action, EnsureImage, RemoveReplica
@@ -36,14 +36,16 @@ class Turns:
 
     def next(self) -> Action | None:
         """The one that begins now; None where nobody may."""
-        action = next((action for action in self._in_turn() if self._may_begin(action)), None)
+        kinds, places = Counter(map(_kind, self._begun.values())), Counter(map(_place, self._begun.values()))
+        action = next((action for action in self._in_turn() if self._may_begin(action, kinds, places)), None)
         if action is not None:
             self._begun[action.key] = self._waiting.pop(action.key)
         return action
 
     def ended(self, action: Action) -> None:
-        """Its place is free again."""
-        del self._begun[action.key]
+        """Its place is free again, unless the next action of this key has begun meanwhile."""
+        if self._begun.get(action.key) is action:
+            del self._begun[action.key]
 
     def close(self) -> None:
         """Nothing more begins."""
@@ -72,10 +74,9 @@ class Turns:
             places[_place(action)] += 1
         return sorted(self._waiting.values(), key=lambda action: ranks[action.key])
 
-    def _may_begin(self, action: Action) -> bool:
+    def _may_begin(self, action: Action, kinds: Mapping[str, int], own: Mapping[tuple[str, str], int]) -> bool:
+        """Whether there is a place for it beside those that have begun, counted by kind and by app."""
         places = self.pulls if isinstance(action, EnsureImage) else self.places
-        kinds = Counter(map(_kind, self._begun.values()))
-        own = Counter(map(_place, self._begun.values()))
         return kinds[_kind(action)] < places and own[_place(action)] < max(1, places - 1)
 
 

@@ -185,10 +185,10 @@ def _draining(replica: Replica, grace_seconds: float, observed: Observed, *, by_
         return Wait(state.app_name, f"waiting for a published route table without {state.name}")
     if replica.phase not in _MAY_BE_ANSWERING:
         return None
-    since = traffic.left_at if traffic.entered else traffic.closing_since
+    since = traffic.closing_since if by_name else traffic.left_at  # it may have had a route before
     if since is None:
         return Wait(state.app_name, f"looking for connections to {state.name}", now + LOOK_SECONDS)
-    end, left = since + grace_seconds, _left(replica, observed)
+    end, left = since + grace_seconds, _left(replica, observed, by_name=by_name)
     if left == "" or now >= end:
         return None
     if left is None:
@@ -197,11 +197,11 @@ def _draining(replica: Replica, grace_seconds: float, observed: Observed, *, by_
     return Wait(state.app_name, message, min(end, now + DRAIN_POLL_SECONDS))
 
 
-def _left(replica: Replica, observed: Observed) -> str | None:
+def _left(replica: Replica, observed: Observed, *, by_name: bool) -> str | None:
     """What still reaches a replica that is on its way out: "" where that is nothing, None where it isn't known."""
     state, container = replica.state, replica.container
     callers = observed.callers.get(container.id) if container else None
-    if not state.traffic.entered:
+    if by_name:
         if callers is None:  # What is not ready gives nobody a reason to call.
             return None if state.ready_at is not None else ""
         return _connections(len(callers))

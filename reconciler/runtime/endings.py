@@ -7,7 +7,6 @@ before it could record that. Killing and removing are two calls, since a removal
 
 from __future__ import annotations
 
-import contextlib
 import re
 import signal
 
@@ -44,7 +43,7 @@ def remove_now(api: BoundedClient, container_id: str) -> None:
     try:
         _remove(api, container_id)
     except APIError as error:
-        if error.status_code != 409:
+        if error.status_code != 409 or _is_under_way(error):
             raise
         _signal(api, container_id, "SIGKILL")
         _remove(api, container_id)
@@ -75,7 +74,16 @@ def _remove(api: BoundedClient, container_id: str) -> None:
     try:
         api.remove_container(container_id, v=True)
     except APIError as error:
-        if explain(error.status_code, sentence_of(error), "").reason != Reason.REMOVAL_IN_PROGRESS:
+        if not _is_under_way(error):
             raise
-        with contextlib.suppress(NotFound):
+        try:
             api.wait(container_id, condition="removed", timeout=_REMOVAL_PATIENCE_SECONDS)
+        except NotFound:
+            return
+        except OSError:  # as the library's are
+            raise error from None  # the Engine has answered: it is the removal that takes its time
+
+
+def _is_under_way(refusal: APIError) -> bool:
+    """Whether a removal was refused since somebody else has begun it."""
+    return explain(refusal.status_code, sentence_of(refusal), "").reason == Reason.REMOVAL_IN_PROGRESS

@@ -197,6 +197,20 @@ def test_a_rollout_that_waits_for_a_container_which_may_still_run_fails_at_its_d
     assert "web-1 can't be removed: remove web-1: device or resource busy" in failed.message
 
 
+@pytest.mark.parametrize("reason", ["EngineUnavailable", "LeadershipUnknown"])
+def test_a_version_does_not_pay_for_an_engine_or_a_database_by_which_nobody_can_be_asked_to_end(reason: str) -> None:
+    strategy = {"maxSurge": 0, "maxUnavailable": 1, "progressDeadlineSeconds": 60}
+    stage = Stage(desired(version(replicas=1, strategy=strategy)))
+    stage.settle()
+    stage.failing["web-1"] = try_later(reason, "stop web-1: not just now")
+    stage.desired = desired(version(replicas=1, image="demo:2", strategy=strategy, revision="r2"), revision="r2")
+    stage.run_for(120)
+    assert stage.state.apps["web"].failed is None
+    stage.failing.clear()
+    stage.run_for(120)
+    assert stage.statuses["web"].converged
+
+
 def test_an_app_that_leaves_is_forgotten_only_once_its_last_container_is_gone() -> None:
     stage = Stage(desired(version(replicas=1), version("other", routes=[])))
     stage.settle()

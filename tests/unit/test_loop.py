@@ -6,16 +6,34 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from reconciler.executor import Executor
-from reconciler.loop import Stop, Waker
-from reconciler.model.actions import Action, EnsureImage, RemoveReplica
+from reconciler.loop import Stop, Waker, run
+from reconciler.model.actions import (
+    Action,
+    ActionFailure,
+    EnsureImage,
+    FailureKind,
+    Outcome,
+    RemoveReplica,
+    StopReplica,
+)
+from reconciler.model.plan import DecisionSettings
+from reconciler.model.reasons import Reason
+from reconciler.model.replica_state import Ending
+from reconciler.model.state import State
+from reconciler.ports import Record
+from reconciler.tick import World
 from reconciler.wiring import SystemClock
 from tests.fakes.engine import FakeEngine
 from tests.fakes.runtime import FakeRuntime
 from tests.support.apps import version
+from tests.support.records import NOW, app_state, replica_state
 from tests.support.waiting import eventually
 
 PATIENCE_SECONDS = 30.0
@@ -112,6 +130,49 @@ def test_actions_that_have_not_begun_when_the_loop_ends_never_begin(runtime: Slo
     runtime.may_end.set()
     executor.finish(PATIENCE_SECONDS)
     assert runtime.performed in ([], ["web-1"])
+
+
+def test_an_action_that_no_thread_has_taken_up_yet_is_not_waited_for(
+    runtime: SlowRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = executor_of(runtime, Wakes())
+    with ThreadPoolExecutor(1) as threads:
+        monkeypatch.setattr(executor, "_threads", threads)
+        threads.submit(runtime.may_end.wait, PATIENCE_SECONDS)
+        executor.submit([removal(1)])
+        began = time.monotonic()
+        assert executor.finish(PATIENCE_SECONDS) == ()
+        assert time.monotonic() - began < PATIENCE_SECONDS / 2
+        runtime.may_end.set()
+    assert runtime.performed == []
+
+
+def test_what_actions_came_to_as_the_loop_ended_is_known_to_the_controller_that_follows() -> None:
+    """Else one that makes a single pass would ask a program to end, again and again, and never be done with it."""
+    stop = Stop(lambda: None)
+    asked = StopReplica("web", "web-1", "c0ffeeweb-1", "test", 10)
+    pull = EnsureImage("web", version(), "test")
+    given_up = ActionFailure(FailureKind.TRY_LATER, Reason.STOPPING, "given up")
+    outcomes = (Outcome(asked, NOW, NOW + 1), Outcome(pull, NOW, NOW + 1, given_up))
+    state = State({"web": app_state()}, {"web-1": replica_state(ending=Ending("test", 10))}, as_of=NOW)
+    records: list[Record] = []
+    outside = cast(
+        "Any",
+        SimpleNamespace(
+            load=lambda: stop.request() or state,
+            prepare=lambda: None,
+            finish=lambda _: outcomes,
+            save=lambda record, **_: records.append(record),
+            now=lambda: NOW + 2,
+        ),
+    )
+    world = World(*[outside] * 8, settings=DecisionSettings())
+    assert run(world, Waker(), stop, 1.0) == 0
+    [record] = records
+    assert record.outcomes == outcomes
+    assert record.state.replicas["web-1"].ending == Ending("test", 10, asked_at=NOW + 1)
+    assert record.state.apps["web"].pacing.creation is None
+    assert [event.message for event in record.events] == ["stop web-1: test"]
 
 
 def test_wakes_of_the_loop_within_the_spacing_are_taken_along_and_an_urgent_one_is_not_waited_for() -> None:

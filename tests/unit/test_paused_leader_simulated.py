@@ -10,8 +10,8 @@ from random import Random
 import pytest
 
 from reconciler.executor import Executor
-from reconciler.model.actions import Action, CreateReplica, RemoveReplica
-from reconciler.model.observed import ContainerState
+from reconciler.model.actions import Action, CreateReplica, RemoveReplica, StopReplica
+from reconciler.model.observed import Container, ContainerState
 from reconciler.ports import AlreadyRunning, Fence, no_fence
 from reconciler.wiring import SystemClock
 from tests.fakes.engine import FakeEngine, Program
@@ -93,7 +93,12 @@ class Story:
 
     def _queue(self) -> list[Action]:
         chosen = self._random.sample(self._containers, self._random.randint(1, 6))
-        return [RemoveReplica("web", c.name, c.id, "test", self._random.choice((0.0, 5.0))) for c in chosen]
+        return [self._end_of(container) for container in chosen]
+
+    def _end_of(self, container: Container) -> Action:
+        if self._random.random() < 0.5:
+            return StopReplica("web", container.name, container.id, "test", 5.0)
+        return RemoveReplica("web", container.name, container.id, "test")
 
     def _follow(self) -> None:
         successor = FakeRuntime(self._engine, fence=self._lease.take())

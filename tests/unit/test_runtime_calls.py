@@ -17,7 +17,9 @@ from reconciler.model.observed import Container, ContainerState, Observed
 from reconciler.model.replica_state import Traffic
 from reconciler.model.state import State
 from reconciler.ports import Rejected, TryLater, Unavailable
+from reconciler.runtime.client import seconds_left
 from reconciler.runtime.looks import LOG_BYTES, LOOKS_AT_ONCE
+from reconciler.runtime.patience import LOOK_SECONDS
 from reconciler.wiring import SystemClock
 from tests.fakes.engine import FakeEngine, FakeNetwork, Program, refusal
 from tests.fakes.runtime import FakeRuntime
@@ -217,6 +219,17 @@ def test_an_engine_that_tells_nothing_of_connections_makes_them_unknown_and_is_n
     assert (observed.callers, observed.outages) == ({}, ())
 
 
+def test_all_that_a_tick_looks_at_shares_the_time_that_the_engine_has(engine: FakeEngine, runtime: FakeRuntime) -> None:
+    runtime.perform(creation())
+    container = only(runtime)
+    leaving = replica_state("web-1", container_id=container.id, traffic=Traffic(closing_since=engine.now))
+    left: dict[str, float] = {}
+    engine.before_call = lambda call, _: left.update({call: seconds_left()})
+    collect(Observers(Unchanged(), runtime), State({"web": app_state("web")}, {"web-1": leaving}), engine.now)
+    assert set(left) >= {"list", "inspect"}
+    assert max(left.values()) <= LOOK_SECONDS
+
+
 class Unchanged:
     """A source that asks for one app, and for nothing else."""
 
@@ -408,6 +421,24 @@ def test_a_removal_that_takes_long_is_known_to_be_of_a_program_that_has_ended(
     looks = engine.calls.count(("inspect", "web-1"))
     only(runtime)
     assert engine.calls.count(("inspect", "web-1")) == looks + 1, "it is looked at each time"
+
+
+@pytest.mark.parametrize("too_late", [requests.ReadTimeout("read"), requests.ConnectionError("read timed out")])
+def test_a_removal_by_others_that_takes_too_long_is_called_that_and_not_an_engine_that_does_not_answer(
+    engine: FakeEngine, runtime: FakeRuntime, too_late: Exception
+) -> None:
+    runtime.perform(creation())
+    engine.begin_removal("web-1")
+
+    def not_yet(call: str, _: str) -> None:
+        if call == "wait":
+            raise too_late
+
+    engine.before_call = not_yet
+    with pytest.raises(TryLater, match="in progress") as error:
+        runtime.perform(RemoveReplica("web", "web-1", only(runtime).id, "test"))
+    assert error.value.reason == "RemovalInProgress"
+    assert [call for call, _ in engine.calls].count("wait") == 1, "it is waited for once"
 
 
 def test_a_program_that_ignores_sigterm_is_killed_when_it_is_removed(engine: FakeEngine, runtime: FakeRuntime) -> None:

@@ -45,9 +45,10 @@ def test_no_app_takes_the_last_place_so_that_another_need_not_wait_for_it() -> N
 
 
 def test_where_there_is_one_place_an_app_may_take_it() -> None:
-    turns = turns_of(start("a"), start("b"), places=1)
+    first = start("a")
+    turns = turns_of(first, start("b"), places=1)
     assert begun(turns) == ["a-1"]
-    turns.ended(start("a"))
+    turns.ended(first)
     assert begun(turns) == ["b-1"]
 
 
@@ -79,12 +80,26 @@ def test_a_registry_that_hangs_holds_up_its_own_images_alone() -> None:
 
 
 def test_it_is_known_how_many_come_before_an_action_that_waits() -> None:
-    turns = turns_of(start("a"), start("b"), start("c"), start("c", 2), removal("d"), places=2)
+    first = start("a")
+    turns = turns_of(first, start("b"), start("c"), start("c", 2), removal("d"), places=2)
     begun(turns)
     assert turns.queue() == {"c-1": 2, "c-2": 3}
-    turns.ended(start("a"))
+    turns.ended(first)
     begun(turns)
     assert turns.queue() == {"c-2": 2}
+
+
+def test_an_end_that_is_told_late_takes_no_place_from_the_next_action_of_its_key() -> None:
+    """An outcome may be collected, and followed by another action on the same replica, before the thread has told."""
+    first, next_one = start("a"), start("a")
+    turns = turns_of(first, places=3)
+    begun(turns)
+    turns.add(next_one)
+    assert begun(turns) == ["a-1"]
+    turns.ended(first)
+    assert turns.in_flight == (next_one,)
+    turns.ended(next_one)
+    assert turns.in_flight == ()
 
 
 def test_nothing_begins_once_the_end_is_near() -> None:

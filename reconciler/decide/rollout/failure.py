@@ -139,9 +139,11 @@ def _known_against_it(view: AppView, deadline: float) -> RolloutFailure | None:
 
 
 def _in_its_way(view: AppView) -> RolloutFailure | None:
-    """A replica that can't be got rid of, so that another has no place: its end may never come."""
+    """A replica that can't be got rid of, so that another has no place: its end may never come. Not where it is only
+    the Engine, or who leads, that is out of reach."""
     for replica in view.existing:
-        if removal := replica.state.removal:
+        removal = replica.state.removal
+        if removal and removal.reason not in OUTSIDE:
             return RolloutFailure(
                 Reason.DEADLINE_EXCEEDED, f"{replica.name} can't be removed: {removal.message}", replica
             )
