@@ -330,16 +330,19 @@ class ReplicaState:
         return replace(self, restarts=replace(self.restarts, by_controller=by_controller))
 
     def pardoned(self, explained: Callable[[float], bool], until: float) -> ReplicaState:
-        """The ends of its program that something else explains are no crashes, and no start counts that failed up to
-        ``until``; what fails after it is paced as ever."""
+        """The ends of its program that something else explains are no crashes, and no start, stop or removal counts
+        that failed up to ``until``; what fails after it is paced as ever."""
+
+        def left_of(backoff: Backoff | None) -> Backoff | None:
+            is_explained = backoff is not None and backoff.failed_at <= until and explained(backoff.failed_at)
+            return None if is_explained else backoff
+
         recent = tuple(exit_at for exit_at in self.exits.recent if not explained(exit_at))
-        backoff = self.restarts.backoff
-        if backoff is not None and backoff.failed_at <= until and explained(backoff.failed_at):
-            backoff = None
-        if recent == self.exits.recent and backoff is self.restarts.backoff:
+        backoff, removal = left_of(self.restarts.backoff), left_of(self.removal)
+        if recent == self.exits.recent and backoff is self.restarts.backoff and removal is self.removal:
             return self
         exits, restarts = replace(self.exits, recent=recent), replace(self.restarts, backoff=backoff)
-        return replace(self, exits=exits, restarts=restarts)
+        return replace(self, exits=exits, restarts=restarts, removal=removal)
 
     def started_anew(self, at: float) -> ReplicaState:
         """Its program was ended and started again by something outside: what the one before answered is not its own."""

@@ -119,6 +119,20 @@ def test_a_creation_that_failed_as_the_engine_went_away_is_tried_again_at_once_a
     stage.settle()
 
 
+def test_a_stop_that_failed_as_the_engine_went_away_is_tried_again_at_once() -> None:
+    stage = Stage(desired(version(replicas=2)))
+    stage.settle()
+    stage.failing["web-2"] = try_later("EngineUnavailable", "the Engine does not answer")
+    stage.desired = desired(version(replicas=1, revision="r2"), revision="r2")
+    stage.until(lambda: stage.state.replicas["web-2"].removal)
+    stage.failing.clear()
+    stage.lose_sight(1)
+    stage.tick()
+    assert stage.state.replicas["web-2"].removal is None
+    stage.settle()
+    assert stage.names() == ["web-1"]
+
+
 def test_what_fails_once_the_engine_is_there_again_is_paced_as_ever() -> None:
     stage = rolling_out(1, replicas=1)
     stage.lose_sight(25)

@@ -44,8 +44,8 @@ def follow(state: State, observed: Observed) -> tuple[State, tuple[Event, ...]]:
             events.append(Event(now, "controller", message, container.app_name, {"container": container.id}))
         replica = _identified(replicas.get(container.name), container, app, now)
         is_ending = container.name in removing or replica.ending is not None
+        before = replica = pardoned(replica, state.absence)
         if not is_ending:  # else it ends by our own doing, which is no crash
-            before = pardoned(replica, state.absence)
             replica, happened = _after_state(before, container, app, now)
             replica = _after_absence(before, replica, container, state.absence, now)
             events += happened
