@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,17 @@ def test_ipv4_alone_is_noticed_for_as_long_as_nobody_has_asked_for_it() -> None:
     assert notice == 'nginx listens on IPv4 alone: no such family; with edge_address = "0.0.0.0" that is meant'
     assert list(notices(EdgeSettings(bind="0.0.0.0"), Build(ipv6_trouble="no such family"))) == []
     assert list(notices(EdgeSettings(), BOTH)) == []
+
+
+def test_templates_of_an_earlier_version_are_told_of_with_what_is_so_by_them(tmp_path: Path) -> None:
+    settings = EdgeSettings(bind="0.0.0.0", templates_dir=tmp_path)
+    (tmp_path / "server.conf.j2").write_text("proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;")
+    (tmp_path / "location.conf.j2").write_text("{{ module }}_pass {{ scheme }}://{{ upstream }};")
+    assert list(notices(settings, BOTH)) == [
+        f"server.conf.j2 in {tmp_path} is of an earlier version: apps get Forwarded and X-Forwarded-… headers as "
+        "clients write them; renew it by ours"
+    ]
+    assert told(EARLIER, settings) == ""
 
 
 def test_news_of_the_edge_become_events_and_what_it_notices_is_shown() -> None:
