@@ -40,11 +40,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Two processes share a whole run: one has the tests of whole installations, which wait most of their time and must
-    not be disturbed by each other, and the other one all else."""
+    not be disturbed by each other, and the other one all else. An Engine that a test starts changes the packet filter
+    of the host, so such tests are with the first."""
     installations = config.rootpath / "tests" / "e2e"
     for item in items:
-        share = "installations" if installations in item.path.parents else "all else"
-        item.add_marker(pytest.mark.xdist_group(share))
+        assert isinstance(item, pytest.Function)
+        is_one = installations in item.path.parents or hasattr(item.module, "private_engine")
+        item.add_marker(pytest.mark.xdist_group("installations" if is_one else "all else"))
 
 
 @pytest.fixture(scope="session", autouse=True)

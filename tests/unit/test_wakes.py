@@ -29,7 +29,7 @@ def test_a_rollout_is_looked_at_when_its_deadline_ends() -> None:
     stage = Stage(desired(version(strategy=STRATEGY)))
     stage.broken.add("demo:1")
     stage.tick(0)
-    stage.tick(20)
+    stage.run_for(20)
     assert wake_in(stage) == 40
 
 

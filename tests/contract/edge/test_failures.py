@@ -381,11 +381,12 @@ def test_an_nginx_whose_program_was_updated_is_still_ours(process: Front, tmp_pa
     program.parent.mkdir()
     shutil.copy("/usr/sbin/nginx", program)
     process.reopen(nginx=str(program)).publish(table(app_routes("web")))
-    (master,) = process.processes("nginx: master")
+    # A worker that was just forked is called as its master is.
+    (master,) = eventually(lambda: len(pids := process.processes("nginx: master")) == 1 and pids)
     program.unlink()
     shutil.copy("/usr/sbin/nginx", program)
     process.reopen(nginx=str(program)).publish(table(app_routes("web"), app_routes("api")))
-    assert process.processes("nginx: master") == [master]
+    assert eventually(lambda: len(pids := process.processes("nginx: master")) == 1 and pids) == [master]
     assert process.get("/api").status == 503
 
 
