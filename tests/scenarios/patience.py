@@ -1,8 +1,8 @@
 """What failed, and so may not be tried again yet: the longer, the more often in a row it did.
 
 Doubling from one second to five minutes. Where the controller may have forgotten a failure for a good reason, it is
-forgotten here as well: after something else was asked for, after a success, where an image is there at last, and where
-nobody lived to record it.
+forgotten here as well: after something else was asked for, after a success, where an image is there at last, where
+nobody lived to record it, and where the Engine could not be seen soon after.
 """
 
 from __future__ import annotations
@@ -64,6 +64,11 @@ class Patience:
     def lose(self) -> None:
         self._failures.clear()
         self._unrecorded.clear()
+
+    def pardon(self, since: float) -> None:
+        """What has failed since then may be tried again at once."""
+        self._failures = {subject: failures for subject, failures in self._failures.items() if failures.last_at < since}
+        self._unrecorded = [(action, at) for action, at in self._unrecorded if at < since]
 
     def missing_seconds(self, action: Action, at: float) -> float:
         """How much too early the action is."""

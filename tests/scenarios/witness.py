@@ -28,6 +28,8 @@ REMEMBERED_CHANGES = 5
 ORPHAN_GRACE_SECONDS = 10.0
 # How long a replica that ended keeps its place while it comes back.
 IN_PLACE_SECONDS = 10.0
+# What failed so long before the Engine could not be seen may be due to what took it away.
+GOING_AWAY_SECONDS = 15.0
 
 
 class Witness:
@@ -45,6 +47,7 @@ class Witness:
         self._tick_ended = True
         self._seen = False
         self._looked_at = engine.now
+        self._unseen_since: float | None = None
         self._is_new = True
         self._engine = engine
         self._tell = tell
@@ -93,10 +96,14 @@ class Witness:
         if self._is_new:
             self.wellness.not_noticed(c for c in self.ours() if (c.started_at or 0.0) >= self._looked_at)
         self._seen, self._is_new = True, False
+        if self._unseen_since is not None:
+            self.patience.pardon(self._unseen_since - GOING_AWAY_SECONDS)
+            self._unseen_since = None
 
     def end_tick(self) -> None:
         """A tick came to its end. One that could not see counts for nothing: all it learned is thrown away."""
         if not self._seen:
+            self._unseen_since = self.evidence.at if self._unseen_since is None else self._unseen_since
             return
         self._tick_ended, self._looked_at = True, self._engine.now
         if self._proven and self._written:
