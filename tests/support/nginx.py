@@ -282,7 +282,7 @@ def _process(directory: Path, changes: dict[str, Any]) -> Iterator[Front]:
 
 @contextmanager
 def _external(directory: Path, changes: dict[str, Any]) -> Iterator[Front]:
-    included = directory / "included"
+    included = directory / "in"  # its sockets lie below, whose names may have 107 bytes
     owner = Owner(directory / "theirs", included, unused_port())
     owner.start()
     commands = {"test_command": owner.command("-t"), "reload_command": owner.command("-s", "reload")}

@@ -31,8 +31,8 @@ def listening(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Listen
     with ExitStack() as stack:
 
         def make(bind: str | tuple[str, ...] = "", **settings: Any) -> Front:
-            (tmp_path / "front").mkdir()
-            return stack.enter_context(front(mode, tmp_path / "front", lua=lua, bind=bind, **settings))
+            (tmp_path / "w").mkdir()
+            return stack.enter_context(front(mode, tmp_path / "w", lua=lua, bind=bind, **settings))
 
         yield make
 

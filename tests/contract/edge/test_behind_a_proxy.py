@@ -43,9 +43,9 @@ def behind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Behind]:
 
         def make(**settings: Any) -> Front:
             given = {"trusted_proxies": (PROXY,), "secrets_dir": tmp_path / "secrets", "lua": lua} | settings
-            return stack.enter_context(front(mode, tmp_path / "front", **given))
+            return stack.enter_context(front(mode, tmp_path / "w", **given))
 
-        (tmp_path / "front").mkdir()
+        (tmp_path / "w").mkdir()
         yield make
 
 
