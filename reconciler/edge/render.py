@@ -220,7 +220,7 @@ def _app_values(app: AppRoutes, build: Build) -> dict[str, Any]:
     return {
         "app": app,
         "options": options,
-        "upstream": f"orchestry_{app.app_name}",
+        "upstream": _upstream_name(app),
         "pool": pool_of(app),
         "plain": app.upstream == PLAIN,
         "module": _module(app),
@@ -233,6 +233,12 @@ def _app_values(app: AppRoutes, build: Build) -> dict[str, Any]:
         "websocket_limits": _limits(options, lua=build.lua) | _websocket_limits(options),
         "response_header": _response_header(options.response_header_bytes),
     }
+
+
+def _upstream_name(app: AppRoutes) -> str:
+    """The name of its upstream and of what its rate limit counts in. nginx never changes what it counts by under one
+    name, and up to version 1.1 that was the whole address: so the name is another with a rate limit."""
+    return f"orchestry_{app.app_name}{'_limited' if app.options.rate_limit else ''}"
 
 
 def _module(app: AppRoutes) -> str:

@@ -143,6 +143,22 @@ def test_templates_of_ones_own_from_the_version_before_go_on_serving(
         assert process.get("/", host="shop.example.com").status == 308
 
 
+def test_a_rate_limit_that_the_version_before_has_published_is_taken_over_without_a_restart(
+    process: Front, tmp_path: Path
+) -> None:
+    """It counted by something else, which nginx changes under no name."""
+    (tmp_path / "templates").mkdir()
+    for name in ("upstream.conf.j2", "location.conf.j2"):
+        text = (GOLDEN / "edge/templates-of-the-version-before" / name).read_text()
+        (tmp_path / "templates" / name).write_text(text.replace("{{ upstream }}", "orchestry_{{ app.app_name }}"))
+    with replicas("web-1") as running:
+        app = app_routes("web", process.at(*running), rateLimit={"requestsPerSecond": 100})
+        before = process.reopen(templates_dir=tmp_path / "templates").publish(table(app))
+        after = process.reopen().publish(table(app))
+        assert (before.how, after.how) == ("reloaded", "reloaded")
+        assert process.get("/web").status == 200
+
+
 def test_a_location_of_ones_own_from_the_version_before_redirects_no_https_behind_a_proxy(
     process: Front, tmp_path: Path
 ) -> None:
