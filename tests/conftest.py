@@ -38,17 +38,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(plugin)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Two processes share a whole run: one has the tests of whole installations, which wait most of their time and must
-    not be disturbed by each other, and the other one all else. An Engine that a test starts changes the packet filter
-    of the host, so such tests are with the first."""
-    installations = config.rootpath / "tests" / "e2e"
-    for item in items:
-        assert isinstance(item, pytest.Function)
-        is_one = installations in item.path.parents or hasattr(item.module, "private_engine")
-        item.add_marker(pytest.mark.xdist_group("installations" if is_one else "all else"))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _home_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """git, docker and everything else that reads a home directory finds an empty one, and a name to commit under."""

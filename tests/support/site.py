@@ -159,7 +159,9 @@ class Site:
 
     def images(self, name: str = "web") -> set[str]:
         """The images that the app's containers are of, by their tags: they are made from ids, which don't move."""
-        tags = {image["Id"]: min(image["RepoTags"]) for image in self.api.images() if image["RepoTags"]}
+        named = {image["Id"]: sorted(image["RepoTags"]) for image in self.api.images() if image["RepoTags"]}
+        ours = {id: next((tag for tag in tags if tag.startswith("orchestry-")), "") for id, tags in named.items()}
+        tags = {id: ours[id] or tags[0] for id, tags in named.items()}  # others may tag the same image meanwhile
         mine = self.ids(name)
         return {tags.get(c["ImageID"], c["ImageID"]) for n, c in self.containers().items() if n in mine}
 
