@@ -60,7 +60,7 @@ def test_the_sql_store_is_a_store_and_its_reader_a_reader(place: Place) -> None:
 
 
 @given(remembered=states)
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_record_that_was_saved_is_loaded_exactly(place: Place, remembered: State) -> None:
     instance = next(_instances)
     store = place.store(instance)

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from reconciler.model.app_state import AppState, Checked, FailedVersion, Pacing, Repetition, Rollout
 from reconciler.model.backoff import Backoff
 from reconciler.model.certificates import ServedCertificate
+from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Tally
 from reconciler.model.image import ResolvedImage
-from reconciler.model.replica_state import Exits, ReplicaState, Restarts, Traffic
+from reconciler.model.replica_state import BlindHealth, Ending, Exits, ReplicaState, Restarts, Traffic
 from reconciler.model.routes import PLAIN, AppRoutes, Refusal, RouteTable, Server, Upstream
 from reconciler.model.scaling import Clamp, Factor, ScalingDecision, ScalingState, Throughput
 from reconciler.model.spec import App, EdgeOptions, Route, UpstreamTls
-from reconciler.model.state import Published, State
+from reconciler.model.state import Absence, Published, State
 from reconciler.model.status import Condition
 from reconciler.model.unrest import Unrest
 from reconciler.model.version import Version
@@ -103,10 +104,10 @@ def _whole(type_: type[Any], **given: st.SearchStrategy[Any]) -> st.SearchStrate
 # Parts before wholes.
 for _part in (Tally, Health, Backoff, Factor, Clamp, Throughput, Rollout, FailedVersion, Repetition, Condition, Server):
     _whole(_part)
-for _part in (Traffic, Exits, Restarts, Pacing, Checked, Unrest, ServedCertificate):
+for _part in (Traffic, Exits, Restarts, BlindHealth, Ending, Absence, Pacing, Checked, Unrest, ServedCertificate):
     _whole(_part)
 _whole(AppRoutes, upstream=st.sampled_from([PLAIN, Upstream("GRPC"), Upstream("HTTPS", UpstreamTls(ca="internal"))]))
-for _part in (ScalingDecision, ScalingState, Refusal, RouteTable, Published, ReplicaState, AppState):
+for _part in (Problem, ScalingDecision, ScalingState, Refusal, RouteTable, Published, ReplicaState, AppState):
     _whole(_part)
 # These two are columns, which hold no NUL.
 states: st.SearchStrategy[State] = _whole(State, revision=names, last_address=st.sampled_from(["", "10.0.0.9"]))
