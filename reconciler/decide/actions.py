@@ -1,22 +1,21 @@
 """The actions one app needs now: what reconciling asks for, held to the gates that keep requests from being dropped.
 
-A replica is asked to end only when the last successfully published route table has lacked it for its drain time (or no
-request is left in it) or, where its name alone leads to it, when nobody has a connection to it. It is removed only when
-it has ended or had its grace. What can't be done yet becomes a wait with its reason, so that nothing is ever merely
-silent.
+Images, new replicas and those that are to run again, each once it may be tried; how one that is to go does so stands in
+`retiring`. What can't be done yet becomes a wait with its reason, so that nothing is ever merely silent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from reconciler.decide.addresses import Addresses, NameOf, free_slots
 from reconciler.decide.app_view import AppView
 from reconciler.decide.differences import changed_checks
-from reconciler.decide.phases import ENDING, RUNNING, Phase, Replica
+from reconciler.decide.phases import Phase, Replica
 from reconciler.decide.reconcile import Reconciliation, creation_backoff
+from reconciler.decide.retiring import VANISHING_POLL_SECONDS, Drain, in_flight, retire
 from reconciler.decide.state.checks import on_trial
 from reconciler.decide.state.repetition import pause
 from reconciler.decide.words import exit_words, queued_words
@@ -26,24 +25,13 @@ from reconciler.model.actions import (
     CreateReplica,
     EnsureImage,
     GiveBackRestarts,
-    RemoveReplica,
     StartReplica,
-    StopReplica,
     TakeOverRestarts,
 )
-from reconciler.model.observed import Container, Observed
+from reconciler.model.observed import Observed
 from reconciler.model.plan import Wait
 from reconciler.model.reasons import Reason
-from reconciler.model.replica_state import Ending, ReplicaState, Traffic
-
-DRAIN_POLL_SECONDS = 0.25
-# Until connections are looked for the first time.
-LOOK_SECONDS = 0.05
-# While somebody removes a container, it is looked at again so often.
-VANISHING_POLL_SECONDS = 2.0
-
-_MAY_BE_ANSWERING = RUNNING | {Phase.PAUSED}
-_OF_REMAINS = "it runs no more, and only remains of it are left"
+from reconciler.model.replica_state import ReplicaState, Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +72,9 @@ def actions_of(
     created: dict[str, ReplicaState] = {}
     for replica in _in_turn(view):
         cause = reconciliation.retire.get(replica.name)
-        is_going = replica.phase in ENDING or replica.phase is Phase.REMAINS
-        if cause or (is_going and not view.suspended):
+        if cause or (replica.is_going and not view.suspended):
             unwell = replica.unwell or view.app.has_given_up(replica.spec_hash)
-            grace_seconds, by_name = view.grace_seconds(replica), view.is_called_by_name(replica)
-            step = retire(replica, cause or "", grace_seconds, view.routed, observed, keeps_log=unwell, by_name=by_name)
-            steps.append(step)
+            steps.append(retire(replica, cause or "", Drain.of(view, replica), observed, keeps_log=unwell))
         elif not view.suspended:
             steps.append(_recover(view, replica))
     if reconciliation.pull:
@@ -104,120 +89,6 @@ def actions_of(
     return AppActions.of(steps, created)
 
 
-def remove_all(
-    replicas: Iterable[Replica],
-    cause: str,
-    grace_seconds_of: Callable[[Replica], float],
-    routed: frozenset[str],
-    observed: Observed,
-    is_called_by_name: Callable[[Replica], bool] = lambda _: False,
-) -> AppActions:
-    """Let every one of these go, each as soon as nothing reaches it."""
-    return AppActions.of(
-        retire(r, cause, grace_seconds_of(r), routed, observed, by_name=is_called_by_name(r)) for r in replicas
-    )
-
-
-def retire(
-    replica: Replica,
-    cause: str,
-    grace_seconds: float,
-    routed: frozenset[str],
-    observed: Observed,
-    *,
-    keeps_log: bool = False,
-    by_name: bool = False,
-) -> Action | Wait:
-    """Stop the replica if nothing reaches it any more, and remove it once it has ended; else say what is still to
-    happen first. ``keeps_log``: what it said last goes on record. ``by_name``: only its name leads to it."""
-    state, removal = replica.state, replica.state.removal
-    if replica.phase is Phase.VANISHING:
-        return _vanishing(replica, observed.at)
-    if replica.phase is Phase.LEAVING:
-        return Wait(state.app_name, f"waiting for {state.name} to be gone{_queued(replica)}")
-    if replica.container is None or replica.busy:
-        return _in_flight(replica)
-    if state.name in routed:
-        return Wait(state.app_name, f"waiting for nginx to stop routing to {state.name}")
-    if removal and removal.blocks(observed.at):
-        return Wait(state.app_name, f"{state.name} is not removed: {removal.what_next}", removal.next_at)
-    draining = None if state.ending else _draining(replica, grace_seconds, observed, by_name=by_name)
-    if draining:
-        return draining
-    ending = state.ending or Ending(cause or _OF_REMAINS, grace_seconds, keeps_log)
-    return _end(replica, ending, replica.container, observed.at)
-
-
-def _end(replica: Replica, ending: Ending, container: Container, now: float) -> Action | Wait:
-    """Ask the program of a replica that nothing reaches to end, and give it its grace; then remove its container."""
-    state, until = replica.state, ending.grace_until
-    if container.may_run and ending.grace_seconds:
-        if until is None:
-            return StopReplica(
-                state.app_name, state.name, container.id, ending.cause, ending.grace_seconds, ending.keeps_log
-            )
-        if now < until:
-            message = f"waiting for {state.name} to end: it was asked to, and has {ending.grace_seconds:g} s for that"
-            return Wait(state.app_name, message, until)
-    return RemoveReplica(state.app_name, state.name, container.id, ending.cause, ending.keeps_log)
-
-
-def _vanishing(replica: Replica, now: float) -> Wait:
-    """The wait for a container that somebody removes, and looks at it again meanwhile: it may never be gone."""
-    return Wait(replica.state.app_name, f"waiting for {replica.name} to be gone", now + VANISHING_POLL_SECONDS)
-
-
-def _in_flight(replica: Replica) -> Wait:
-    return Wait(replica.state.app_name, f"waiting for the action in flight on {replica.name}{_queued(replica)}")
-
-
-def _queued(replica: Replica) -> str:
-    """What the action in flight waits for itself, if it has not begun."""
-    return queued_words(replica.queued_behind)
-
-
-def _draining(replica: Replica, grace_seconds: float, observed: Observed, *, by_name: bool) -> Wait | None:
-    """What a replica that is on its way out still has to run for; None when it may stop."""
-    state, traffic, now = replica.state, replica.state.traffic, observed.at
-    if not (traffic.entered or by_name):
-        return None
-    if traffic.routed:
-        return Wait(state.app_name, f"waiting for a published route table without {state.name}")
-    if replica.phase not in _MAY_BE_ANSWERING:
-        return None
-    since = traffic.closing_since if by_name else traffic.left_at  # it may have had a route before
-    if since is None:
-        return Wait(state.app_name, f"looking for connections to {state.name}", now + LOOK_SECONDS)
-    end, left = since + grace_seconds, _left(replica, observed, by_name=by_name)
-    if left == "" or now >= end:
-        return None
-    if left is None:
-        return Wait(state.app_name, f"draining {state.name} for {grace_seconds:g} s", end)
-    message = f"draining {state.name} for at most {grace_seconds:g} s: {left}"
-    return Wait(state.app_name, message, min(end, now + DRAIN_POLL_SECONDS))
-
-
-def _left(replica: Replica, observed: Observed, *, by_name: bool) -> str | None:
-    """What still reaches a replica that is on its way out: "" where that is nothing, None where it isn't known."""
-    state, container = replica.state, replica.container
-    callers = observed.callers.get(container.id) if container else None
-    if by_name:
-        if callers is None:  # What is not ready gives nobody a reason to call.
-            return None if state.ready_at is not None else ""
-        return _connections(len(callers))
-    requests = observed.open_requests.get(state.address)
-    if requests is None:
-        return None
-    # Others than replicas are nginx, which tells of its requests itself, whoever checks it, and people.
-    ours = {other.address for other in observed.containers}
-    connections = sum(caller in ours for caller in callers or ())
-    return " and ".join(filter(None, (f"{requests} requests in flight" if requests else "", _connections(connections))))
-
-
-def _connections(number: int) -> str:
-    return f"{number} connection{'s' if number > 1 else ''} open" if number else ""
-
-
 def _in_turn(view: AppView) -> list[Replica]:
     """The replicas that are there, those of a version that is set aside last."""
     return sorted(view.in_slots, key=lambda replica: replica.spec_hash == view.composition.set_aside)
@@ -228,7 +99,7 @@ def _recover(view: AppView, replica: Replica) -> Action | Wait | None:
     state, container, restarts = replica.state, replica.container, replica.state.restarts
     backoff = restarts.backoff
     if replica.busy or container is None:
-        return _in_flight(replica)
+        return in_flight(replica)
     if replica.phase is Phase.VANISHING:
         message = f"{state.name} is being removed from outside; it is created anew once it is gone"
         return Wait(view.name, message, view.now + VANISHING_POLL_SECONDS)

@@ -107,6 +107,11 @@ class Replica:
         return self.ready and self.state.withheld
 
     @property
+    def is_going(self) -> bool:
+        """Whether there is no way back: its program was asked to end, or its container has only to be removed."""
+        return self.phase in ENDING or self.phase is Phase.REMAINS or self.state.ending is not None
+
+    @property
     def unwell(self) -> bool:
         """Whether something is known against it, so that people may ask what it said last."""
         state = self.state
@@ -122,14 +127,14 @@ class Replica:
 
     def fits(self, spec_hash: str, now: float) -> bool:
         """Whether it may stay where this version is wanted: it is of it, and not unhealthy or lost."""
-        if self.phase is Phase.VANISHING and now >= (self.in_place_until or 0.0):
+        if self.phase is Phase.VANISHING and (self.is_going or now >= (self.in_place_until or 0.0)):
             return False
         return self.spec_hash == spec_hash and self.phase not in _UNFIT
 
     def available(self, min_ready_seconds: float, now: float) -> bool:
-        """Whether it was ready for long enough, by answers of its own, to be relied on."""
+        """Whether it was ready for long enough, by answers of its own, to be relied on: it gets requests, or may."""
         state = self.state
-        if self.phase is not Phase.READY or state.ready_at is None:
+        if self.phase is not Phase.READY or state.ready_at is None or state.withheld:
             return False
         return now - state.ready_at >= min_ready_seconds and not (state.health.on_trust or state.readiness.on_trust)
 

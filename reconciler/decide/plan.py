@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from reconciler.decide import healing, invariants, probes, routes, status
-from reconciler.decide.actions import AppActions, actions_of, remove_all
+from reconciler.decide.actions import AppActions, actions_of
 from reconciler.decide.app_decision import AppDecision, Served
 from reconciler.decide.app_view import AppView
 from reconciler.decide.context import DecisionContext
 from reconciler.decide.differences import differences
 from reconciler.decide.handover import Handover, hand_over
 from reconciler.decide.reconcile import Reconciliation, reconcile
+from reconciler.decide.retiring import Drain, retire
 from reconciler.decide.rollout.failure import deadline_of
 from reconciler.decide.rollout.rollout import advance
 from reconciler.decide.scaling import writers
@@ -149,7 +150,7 @@ def _leave(context: DecisionContext, view: AppView, kept: AppRoutes | None) -> A
     cause = f"app removed at revision {short(context.observed.desired.revision)}"
     serving = {server.name for server in kept.live} if kept else set()
     going = [replica for replica in view.in_slots if replica.name not in serving]
-    steps = remove_all(going, cause, view.grace_seconds, view.routed, context.observed, view.is_called_by_name)
+    steps = AppActions.of(retire(replica, cause, Drain.of(view, replica), context.observed) for replica in going)
     if view.published and not view.in_slots:
         steps = AppActions(waits=(Wait(view.name, "waiting for nginx to drop its routes"),))
     reconciliation = Reconciliation(retire={replica.name: cause for replica in going})
@@ -165,7 +166,8 @@ def _remove_orphans(context: DecisionContext, app_name: str) -> AppActions:
     """Remove containers labelled ours whose app neither the source nor the state knows."""
     members = (replica for replica in context.replicas.get(app_name, ()) if replica.container is not None)
     cause = "its app is in no spec"
-    return remove_all(members, cause, lambda _: ORPHAN_GRACE_SECONDS, frozenset(), context.observed)
+    drain = Drain(ORPHAN_GRACE_SECONDS)
+    return AppActions.of(retire(replica, cause, drain, context.observed) for replica in members)
 
 
 # -- what they share ------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reconciler.decide.rollout.failure import overdue
+from reconciler.decide.versions import version_for
 from reconciler.model.desired import Desired
 from reconciler.model.observed import Listener
 from reconciler.model.secrets import secret_variables
@@ -54,8 +55,9 @@ def questions(desired: Desired, state: State, now: float) -> Questions:
 def _called(state: State) -> Iterator[Listener]:
     for replica in state.replicas.values():
         traffic, app = replica.traffic, state.apps.get(replica.app_name)
-        leaving = traffic.left_at is not None or traffic.closing_since is not None
-        if app and leaving and replica.address and replica.container_id:
+        # One whose app lost its route is called by its name alone, and asked about only once it is to go.
+        left = traffic.left_at is not None and app and version_for(app, replica.spec_hash).app.routes
+        if app and (left or traffic.closing_since is not None) and replica.address and replica.container_id:
             # Of whichever of its versions it is.
             ports = (port.container_port for version in app.versions for port in version.app.spec.ports)
             yield Listener(replica.container_id, replica.address, frozenset(ports))

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.decide.blind import conclude_blindly, decide_blindly, withheld
+from reconciler.decide.phases import Phase, Replica
 from reconciler.decide.state.blind import seen_again
 from reconciler.decide.state.health import checks_of
 from reconciler.model.desired import Desired
@@ -145,6 +146,14 @@ def test_good_answers_leave_nothing_to_write() -> None:
     decision = decide_blindly(blind(NOW, {"web-1": True, "web-2": True}), state)
     assert decision.state is state
     assert decision.table == state.published.table
+
+
+def test_nobody_else_may_go_for_a_replica_that_gets_no_requests_for_its_answers() -> None:
+    state = after_bad_answers(routed(3), 3, "web-2")
+    available = {
+        name: Replica(replica, Phase.READY).available(0, NOW + 100) for name, replica in state.replicas.items()
+    }
+    assert available == {"web-1": True, "web-2": False, "web-3": True}
 
 
 def test_once_the_engine_is_seen_a_good_answer_lets_in_and_a_verdict_takes_over() -> None:

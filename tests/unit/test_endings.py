@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.decide.phases import Phase, Replica
 from reconciler.model.actions import Action, CreateReplica, EnsureImage, RemoveReplica, StopReplica
 from reconciler.model.observed import ContainerState
-from reconciler.model.replica_state import ReplicaState
+from reconciler.model.replica_state import Ending, ReplicaState
 from reconciler.runtime.endings import signal_number
 from reconciler.store import codec
 from tests.support.apps import desired, version
+from tests.support.records import NOW, replica_state
 from tests.support.stage import Stage, try_later
 
 WORKER = {"type": "worker", "terminationGracePeriodSeconds": 40}
@@ -95,6 +97,25 @@ def test_a_replica_that_was_asked_to_end_goes_even_if_it_is_wanted_again() -> No
     assert of_kind(stage.tick().actions, CreateReplica) == ["web-3"]
     stage.run_for(45)
     assert stage.names() == ["web-1", "web-3"]
+
+
+def test_a_replica_that_ends_while_the_engine_removes_it_is_not_expected_back() -> None:
+    """Another one that somebody removes is, for some seconds after it was disturbed."""
+    disturbed = replace(replica_state("web-1"), disturbed_at=NOW)
+    ending = disturbed.to_end(Ending("scaled in", 30))
+    fits = [Replica(state, Phase.VANISHING).fits(disturbed.spec_hash, NOW + 1) for state in (disturbed, ending)]
+    assert fits == [True, False]
+
+
+def test_a_container_that_is_gone_while_it_ends_is_told_of() -> None:
+    stage = worker()
+    stage.stubborn.add("web-2")
+    scale(stage, 1)
+    stage.tick()
+    stage.tick()
+    stage.remove("web-2")
+    stage.tick()
+    assert "web-2's container is gone" in [event.message for event in stage.events]
 
 
 def test_its_end_by_our_doing_is_no_crash() -> None:

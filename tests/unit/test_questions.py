@@ -44,6 +44,13 @@ def test_connections_are_asked_of_replicas_on_their_way_out_and_to_the_ports_of_
     assert asked(orphan).called == ()
 
 
+def test_who_stays_though_its_app_lost_its_route_is_asked_about_only_once_it_is_to_go() -> None:
+    apps = {"web": app_state("web", version=version("web", type="tcp"))}
+    assert asked(State(apps, {"web-1": replica_state("web-1", traffic=DRAINING)})).called == ()
+    going = replica_state("web-1", traffic=Traffic(entered=True, left_at=NOW, closing_since=NOW))
+    assert len(asked(State(apps, {"web-1": going})).called) == 1
+
+
 def test_load_is_the_mean_of_ready_replicas_that_were_not_taken_out_of_traffic() -> None:
     assert asked(with_replica(ready_at=NOW, traffic=ROUTED)).measured == {"web-1"}
     assert asked(with_replica(ready_at=NOW)).measured == {"web-1"}

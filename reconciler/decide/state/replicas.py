@@ -116,12 +116,10 @@ def _vanished(replicas: dict[str, ReplicaState], observed: Observed) -> list[Eve
     events = []
     for name in sorted(replicas.keys() - accounted):
         replica = replicas[name]
-        if replica.ending:
-            replicas[name] = replica.removed()
-        elif replica.container_id:
+        if replica.container_id:
             message = f"{name}'s container is gone"
             events.append(Event(observed.at, "health", message, replica.app_name, {"replica": name}))
-            replicas[name] = replica.vanished(observed.at)
+            replicas[name] = replica.removed() if replica.ending else replica.vanished(observed.at)
     return events
 
 
