@@ -96,7 +96,6 @@ class DockerRuntime:
     ) -> None:
         self._instance = instance
         self._wake = wake
-        self._on_death_of = on_death_of
         self._concurrency = concurrency
         self._engine = self._connection(concurrency, fence)
         self._network = ReplicaNetwork(self._engine, network, instance)
@@ -109,7 +108,16 @@ class DockerRuntime:
         self._capacity: Capacity | None = None
         self._patience = LookPatience()
         self._saw = False
-        self._events = self._event_watch(wake)
+        self._events = self._watch(
+            self._engine,
+            instance,
+            self._deaths,
+            self._images,
+            self._network_destroyed,
+            wake,
+            begun=self._log_defaults.forget,
+            on_death_of=on_death_of,
+        )
         self._secrets = Secrets(SecretsDirectory(secrets_dir), DigestKey(secrets_key))
         self._volumes = Volumes(instance, allow_volumes, volume_record)
         mounts = MountPolicy(instance, self._volumes, HostPaths(allow_host_paths))
@@ -126,6 +134,8 @@ class DockerRuntime:
 
     # The ends at the outside, apart so that an Engine in memory can take their place.
 
+    _watch = EventWatch
+
     def _monotonic(self) -> float:
         return time.monotonic()
 
@@ -134,18 +144,6 @@ class DockerRuntime:
 
     def _sleep(self, seconds: float) -> None:
         time.sleep(seconds)
-
-    def _event_watch(self, wake: Callable[[], None]) -> EventWatch:
-        return EventWatch(
-            self._engine,
-            self._instance,
-            self._deaths,
-            self._images,
-            self._network_destroyed,
-            wake,
-            begun=self._log_defaults.forget,
-            on_death_of=self._on_death_of,
-        )
 
     def prepare(self) -> None:
         """See `ports.Runtime.prepare`; also begins to follow events. No call where the network is known to be there."""

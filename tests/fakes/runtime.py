@@ -110,6 +110,8 @@ class FakeRuntime(DockerRuntime):
             on_death_of=on_death_of,
         )
 
+    _watch = _Events
+
     def _connection(self, concurrency: int, fence: Fence) -> Engine:
         return _Connection(self.engine, fence)
 
@@ -118,18 +120,6 @@ class FakeRuntime(DockerRuntime):
 
     def _sleep(self, seconds: float) -> None:
         self.engine.advance(seconds)
-
-    def _event_watch(self, wake: Callable[[], None]) -> EventWatch:
-        return _Events(
-            self._engine,
-            self._instance,
-            self._deaths,
-            self._images,
-            self._network_destroyed,
-            wake,
-            begun=self._log_defaults.forget,
-            on_death_of=self._on_death_of,
-        )
 
     def another_engine(self) -> None:
         """Events break off and begin anew, as when the Engine was started again."""

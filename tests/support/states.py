@@ -16,7 +16,8 @@ from reconciler.model.certificates import ServedCertificate
 from reconciler.model.desired import Problem
 from reconciler.model.health import Health, Tally
 from reconciler.model.image import ResolvedImage
-from reconciler.model.replica_state import BlindHealth, Ending, Exits, ReplicaState, Restarts, Traffic
+from reconciler.model.replica_state import BlindHealth, Ending, ReplicaState, Traffic
+from reconciler.model.restarts import Exits, Restarts
 from reconciler.model.routes import PLAIN, AppRoutes, Refusal, RouteTable, Server, Upstream
 from reconciler.model.scaling import Clamp, Factor, ScalingDecision, ScalingState, Throughput
 from reconciler.model.spec import App, EdgeOptions, Route, UpstreamTls

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.model.health import Health, Verdict
 from reconciler.model.recorded import AppRecord
-from reconciler.model.replica_state import Exits
+from reconciler.model.restarts import Exits
 from reconciler.report.dump import app_dump
 from tests.support.apps import desired, version
 from tests.support.records import NOW, app_state, app_status, conditions, replica_state, replica_status

@@ -10,7 +10,8 @@ import pytest
 from reconciler.model.app_state import FailedVersion, Rollout
 from reconciler.model.health import Health, Tally, Verdict
 from reconciler.model.reasons import Reason
-from reconciler.model.replica_state import Exits, Traffic
+from reconciler.model.replica_state import Traffic
+from reconciler.model.restarts import Exits
 from reconciler.model.scaling import ScalingState
 from reconciler.model.state import State
 from tests.support.apps import version

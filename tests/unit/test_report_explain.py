@@ -14,7 +14,8 @@ from reconciler.model.health import Health, Verdict
 from reconciler.model.load import RecentTraffic
 from reconciler.model.reasons import Reason
 from reconciler.model.recorded import AppRecord, Controller
-from reconciler.model.replica_state import ReplicaState, Restarts
+from reconciler.model.replica_state import ReplicaState
+from reconciler.model.restarts import Restarts
 from reconciler.model.routes import Refusal, RouteTable
 from reconciler.model.scaling import Clamp, Factor, ScalingState
 from reconciler.model.state import Published

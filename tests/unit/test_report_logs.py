@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.model.events import Event
 from reconciler.model.recorded import AppRecord, Controller, Recorded
-from reconciler.model.replica_state import Exits
+from reconciler.model.restarts import Exits
 from reconciler.ports import NothingRecorded, StatusReader
 from reconciler.report import BadRequest
 from reconciler.report.logs import LastWords, Marked, last_words, on_terminal, recorded_lines, slot_of

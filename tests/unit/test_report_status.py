@@ -20,7 +20,7 @@ from reconciler.model.health import Health, Verdict
 from reconciler.model.load import RecentTraffic
 from reconciler.model.reasons import Reason
 from reconciler.model.recorded import AppRecord, Controller, Followed, Recorded
-from reconciler.model.replica_state import Exits, Restarts
+from reconciler.model.restarts import Exits, Restarts
 from reconciler.model.status import CertificateStatus, Vitals
 from reconciler.ports import NothingRecorded
 from reconciler.report import BadRequest, contract

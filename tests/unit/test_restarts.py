@@ -9,7 +9,7 @@ import pytest
 from reconciler.model.backoff import FORGOTTEN_AFTER_SECONDS
 from reconciler.model.observed import ContainerState
 from reconciler.model.recorded import AppRecord, Controller
-from reconciler.model.replica_state import LIST_SECONDS, Restarts
+from reconciler.model.restarts import LIST_SECONDS, Restarts
 from reconciler.model.status import ReplicaStatus
 from reconciler.report.explain import Subject, explained
 from reconciler.store import codec

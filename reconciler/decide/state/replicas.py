@@ -22,7 +22,8 @@ from reconciler.model.events import Event
 from reconciler.model.health import CheckKind, Health, Verdict
 from reconciler.model.observed import Container, ContainerState, Observed, ProbeSample
 from reconciler.model.reasons import Reason
-from reconciler.model.replica_state import ReplicaState, Restarts, Traffic
+from reconciler.model.replica_state import ReplicaState, Traffic
+from reconciler.model.restarts import Restarts
 from reconciler.model.spec import HealthCheck
 from reconciler.model.state import Absence, State
 

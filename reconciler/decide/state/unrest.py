@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from reconciler.model.app_state import AppState
-from reconciler.model.replica_state import Restarts
+from reconciler.model.restarts import Restarts
 from reconciler.model.state import State
 from reconciler.model.unrest import UNREST_SECONDS
 
