@@ -12,17 +12,16 @@ bound by any user of the host: one whose owner may not use the Engine is no cont
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import pwd
 import re
 import socket
 import stat
-from contextlib import ExitStack, suppress
-from io import FileIO
+from contextlib import suppress
 from pathlib import Path
 
+from reconciler.locked_file import has_name, locked
 from reconciler.ports import AlreadyRunning, Unavailable
 from reconciler.socket_owner import owner_of
 
@@ -40,7 +39,7 @@ class InstanceLock:
         self._instance = instance
         try:
             self._path = _directory(state_dir) / _file_name(engine_id, instance)
-            self._file = self._locked()
+            self._file = locked(self._path, lambda _: self._taken(), follows_links=False)
         except OSError as error:
             raise Unavailable(
                 f"the lock of instance {instance}: {error}; name a --state-dir that the user this runs as may write to"
@@ -55,28 +54,9 @@ class InstanceLock:
     def release(self) -> None:
         self._socket.close()
         with suppress(OSError, ValueError):  # ValueError: it was released before
-            if self._has_name(self._file):
+            if has_name(self._file, self._path):
                 self._path.unlink()
         self._file.close()
-
-    def _locked(self) -> FileIO:
-        """The file, locked; and the one that has its name, since whoever gives it up removes it."""
-        while True:
-            with ExitStack() as stack:
-                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-                file = stack.enter_context(FileIO(os.open(self._path, flags, 0o600), "r+"))
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError as error:
-                    raise self._taken() from error
-                if self._has_name(file):
-                    stack.pop_all()
-                    return file
-
-    def _has_name(self, file: FileIO) -> bool:
-        with suppress(FileNotFoundError):
-            return os.path.samestat(os.fstat(file.fileno()), self._path.stat())
-        return False
 
     def _bind(self, name: str) -> None:
         """Hold the socket as well, unless somebody has it who can't be a controller."""

@@ -10,12 +10,10 @@ promoted grants it again.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import time
 import uuid
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
@@ -25,6 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from reconciler import alive
+from reconciler.locked_file import has_name, locked
 from reconciler.model.recorded import SignOfLife
 from reconciler.ports import CHECKPOINT_SECONDS, AlreadyRunning, LeadershipUnknown
 from reconciler.store.sqlite import make_readable_directory, reaching
@@ -53,7 +52,7 @@ class FileLock:
         Raises AlreadyRunning where another was faster, Unavailable where that can't be told just now.
         """
         with reaching(str(self._path)):
-            if not self._is_ours(self._file):
+            if not has_name(self._file, self._path):
                 # The old one is kept until there is a new one: without, the next call would have none to look at.
                 old = self._file
                 self._file, _ = self._acquire()
@@ -62,7 +61,7 @@ class FileLock:
     def check(self) -> None:
         """Look whether it is still ours. Raises LeadershipUnknown where it isn't, which `confirm` will settle."""
         try:
-            ours = self._is_ours(self._file)
+            ours = has_name(self._file, self._path)
         except (OSError, ValueError) as error:  # ValueError: it is being taken again at this moment
             raise LeadershipUnknown(f"{self._path} can't be looked at: {error}") from error
         if not ours:
@@ -73,34 +72,19 @@ class FileLock:
 
     def _acquire(self) -> tuple[FileIO, str]:
         """The file, locked and signed, and the state directory's name in it."""
-        while True:
-            with ExitStack() as stack:
-                file = stack.enter_context(self._open())
-                self._lock(file)
-                if self._is_ours(file):
-                    holder = self._sign(file)
-                    stack.pop_all()
-                    return file, holder
-            # It was removed between opening and locking.
-
-    def _open(self) -> FileIO:
         make_readable_directory(self._path.parent)
-        # Others must not open it: whoever can, can lock it.
-        return FileIO(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
-
-    def _lock(self, file: FileIO) -> None:
+        file = locked(self._path, self._taken)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise AlreadyRunning(
-                f"another controller ({self._read(file)[1]}) runs instance {self._instance!r} in {self._path.parent}: "
-                "stop that one, or give this one another --instance and --state-dir"
-            ) from error
+            return file, self._sign(file)
+        except BaseException:
+            file.close()
+            raise
 
-    def _is_ours(self, file: FileIO) -> bool:
-        with suppress(FileNotFoundError):
-            return os.path.samestat(self._path.stat(), os.fstat(file.fileno()))
-        return False
+    def _taken(self, file: FileIO) -> AlreadyRunning:
+        return AlreadyRunning(
+            f"another controller ({self._read(file)[1]}) runs instance {self._instance!r} in {self._path.parent}: "
+            "stop that one, or give this one another --instance and --state-dir"
+        )
 
     def _read(self, file: FileIO) -> tuple[str, str]:
         holder, _, held_by = os.pread(file.fileno(), 4096, 0).decode(errors="replace").partition("\n")
