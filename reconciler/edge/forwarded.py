@@ -1,7 +1,7 @@
 """The headers that tell an app who asked and how, on behalf of whom: ``Forwarded``, and those that begin X-Forwarded-.
 
 Decides which of them an app gets. What is believed comes from trusted proxies alone; from anybody else a header of
-these names is a claim, and is removed: with Lua whatever is named so. Stock nginx can remove only what it is told by
+these names is hearsay, and is removed: with Lua whatever is named so. Stock nginx can remove only what it is told by
 name, so the names in use are listed here.
 """
 
@@ -13,7 +13,7 @@ from itertools import product
 from reconciler.edge.settings import EdgeSettings
 
 # What proxies and what stands behind them write, besides the four that nginx itself gives a value.
-_CLAIMS = (
+_HEARSAY = (
     "Forwarded",
     *(
         f"X-Forwarded-{name}"
@@ -27,15 +27,15 @@ _CLAIMS = (
 )
 
 
-def claims() -> Mapping[str, str]:
+def hearsay() -> Mapping[str, str]:
     """The names of headers that are passed on as a trusted proxy wrote them, with nginx's word for each."""
-    return {name: name.lower().replace("-", "_") for name in _CLAIMS}
+    return {name: name.lower().replace("-", "_") for name in _HEARSAY}
 
 
 def headers(settings: EdgeSettings, *, lua: bool) -> Mapping[str, str]:
-    """The value of each header that the configuration sets; one that is empty is not sent. With ``lua`` claims are
+    """The value of each header that the configuration sets; one that is empty is not sent. With ``lua`` hearsay is
     removed beforehand, and what a trusted proxy wrote stays as it is."""
-    own = _own(settings) | ({} if lua else _claimed(settings))
+    own = _own(settings) | ({} if lua else _by_hearsay(settings))
     if not settings.underscores_in_headers:
         return own
     # What many apps can't tell from them: their servers write a hyphen as an underscore.
@@ -60,10 +60,10 @@ def _own(settings: EdgeSettings) -> dict[str, str]:
     return own | {"X-Forwarded-Port": "$orchestry_client_port", "X-Forwarded-Prefix": "$orchestry_forwarded_prefix"}
 
 
-def _claimed(settings: EdgeSettings) -> dict[str, str]:
+def _by_hearsay(settings: EdgeSettings) -> dict[str, str]:
     if not settings.trusted_proxies:
-        return dict.fromkeys(_CLAIMS, '""')
-    return {name: f"$orchestry_{variable}" for name, variable in claims().items()}
+        return dict.fromkeys(_HEARSAY, '""')
+    return {name: f"$orchestry_{variable}" for name, variable in hearsay().items()}
 
 
 def sender(settings: EdgeSettings) -> str:

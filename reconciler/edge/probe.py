@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import errno
 import re
-import socket
 from collections.abc import Iterator
 from dataclasses import replace
 
+from reconciler.edge import binding
 from reconciler.edge.generations import Generations
 from reconciler.edge.nginx import Nginx, complaint
 from reconciler.edge.settings import Build, EdgeSettings
@@ -48,19 +48,10 @@ def _in_the_way(build: Build, generations: Generations, settings: EdgeSettings) 
     or, of an nginx that somebody else runs, by the rest of it."""
     served = generations.text("http.conf")
     for port in (settings.port, settings.tls_port) if build.binds else ():
-        if not re.search(rf"listen \[::\]:{port}\b", served) and _is_taken(port):
+        if re.search(rf"listen \[::\]:{port}\b", served):
+            continue
+        if (error := binding.refusal("::", port)) and error.errno == errno.EADDRINUSE:
             yield f"port {port} of [::] is in use already"
-
-
-def _is_taken(port: int) -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("::", port))
-    except OSError as error:
-        return error.errno == errno.EADDRINUSE
-    return False
 
 
 def _refusal(build: Build, nginx: Nginx, generations: Generations, http: str) -> str | None:

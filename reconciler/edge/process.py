@@ -15,11 +15,11 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from reconciler.edge import binding
 from reconciler.edge.death_watch import DeathWatch
 from reconciler.edge.nginx import complaint, parse_version, run
 from reconciler.edge.processes import is_nginx, processes, worked_in, works_in
@@ -139,16 +139,8 @@ class ProcessNginx:
     def _check_port(self) -> None:
         """Raise Unavailable where the port can't be had: nginx itself would try for 2.5 s before it says so."""
         for host in self._settings.addresses or ("0.0.0.0",):
-            _check_port(host, self._settings.port)
-
-
-def _check_port(host: str, port: int) -> None:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host.strip("[]"), port))
-        except OSError as error:
-            raise Unavailable(_port_trouble(host, port, error)) from error
+            if error := binding.refusal(host, self._settings.port):
+                raise Unavailable(_port_trouble(host, self._settings.port, error)) from error
 
 
 def _port_trouble(host: str, port: int, error: OSError) -> str:

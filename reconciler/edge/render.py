@@ -113,7 +113,7 @@ class Renderer:
             "lua_file": LUA_FILE,
             "replicas_megabytes": megabytes,
         }
-        who = {"claims": forwarded.claims(), "sender": forwarded.sender(self._settings)}
+        who = {"hearsay": forwarded.hearsay(), "sender": forwarded.sender(self._settings)}
         parts = [self._template("http.conf.j2", values), self._template("requests.conf.j2", who)]
         parts += [_marked(app.app_name, self._upstream(app)) for app in table.apps]
         _check_certificates(table, certificates)

@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.bench.table import print_table
 from tests.support.dockerd import PrivateEngine, private_engine
 from tests.support.engine import Playground
-from tests.support.site import DEFAULT_CHECK, Site, web
+from tests.support.site import DEFAULT_CHECK, Site, stubborn_worker, web
 
 REPLICAS = 3
 GRACE_SECONDS = 30
@@ -95,17 +95,7 @@ def released(number: int) -> str:
 
 def worker(name: str, replicas: int, image: str = IMAGES[0]) -> str:
     """A worker that ignores what asks it to end, or is never there."""
-    return f"""apiVersion: v1
-kind: App
-metadata: {{name: {name}}}
-spec:
-  type: worker
-  image: {image}
-  args: [--worker]
-  terminationGracePeriodSeconds: {GRACE_SECONDS}
-  environment: [{{name: IGNORE_TERM, value: "1"}}]
-scaling: {{mode: manual, replicas: {replicas}}}
-"""
+    return stubborn_worker(name, replicas, image=image, policy="IfNotPresent", grace=GRACE_SECONDS)
 
 
 def _image(silent: socket.socket, name: str) -> str:

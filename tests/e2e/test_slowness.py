@@ -14,28 +14,12 @@ import pytest
 from tests.support.engine import demo_image
 from tests.support.registry import push, registry
 from tests.support.relay import relay
-from tests.support.site import Site, web
+from tests.support.site import Site, stubborn_worker, web
 
 pytestmark = [pytest.mark.engine, pytest.mark.nginx]
 
 V1, V2 = "orchestry-demo:1", "orchestry-demo:2"
 WORKERS = 10  # more than there are places for actions
-
-
-def worker(name: str, replicas: int, *, image: str = V1, policy: str = "Never", grace: int = 40) -> str:
-    """A worker that doesn't end when it is asked to."""
-    return f"""apiVersion: v1
-kind: App
-metadata: {{name: {name}}}
-spec:
-  type: worker
-  image: {image}
-  imagePullPolicy: {policy}
-  args: [--worker]
-  terminationGracePeriodSeconds: {grace}
-  environment: [{{name: IGNORE_TERM, value: "1"}}]
-scaling: {{mode: manual, replicas: {replicas}}}
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +30,8 @@ def images() -> None:
 
 def test_a_release_waits_for_no_other_apps_programs_to_end(site: Site) -> None:
     site.start()
-    site.deploy({"slow.yaml": worker("slow", WORKERS), "web.yaml": web(grace=5)}, "slow", "web")
-    site.commit({"slow.yaml": worker("slow", 0)})
+    site.deploy({"slow.yaml": stubborn_worker("slow", WORKERS), "web.yaml": web(grace=5)}, "slow", "web")
+    site.commit({"slow.yaml": stubborn_worker("slow", 0)})
     site.wait(lambda: {i["phase"] for i in site.app("slow")["instances"]} == {"stopping"})
     assert "it was asked to, and has 40 s for that" in site.condition("Progressing", "slow")["message"]
     site.deploy({"web.yaml": web(grace=5, image=V2)}, within_seconds=35)
@@ -60,9 +44,9 @@ def test_a_release_waits_for_no_other_apps_programs_to_end(site: Site) -> None:
 
 def test_a_controller_that_comes_after_asks_no_program_to_end_twice(site: Site) -> None:
     site.start()
-    site.deploy({"slow.yaml": worker("slow", 1, grace=12)}, "slow")
+    site.deploy({"slow.yaml": stubborn_worker("slow", 1, grace=12)}, "slow")
     (container_id,) = site.ids("slow").values()
-    site.commit({"slow.yaml": worker("slow", 0, grace=12)})
+    site.commit({"slow.yaml": stubborn_worker("slow", 0, grace=12)})
     site.wait(lambda: {i["phase"] for i in site.app("slow")["instances"]} == {"stopping"})
     site.stop(9)
     site.start()
@@ -80,7 +64,9 @@ def test_a_release_waits_for_no_other_apps_registry(site: Site, tmp_path: Path) 
         with relay(("127.0.0.1", 0), (host, int(port))) as line:
             line.flowing.clear()
             slow = {
-                f"{name}.yaml": worker(name, 1, image=f"127.0.0.1:{line.port}/demo:1", policy="Always", grace=0)
+                f"{name}.yaml": stubborn_worker(
+                    name, 1, image=f"127.0.0.1:{line.port}/demo:1", policy="Always", grace=0
+                )
                 for name in ("a", "b", "c", "d")
             }
             site.start()

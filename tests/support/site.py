@@ -236,6 +236,24 @@ def site(root: Path) -> Iterator[Site]:
             here.close()
 
 
+def stubborn_worker(
+    name: str, replicas: int, *, image: str = "orchestry-demo:1", policy: str = "Never", grace: float = 40
+) -> str:
+    """The spec of a worker that doesn't end when it is asked to."""
+    return f"""apiVersion: v1
+kind: App
+metadata: {{name: {name}}}
+spec:
+  type: worker
+  image: {image}
+  imagePullPolicy: {policy}
+  args: [--worker]
+  terminationGracePeriodSeconds: {grace:g}
+  environment: [{{name: IGNORE_TERM, value: "1"}}]
+scaling: {{mode: manual, replicas: {replicas}}}
+"""
+
+
 def web(
     name: str = "web",
     *,

@@ -214,7 +214,7 @@ end
 -- set_by_lua: whoever is not trusted ("0", or nobody is) can't tell an app on whose behalf a request is made. A trusted
 -- proxy can, but by names with hyphens alone: those with an underscore are its clients', which it doesn't know, and
 -- nginx, like many apps, would take them for the others.
-function M.drop_claims(trusted)
+function M.drop_hearsay(trusted)
     for name in pairs(ngx.req.get_headers(0, true)) do
         local lower = name:lower()
         if lower == "forwarded" or lower:find("^x[-_]forwarded[-_]") then

@@ -96,6 +96,12 @@ def test_ipv4_alone_does_where_another_program_has_the_port_of_ipv6(listening: L
     assert reached(way, "127.0.0.1", "::1") == ["127.0.0.1", "::1"]
 
 
+def test_ipv6_alone_is_listened_on_beside_a_program_that_has_the_port_of_ipv4(tmp_path: Path) -> None:
+    with front("process", tmp_path / "w", bind="::") as way, socket.create_server(("0.0.0.0", way.settings.port)):
+        way.publish(app_routes("web"))
+        assert reached(way, "::1") == ["::1"]
+
+
 def test_a_port_in_use_is_not_taken_for_a_longer_one_that_nginx_serves(tmp_path: Path) -> None:
     generations = Generations(tmp_path, 5)
     generations.prepare()
