@@ -23,7 +23,7 @@ from reconciler.loop import Waker
 from reconciler.model.plan import DecisionSettings
 from reconciler.model.reasons import Reason
 from reconciler.model.recorded import SignOfLife
-from reconciler.ports import Fence, Rejected, Source, Store, no_fence
+from reconciler.ports import Fence, LoadMeter, Rejected, Source, Store, no_fence
 from reconciler.probe import open_prober
 from reconciler.pulse import Pulse
 from reconciler.runtime.docker import DockerRuntime
@@ -79,14 +79,7 @@ def open_world(settings: Settings, waker: Waker) -> Iterator[World]:
         opened.callback(prober.close)
         edge = open_nginx(settings, edge_settings, store.fence, waker.wake_at_once)
         opened.callback(edge.close)
-        meter = open_meter(
-            state_dir=settings.directory,
-            access_log=edge.access_log,
-            reopen_log=edge.reopen_logs,
-            open_requests=edge.open_requests,
-            stats=runtime.stats,
-            prometheus_url=settings.prometheus_url,
-        )
+        meter = open_load(settings, edge, runtime)
         opened.callback(meter.close)
         executor = Executor(
             runtime, clock, wake=waker.wake, wake_at_once=waker.wake_at_once, concurrency=settings.concurrency
@@ -187,6 +180,17 @@ def open_nginx(
         died=died,
         fence=fence,
         settings=edge_settings or settings_of_edge(settings),
+    )
+
+
+def open_load(settings: Settings, edge: NginxEdge | NoEdge, runtime: DockerRuntime) -> LoadMeter:
+    return open_meter(
+        state_dir=settings.directory,
+        access_log=edge.access_log,
+        reopen_log=edge.reopen_logs,
+        open_requests=edge.open_requests,
+        stats=runtime.stats,
+        prometheus_url=settings.prometheus_url,
     )
 
 
